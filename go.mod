@@ -1,0 +1,3 @@
+module github.com/musketry/musketry
+
+go 1.26
