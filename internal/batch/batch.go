@@ -1,0 +1,327 @@
+package batch
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/musketry/musketry/internal/retry"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// A Status is a batch's status, spelt as OpenAI spells it on the wire
+// (https://platform.openai.com/docs/api-reference/batch/object).
+type Status string
+
+// The statuses.
+const (
+	StatusValidating Status = "validating"
+	StatusFailed     Status = "failed"
+	StatusInProgress Status = "in_progress"
+	StatusFinalizing Status = "finalizing"
+	StatusCompleted  Status = "completed"
+	StatusExpired    Status = "expired"
+	StatusCanceling  Status = "cancelling"
+	StatusCanceled   Status = "cancelled"
+)
+
+// Terminal reports whether nothing leaves s.
+func (s Status) Terminal() bool {
+	switch s {
+	case StatusFailed, StatusCompleted, StatusExpired, StatusCanceled:
+		return true
+	case StatusValidating, StatusInProgress, StatusFinalizing, StatusCanceling:
+		return false
+	}
+
+	return false
+}
+
+// Counts are numbers of requests. While a batch runs they are sums of the
+// workers' cells; from the seal on they are counted from the requests and
+// frozen, and then Total = Completed + Failed + Expired + Canceled.
+type Counts struct {
+	Total     int
+	Completed int
+	Failed    int
+	Expired   int
+	Canceled  int
+}
+
+// Done returns the number of requests that have their outcome.
+func (c Counts) Done() int { return c.Completed + c.Failed + c.Expired + c.Canceled }
+
+// Add returns c with the outcome of one more request, which must be terminal.
+func (c Counts) Add(p state.Phase) Counts {
+	switch p := p.(type) {
+	case state.Completed:
+		c.Completed++
+	case state.Failed:
+		if p.Reason.Kind() == state.KindExpired {
+			c.Expired++
+		} else {
+			c.Failed++
+		}
+	case state.Canceled:
+		c.Canceled++
+	case state.Pending, state.Claimed, state.Processing:
+	}
+
+	return c
+}
+
+// Plus returns the sum of c and d, Total included.
+func (c Counts) Plus(d Counts) Counts {
+	return Counts{
+		Total: c.Total + d.Total, Completed: c.Completed + d.Completed, Failed: c.Failed + d.Failed,
+		Expired: c.Expired + d.Expired, Canceled: c.Canceled + d.Canceled,
+	}
+}
+
+// A Cell is one worker process's absolute counts of one batch. It has one
+// writer, so it needs no atomic addition, and writing it twice changes nothing.
+type Cell struct {
+	ID     string
+	Counts Counts // Total is 0
+}
+
+// A LoadCursor is how far validation and loading have come.
+type LoadCursor struct {
+	Validated bool  // pass one is over: Total and Shards are final
+	Line      int   // lines that pass two has loaded
+	Offset    int64 // the byte of the input at which pass two goes on
+}
+
+// A Ref names a batch and its owner.
+type Ref struct {
+	Tenant string
+	ID     string
+}
+
+// A Batch is what is stored of a batch. Each field's writer is named by the
+// method that sets it; stores replace the whole, guarded by Rev.
+type Batch struct {
+	Ref
+	Rev int64 // the store's: how often the batch was written
+
+	Endpoint           string // the url that every line must name, such as /v1/chat/completions
+	InputFileID        string
+	Window             string // the completion window as the user wrote it
+	Metadata           map[string]string
+	OutputExpiresAfter time.Duration // 0: the default retention
+	Policy             retry.Policy
+
+	Status   Status
+	Errors   []LineError // why the file was refused, at most MaxErrors
+	Load     LoadCursor
+	Shards   int // write shards; 0 until validated
+	Fed      int // lines whose messages have been sent once
+	Counts   Counts
+	Token    string // the flow's task token while it is parked; empty otherwise
+	Sealed   bool   // every line has its outcome and Counts are final
+	WriteOut WriteOut
+
+	OutputFileID string // set when WriteOut has made it
+	ErrorFileID  string
+
+	CreatedAt    time.Time
+	Deadline     time.Time
+	InProgressAt time.Time
+	FinalizingAt time.Time
+	CompletedAt  time.Time
+	FailedAt     time.Time
+	ExpiredAt    time.Time
+	CancelingAt  time.Time
+	CanceledAt   time.Time
+}
+
+// A WriteOut is how far the writing of the two result files has come. File ids
+// are chosen before the first byte is written, so that a repeated step writes
+// the same files.
+type WriteOut struct {
+	OutputID string
+	ErrorID  string
+	Line     int // lines written out
+	Output   Multipart
+	Error    Multipart
+}
+
+// A Multipart is a file being written in parts.
+type Multipart struct {
+	UploadID string   // empty before the first part
+	Parts    []string // the parts' entity tags, in order
+	Bytes    int64
+	Done     bool // the file is whole
+}
+
+// A StatusError reports an operation that a batch's status forbids.
+type StatusError struct {
+	Op     string
+	Status Status
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("batch: cannot %s a batch with status '%s'", e.Op, e.Status)
+}
+
+// Key returns the key of line (counted from 1). It is valid from validation on.
+func (b *Batch) Key(line int) state.Key {
+	return state.Key{Batch: b.ID, Line: line, Shard: ShardOf(line, b.Shards)}
+}
+
+// Canceling reports whether b was asked to cancel, whatever came of it.
+func (b *Batch) Canceling() bool { return !b.CancelingAt.IsZero() }
+
+// Overdue reports whether b's deadline has passed by now.
+func (b *Batch) Overdue(now time.Time) bool { return !now.Before(b.Deadline) }
+
+// Validated records that every line of the input is well-formed and counts
+// them. Validating again changes nothing.
+func (b *Batch) Validated(total int) error {
+	if b.Load.Validated {
+		return nil
+	}
+	if b.Status != StatusValidating && b.Status != StatusCanceling {
+		return &StatusError{Op: "validate", Status: b.Status}
+	}
+	b.Counts.Total, b.Shards = total, Shards(total)
+	b.Load = LoadCursor{Validated: true}
+
+	return nil
+}
+
+// Loaded records that pass two has loaded lines up to line, whose successor
+// starts at offset, and moves b on to in_progress with the last of them. A
+// cursor behind the stored one changes nothing. It returns a *StatusError
+// unless b is validating or cancelling.
+func (b *Batch) Loaded(line int, offset int64, now time.Time) error {
+	if b.Status != StatusValidating && b.Status != StatusCanceling {
+		return &StatusError{Op: "load", Status: b.Status}
+	}
+	if line < b.Load.Line {
+		return nil
+	}
+	b.Load.Line, b.Load.Offset = line, offset
+	if line == b.Counts.Total && b.Status == StatusValidating {
+		b.Status, b.InProgressAt = StatusInProgress, stamp(now)
+	}
+
+	return nil
+}
+
+// Reject ends b because its file is bad. No request of it was ever sent. It
+// returns a *StatusError unless b is validating.
+func (b *Batch) Reject(errs []LineError, now time.Time) error {
+	if b.Status != StatusValidating {
+		return &StatusError{Op: "reject", Status: b.Status}
+	}
+	b.Status, b.FailedAt = StatusFailed, stamp(now)
+	b.Errors = errs[:min(len(errs), MaxErrors)]
+	b.Counts = Counts{}
+
+	return nil
+}
+
+// Cancel asks b to stop. Canceling again, or a cancelled batch, changes
+// nothing. It returns a *StatusError if b ended otherwise or is being
+// finalized for another reason.
+func (b *Batch) Cancel(now time.Time) error {
+	switch b.Status {
+	case StatusValidating, StatusInProgress:
+		b.Status, b.CancelingAt = StatusCanceling, stamp(now)
+
+		return nil
+	case StatusCanceling, StatusCanceled:
+		return nil
+	case StatusFinalizing:
+		if b.Canceling() {
+			return nil
+		}
+	case StatusFailed, StatusCompleted, StatusExpired:
+	}
+
+	return &StatusError{Op: "cancel", Status: b.Status}
+}
+
+// Feed records that the messages of lines up to line have been sent.
+func (b *Batch) Feed(line int) error {
+	if b.Status != StatusInProgress {
+		return &StatusError{Op: "feed", Status: b.Status}
+	}
+	b.Fed = max(b.Fed, line)
+
+	return nil
+}
+
+// Park records the token that wakes b's flow.
+func (b *Batch) Park(token string) error {
+	if b.Status.Terminal() {
+		return &StatusError{Op: "park", Status: b.Status}
+	}
+	b.Token = token
+
+	return nil
+}
+
+// Seal freezes b's counts, which must be counted from its requests, and moves
+// it to finalizing. Sealing again changes nothing. It returns a *StatusError if
+// b is terminal, and an error if the counts do not add up to the total.
+func (b *Batch) Seal(counts Counts, now time.Time) error {
+	if b.Sealed {
+		return nil
+	}
+	if b.Status.Terminal() {
+		return &StatusError{Op: "seal", Status: b.Status}
+	}
+	if counts.Total != b.Counts.Total || counts.Done() != counts.Total {
+		return fmt.Errorf("batch: cannot seal: %d of %d requests of %s have an outcome",
+			counts.Done(), b.Counts.Total, b.ID)
+	}
+	b.Sealed, b.Counts, b.Token = true, counts, ""
+	b.Status, b.FinalizingAt = StatusFinalizing, stamp(now)
+
+	return nil
+}
+
+// End moves a sealed and written-out b to its last status: cancelled if it was
+// asked to cancel, expired if the deadline left requests undone, and completed
+// otherwise. Ending again changes nothing.
+func (b *Batch) End(now time.Time) error {
+	if b.Status.Terminal() {
+		return nil
+	}
+	if !b.Sealed {
+		return &StatusError{Op: "end", Status: b.Status}
+	}
+	b.OutputFileID, b.ErrorFileID = "", ""
+	if b.WriteOut.Output.Done {
+		b.OutputFileID = b.WriteOut.OutputID
+	}
+	if b.WriteOut.Error.Done {
+		b.ErrorFileID = b.WriteOut.ErrorID
+	}
+	switch {
+	case b.Canceling():
+		b.Status, b.CanceledAt = StatusCanceled, stamp(now)
+	case b.Counts.Expired > 0 || b.Counts.Total == 0:
+		b.Status, b.ExpiredAt = StatusExpired, stamp(now)
+	default:
+		b.Status, b.CompletedAt = StatusCompleted, stamp(now)
+	}
+
+	return nil
+}
+
+// Abandon ends b because its flow could not go on, with a reason a person can
+// act on. It returns a *StatusError if b is terminal.
+func (b *Batch) Abandon(message string, now time.Time) error {
+	if b.Status.Terminal() {
+		return &StatusError{Op: "abandon", Status: b.Status}
+	}
+	b.Status, b.FailedAt, b.Token = StatusFailed, stamp(now), ""
+	b.Errors = []LineError{{Code: CodeInternal, Message: message}}
+
+	return nil
+}
+
+// stamp cuts t to the precision that stores keep.
+func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

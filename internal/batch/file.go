@@ -1,0 +1,54 @@
+package batch
+
+import (
+	"fmt"
+	"time"
+)
+
+// A Purpose is what a file is for, as OpenAI names it
+// (https://platform.openai.com/docs/api-reference/files/object).
+type Purpose string
+
+// The purposes that this system gives files of its own. Users may upload files
+// for others, too; only these take part in batches.
+const (
+	PurposeBatch       Purpose = "batch"
+	PurposeBatchOutput Purpose = "batch_output"
+)
+
+// A File is what is stored of a file. Stores replace the whole, guarded by Rev.
+type File struct {
+	Tenant    string
+	ID        string
+	Rev       int64
+	Name      string
+	Purpose   Purpose
+	Bytes     int64
+	CreatedAt time.Time
+	ExpiresAt time.Time // zero: never
+	Users     []string  // ids of batches that need it; it is not deleted meanwhile
+}
+
+// A FileQuery selects a page of a tenant's files, ordered by creation.
+type FileQuery struct {
+	Purpose Purpose // empty: every purpose
+	After   string  // the id of the last file of the page before; empty: from the start
+	Limit   int     // at most so many; at least 1
+	Oldest  bool    // oldest first; newest first otherwise
+}
+
+// Expired reports whether f's life is over by now. Batches that use it prolong it.
+func (f *File) Expired(now time.Time) bool {
+	return !f.ExpiresAt.IsZero() && !now.Before(f.ExpiresAt) && len(f.Users) == 0
+}
+
+// ObjectKey returns the name under which f's bytes are stored.
+func (f *File) ObjectKey() string { return FileKey(f.Tenant, f.ID) }
+
+// FileKey returns the name under which a file's bytes are stored.
+func FileKey(tenant, id string) string { return fmt.Sprintf("tenants/%s/files/%s", tenant, id) }
+
+// SegmentKey returns the name of a segment of a batch's answers.
+func SegmentKey(batchID, segment string) string {
+	return fmt.Sprintf("batches/%s/segments/%s", batchID, segment)
+}

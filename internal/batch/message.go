@@ -1,0 +1,57 @@
+package batch
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/musketry/musketry/internal/state"
+)
+
+// A Message tells a worker of one request. It carries what finding the
+// request's body takes, and no body.
+type Message struct {
+	Tenant string `json:"t"`
+	Batch  string `json:"b"`
+	Line   int    `json:"l"`
+	Shard  int    `json:"s"`
+	Offset int64  `json:"o"`
+	Length int64  `json:"n"`
+}
+
+// MessageOf returns the message of the request that spec describes.
+func MessageOf(tenant string, spec state.Spec) Message {
+	return Message{
+		Tenant: tenant, Batch: spec.Key.Batch, Line: spec.Key.Line, Shard: spec.Key.Shard,
+		Offset: spec.Body.Offset, Length: spec.Body.Length,
+	}
+}
+
+// Key returns the key of m's request.
+func (m Message) Key() state.Key { return state.Key{Batch: m.Batch, Line: m.Line, Shard: m.Shard} }
+
+// Ref returns m's batch and its owner.
+func (m Message) Ref() Ref { return Ref{Tenant: m.Tenant, ID: m.Batch} }
+
+// Encode returns m as the body of a queue's message, well under 1 KB.
+func (m Message) Encode() (string, error) {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return "", fmt.Errorf("batch: encode message: %w", err)
+	}
+
+	return string(b), nil
+}
+
+// DecodeMessage reads what Encode wrote. It returns an error if body is
+// anything else.
+func DecodeMessage(body string) (Message, error) {
+	var m Message
+	if err := json.Unmarshal([]byte(body), &m); err != nil {
+		return Message{}, fmt.Errorf("batch: decode message: %w", err)
+	}
+	if m.Tenant == "" || m.Batch == "" || m.Line < 1 || m.Shard < 0 || m.Offset < 0 || m.Length < 1 {
+		return Message{}, fmt.Errorf("batch: decode message: not a message of a request")
+	}
+
+	return m, nil
+}

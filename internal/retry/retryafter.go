@@ -1,0 +1,42 @@
+package retry
+
+import (
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// RetryAfter returns the wait that an answer's headers ask for, and whether
+// they ask at all. It reads retry-after-ms (milliseconds, as OpenAI sends),
+// then Retry-After in seconds or as a date
+// (https://www.rfc-editor.org/rfc/rfc9110#field.retry-after). A date in the
+// past is a wait of 0. What cannot be read, and a negative number, asks nothing.
+func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
+	if d, ok := number(h.Get("Retry-After-Ms"), time.Millisecond); ok {
+		return d, true
+	}
+	v := strings.TrimSpace(h.Get("Retry-After"))
+	if d, ok := number(v, time.Second); ok {
+		return d, true
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return max(at.Sub(now), 0), true
+	}
+
+	return 0, false
+}
+
+// number reads v as a count of unit, saturating.
+func number(v string, unit time.Duration) (time.Duration, bool) {
+	n, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
+	if err != nil || math.IsNaN(n) || n < 0 {
+		return 0, false
+	}
+	if n >= float64(math.MaxInt64)/float64(unit) {
+		return math.MaxInt64, true
+	}
+
+	return time.Duration(math.Ceil(n * float64(unit))), true
+}

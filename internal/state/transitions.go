@@ -1,0 +1,179 @@
+package state
+
+import "time"
+
+func move[S, T State](r Request[S], to T) Request[T] {
+	return Request[T]{spec: r.spec, phase: to, guard: r.guard, moved: true}
+}
+
+// Claim gives r to one worker. It returns ErrTooEarly before r's not-before and
+// ErrDeadline from the deadline on.
+func Claim(r Request[Pending], l Lease, now time.Time) (Request[Claimed], error) {
+	p := r.phase
+	if now.Before(p.NotBefore) {
+		return Request[Claimed]{}, ErrTooEarly
+	}
+	if !now.Before(r.spec.Deadline) {
+		return Request[Claimed]{}, ErrDeadline
+	}
+	l.Expires = stamp(l.Expires)
+
+	return move(r, Claimed{
+		Attempt: p.Attempt, Lease: l, Reclaims: p.Reclaims, Last: p.Last, ClaimedAt: stamp(now),
+	}), nil
+}
+
+// Reclaim gives r, whose lease came to its end by loss, to another worker. It
+// counts as a reclaim unless the worker had ended in good order. It returns
+// ErrLeaseHeld where loss is LossNone and ErrDeadline from the deadline on.
+func Reclaim[S Leased](r Request[S], l Lease, now time.Time, loss Loss) (Request[Claimed], error) {
+	if loss == LossNone {
+		return Request[Claimed]{}, ErrLeaseHeld
+	}
+	if !now.Before(r.spec.Deadline) {
+		return Request[Claimed]{}, ErrDeadline
+	}
+	t := r.phase.tenure()
+	if loss != LossEnded {
+		t.reclaims++
+	}
+	l.Expires = stamp(l.Expires)
+
+	return move(r, Claimed{
+		Attempt: t.attempt, Lease: l, Reclaims: t.reclaims, Last: t.last, ClaimedAt: stamp(now),
+	}), nil
+}
+
+// Release gives r back untried, claimable at once.
+func Release(r Request[Claimed]) Request[Pending] {
+	c := r.phase
+
+	return move(r, Pending{Attempt: c.Attempt, ClaimID: c.Lease.ClaimID, Reclaims: c.Reclaims, Last: c.Last})
+}
+
+// Start records that r's call is about to leave. It returns ErrDeadline from
+// the deadline on.
+func Start(r Request[Claimed], now time.Time) (Request[Processing], error) {
+	if !now.Before(r.spec.Deadline) {
+		return Request[Processing]{}, ErrDeadline
+	}
+	c := r.phase
+
+	return move(r, Processing{
+		Attempt: c.Attempt, Lease: c.Lease, Reclaims: c.Reclaims, Last: c.Last,
+		ClaimedAt: c.ClaimedAt, StartedAt: stamp(now),
+	}), nil
+}
+
+// A Result is what a call brought.
+type Result struct {
+	StatusCode int
+	Answer     Span   // the finished output line, already durable
+	Model      string // the model that answered; empty if it did not say
+}
+
+// Complete records r's answer.
+func Complete(r Request[Processing], res Result, now time.Time) Request[Completed] {
+	p := r.phase
+
+	return move(r, Completed{
+		Attempt: p.Attempt, ClaimID: p.Lease.ClaimID,
+		StatusCode: res.StatusCode, Answer: res.Answer, Model: clip(res.Model),
+		ClaimedAt: p.ClaimedAt, StartedAt: p.StartedAt, CompletedAt: stamp(now),
+	})
+}
+
+// A Failure is what went wrong.
+type Failure struct {
+	Reason Reason
+	Answer Span   // the finished error line, already durable; zero if there is none
+	Model  string // the model called; empty if none was
+}
+
+// Fail records that r failed. If the failure is retryable, Retry or Deny must
+// follow before there is a Change; its Answer is needed only for a Deny.
+func Fail[S Leased](r Request[S], f Failure, now time.Time) Request[Failed] {
+	t := r.phase.tenure()
+
+	return move(r, Failed{
+		Attempt: t.attempt, ClaimID: t.lease.ClaimID, Reclaims: t.reclaims,
+		Reason: f.Reason.clipped(), Answer: f.Answer, Model: clip(f.Model),
+		ClaimedAt: t.claimedAt, StartedAt: t.startedAt, FailedAt: stamp(now),
+	})
+}
+
+// Retry puts r back, one attempt later, not to be claimed before notBefore. It
+// returns ErrNotRetryable if r's failure is permanent, decided or stored
+// already, or if no call was made, and ErrDeadline if notBefore is not before
+// the deadline.
+func Retry(r Request[Failed], notBefore time.Time) (Request[Pending], error) {
+	if err := open(r); err != nil {
+		return Request[Pending]{}, err
+	}
+	notBefore = ceil(notBefore)
+	if !notBefore.Before(r.spec.Deadline) {
+		return Request[Pending]{}, ErrDeadline
+	}
+	f := r.phase
+
+	return move(r, Pending{
+		Attempt: f.Attempt + 1, NotBefore: notBefore, ClaimID: f.ClaimID, Reclaims: f.Reclaims,
+		Last: clip(f.Reason.String()),
+	}), nil
+}
+
+// Deny leaves r failed for good although its failure is retryable. It returns
+// ErrNotRetryable as Retry does, and where why is DenialNone.
+func Deny(r Request[Failed], why Denial) (Request[Failed], error) {
+	if err := open(r); err != nil {
+		return Request[Failed]{}, err
+	}
+	if why == DenialNone {
+		return Request[Failed]{}, ErrNotRetryable
+	}
+	f := r.phase
+	f.Denial = why
+
+	return move(r, f), nil
+}
+
+// open reports whether r's failure still waits for a decision.
+func open(r Request[Failed]) error {
+	f := r.phase
+	if !r.moved || !f.Reason.Retryable() || f.Denial != DenialNone || f.StartedAt.IsZero() {
+		return ErrNotRetryable
+	}
+
+	return nil
+}
+
+// Cancel stops r for its owner.
+func Cancel[S Active](r Request[S], now time.Time) Request[Canceled] {
+	return move(r, Canceled{Attempt: r.phase.tries(), ClaimID: r.phase.claimID(), CanceledAt: stamp(now)})
+}
+
+// Expire ends r because its deadline has passed.
+func Expire[S Active](r Request[S], now time.Time) Request[Failed] {
+	return move(r, Failed{
+		Attempt: r.phase.tries(), ClaimID: r.phase.claimID(), Reason: Expired{}, FailedAt: stamp(now),
+	})
+}
+
+// Terminate ends r because deaths workers (at least 1) died over it.
+func Terminate[S Active](r Request[S], deaths int, now time.Time) Request[Failed] {
+	return move(r, Failed{
+		Attempt: r.phase.tries(), ClaimID: r.phase.claimID(),
+		Reason: TaskTerminated{Deaths: max(deaths, 1)}, FailedAt: stamp(now),
+	})
+}
+
+// ceil rounds t up to the precision that stores keep, so that a wait is never
+// cut short.
+func ceil(t time.Time) time.Time {
+	s := stamp(t)
+	if s.Before(t) {
+		s = s.Add(time.Millisecond)
+	}
+
+	return s
+}
