@@ -1,0 +1,81 @@
+package stack
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"github.com/musketry/musketry/internal/boot"
+)
+
+// The two halves of the bucket: a tenant's files stay until they are deleted, a batch's segments are scaffolding.
+const (
+	filesPattern    = "tenants/*"
+	segmentsPattern = "batches/*"
+	segmentsPrefix  = "batches/"
+)
+
+// segmentDays is how long a batch's segments live: the longest batch takes 7 days, and the rest is room for repairs.
+const segmentDays = 40
+
+// BucketProps say what becomes of the bucket when the stack is deleted.
+type BucketProps struct {
+	Removal awscdk.RemovalPolicy
+}
+
+// Bucket holds input and output files under tenants/ and the segments of answers under batches/.
+type Bucket struct {
+	awss3.Bucket
+}
+
+// NewBucket adds the bucket: closed to the public, encrypted, TLS only.
+func NewBucket(scope constructs.Construct, id string, props *BucketProps) *Bucket {
+	return &Bucket{awss3.NewBucket(scope, &id, &awss3.BucketProps{
+		BlockPublicAccess: awss3.BlockPublicAccess_BLOCK_ALL(),
+		Encryption:        awss3.BucketEncryption_S3_MANAGED,
+		EnforceSSL:        jsii.Bool(true),
+		ObjectOwnership:   awss3.ObjectOwnership_BUCKET_OWNER_ENFORCED,
+		RemovalPolicy:     props.Removal,
+		LifecycleRules: &[]*awss3.LifecycleRule{
+			{
+				Id:                                  jsii.String("abort-uploads"),
+				AbortIncompleteMultipartUploadAfter: awscdk.Duration_Days(jsii.Number(7)),
+			},
+			{
+				Id:         jsii.String("expire-segments"),
+				Prefix:     jsii.String(segmentsPrefix),
+				Expiration: awscdk.Duration_Days(jsii.Number(segmentDays)),
+			},
+		},
+	})}
+}
+
+// GrantFiles lets submit keep a tenant's files and what loading needs beside a batch.
+func (b *Bucket) GrantFiles(fn *Function) {
+	for _, pattern := range []string{filesPattern, segmentsPattern} {
+		b.grant(fn, pattern, "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
+	}
+}
+
+// GrantAnswers lets execute read request bodies and write segments.
+func (b *Bucket) GrantAnswers(fn *Function) {
+	b.grant(fn, filesPattern, "s3:GetObject")
+	b.grant(fn, segmentsPattern, "s3:PutObject")
+}
+
+// GrantWriteOut lets finalize merge segments into output files by multipart uploads.
+func (b *Bucket) GrantWriteOut(fn *Function) {
+	for _, pattern := range []string{filesPattern, segmentsPattern} {
+		b.grant(fn, pattern, "s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload",
+			"s3:ListMultipartUploadParts")
+	}
+}
+
+// grant also allows listing the bucket: without it S3 answers 403 instead of 404 for an object that is absent.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+func (b *Bucket) grant(fn *Function, pattern string, actions ...string) {
+	fn.Allow(b.ArnForObjects(&pattern), actions...)
+	fn.Allow(b.BucketArn(), "s3:ListBucket")
+	fn.Setenv(boot.EnvBucket, b.BucketName())
+}

@@ -1,0 +1,110 @@
+package stack
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/aws/constructs-go/constructs/v10"
+)
+
+// Props are the parameters of a deployment. PropsFromContext fills in the defaults, which are those for AWS.
+type Props struct {
+	Name                 string  // Stack name and prefix of fixed names: letters, digits, hyphens, at most 60.
+	APIStage             string  // Last segment of the base URL, "v1" for the OpenAI SDKs.
+	Assets               string  // Folder with submit/bootstrap, execute/bootstrap and finalize/bootstrap.
+	Architecture         string  // "arm64" or "x86_64"; the binaries in Assets must match.
+	Removal              string  // "retain" keeps table and bucket when the stack is deleted, "destroy" does not.
+	UpstreamBaseURL      string  // The provider that execute calls.
+	UpstreamKeyParameter string  // Name of the SSM SecureString with its key; it starts with a slash.
+	MessageGroups        string  // "on" for SQS fair queues (MessageGroupId = tenant), "off" where refused.
+	LogLevel             string  // DEBUG, INFO, WARN or ERROR.
+	MaxConcurrency       float64 // Invocations of execute at once, 2 to 1,000 (an event source's own bounds).
+	SubmitMemory         float64 // MB, 128 to 10,240.
+	ExecuteMemory        float64 // MB, 128 to 10,240.
+	FinalizeMemory       float64 // MB, 128 to 10,240.
+}
+
+// A stack name becomes part of the state machine's, which AWS limits to 80 characters:
+// https://docs.aws.amazon.com/step-functions/latest/apireference/API_CreateStateMachine.html
+var namePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,59}$`) //nolint:gochecknoglobals // a constant in all but syntax
+
+// PropsFromContext reads the parameters from the CDK context (`cdk -c name=value`): name, apiStage, assets,
+// architecture, removal, upstreamBaseUrl, upstreamKeyParameter, messageGroups, logLevel, maxConcurrency, submitMemory,
+// executeMemory, finalizeMemory. An unusable value is an error that names its key.
+func PropsFromContext(node constructs.Node) (*Props, error) {
+	c := contextReader{node: node}
+	props := &Props{
+		Name:            c.text("name", "Musketry"),
+		APIStage:        c.text("apiStage", "v1"),
+		Assets:          c.text("assets", "../build/lambda"),
+		Architecture:    c.oneOf("architecture", "arm64", "x86_64"),
+		Removal:         c.oneOf("removal", "retain", "destroy"),
+		UpstreamBaseURL: c.text("upstreamBaseUrl", "https://api.openai.com/v1"),
+		MessageGroups:   c.oneOf("messageGroups", "on", "off"),
+		LogLevel:        c.oneOf("logLevel", "INFO", "DEBUG", "WARN", "ERROR"),
+		// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
+		MaxConcurrency: c.number("maxConcurrency", 50, 2, 1000),
+		// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+		SubmitMemory:   c.number("submitMemory", 512, 128, 10240),
+		ExecuteMemory:  c.number("executeMemory", 1024, 128, 10240),
+		FinalizeMemory: c.number("finalizeMemory", 512, 128, 10240),
+	}
+	props.UpstreamKeyParameter = c.text("upstreamKeyParameter", "/"+strings.ToLower(props.Name)+"/upstream-key")
+	switch {
+	case c.err != nil:
+		return nil, c.err
+	case !namePattern.MatchString(props.Name):
+		return nil, fmt.Errorf("context name: %q does not match %s", props.Name, namePattern)
+	case !strings.HasPrefix(props.UpstreamKeyParameter, "/"):
+		return nil, fmt.Errorf("context upstreamKeyParameter: %q must start with a slash", props.UpstreamKeyParameter)
+	}
+	return props, nil
+}
+
+// contextReader reads context values and keeps the first error.
+type contextReader struct {
+	node constructs.Node
+	err  error
+}
+
+func (c *contextReader) text(key, fallback string) string {
+	value := c.node.TryGetContext(&key)
+	if value == nil || value == "" {
+		return fallback
+	}
+	return fmt.Sprint(value)
+}
+
+// oneOf reads a value that must be one of those given; the first is the default.
+func (c *contextReader) oneOf(key string, values ...string) string {
+	got := c.text(key, values[0])
+	for _, value := range values {
+		if got == value {
+			return got
+		}
+	}
+	c.fail(fmt.Errorf("context %s: %q is none of %s", key, got, strings.Join(values, ", ")))
+	return values[0]
+}
+
+// number reads an integer between lowest and highest.
+func (c *contextReader) number(key string, fallback, lowest, highest float64) float64 {
+	text := c.text(key, "")
+	if text == "" {
+		return fallback
+	}
+	value, err := strconv.Atoi(text)
+	if err != nil || float64(value) < lowest || float64(value) > highest {
+		c.fail(fmt.Errorf("context %s: %q is no integer from %.0f to %.0f", key, text, lowest, highest))
+		return fallback
+	}
+	return float64(value)
+}
+
+func (c *contextReader) fail(err error) {
+	if c.err == nil {
+		c.err = err
+	}
+}

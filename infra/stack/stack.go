@@ -1,0 +1,91 @@
+package stack
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"github.com/musketry/musketry/internal/boot"
+)
+
+// Names of the stack's outputs, which scripts read.
+const (
+	OutputAPIID       = "ApiId"
+	OutputAPIURL      = "ApiUrl"
+	OutputTable       = "TableName"
+	OutputBucket      = "BucketName"
+	OutputQueueURL    = "QueueUrl"
+	OutputDeadLetters = "DeadLetterQueueUrl"
+	OutputFlowARN     = "FlowArn"
+	OutputKey         = "UpstreamKeyParameter"
+)
+
+// NewMusketry adds the whole deployment to an app as one stack.
+func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Stack {
+	stack := awscdk.NewStack(scope, &id, &awscdk.StackProps{
+		StackName:   &props.Name,
+		Description: jsii.String("Musketry: serverless batches of LLM requests behind the OpenAI Batch API"),
+	})
+	removal := removalPolicy(props.Removal)
+	table := NewTable(stack, "Table", &TableProps{Removal: removal})
+	bucket := NewBucket(stack, "Bucket", &BucketProps{Removal: removal})
+	queue := NewQueue(stack, "Queue", &QueueProps{})
+	key := NewUpstreamKey(stack, props.UpstreamKeyParameter)
+	flowName := NewFlowName(stack, props.Name+"-batch")
+
+	submit := newFunction(stack, "Submit", "submit", props, props.SubmitMemory)
+	execute := newFunction(stack, "Execute", "execute", props, props.ExecuteMemory)
+	finalize := newFunction(stack, "Finalize", "finalize", props, props.FinalizeMemory)
+
+	table.GrantLoad(submit)
+	bucket.GrantFiles(submit)
+	flowName.GrantStart(submit)
+	flowName.GrantWake(submit)
+
+	table.GrantWork(execute)
+	bucket.GrantAnswers(execute)
+	queue.GrantConsume(execute, props.MaxConcurrency)
+	flowName.GrantWake(execute)
+	key.GrantRead(execute)
+	execute.Setenv(boot.EnvUpstreamBaseURL, &props.UpstreamBaseURL)
+
+	table.GrantSeal(finalize)
+	bucket.GrantWriteOut(finalize)
+	queue.GrantSend(finalize)
+	flowName.GrantWake(finalize)
+	finalize.Setenv(boot.EnvMessageGroups, &props.MessageGroups)
+
+	flow := NewFlow(stack, "Flow", &FlowProps{Name: flowName, Submit: submit, Finalize: finalize})
+	api := NewAPI(stack, "Api", &APIProps{Name: props.Name, Stage: props.APIStage, Handler: submit})
+
+	output(stack, OutputAPIID, api.RestApiId())
+	output(stack, OutputAPIURL, api.UrlForPath(jsii.String("/")))
+	output(stack, OutputTable, table.TableName())
+	output(stack, OutputBucket, bucket.BucketName())
+	output(stack, OutputQueueURL, queue.QueueUrl())
+	output(stack, OutputDeadLetters, queue.DeadLetters.QueueUrl())
+	output(stack, OutputFlowARN, flow.StateMachineArn())
+	output(stack, OutputKey, &props.UpstreamKeyParameter)
+	return stack
+}
+
+func newFunction(scope constructs.Construct, id, folder string, props *Props, memory float64) *Function {
+	fn := NewFunction(scope, id, &FunctionProps{
+		Code:         props.Assets + "/" + folder,
+		Architecture: props.Architecture,
+		Memory:       memory,
+	})
+	fn.Setenv(boot.EnvLogLevel, &props.LogLevel)
+	return fn
+}
+
+func removalPolicy(name string) awscdk.RemovalPolicy {
+	if name == "destroy" {
+		return awscdk.RemovalPolicy_DESTROY
+	}
+	return awscdk.RemovalPolicy_RETAIN
+}
+
+func output(scope constructs.Construct, id string, value *string) {
+	awscdk.NewCfnOutput(scope, &id, &awscdk.CfnOutputProps{Value: value})
+}

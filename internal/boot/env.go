@@ -1,0 +1,23 @@
+package boot
+
+// Names of the environment variables that the CDK app sets on a Lambda and that only boot and main.go read. A grant in
+// infra sets the variable together with the permission, so that the one is never there without the other.
+const (
+	// EnvTable names the DynamoDB table.
+	EnvTable = "MUSKETRY_TABLE"
+	// EnvBucket names the S3 bucket of files and segments.
+	EnvBucket = "MUSKETRY_BUCKET"
+	// EnvQueueURL is the URL of the SQS queue of requests.
+	EnvQueueURL = "MUSKETRY_QUEUE_URL"
+	// EnvFlowARN is the ARN of the Step Functions state machine of a batch.
+	EnvFlowARN = "MUSKETRY_FLOW_ARN"
+	// EnvUpstreamBaseURL is the provider's base URL, such as https://api.openai.com/v1.
+	EnvUpstreamBaseURL = "MUSKETRY_UPSTREAM_BASE_URL"
+	// EnvUpstreamKeyParameter names the SSM SecureString with the provider's key. The parameter itself may be absent:
+	// then no Authorization header is sent.
+	EnvUpstreamKeyParameter = "MUSKETRY_UPSTREAM_KEY_PARAMETER"
+	// EnvMessageGroups is "on" where SendMessage names the tenant as its MessageGroupId (fair queues), else "off".
+	EnvMessageGroups = "MUSKETRY_MESSAGE_GROUPS"
+	// EnvLogLevel is the least level that is logged: DEBUG, INFO, WARN or ERROR.
+	EnvLogLevel = "MUSKETRY_LOG_LEVEL"
+)
