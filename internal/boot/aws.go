@@ -1,0 +1,69 @@
+package boot
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+)
+
+const (
+	// idleConns is how many connections to one AWS service are kept: as many as
+	// an invocation has writes in flight. The SDK's own 10 would cost each
+	// further write a TLS handshake.
+	idleConns = 256
+	// awsAttempts is how often the SDK makes one call, the first included.
+	awsAttempts = 5
+	// awsBackoff is the longest wait between two of them.
+	awsBackoff = 5 * time.Second
+	// connectTimeout bounds each dial, and headerTimeout the wait for an answer
+	// to begin, so that no call to AWS hangs for longer than its attempts.
+	connectTimeout = 5 * time.Second
+	headerTimeout  = 30 * time.Second
+)
+
+// AWS returns AWS's configuration from the environment: region, credentials
+// and, where AWS_ENDPOINT_URL is set, another endpoint than AWS's own. Its
+// calls retry throttles and network errors with jitter, at most 5 times.
+func AWS(ctx context.Context) (aws.Config, error) {
+	cfg, err := config.LoadDefaultConfig(ctx,
+		config.WithHTTPClient(awshttp.NewBuildableClient().
+			WithDialerOptions(dialer).
+			WithTransportOptions(transport)),
+		config.WithRetryer(retryer),
+	)
+	if err != nil {
+		return aws.Config{}, fmt.Errorf("boot: AWS configuration: %w", err)
+	}
+
+	return cfg, nil
+}
+
+// OtherEndpoint reports whether cfg leads to another endpoint than AWS's own,
+// such as a local cloud, which may lack virtual-hosted bucket names.
+func OtherEndpoint(cfg aws.Config) bool { return aws.ToString(cfg.BaseEndpoint) != "" }
+
+func dialer(d *net.Dialer) { d.Timeout = connectTimeout }
+
+func transport(t *http.Transport) {
+	t.MaxIdleConns = 0 // no bound over all services
+	t.MaxIdleConnsPerHost = idleConns
+	t.ResponseHeaderTimeout = headerTimeout
+}
+
+func retryer() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts = awsAttempts
+		o.MaxBackoff = awsBackoff
+		// The SDK's client-wide quota of retries would fail most of an
+		// invocation's writes under a throttle; each write has its own bound.
+		o.RateLimiter = ratelimit.None
+	})
+}

@@ -1,0 +1,73 @@
+package boot_test
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/musketry/musketry/internal/boot"
+)
+
+func TestRead(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		env   map[string]string
+		needs []string
+		want  boot.Config
+		says  []string // in the error; none: no error
+	}{
+		"whole": {
+			env: map[string]string{
+				boot.EnvTable: "t", boot.EnvBucket: "b", boot.EnvQueueURL: "q", boot.EnvFlowARN: "f",
+				boot.EnvUpstreamBaseURL: "u", boot.EnvUpstreamKeyParameter: "k",
+				boot.EnvMessageGroups: "on", boot.EnvLogLevel: "debug",
+			},
+			needs: []string{boot.EnvTable, boot.EnvBucket},
+			want: boot.Config{
+				Table: "t", Bucket: "b", QueueURL: "q", FlowARN: "f", UpstreamBaseURL: "u", UpstreamKeyParameter: "k",
+				MessageGroups: true, LogLevel: slog.LevelDebug,
+			},
+		},
+		"nothing needed": {},
+		"missing": {
+			env:   map[string]string{boot.EnvBucket: " "},
+			needs: []string{boot.EnvTable, boot.EnvBucket},
+			says:  []string{boot.EnvTable, boot.EnvBucket},
+		},
+		"bad values": {
+			env:  map[string]string{boot.EnvMessageGroups: "yes", boot.EnvLogLevel: "loud"},
+			says: []string{boot.EnvMessageGroups, boot.EnvLogLevel},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lookup := func(name string) (string, bool) {
+				value, ok := tc.env[name]
+
+				return value, ok
+			}
+			got, err := boot.Read(lookup, tc.needs...)
+			if len(tc.says) == 0 {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(tc.want, got); diff != "" {
+					t.Error(diff)
+				}
+
+				return
+			}
+			if !errors.Is(err, boot.ErrEnvironment) {
+				t.Fatalf("error is %v, want ErrEnvironment", err)
+			}
+			for _, name := range tc.says {
+				if !strings.Contains(err.Error(), name) {
+					t.Errorf("%q does not name %s", err, name)
+				}
+			}
+		})
+	}
+}
