@@ -1,0 +1,152 @@
+package stack_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+)
+
+// The limit of one execution's history, and the longest that a batch may take:
+// https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+const (
+	historyEvents   = 25_000
+	longestBatch    = 7 * 24 * 60 * 60 // Seconds.
+	roomForWakes    = 900              // Rounds that wakes and short waits may add.
+	eventsOfChoice  = 2                // Entered, exited.
+	eventsOfTask    = 5                // Entered, scheduled, started, succeeded or timed out, exited.
+	eventsOfParking = eventsOfTask + 1 // Besides, submitted.
+	functionTimeout = 900              // Seconds.
+)
+
+type machine struct {
+	StartAt        string
+	TimeoutSeconds int
+	States         map[string]state
+}
+
+type state struct {
+	Type           string
+	Resource       string
+	Parameters     map[string]any
+	ResultPath     any
+	TimeoutSeconds int
+	Retry          []map[string]any
+	Catch          []map[string]any
+	Choices        []map[string]any
+	Default        string
+	Next           string
+}
+
+func readFlow(t *testing.T) machine {
+	t.Helper()
+	properties := sharedSynth(t).only(t, "AWS::StepFunctions::StateMachine", "").Properties
+	var m machine
+	if err := json.Unmarshal([]byte(fmt.Sprint(properties["DefinitionString"])), &m); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestFlowsParksTick(t *testing.T) {
+	t.Parallel()
+	flow := readFlow(t)
+	for name, seconds := range map[string]int{"ParkLong": 600, "ParkMedium": 30, "ParkShort": 5} {
+		park := flow.States[name]
+		if park.TimeoutSeconds != seconds {
+			t.Errorf("%s ticks after %d s, want %d", name, park.TimeoutSeconds, seconds)
+		}
+		if park.Resource != "arn:aws:states:::lambda:invoke.waitForTaskToken" {
+			t.Errorf("%s does not wait for a token: %s", name, park.Resource)
+		}
+		caught := len(park.Catch) == 1 && park.Catch[0]["Next"] == "Advance" &&
+			fmt.Sprint(park.Catch[0]["ErrorEquals"]) == "[States.ALL]"
+		if park.Next != "Advance" || !caught {
+			t.Errorf("%s does not always lead to Advance: next %s, catch %v", name, park.Next, park.Catch)
+		}
+	}
+}
+
+// A lost or failed task must be noticed (timeout), tried again (retry) and, at last, end the batch (catch).
+func TestFlowsTasksAreBounded(t *testing.T) {
+	t.Parallel()
+	flow := readFlow(t)
+	for name, s := range flow.States {
+		if s.Type != "Task" {
+			continue
+		}
+		if s.TimeoutSeconds == 0 || len(s.Retry) == 0 {
+			t.Errorf("%s has no timeout or no retry", name)
+		}
+		if s.Resource == "arn:aws:states:::lambda:invoke" && s.TimeoutSeconds < functionTimeout {
+			t.Errorf("%s gives up after %d s, before its function does", name, s.TimeoutSeconds)
+		}
+		if name != "Abandon" && len(s.Catch) == 0 {
+			t.Errorf("%s catches nothing", name)
+		}
+	}
+	if flow.TimeoutSeconds <= longestBatch {
+		t.Errorf("the flow ends after %d s, before its longest batch", flow.TimeoutSeconds)
+	}
+}
+
+func TestFlowsRoutes(t *testing.T) {
+	t.Parallel()
+	flow := readFlow(t)
+	want := map[string]map[string]string{
+		"Loaded": {"load": "Load"},
+		"Advanced": {
+			"advance": "Advance", "park_long": "ParkLong", "park_medium": "ParkMedium", "park_short": "ParkShort",
+			"end": "Done",
+		},
+	}
+	for name, routes := range want {
+		got := flow.States[name].Choices
+		if len(got) != len(routes) {
+			t.Errorf("%s has %d choices, want %d", name, len(got), len(routes))
+		}
+		for _, choice := range got {
+			answer := fmt.Sprint(choice["StringEquals"])
+			if choice["Next"] != routes[answer] {
+				t.Errorf("%s: %s leads to %v, want %s", name, answer, choice["Next"], routes[answer])
+			}
+		}
+	}
+	if got := flow.States["Loaded"].Default; got != "Advance" {
+		t.Errorf("a loaded batch goes to %s, want Advance", got)
+	}
+	unknown := flow.States[flow.States["Advanced"].Default]
+	if unknown.Next != "Abandon" {
+		t.Error("an unknown answer does not end the batch")
+	}
+	for name, s := range flow.States {
+		for _, next := range targets(s) {
+			if _, there := flow.States[next]; !there {
+				t.Errorf("%s leads to %s, which does not exist", name, next)
+			}
+		}
+	}
+}
+
+func targets(s state) []string {
+	var all []string
+	for _, c := range slices.Concat(s.Choices, s.Catch) {
+		all = append(all, fmt.Sprint(c["Next"]))
+	}
+	for _, next := range []string{s.Next, s.Default} {
+		if next != "" {
+			all = append(all, next)
+		}
+	}
+	return all
+}
+
+func TestFlowsHistoryFits(t *testing.T) {
+	t.Parallel()
+	flow := readFlow(t)
+	const round = eventsOfParking + eventsOfTask + eventsOfChoice
+	ticks := longestBatch / flow.States["ParkLong"].TimeoutSeconds
+	if events := (ticks + roomForWakes) * round; events >= historyEvents {
+		t.Errorf("a batch of 7 days makes %d events, AWS allows %d", events, historyEvents)
+	}
+}

@@ -1,0 +1,436 @@
+package stack_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/assertions"
+	"github.com/aws/jsii-runtime-go"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/musketry/musketry/infra/stack"
+	"github.com/musketry/musketry/internal/boot"
+)
+
+// kernel guards the Node process behind CDK's classes, which serves one caller at a time. It ends when its input closes,
+// with the tests; jsii.Close would end it sooner, but races with itself under the race detector.
+var kernel sync.Mutex
+
+// synth is a template made from the app.
+type synth struct {
+	template  assertions.Template
+	resources map[string]resource
+	outputs   map[string]any
+}
+
+type resource struct {
+	Type           string
+	Properties     map[string]any
+	DependsOn      any
+	DeletionPolicy string
+}
+
+// shared is the one synthesis with the defaults that most tests read.
+var shared = sync.OnceValues(func() (*synth, error) { return newSynth(nil) })
+
+// newSynth makes the template with the context given on top of the defaults. The Lambdas' code is a script, since a
+// template only names it.
+func newSynth(context map[string]any) (*synth, error) {
+	kernel.Lock()
+	defer kernel.Unlock()
+	assets, err := os.MkdirTemp("", "musketry-assets-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(assets)
+	for _, name := range []string{"submit", "execute", "finalize"} {
+		if err := os.Mkdir(filepath.Join(assets, name), 0o700); err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(filepath.Join(assets, name, "bootstrap"), []byte("#!"+name), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	all := map[string]any{"assets": assets}
+	for key, value := range context {
+		all[key] = value
+	}
+	app := awscdk.NewApp(&awscdk.AppProps{Context: &all, Outdir: jsii.String(filepath.Join(assets, "out"))})
+	props, err := stack.PropsFromContext(app.Node())
+	if err != nil {
+		return nil, err
+	}
+	template := assertions.Template_FromStack(stack.NewMusketry(app, props.Name, props), nil)
+	text, err := json.Marshal(template.ToJSON())
+	if err != nil {
+		return nil, err
+	}
+	var parsed struct {
+		Resources map[string]resource
+		Outputs   map[string]any
+	}
+	if err := json.Unmarshal(text, &parsed); err != nil {
+		return nil, err
+	}
+	return &synth{template: template, resources: parsed.Resources, outputs: parsed.Outputs}, nil
+}
+
+func sharedSynth(t *testing.T) *synth {
+	t.Helper()
+	s, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// has fails the test unless a resource of the type has these properties, among others.
+func (s *synth) has(t *testing.T, kind string, properties map[string]any) {
+	t.Helper()
+	kernel.Lock()
+	defer kernel.Unlock()
+	defer func() {
+		if failure := recover(); failure != nil {
+			t.Errorf("%s: %v", kind, failure)
+		}
+	}()
+	s.template.HasResourceProperties(&kind, properties)
+}
+
+// ofType gives the resources of a type by logical id.
+func (s *synth) ofType(kind string) map[string]resource {
+	found := map[string]resource{}
+	for id, r := range s.resources {
+		if r.Type == kind {
+			found[id] = r
+		}
+	}
+	return found
+}
+
+// only gives the one resource of a type whose logical id matches.
+func (s *synth) only(t *testing.T, kind, pattern string) resource {
+	t.Helper()
+	var ids []string
+	for id := range s.ofType(kind) {
+		if regexp.MustCompile(pattern).MatchString(id) {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) != 1 {
+		t.Fatalf("%s %s: got %v, want one", kind, pattern, ids)
+	}
+	return s.resources[ids[0]]
+}
+
+func TestTable(t *testing.T) {
+	t.Parallel()
+	s := sharedSynth(t)
+	s.has(t, "AWS::DynamoDB::Table", map[string]any{
+		"KeySchema": []any{
+			map[string]any{"AttributeName": "pk", "KeyType": "HASH"},
+			map[string]any{"AttributeName": "sk", "KeyType": "RANGE"},
+		},
+		"BillingMode":                      "PAY_PER_REQUEST",
+		"TimeToLiveSpecification":          map[string]any{"AttributeName": "ttl", "Enabled": true},
+		"PointInTimeRecoverySpecification": map[string]any{"PointInTimeRecoveryEnabled": true},
+	})
+}
+
+func TestBucketIsClosedEncryptedAndTidy(t *testing.T) {
+	t.Parallel()
+	s := sharedSynth(t)
+	s.has(t, "AWS::S3::Bucket", map[string]any{
+		"BucketEncryption": map[string]any{"ServerSideEncryptionConfiguration": []any{
+			map[string]any{"ServerSideEncryptionByDefault": map[string]any{"SSEAlgorithm": "AES256"}},
+		}},
+		"PublicAccessBlockConfiguration": map[string]any{
+			"BlockPublicAcls": true, "BlockPublicPolicy": true, "IgnorePublicAcls": true, "RestrictPublicBuckets": true,
+		},
+		"LifecycleConfiguration": map[string]any{"Rules": []any{
+			map[string]any{
+				"Id": "abort-uploads", "Status": "Enabled",
+				"AbortIncompleteMultipartUpload": map[string]any{"DaysAfterInitiation": 7},
+			},
+			map[string]any{"Id": "expire-segments", "Status": "Enabled", "Prefix": "batches/", "ExpirationInDays": 40},
+		}},
+	})
+	for _, kind := range []string{"AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy"} {
+		s.has(t, kind, map[string]any{"PolicyDocument": map[string]any{"Statement": []any{map[string]any{
+			"Effect":    "Deny",
+			"Condition": map[string]any{"Bool": map[string]any{"aws:SecureTransport": "false"}},
+		}}}})
+	}
+}
+
+func TestRemovalKeepsDataUnlessTold(t *testing.T) {
+	t.Parallel()
+	want := map[string]string{"": "Retain", "retain": "Retain", "destroy": "Delete"}
+	for removal, policy := range want {
+		s := synthWith(t, map[string]any{"removal": removal})
+		for _, kind := range []string{"AWS::DynamoDB::Table", "AWS::S3::Bucket"} {
+			if got := s.only(t, kind, "").DeletionPolicy; got != policy {
+				t.Errorf("removal %s: %s has DeletionPolicy %q, want %q", removal, kind, got, policy)
+			}
+		}
+	}
+}
+
+func synthWith(t *testing.T, context map[string]any) *synth {
+	t.Helper()
+	s, err := newSynth(context)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestQueueOutlastsItsConsumer(t *testing.T) {
+	t.Parallel()
+	s := sharedSynth(t)
+	queue := s.only(t, "AWS::SQS::Queue", "^Queue[^D]")
+	visibility, _ := queue.Properties["VisibilityTimeout"].(float64)
+	timeout, _ := s.only(t, "AWS::Lambda::Function", "^Execute").Properties["Timeout"].(float64)
+	if timeout == 0 || visibility < timeout {
+		t.Errorf("visibility timeout %v s is below the function's %v s: AWS refuses the event source", visibility, timeout)
+	}
+	redrive, _ := queue.Properties["RedrivePolicy"].(map[string]any)
+	if got := redrive["maxReceiveCount"]; got != float64(1000) {
+		t.Errorf("maxReceiveCount is %v, want 1000: every backoff is a receive", got)
+	}
+	for id, r := range s.ofType("AWS::SQS::Queue") {
+		if got := r.Properties["MessageRetentionPeriod"]; got != float64(14*24*60*60) {
+			t.Errorf("%s keeps messages for %v s, want 14 days", id, got)
+		}
+		if got := r.Properties["SqsManagedSseEnabled"]; got != true {
+			t.Errorf("%s is not encrypted", id)
+		}
+	}
+}
+
+func TestEventSourceReportsPartialBatches(t *testing.T) {
+	t.Parallel()
+	sharedSynth(t).has(t, "AWS::Lambda::EventSourceMapping", map[string]any{
+		"BatchSize":             10,
+		"FunctionResponseTypes": []any{"ReportBatchItemFailures"},
+		"ScalingConfig":         map[string]any{"MaximumConcurrency": 50},
+	})
+}
+
+func TestFunctions(t *testing.T) {
+	t.Parallel()
+	s := sharedSynth(t)
+	tests := map[string]struct {
+		memory float64
+		env    []string
+	}{
+		"Submit": {512, []string{boot.EnvBucket, boot.EnvFlowARN, boot.EnvLogLevel, boot.EnvTable}},
+		"Execute": {1024, []string{
+			boot.EnvBucket, boot.EnvLogLevel, boot.EnvQueueURL, boot.EnvTable, boot.EnvUpstreamBaseURL,
+			boot.EnvUpstreamKeyParameter,
+		}},
+		"Finalize": {512, []string{
+			boot.EnvBucket, boot.EnvLogLevel, boot.EnvMessageGroups, boot.EnvQueueURL, boot.EnvTable,
+		}},
+	}
+	for id, tt := range tests {
+		t.Run(id, func(t *testing.T) {
+			t.Parallel()
+			p := s.only(t, "AWS::Lambda::Function", "^"+id).Properties
+			got := map[string]any{
+				"Runtime": p["Runtime"], "Architectures": p["Architectures"], "MemorySize": p["MemorySize"],
+				"Timeout": p["Timeout"], "Handler": p["Handler"],
+			}
+			want := map[string]any{
+				"Runtime": "provided.al2023", "Architectures": []any{"arm64"}, "MemorySize": tt.memory,
+				"Timeout": float64(900), "Handler": "bootstrap",
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+			environment, _ := p["Environment"].(map[string]any)
+			variables, _ := environment["Variables"].(map[string]any)
+			var names []string
+			for name := range variables {
+				names = append(names, name)
+			}
+			slices.Sort(names)
+			if diff := cmp.Diff(tt.env, names); diff != "" {
+				t.Error(diff)
+			}
+			if p["LoggingConfig"] == nil {
+				t.Error("has no log group of its own")
+			}
+		})
+	}
+}
+
+func TestLogsForget(t *testing.T) {
+	t.Parallel()
+	groups := sharedSynth(t).ofType("AWS::Logs::LogGroup")
+	if len(groups) != 4 {
+		t.Errorf("got %d log groups, want one for each Lambda and one for the flow", len(groups))
+	}
+	for id, r := range groups {
+		if got := r.Properties["RetentionInDays"]; got != float64(30) {
+			t.Errorf("%s keeps its lines for %v days, want 30", id, got)
+		}
+	}
+}
+
+// allowedEverywhere are the actions that AWS lets nobody limit to a resource: the flow's log delivery.
+// https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html#cloudwatch-iam-policy
+var allowedEverywhere = []string{
+	"logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies",
+	"logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery",
+}
+
+func TestRolesAreNarrow(t *testing.T) {
+	t.Parallel()
+	s := sharedSynth(t)
+	for id, r := range s.ofType("AWS::IAM::Role") {
+		if r.Properties["ManagedPolicyArns"] != nil {
+			t.Errorf("%s has a managed policy: %v", id, r.Properties["ManagedPolicyArns"])
+		}
+	}
+	policies := s.ofType("AWS::IAM::Policy")
+	if len(policies) != 4 {
+		t.Errorf("got %d policies, want one for each Lambda and one for the flow", len(policies))
+	}
+	for id, r := range policies {
+		document, _ := r.Properties["PolicyDocument"].(map[string]any)
+		for _, statement := range list(document["Statement"]) {
+			checkStatement(t, id, statement)
+		}
+	}
+}
+
+func checkStatement(t *testing.T, id string, statement any) {
+	t.Helper()
+	s, _ := statement.(map[string]any)
+	actions := list(s["Action"])
+	if len(actions) == 0 || len(list(s["Resource"])) == 0 {
+		t.Errorf("%s: a statement without actions or resources: %v", id, s)
+	}
+	everywhere := slices.Contains(list(s["Resource"]), any("*"))
+	for _, action := range actions {
+		name := fmt.Sprint(action)
+		if strings.Contains(name, "*") {
+			t.Errorf("%s allows %s", id, name)
+		}
+		if everywhere && !slices.Contains(allowedEverywhere, name) {
+			t.Errorf("%s allows %s on every resource", id, name)
+		}
+	}
+}
+
+// list makes a list of what IAM lets be one value or many.
+func list(value any) []any {
+	switch v := value.(type) {
+	case nil:
+		return nil
+	case []any:
+		return v
+	default:
+		return []any{v}
+	}
+}
+
+func TestGatewaySpeaksOpenAIErrors(t *testing.T) {
+	t.Parallel()
+	s := sharedSynth(t)
+	want := map[string]string{
+		"REQUEST_TOO_LARGE": "413", "MISSING_AUTHENTICATION_TOKEN": "404", "THROTTLED": "429",
+		"DEFAULT_4XX": "<nil>", "DEFAULT_5XX": "<nil>",
+	}
+	got := map[string]string{}
+	for _, r := range s.ofType("AWS::ApiGateway::GatewayResponse") {
+		kind := fmt.Sprint(r.Properties["ResponseType"])
+		got[kind] = fmt.Sprint(r.Properties["StatusCode"])
+		templates, _ := r.Properties["ResponseTemplates"].(map[string]any)
+		body := strings.ReplaceAll(fmt.Sprint(templates["application/json"]), "$context.error.messageString", `"told"`)
+		var envelope struct {
+			Error map[string]any `json:"error"`
+		}
+		if err := json.Unmarshal([]byte(body), &envelope); err != nil {
+			t.Errorf("%s: %v in %s", kind, err, body)
+		}
+		for _, key := range []string{"message", "type", "param", "code"} {
+			if _, there := envelope.Error[key]; !there {
+				t.Errorf("%s: the envelope lacks %s", kind, key)
+			}
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	s.has(t, "AWS::ApiGateway::RestApi", map[string]any{"BinaryMediaTypes": []any{"multipart/form-data"}})
+	s.has(t, "AWS::ApiGateway::Stage", map[string]any{"StageName": "v1"})
+}
+
+func TestOutputs(t *testing.T) {
+	t.Parallel()
+	var got []string
+	for name := range sharedSynth(t).outputs {
+		got = append(got, name)
+	}
+	slices.Sort(got)
+	want := []string{
+		stack.OutputAPIID, stack.OutputAPIURL, stack.OutputBucket, stack.OutputDeadLetters, stack.OutputFlowARN,
+		stack.OutputQueueURL, stack.OutputTable, stack.OutputKey,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestContextIsChecked(t *testing.T) {
+	t.Parallel()
+	tests := map[string]map[string]any{
+		"name":                 {"name": "has space"},
+		"architecture":         {"architecture": "mips"},
+		"removal":              {"removal": "maybe"},
+		"maxConcurrency":       {"maxConcurrency": "1"},
+		"executeMemory":        {"executeMemory": "64"},
+		"messageGroups":        {"messageGroups": "yes"},
+		"upstreamKeyParameter": {"upstreamKeyParameter": "no-slash"},
+	}
+	for key, context := range tests {
+		t.Run(key, func(t *testing.T) {
+			t.Parallel()
+			if _, err := newSynth(context); err == nil || !strings.Contains(err.Error(), key) {
+				t.Errorf("got %v, want an error that names %s", err, key)
+			}
+		})
+	}
+}
+
+func TestContextShapesTheStack(t *testing.T) {
+	t.Parallel()
+	s := synthWith(t, map[string]any{
+		"name": "Other", "architecture": "x86_64", "maxConcurrency": "10", "upstreamBaseUrl": "http://127.0.0.1:1/v1",
+		"apiStage": "v2", "messageGroups": "off", "executeMemory": "2048",
+	})
+	s.has(t, "AWS::StepFunctions::StateMachine", map[string]any{"StateMachineName": "Other-batch"})
+	s.has(t, "AWS::Lambda::EventSourceMapping", map[string]any{
+		"ScalingConfig": map[string]any{"MaximumConcurrency": 10},
+	})
+	s.has(t, "AWS::ApiGateway::Stage", map[string]any{"StageName": "v2"})
+	s.has(t, "AWS::Lambda::Function", map[string]any{
+		"Architectures": []any{"x86_64"}, "MemorySize": 2048,
+		"Environment": map[string]any{"Variables": map[string]any{
+			boot.EnvUpstreamBaseURL: "http://127.0.0.1:1/v1", boot.EnvUpstreamKeyParameter: "/other/upstream-key",
+		}},
+	})
+	s.has(t, "AWS::Lambda::Function", map[string]any{
+		"Environment": map[string]any{"Variables": map[string]any{boot.EnvMessageGroups: "off"}},
+	})
+}
