@@ -70,6 +70,16 @@ type Record struct {
 	Phase Phase
 }
 
+// Guard returns the moment at which rec was read: what a [Change] made from it
+// is guarded by. It is zero if rec's Phase is nil.
+func (rec Record) Guard() Guard {
+	if rec.Phase == nil {
+		return Guard{}
+	}
+
+	return guardOf(rec.Phase)
+}
+
 // New returns a request that no store has yet. Its Change creates it, guarded
 // by its absence; a transition made first (Cancel, Expire) creates it in that
 // state.

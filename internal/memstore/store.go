@@ -1,0 +1,268 @@
+package memstore
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+	"github.com/musketry/musketry/internal/tenant"
+)
+
+// A Store keeps requests, workers, cells, batches, files and keys.
+type Store struct {
+	mu       sync.Mutex
+	requests map[string]map[int]state.Record // by batch and line
+	workers  map[string]state.Worker
+	cells    map[string]map[string]batch.Cell // by batch and cell
+	batches  map[string]map[string]batch.Batch
+	files    map[string]map[string]batch.File
+	keys     map[string]tenant.Key
+}
+
+// NewStore returns an empty Store.
+func NewStore() *Store {
+	return &Store{
+		requests: map[string]map[int]state.Record{},
+		workers:  map[string]state.Worker{},
+		cells:    map[string]map[string]batch.Cell{},
+		batches:  map[string]map[string]batch.Batch{},
+		files:    map[string]map[string]batch.File{},
+		keys:     map[string]tenant.Key{},
+	}
+}
+
+// Apply makes c durable. It returns a *state.ConflictError, which names the
+// winner, if the stored request is not what c's guard demands, and nil if that
+// is because c was applied already.
+func (s *Store) Apply(ctx context.Context, c state.Change) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("memstore: apply: %w", err)
+	}
+	if c.To() == nil {
+		return fmt.Errorf("memstore: apply: %w", state.ErrNotTransitioned)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := c.Spec().Key
+	stored := s.requests[key.Batch][key.Line]
+	switch {
+	case stored.Guard() == c.Guard():
+		s.put(c.Record())
+
+		return nil
+	case c.AppliedIn(stored.Phase):
+		return nil
+	}
+
+	return &state.ConflictError{Key: key, Guard: c.Guard(), Winner: stored}
+}
+
+// Create inserts the requests that cs create, any number of them. A request
+// that exists already, or comes earlier in cs, is left alone. It returns an
+// error, and inserts nothing, if a change's guard is not absence.
+func (s *Store) Create(ctx context.Context, cs []state.Change) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("memstore: create: %w", err)
+	}
+	for _, c := range cs {
+		if c.To() == nil || c.Guard() != (state.Guard{}) {
+			return fmt.Errorf("memstore: create: the change of line %d is not a creation", c.Spec().Key.Line)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range cs {
+		key := c.Spec().Key
+		if s.requests[key.Batch][key.Line].Phase == nil {
+			s.put(c.Record())
+		}
+	}
+
+	return nil
+}
+
+// put stores rec; s.mu is held.
+func (s *Store) put(rec state.Record) {
+	key := rec.Spec.Key
+	if s.requests[key.Batch] == nil {
+		s.requests[key.Batch] = map[int]state.Record{}
+	}
+	s.requests[key.Batch][key.Line] = rec
+}
+
+// Request returns the request under k, or state.ErrNotFound.
+func (s *Store) Request(ctx context.Context, k state.Key) (state.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return state.Record{}, fmt.Errorf("memstore: request: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rec, ok := s.requests[k.Batch][k.Line]
+	if !ok || rec.Spec.Key != k {
+		return state.Record{}, fmt.Errorf("memstore: line %d of %s: %w", k.Line, k.Batch, state.ErrNotFound)
+	}
+
+	return rec, nil
+}
+
+// Requests returns a batch's requests whose line is above afterLine, in the
+// order of their lines, each as it is when its turn comes. After an error
+// there is nothing more.
+func (s *Store) Requests(
+	ctx context.Context, batchID string, shards, afterLine int,
+) iter.Seq2[state.Record, error] {
+	return func(yield func(state.Record, error) bool) {
+		for _, line := range s.lines(batchID, shards, afterLine) {
+			if err := ctx.Err(); err != nil {
+				yield(state.Record{}, fmt.Errorf("memstore: requests of %s: %w", batchID, err))
+
+				return
+			}
+			s.mu.Lock()
+			rec := s.requests[batchID][line]
+			s.mu.Unlock()
+			if !yield(rec, nil) {
+				return
+			}
+		}
+	}
+}
+
+// lines returns the lines above after of a batch's requests in its shards.
+func (s *Store) lines(batchID string, shards, after int) []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var lines []int
+	for line, rec := range s.requests[batchID] {
+		if line > after && rec.Spec.Key.Shard < max(shards, 1) {
+			lines = append(lines, line)
+		}
+	}
+	slices.Sort(lines)
+
+	return lines
+}
+
+// Beat records w's heartbeat.
+func (s *Store) Beat(ctx context.Context, w state.Worker) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("memstore: beat: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w.BeatAt = stamp(w.BeatAt)
+	s.workers[w.ID] = w
+
+	return nil
+}
+
+// Worker returns a worker's last heartbeat; its BeatAt is zero if there never
+// was one.
+func (s *Store) Worker(ctx context.Context, id string) (state.Worker, error) {
+	if err := ctx.Err(); err != nil {
+		return state.Worker{}, fmt.Errorf("memstore: worker: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.workers[id]
+	w.ID = id
+
+	return w, nil
+}
+
+// PutCell writes a cell's absolute counts, unless those stored count more.
+func (s *Store) PutCell(ctx context.Context, batchID string, c batch.Cell) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("memstore: put cell: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cells[batchID] == nil {
+		s.cells[batchID] = map[string]batch.Cell{}
+	}
+	if s.cells[batchID][c.ID].Counts.Done() <= c.Counts.Done() {
+		c.Counts.Total = 0
+		s.cells[batchID][c.ID] = c
+	}
+
+	return nil
+}
+
+// Progress returns the sum of a batch's cells. Its Total is 0.
+func (s *Store) Progress(ctx context.Context, batchID string) (batch.Counts, error) {
+	if err := ctx.Err(); err != nil {
+		return batch.Counts{}, fmt.Errorf("memstore: progress: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var sum batch.Counts
+	for _, c := range s.cells[batchID] {
+		sum = sum.Plus(c.Counts)
+	}
+
+	return sum, nil
+}
+
+// Key returns the key of a hash. It returns tenant.ErrUnknownKey if there is
+// none, or if it was revoked.
+func (s *Store) Key(ctx context.Context, hash string) (tenant.Key, error) {
+	if err := ctx.Err(); err != nil {
+		return tenant.Key{}, fmt.Errorf("memstore: key: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, ok := s.keys[hash]
+	if !ok || !k.RevokedAt.IsZero() {
+		return tenant.Key{}, fmt.Errorf("memstore: %w", tenant.ErrUnknownKey)
+	}
+
+	return k, nil
+}
+
+// PutKey stores k in place of what was stored under its hash.
+func (s *Store) PutKey(ctx context.Context, k tenant.Key) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("memstore: put key: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k.CreatedAt, k.RevokedAt = stamp(k.CreatedAt), stamp(k.RevokedAt)
+	s.keys[k.Hash] = k
+
+	return nil
+}
+
+// Keys returns a tenant's keys, revoked ones too, in the order of their making.
+func (s *Store) Keys(ctx context.Context, tenantName string) ([]tenant.Key, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("memstore: keys: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var keys []tenant.Key
+	for _, k := range s.keys {
+		if k.Tenant == tenantName {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, func(a, b tenant.Key) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.Hash, b.Hash))
+	})
+
+	return keys, nil
+}
+
+// stamp cuts t to the precision that every store keeps, milliseconds in UTC.
+func stamp(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+
+	return t.UTC().Truncate(time.Millisecond)
+}
