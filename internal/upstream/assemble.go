@@ -1,0 +1,400 @@
+package upstream
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
+)
+
+const (
+	// maxMergeDepth is how deep the parts of a delta are merged; what lies deeper is taken over whole.
+	maxMergeDepth = 8
+
+	// maxIndex bounds the `index` of a choice or a tool call, so that a wild one allocates nothing.
+	maxIndex = 1024
+
+	// choicesKey is the member that a completion's results come in.
+	choicesKey = "choices"
+
+	// nodeCost is what a value costs besides its own bytes, so that many tiny ones are bounded as well.
+	nodeCost = 64
+)
+
+// errCutShort is what a stream's clean end means if its last event has not come.
+func errCutShort() error { return &NetworkError{Reason: "the stream ended before the answer did"} }
+
+// errNotJSON is what an event means that no assembler can read.
+func errNotJSON() error {
+	return &NetworkError{Reason: "the stream has an event that is not a JSON object"}
+}
+
+// members returns an object's members, or an error if raw is no object.
+func members(raw []byte) (map[string]json.RawMessage, error) {
+	var m map[string]json.RawMessage
+	if json.Unmarshal(raw, &m) != nil || m == nil {
+		return nil, errNotJSON()
+	}
+	return m, nil
+}
+
+// errorEvent returns the error body that an event stands for: `{"error": …}` as it is, or an event that is called an
+// error, wrapped.
+func errorEvent(e event, m map[string]json.RawMessage) ([]byte, bool) {
+	var kind content
+	if raw, ok := m["error"]; ok && json.Unmarshal(raw, &kind) == nil && kind.some {
+		return envelope(raw), true
+	}
+	var named string
+	if raw, ok := m["type"]; ok {
+		_ = json.Unmarshal(raw, &named) // A type that is no string is not "error".
+	}
+	if e.name == "error" || named == "error" {
+		return envelope(e.data), true
+	}
+	return nil, false
+}
+
+// envelope returns OpenAI's error envelope around an error object; any other value becomes its message.
+func envelope(raw []byte) []byte {
+	if bytes.TrimSpace(raw)[0] != '{' {
+		message := append([]byte(`{"message":`), raw...)
+		raw = append(message, '}')
+	}
+	return append(append([]byte(`{"error":`), raw...), '}')
+}
+
+// response assembles a stream of the Responses API: the event that ends it brings the whole answer, and those before
+// it are its pieces.
+type response struct {
+	whole []byte
+}
+
+// add keeps the final event's response.
+func (r *response) add(e event) (bool, error) {
+	if string(e.data) == "[DONE]" {
+		return true, nil
+	}
+	m, err := members(e.data)
+	if err != nil {
+		return false, err
+	}
+	var kind string
+	if json.Unmarshal(m["type"], &kind) != nil {
+		kind = e.name
+	}
+	switch kind {
+	case "response.completed", "response.incomplete", "response.failed":
+		if _, err := members(m["response"]); err != nil {
+			return false, err
+		}
+		r.whole = m["response"]
+		return true, nil
+	}
+	if failure, ok := errorEvent(e, m); ok {
+		r.whole = failure
+		return true, nil
+	}
+	return false, nil
+}
+
+func (r *response) size() int64 { return int64(len(r.whole)) }
+
+func (r *response) answer() ([]byte, error) {
+	if r.whole == nil {
+		return nil, errCutShort()
+	}
+	return r.whole, nil
+}
+
+// completion assembles chunks of chat completions, or of the older completions, into one completion.
+type completion struct {
+	top     map[string]*node // Whole values, the last that says something.
+	choices node
+	failure []byte
+	done    bool
+	bytes   int64
+}
+
+// add merges one chunk.
+func (c *completion) add(e event) (bool, error) {
+	if string(e.data) == "[DONE]" {
+		c.done = true
+		return true, nil
+	}
+	m, err := members(e.data)
+	if err != nil {
+		return false, err
+	}
+	if failure, ok := errorEvent(e, m); ok {
+		c.failure = failure
+		return true, nil
+	}
+	if c.top == nil {
+		c.top = make(map[string]*node)
+	}
+	choices, brings := m[choicesKey]
+	delete(m, choicesKey)
+	if _, counts := m["usage"]; !brings && !counts {
+		return false, nil // A sign of life, no chunk.
+	}
+	for key, raw := range m {
+		field, known := c.top[key]
+		if !known {
+			field = &node{}
+			c.top[key] = field
+			c.bytes += nodeCost + int64(len(key))
+		}
+		if err := field.merge(key, raw, 0, &c.bytes); err != nil {
+			return false, err
+		}
+	}
+	if !brings {
+		return false, nil
+	}
+	return false, c.choices.merge(choicesKey, choices, maxMergeDepth, &c.bytes)
+}
+
+func (c *completion) size() int64 { return c.bytes + int64(len(c.failure)) }
+
+// answer returns the completion: a choice's `delta` becomes its `message`, as if it had never been streamed.
+func (c *completion) answer() ([]byte, error) {
+	if c.failure != nil {
+		return c.failure, nil
+	}
+	if len(c.choices.items) == 0 || !c.done && !c.finished() {
+		return nil, errCutShort()
+	}
+	if object, ok := c.top["object"]; ok && string(object.raw) == `"chat.completion.chunk"` {
+		object.raw = json.RawMessage(`"chat.completion"`)
+	}
+	for _, choice := range c.choices.items {
+		asMessage(choice)
+	}
+	c.top[choicesKey] = &c.choices
+	whole := node{kind: objectNode, fields: c.top}
+	return whole.appendTo(nil), nil
+}
+
+// finished reports whether every choice tells why it ended. Some providers leave out the `[DONE]` at the end.
+func (c *completion) finished() bool {
+	for _, choice := range c.choices.items {
+		if choice.empty() {
+			continue
+		}
+		reason, ok := choice.fields["finish_reason"]
+		if !ok || reason.null() {
+			return false
+		}
+	}
+	return true
+}
+
+// asMessage turns a chunk's choice into a completion's.
+func asMessage(choice *node) {
+	message, ok := choice.fields["delta"]
+	if !ok {
+		return
+	}
+	delete(choice.fields, "delta")
+	choice.fields["message"] = message
+	if message.kind != objectNode {
+		return
+	}
+	if _, ok := message.fields["content"]; !ok {
+		message.fields["content"] = &node{raw: json.RawMessage("null")}
+	}
+	if calls, ok := message.fields["tool_calls"]; ok {
+		for _, call := range calls.items {
+			delete(call.fields, "index") // It orders the chunks; a message's list has its own order.
+		}
+	}
+}
+
+// node is a value that grows by deltas: an object by its fields, a list by its items and its tail, a string that comes
+// in pieces by its text. Any other value is raw.
+type node struct {
+	kind   nodeKind
+	fields map[string]*node
+	items  []*node // Those that carry an index, which later deltas add to.
+	tail   []byte  // Those that do not, as JSON with commas between.
+	text   []byte
+	raw    json.RawMessage // Nil while nothing has come.
+}
+
+type nodeKind int
+
+const (
+	rawNode nodeKind = iota
+	objectNode
+	listNode
+	textNode
+)
+
+// merge adds a delta's value to the node and its size to total. key is the member's name, which tells strings that come
+// in pieces from those that come whole. It returns a *NetworkError for a list with an index out of bounds.
+func (n *node) merge(key string, raw json.RawMessage, depth int, total *int64) error {
+	switch {
+	case blank(raw) && !n.empty():
+		return nil
+	case depth > 0 && raw[0] == '{':
+		return n.mergeObject(raw, depth, total)
+	case depth > 0 && raw[0] == '[':
+		return n.mergeList(key, raw, depth, total)
+	case depth > 0 && raw[0] == '"' && inPieces(key) && (n.kind == textNode || n.empty()):
+		var piece string
+		if json.Unmarshal(raw, &piece) != nil {
+			return errNotJSON()
+		}
+		*n = node{kind: textNode, text: append(n.text, piece...)}
+		*total += int64(len(piece))
+		return nil
+	default:
+		*total += int64(len(raw) - len(n.raw))
+		*n = node{raw: raw}
+		return nil
+	}
+}
+
+func (n *node) mergeObject(raw json.RawMessage, depth int, total *int64) error {
+	m, err := members(raw)
+	if err != nil {
+		return err
+	}
+	if n.kind != objectNode {
+		*n = node{kind: objectNode, fields: make(map[string]*node, len(m))}
+	}
+	for key, value := range m {
+		field, ok := n.fields[key]
+		if !ok {
+			field = &node{}
+			n.fields[key] = field
+			*total += nodeCost + int64(len(key))
+		}
+		if err := field.merge(key, value, depth-1, total); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mergeList merges items that carry an `index` into the item of that index, and appends all others. Choices that some
+// provider sends without one are meant by their place.
+func (n *node) mergeList(key string, raw json.RawMessage, depth int, total *int64) error {
+	var values []json.RawMessage
+	if json.Unmarshal(raw, &values) != nil {
+		return errNotJSON()
+	}
+	if n.kind != listNode {
+		*n = node{kind: listNode}
+	}
+	for place, value := range values {
+		index, indexed := indexOf(value)
+		if !indexed && key == choicesKey {
+			index, indexed = place, true
+		}
+		if !indexed {
+			n.tail = appendItem(n.tail, value)
+			*total += 1 + int64(len(value))
+			continue
+		}
+		if index < 0 || index >= maxIndex {
+			return &NetworkError{Reason: "the stream has an index out of bounds"}
+		}
+		for len(n.items) <= index { // Choices are generated side by side: the second may come before the first.
+			n.items = append(n.items, &node{})
+			*total += nodeCost
+		}
+		if err := n.items[index].merge("", value, depth-1, total); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// appendItem adds an item to a list's inside.
+func appendItem(list, item []byte) []byte {
+	if len(list) > 0 {
+		list = append(list, ',')
+	}
+	return append(list, item...)
+}
+
+// indexOf returns an object's integer `index`.
+func indexOf(raw json.RawMessage) (int, bool) {
+	if raw[0] != '{' {
+		return 0, false
+	}
+	var item struct {
+		Index *int `json:"index"`
+	}
+	if json.Unmarshal(raw, &item) != nil || item.Index == nil {
+		return 0, false
+	}
+	return *item.Index, true
+}
+
+// inPieces reports whether a string's deltas follow one another. The others name something and come whole, by some
+// providers again with every chunk.
+func inPieces(key string) bool {
+	switch key {
+	case "id", "role", "type", "object", "name", "model", "finish_reason", "stop_reason", "format", "signature":
+		return false
+	default:
+		return true
+	}
+}
+
+// empty reports whether nothing, or only a null, has been merged into the node.
+func (n *node) empty() bool {
+	return n.kind == rawNode && (n.raw == nil || n.null())
+}
+
+// null reports whether the node is JSON's null.
+func (n *node) null() bool { return string(n.raw) == "null" }
+
+// appendTo writes the value that has grown. Of a list it leaves out the indexes that never came.
+func (n *node) appendTo(dst []byte) []byte {
+	switch n.kind {
+	case objectNode:
+		dst = append(dst, '{')
+		for i, key := range slices.Sorted(maps.Keys(n.fields)) {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(appendString(dst, key), ':')
+			dst = n.fields[key].appendTo(dst)
+		}
+		return append(dst, '}')
+	case listNode:
+		inside := make([]byte, 0, len(n.tail))
+		for _, item := range n.items {
+			if !item.empty() {
+				inside = appendItem(inside, item.appendTo(nil))
+			}
+		}
+		if len(n.tail) > 0 {
+			inside = appendItem(inside, n.tail)
+		}
+		return append(append(append(dst, '['), inside...), ']')
+	case textNode:
+		return appendString(dst, string(n.text))
+	case rawNode:
+		if n.raw != nil {
+			return append(dst, n.raw...)
+		}
+	}
+	return append(dst, "null"...)
+}
+
+// appendString writes a JSON string. Unlike json.Marshal it leaves HTML as it is: an answer full of code stays short.
+func appendString(dst []byte, s string) []byte {
+	var buf bytes.Buffer
+	encoder := json.NewEncoder(&buf)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(s) // A string into a buffer cannot fail.
+	return append(dst, bytes.TrimSuffix(buf.Bytes(), []byte("\n"))...)
+}
+
+// blank reports whether a value says nothing that could replace another.
+func blank(raw json.RawMessage) bool { return string(raw) == "null" || string(raw) == `""` }

@@ -1,0 +1,38 @@
+package upstream_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/musketry/musketry/internal/upstream"
+)
+
+// Example makes one call and tells its outcomes apart.
+func Example() {
+	client, err := upstream.New(upstream.Config{
+		BaseURL:   "https://api.example.com/v1",
+		Key:       func(context.Context) (string, error) { return "sk-example", nil },
+		Transport: canned(http.StatusOK, "application/json", `{"model":"gpt-x","choices":[{}]}`),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	answer, err := client.Call(context.Background(), upstream.Request{
+		Method: http.MethodPost, URL: "/v1/chat/completions", Body: []byte(`{"model":"gpt-x"}`), IdempotencyKey: "batch_req_1",
+	})
+	var timeout *upstream.TimeoutError
+	switch {
+	case errors.As(err, &timeout):
+		fmt.Println("no answer in time:", timeout.Phase)
+	case err != nil:
+		fmt.Println(err)
+	case answer.ErrorInBody:
+		fmt.Println("an error that says success:", upstream.ErrorCode(answer.Body))
+	default:
+		fmt.Println(answer.Status, upstream.Model(answer.Body))
+	}
+	// Output: 200 gpt-x
+}
