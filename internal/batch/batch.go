@@ -117,8 +117,10 @@ type Batch struct {
 	Fed      int // lines whose messages have been sent once
 	Counts   Counts
 	Token    string // the flow's task token while it is parked; empty otherwise
+	Watch    Watch  // what the flow's last look at the running batch saw
 	Sealed   bool   // every line has its outcome and Counts are final
 	WriteOut WriteOut
+	GivenUp  string // why the batch will end failed, for a person; empty if all is well
 
 	OutputFileID string // set when WriteOut has made it
 	ErrorFileID  string
@@ -132,6 +134,16 @@ type Batch struct {
 	ExpiredAt    time.Time
 	CancelingAt  time.Time
 	CanceledAt   time.Time
+	GivenUpAt    time.Time
+}
+
+// A Watch is what the flow's last look at a running batch saw, by which the
+// next one knows whether anything has moved.
+type Watch struct {
+	Done     int       // outcomes that the cells added up to
+	MovedAt  time.Time // when Done, or a feeding, was last seen to move
+	LookAt   time.Time // from when a recount is due while nothing moves
+	ResendAt time.Time // from when silent requests are enqueued again while nothing moves
 }
 
 // A WriteOut is how far the writing of the two result files has come. File ids
@@ -140,7 +152,6 @@ type Batch struct {
 type WriteOut struct {
 	OutputID string
 	ErrorID  string
-	Line     int // lines written out
 	Output   Multipart
 	Error    Multipart
 }
@@ -149,8 +160,9 @@ type WriteOut struct {
 type Multipart struct {
 	UploadID string   // empty before the first part
 	Parts    []string // the parts' entity tags, in order
-	Bytes    int64
-	Done     bool // the file is whole
+	Line     int      // the last line of the batch that the parts cover
+	Bytes    int64    // of the parts; of the file once it is whole
+	Done     bool     // the file is whole, and has its record
 }
 
 // A StatusError reports an operation that a batch's status forbids.
@@ -170,6 +182,10 @@ func (b *Batch) Key(line int) state.Key {
 
 // Canceling reports whether b was asked to cancel, whatever came of it.
 func (b *Batch) Canceling() bool { return !b.CancelingAt.IsZero() }
+
+// Ready reports whether every request of b is stored, so that it can be fed,
+// or sealed request by request.
+func (b *Batch) Ready() bool { return b.Load.Validated && b.Load.Line == b.Counts.Total }
 
 // Overdue reports whether b's deadline has passed by now.
 func (b *Batch) Overdue(now time.Time) bool { return !now.Before(b.Deadline) }
@@ -252,6 +268,19 @@ func (b *Batch) Feed(line int) error {
 	return nil
 }
 
+// Watched records that the cells were seen to add up to done. It reports
+// whether they stand where the last look left them; if not, waiting begins
+// anew: a recount is due after look, and another enqueuing after resend.
+func (b *Batch) Watched(done int, now time.Time, look, resend time.Duration) (still bool) {
+	if b.Watch.Done == done && !b.Watch.MovedAt.IsZero() {
+		return true
+	}
+	now = stamp(now)
+	b.Watch = Watch{Done: done, MovedAt: now, LookAt: now.Add(look), ResendAt: now.Add(resend)}
+
+	return false
+}
+
 // Park records the token that wakes b's flow.
 func (b *Batch) Park(token string) error {
 	if b.Status.Terminal() {
@@ -283,8 +312,8 @@ func (b *Batch) Seal(counts Counts, now time.Time) error {
 }
 
 // End moves a sealed and written-out b to its last status: cancelled if it was
-// asked to cancel, expired if the deadline left requests undone, and completed
-// otherwise. Ending again changes nothing.
+// asked to cancel, failed if it was given up, expired if the deadline left
+// requests undone, and completed otherwise. Ending again changes nothing.
 func (b *Batch) End(now time.Time) error {
 	if b.Status.Terminal() {
 		return nil
@@ -292,16 +321,13 @@ func (b *Batch) End(now time.Time) error {
 	if !b.Sealed {
 		return &StatusError{Op: "end", Status: b.Status}
 	}
-	b.OutputFileID, b.ErrorFileID = "", ""
-	if b.WriteOut.Output.Done {
-		b.OutputFileID = b.WriteOut.OutputID
-	}
-	if b.WriteOut.Error.Done {
-		b.ErrorFileID = b.WriteOut.ErrorID
-	}
+	b.publish()
 	switch {
 	case b.Canceling():
 		b.Status, b.CanceledAt = StatusCanceled, stamp(now)
+	case b.GivenUp != "":
+		b.Status, b.FailedAt = StatusFailed, stamp(now)
+		b.Errors = []LineError{{Code: CodeInternal, Message: b.GivenUp}}
 	case b.Counts.Expired > 0 || b.Counts.Total == 0:
 		b.Status, b.ExpiredAt = StatusExpired, stamp(now)
 	default:
@@ -311,16 +337,43 @@ func (b *Batch) End(now time.Time) error {
 	return nil
 }
 
-// Abandon ends b because its flow could not go on, with a reason a person can
-// act on. It returns a *StatusError if b is terminal.
+// GiveUp records that b cannot go on and will end failed, with a reason a
+// person can act on, once what was done is sealed and written out. The first
+// reason stays. It returns a *StatusError if b is terminal.
+func (b *Batch) GiveUp(message string, now time.Time) error {
+	if b.Status.Terminal() {
+		return &StatusError{Op: "give up", Status: b.Status}
+	}
+	if b.GivenUp == "" {
+		b.GivenUp, b.GivenUpAt = message, stamp(now)
+	}
+
+	return nil
+}
+
+// Abandon ends b at once because its flow could not go on, with a reason a
+// person can act on. A result file that is whole stays b's. It returns a
+// *StatusError if b is terminal.
 func (b *Batch) Abandon(message string, now time.Time) error {
 	if b.Status.Terminal() {
 		return &StatusError{Op: "abandon", Status: b.Status}
 	}
+	b.publish()
 	b.Status, b.FailedAt, b.Token = StatusFailed, stamp(now), ""
 	b.Errors = []LineError{{Code: CodeInternal, Message: message}}
 
 	return nil
+}
+
+// publish names the result files that are whole.
+func (b *Batch) publish() {
+	b.OutputFileID, b.ErrorFileID = "", ""
+	if b.WriteOut.Output.Done {
+		b.OutputFileID = b.WriteOut.OutputID
+	}
+	if b.WriteOut.Error.Done {
+		b.ErrorFileID = b.WriteOut.ErrorID
+	}
 }
 
 // stamp cuts t to the precision that stores keep.

@@ -6,8 +6,10 @@
 //	     └─Cancel─▶ cancelling ◀──Cancel── in_progress   │ └───────────▶ cancelled
 //	                     └────────────Finalize──────────▶┘
 //
-// A validating batch whose deadline passes goes to finalizing too. Terminal
-// statuses and their counts never change again.
+// A validating batch whose deadline passes goes to finalizing too. A batch that
+// was given up ends failed from wherever it is, with what was done written out
+// if its requests were stored. Terminal statuses and their counts never change
+// again.
 //
 // The package knows requests (internal/state) and retry policies, but no store,
 // no transport and no clock.

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -40,6 +41,21 @@ type FileQuery struct {
 // Expired reports whether f's life is over by now. Batches that use it prolong it.
 func (f *File) Expired(now time.Time) bool {
 	return !f.ExpiresAt.IsZero() && !now.Before(f.ExpiresAt) && len(f.Users) == 0
+}
+
+// Hold records that a batch needs f. Holding again changes nothing.
+func (f *File) Hold(batchID string) {
+	if !slices.Contains(f.Users, batchID) {
+		f.Users = append(slices.Clone(f.Users), batchID)
+	}
+}
+
+// Release records that a batch needs f no more. Releasing again changes
+// nothing.
+func (f *File) Release(batchID string) {
+	if i := slices.Index(f.Users, batchID); i >= 0 {
+		f.Users = slices.Delete(slices.Clone(f.Users), i, i+1)
+	}
 }
 
 // ObjectKey returns the name under which f's bytes are stored.
