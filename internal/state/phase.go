@@ -39,7 +39,7 @@ type (
 	Active interface {
 		Phase
 		Pending | Claimed | Processing
-		tries() int // a union's common fields are out of reach; its methods are not
+		past() (attempt, reclaims int) // a union's common fields are out of reach; its methods are not
 	}
 	// Leased is a state that a worker's lease protects.
 	Leased interface {
@@ -135,9 +135,9 @@ func (c Completed) claimID() string  { return c.ClaimID }
 func (f Failed) claimID() string     { return f.ClaimID }
 func (c Canceled) claimID() string   { return c.ClaimID }
 
-func (p Pending) tries() int    { return p.Attempt }
-func (c Claimed) tries() int    { return c.Attempt }
-func (p Processing) tries() int { return p.Attempt }
+func (p Pending) past() (attempt, reclaims int)    { return p.Attempt, p.Reclaims }
+func (c Claimed) past() (attempt, reclaims int)    { return c.Attempt, c.Reclaims }
+func (p Processing) past() (attempt, reclaims int) { return p.Attempt, p.Reclaims }
 
 // A tenure is what every leased state knows.
 type tenure struct {

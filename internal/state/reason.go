@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -172,17 +173,18 @@ const (
 	DenialDeadline   Denial = "deadline"    // the next attempt would come too late
 )
 
-// clip cuts s to MaxText bytes of whole, valid characters.
+// clip cuts s to MaxText bytes of whole characters. Bytes that are no UTF-8
+// become U+FFFD first, since stores keep text as UTF-8 and a request read back
+// must equal the one written.
 func clip(s string) string {
-	if len(s) > MaxText {
-		s = s[:MaxText]
-		for len(s) > 0 {
-			if r, n := utf8.DecodeLastRuneInString(s); r != utf8.RuneError || n > 1 {
-				break
-			}
-			s = s[:len(s)-1]
-		}
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= MaxText {
+		return s
+	}
+	end := MaxText
+	for !utf8.RuneStart(s[end]) {
+		end--
 	}
 
-	return s
+	return s[:end]
 }

@@ -148,7 +148,10 @@ func (c Change) AppliedIn(stored Phase) bool {
 	case Failed:
 		s, ok := stored.(Failed)
 
-		return ok && s.Reason.Kind() == to.Reason.Kind()
+		// Retryable too, since a worker that recovered from a panic and a
+		// finalizer that counted dead ones both say TaskTerminated.
+		return ok && s.Denial == to.Denial &&
+			s.Reason.Kind() == to.Reason.Kind() && s.Reason.Retryable() == to.Reason.Retryable()
 	case Claimed, Processing, Completed, Canceled:
 		return true
 	}

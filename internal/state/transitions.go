@@ -91,7 +91,9 @@ type Failure struct {
 }
 
 // Fail records that r failed. If the failure is retryable, Retry or Deny must
-// follow before there is a Change; its Answer is needed only for a Deny.
+// follow before there is a Change; its Answer is needed only for a Deny. Before
+// its Start a request fails permanently or is given back by Release: of a
+// retryable failure without a call there is no Change.
 func Fail[S Leased](r Request[S], f Failure, now time.Time) Request[Failed] {
 	t := r.phase.tenure()
 
@@ -149,20 +151,27 @@ func open(r Request[Failed]) error {
 
 // Cancel stops r for its owner.
 func Cancel[S Active](r Request[S], now time.Time) Request[Canceled] {
-	return move(r, Canceled{Attempt: r.phase.tries(), ClaimID: r.phase.claimID(), CanceledAt: stamp(now)})
+	attempt, _ := r.phase.past()
+
+	return move(r, Canceled{Attempt: attempt, ClaimID: r.phase.claimID(), CanceledAt: stamp(now)})
 }
 
 // Expire ends r because its deadline has passed.
 func Expire[S Active](r Request[S], now time.Time) Request[Failed] {
+	attempt, reclaims := r.phase.past()
+
 	return move(r, Failed{
-		Attempt: r.phase.tries(), ClaimID: r.phase.claimID(), Reason: Expired{}, FailedAt: stamp(now),
+		Attempt: attempt, ClaimID: r.phase.claimID(), Reclaims: reclaims,
+		Reason: Expired{}, FailedAt: stamp(now),
 	})
 }
 
 // Terminate ends r because deaths workers (at least 1) died over it.
 func Terminate[S Active](r Request[S], deaths int, now time.Time) Request[Failed] {
+	attempt, reclaims := r.phase.past()
+
 	return move(r, Failed{
-		Attempt: r.phase.tries(), ClaimID: r.phase.claimID(),
+		Attempt: attempt, ClaimID: r.phase.claimID(), Reclaims: reclaims,
 		Reason: TaskTerminated{Deaths: max(deaths, 1)}, FailedAt: stamp(now),
 	})
 }

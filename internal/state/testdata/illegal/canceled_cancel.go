@@ -1,0 +1,11 @@
+package illegal
+
+import (
+	"time"
+
+	"github.com/musketry/musketry/internal/state"
+)
+
+func _(r state.Request[state.Canceled], now time.Time) {
+	state.Cancel(r, now) // want "S .type state.Canceled. does not satisfy state.Active"
+}

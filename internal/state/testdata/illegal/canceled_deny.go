@@ -1,0 +1,7 @@
+package illegal
+
+import "github.com/musketry/musketry/internal/state"
+
+func _(r state.Request[state.Canceled]) {
+	state.Deny(r, state.DenialMaxRetries) // want "cannot use r .*Request\[.*Canceled\].* as .*Request\[.*Failed\] value in argument to state.Deny"
+}

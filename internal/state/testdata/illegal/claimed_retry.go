@@ -1,0 +1,11 @@
+package illegal
+
+import (
+	"time"
+
+	"github.com/musketry/musketry/internal/state"
+)
+
+func _(r state.Request[state.Claimed], notBefore time.Time) {
+	state.Retry(r, notBefore) // want "cannot use r .*Request\[.*Claimed\].* as .*Request\[.*Failed\] value in argument to state.Retry"
+}

@@ -1,0 +1,11 @@
+package illegal
+
+import (
+	"time"
+
+	"github.com/musketry/musketry/internal/state"
+)
+
+func _(r state.Request[state.Failed], l state.Lease, now time.Time) {
+	state.Reclaim(r, l, now, state.LossStale) // want "S .type state.Failed. does not satisfy state.Leased"
+}

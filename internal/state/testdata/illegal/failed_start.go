@@ -1,0 +1,11 @@
+package illegal
+
+import (
+	"time"
+
+	"github.com/musketry/musketry/internal/state"
+)
+
+func _(r state.Request[state.Failed], now time.Time) {
+	state.Start(r, now) // want "cannot use r .*Request\[.*Failed\].* as .*Request\[.*Claimed\] value in argument to state.Start"
+}
