@@ -1,0 +1,179 @@
+package api
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/tenant"
+)
+
+// A KeyStore finds API keys.
+type KeyStore interface {
+	// Key returns the key of this hash. It returns tenant.ErrUnknownKey if
+	// there is none.
+	Key(ctx context.Context, hash string) (tenant.Key, error)
+}
+
+// A FileStore keeps the records of files.
+type FileStore interface {
+	// CreateFile returns batch.ErrExists if there is a file of this id.
+	CreateFile(ctx context.Context, f batch.File) error
+	// File returns batch.ErrNotFound if the tenant has no such file.
+	File(ctx context.Context, tenant, id string) (batch.File, error)
+	// UpdateFile writes what change changes, if anything. It returns
+	// batch.ErrNotFound, batch.ErrBusy, or change's own error as it is.
+	UpdateFile(ctx context.Context, tenant, id string, change func(*batch.File) error) (batch.File, error)
+	// DeleteFile returns batch.ErrBusy if f was changed since it was read. That
+	// f is gone is no error.
+	DeleteFile(ctx context.Context, f batch.File) error
+	// Files returns a page, and whether there are more.
+	Files(ctx context.Context, tenant string, q batch.FileQuery) ([]batch.File, bool, error)
+}
+
+// A BatchStore reads batches.
+type BatchStore interface {
+	// Batch returns batch.ErrNotFound if the tenant has no such batch.
+	Batch(ctx context.Context, ref batch.Ref) (batch.Batch, error)
+	// Batches returns a page, newest first, and whether there are more.
+	Batches(ctx context.Context, tenant, after string, limit int) ([]batch.Batch, bool, error)
+	// Progress returns the sum of a running batch's cells, its Total 0.
+	Progress(ctx context.Context, batchID string) (batch.Counts, error)
+}
+
+// An ObjectStore keeps the bytes of files.
+type ObjectStore interface {
+	Put(ctx context.Context, key string, body []byte) error
+	// Read returns exactly length bytes. It returns batch.ErrNoObject if there
+	// is no such object.
+	Read(ctx context.Context, key string, offset, length int64) ([]byte, error)
+	// Delete returns nil if there is no such object.
+	Delete(ctx context.Context, key string) error
+}
+
+// A PartStore writes one object in parts.
+type PartStore interface {
+	StartParts(ctx context.Context, key string) (uploadID string, err error)
+	// PutPart stores part n, counted from 1; every part but the last has at
+	// least 5 MiB.
+	PutPart(ctx context.Context, key, uploadID string, n int, body []byte) (etag string, err error)
+	FinishParts(ctx context.Context, key, uploadID string, etags []string) error
+	AbortParts(ctx context.Context, key, uploadID string) error
+}
+
+// An Acceptor takes and cancels batches.
+type Acceptor interface {
+	// Accept returns a *batch.OrderError if the order cannot be taken,
+	// batch.ErrNotFound if the tenant has no such input file, and
+	// batch.ErrIdempotency if the order's key was used for another.
+	Accept(ctx context.Context, o batch.Order) (batch.Batch, error)
+	// Cancel returns batch.ErrNotFound, or a *batch.StatusError if the batch
+	// ended otherwise.
+	Cancel(ctx context.Context, ref batch.Ref) (batch.Batch, error)
+}
+
+// A Presigner makes addresses under which anyone may read an object for a while.
+type Presigner interface {
+	Presign(ctx context.Context, key, filename string, life time.Duration) (string, error)
+}
+
+// Deps are what the API works with. All but Presigner are needed.
+type Deps struct {
+	Keys      KeyStore
+	Files     FileStore
+	Batches   BatchStore
+	Objects   ObjectStore
+	Parts     PartStore
+	Acceptor  Acceptor
+	Presigner Presigner // nil: a file too large for one answer is read in ranges
+	Logger    *slog.Logger
+	Clock     func() time.Time
+	Random    io.Reader // for ids; safe for concurrent use
+}
+
+// A Config is what a deployment chooses. Zero fields take their defaults.
+type Config struct {
+	Prefix        string        // served besides the bare paths; default /v1
+	MaxBody       int64         // bytes of a request; default 4.5 MB, see DefaultMaxBody
+	MaxAnswer     int           // room of one answer's content; default 5 MB, see DefaultMaxAnswer
+	MaxInputBytes int64         // of a file for batches; default batch.MaxInputBytes
+	MaxFileBytes  int64         // of any other file; default 512 MB, as at OpenAI
+	BatchLife     time.Duration // how long an ended batch is shown; default 30 days
+	FileLife      time.Duration // of a file for batches that asks for none; default 30 days
+	Models        []string      // what GET /models lists
+	Origins       []string      // origins whose pages may call the API; none by default, "*" for all
+
+	// Room returns how much of MaxAnswer a piece of content takes; default: its
+	// length. A transport that escapes content needs more.
+	Room func(content []byte) int
+}
+
+const (
+	// DefaultMaxBody is below what a Lambda can be handed: 6 MB of JSON, in
+	// which a body lies in base64, beside its headers
+	// (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
+	DefaultMaxBody = 4_500_000
+	// DefaultMaxAnswer is below the 6 MB that a Lambda can answer.
+	DefaultMaxAnswer = 5_000_000
+
+	defaultFileBytes = 512 << 20
+	defaultLife      = 30 * 24 * time.Hour
+)
+
+func (c Config) withDefaults() Config {
+	set(&c.Prefix, "/v1")
+	set(&c.MaxBody, DefaultMaxBody)
+	set(&c.MaxAnswer, DefaultMaxAnswer)
+	set(&c.MaxInputBytes, batch.MaxInputBytes)
+	set(&c.MaxFileBytes, defaultFileBytes)
+	set(&c.BatchLife, defaultLife)
+	set(&c.FileLife, defaultLife)
+	if c.Room == nil {
+		c.Room = func(content []byte) int { return len(content) }
+	}
+
+	return c
+}
+
+func set[T comparable](field *T, fallback T) {
+	var zero T
+	if *field == zero {
+		*field = fallback
+	}
+}
+
+// An api is the handler's state.
+type api struct {
+	Deps
+
+	config Config
+	keys   *keyring
+	mux    *http.ServeMux
+}
+
+// New returns the handler of the whole API, under config's prefix and without.
+func New(deps Deps, config Config) http.Handler {
+	a := &api{
+		Deps: deps, config: config.withDefaults(), keys: newKeyring(deps.Keys, deps.Clock), mux: http.NewServeMux(),
+	}
+	a.routes()
+
+	return a
+}
+
+func (a *api) routes() {
+	a.route("POST /files", a.createFile)
+	a.route("GET /files", a.listFiles)
+	a.route("GET /files/{id}", a.retrieveFile)
+	a.route("DELETE /files/{id}", a.deleteFile)
+	a.route("GET /files/{id}/content", a.fileContent)
+	a.route("POST /batches", a.createBatch)
+	a.route("GET /batches", a.listBatches)
+	a.route("GET /batches/{id}", a.retrieveBatch)
+	a.route("POST /batches/{id}/cancel", a.cancelBatch)
+	a.route("GET /models", a.listModels)
+	a.route("GET /models/{id...}", a.retrieveModel)
+}

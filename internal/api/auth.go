@@ -1,0 +1,114 @@
+package api
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/musketry/musketry/internal/tenant"
+)
+
+const (
+	// knownFor is how long a key is believed without looking: a revoked one
+	// works for so long at most.
+	knownFor = 60 * time.Second
+	// unknownFor is the same of keys that are refused, so that a client with a
+	// wrong key does not read the store at each call. A key just made is not
+	// refused for long.
+	unknownFor = 5 * time.Second
+	// cachedKeys bounds each kind, so that refused keys cannot displace the
+	// ones in use.
+	cachedKeys = 1024
+	// longestKey bounds what is hashed.
+	longestKey = 512
+)
+
+// authenticate returns the tenant whose key r carries.
+func (a *api) authenticate(r *http.Request) (string, error) {
+	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	key = strings.TrimSpace(key)
+	if !strings.EqualFold(scheme, "Bearer") || key == "" || len(key) > longestKey {
+		return "", &refusalError{
+			status: http.StatusUnauthorized, code: "invalid_api_key",
+			message: "No API key was given. Send it as the header 'Authorization: Bearer YOUR_KEY'.",
+		}
+	}
+	name, err := a.keys.tenant(r.Context(), tenant.Hash(key))
+	if errors.Is(err, tenant.ErrUnknownKey) {
+		return "", &refusalError{
+			status: http.StatusUnauthorized, code: "invalid_api_key",
+			message: "Incorrect API key provided. It is unknown here, or was revoked.",
+		}
+	}
+
+	return name, err
+}
+
+// A keyring looks up keys and remembers them for a while.
+type keyring struct {
+	store KeyStore
+	clock func() time.Time
+
+	mu      sync.Mutex
+	known   map[string]cachedKey
+	unknown map[string]cachedKey
+}
+
+type cachedKey struct {
+	tenant string
+	until  time.Time
+}
+
+func newKeyring(store KeyStore, clock func() time.Time) *keyring {
+	return &keyring{store: store, clock: clock, known: map[string]cachedKey{}, unknown: map[string]cachedKey{}}
+}
+
+// tenant returns whose key has this hash. It returns tenant.ErrUnknownKey if
+// nobody's has, or if it was revoked.
+func (k *keyring) tenant(ctx context.Context, hash string) (string, error) {
+	if name, err, ok := k.cached(hash); ok {
+		return name, err
+	}
+	now := k.clock() // before the read: what is read is at least as fresh
+	key, err := k.store.Key(ctx, hash)
+	switch {
+	case errors.Is(err, tenant.ErrUnknownKey):
+	case err != nil:
+		return "", fmt.Errorf("api: look up key: %w", err)
+	case key.RevokedAt.IsZero() && subtle.ConstantTimeCompare([]byte(key.Hash), []byte(hash)) == 1:
+		k.remember(k.known, hash, cachedKey{tenant: key.Tenant, until: now.Add(knownFor)})
+
+		return key.Tenant, nil
+	}
+	k.remember(k.unknown, hash, cachedKey{until: now.Add(unknownFor)})
+
+	return "", tenant.ErrUnknownKey
+}
+
+func (k *keyring) cached(hash string) (string, error, bool) { //nolint:revive // a cached answer may be an error
+	now := k.clock()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if c, ok := k.known[hash]; ok && now.Before(c.until) {
+		return c.tenant, nil, true
+	}
+	if c, ok := k.unknown[hash]; ok && now.Before(c.until) {
+		return "", tenant.ErrUnknownKey, true
+	}
+
+	return "", nil, false
+}
+
+func (k *keyring) remember(in map[string]cachedKey, hash string, c cachedKey) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(in) >= cachedKeys {
+		clear(in) // cheaper than an order of use, and costs one read a key at worst
+	}
+	in[hash] = c
+}

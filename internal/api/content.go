@@ -1,0 +1,174 @@
+package api
+
+import (
+	"fmt"
+	"mime"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/musketry/musketry/internal/batch"
+)
+
+// presignedLife is how long a redirect's address works: a client follows it at
+// once, and a slow download that has begun goes on.
+const presignedLife = 15 * time.Minute
+
+// fileContent answers a file's bytes: whole, or the part that the header Range
+// names (https://www.rfc-editor.org/rfc/rfc9110#section-14.2), one range at
+// most. A part that one answer cannot carry is answered up to where it can,
+// which Content-Range says; a whole file that one answer cannot carry is read
+// from where a Presigner says, or in ranges.
+func (a *api) fileContent(w http.ResponseWriter, r *http.Request, tenant string) error {
+	f, err := a.file(r, tenant)
+	if err != nil {
+		return err
+	}
+	span, err := parseRange(r.Header.Get("Range"), f.Bytes)
+	if err != nil {
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", f.Bytes))
+
+		return err
+	}
+	if !span.partial && f.Bytes > int64(a.config.MaxAnswer) {
+		return a.elsewhere(w, r, f)
+	}
+	body, err := a.Objects.Read(r.Context(), f.ObjectKey(), span.first, min(span.length, int64(a.config.MaxAnswer)))
+	if err != nil {
+		return fmt.Errorf("api: read content: %w", err)
+	}
+	if sent := a.fitting(body, f.Bytes-span.first); len(sent) < len(body) || int64(len(body)) < span.length {
+		if !span.partial {
+			return a.elsewhere(w, r, f)
+		}
+		body = sent
+	}
+	status := http.StatusOK
+	if span.partial {
+		status = http.StatusPartialContent
+		w.Header().Set("Content-Range",
+			fmt.Sprintf("bytes %d-%d/%d", span.first, span.first+int64(len(body))-1, f.Bytes))
+	}
+	h := w.Header()
+	h.Set("Accept-Ranges", "bytes")
+	h.Set("Content-Type", contentType(f.Name))
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": f.Name}))
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client is gone: nobody is left to tell
+
+	return nil
+}
+
+// fitting returns as much of body's start as one answer has room for. It does
+// not end within a character, unless the file, of which rest bytes are left,
+// does: text is what every transport carries.
+func (a *api) fitting(body []byte, rest int64) []byte {
+	whole := int64(len(body)) == rest
+	for room := a.config.Room(body); room > a.config.MaxAnswer; room = a.config.Room(body) {
+		// What is left over is shared out evenly, so few rounds are needed.
+		n := int(int64(len(body)) * int64(a.config.MaxAnswer) / int64(room))
+		body, whole = body[:min(n, len(body)-1)], false
+	}
+	if whole {
+		return body
+	}
+	for i := 1; i < utf8.UTFMax && i < len(body); i++ {
+		if tail := body[len(body)-i:]; utf8.RuneStart(tail[0]) {
+			if !utf8.FullRune(tail) {
+				return body[:len(body)-i]
+			}
+
+			return body
+		}
+	}
+
+	return body
+}
+
+// elsewhere answers for a file that no answer can carry whole.
+func (a *api) elsewhere(w http.ResponseWriter, r *http.Request, f batch.File) error {
+	if a.Presigner == nil {
+		return &refusalError{
+			status: http.StatusRequestEntityTooLarge, code: "file_too_large_for_one_answer",
+			message: fmt.Sprintf("The file has %d bytes, more than one answer can carry. Read it in ranges: send "+
+				"'Range: bytes=0-', and go on after the last byte that Content-Range names.", f.Bytes),
+		}
+	}
+	address, err := a.Presigner.Presign(r.Context(), f.ObjectKey(), f.Name, presignedLife)
+	if err != nil {
+		return fmt.Errorf("api: presign: %w", err)
+	}
+	w.Header().Set("Location", address)
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusFound)
+
+	return nil
+}
+
+func contentType(name string) string {
+	if path.Ext(name) == ".jsonl" {
+		return "application/jsonl"
+	}
+
+	return "application/octet-stream"
+}
+
+// A span is what is asked for of a file.
+type span struct {
+	first   int64
+	length  int64
+	partial bool
+}
+
+// parseRange reads a Range header of a file of size bytes. What it cannot read,
+// and several ranges, count as none, as RFC 9110 allows. It returns a 416 if
+// the range lies behind the file's end.
+func parseRange(header string, size int64) (span, error) {
+	all := span{length: size}
+	unit, spec, ok := strings.Cut(header, "=")
+	from, to, dash := strings.Cut(strings.TrimSpace(spec), "-")
+	if !ok || !strings.EqualFold(strings.TrimSpace(unit), "bytes") || !dash {
+		return all, nil
+	}
+	first, err1 := position(from)
+	last, err2 := position(to)
+	switch {
+	case err1 != nil || err2 != nil || from == "" && to == "" || from != "" && to != "" && last < first:
+		return all, nil
+	case from == "": // the last so many bytes
+		first, last = max(size-last, 0), size-1
+	case to == "":
+		last = size - 1
+	}
+	if last = min(last, size-1); first > last {
+		return span{}, &refusalError{
+			status: http.StatusRequestedRangeNotSatisfiable, code: "range_not_satisfiable",
+			message: fmt.Sprintf("The range asked for lies behind the file's end: it has %d bytes.", size),
+		}
+	}
+
+	return span{first: first, length: last - first + 1, partial: true}, nil
+}
+
+// position reads a byte's position; 0 if it is left out. A number that no file
+// reaches counts as the largest one.
+func position(digits string) (int64, error) {
+	digits = strings.TrimSpace(digits)
+	if digits == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(digits, 10, 63)
+	if err != nil && strings.Trim(digits, "0123456789") == "" {
+		return 1<<63 - 1, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("api: range: %w", err)
+	}
+
+	return int64(n), nil //nolint:gosec // ParseUint bounds it to 63 bits
+}

@@ -1,0 +1,170 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/musketry/musketry/internal/batch"
+)
+
+const (
+	typeInvalid = "invalid_request_error"
+	typeServer  = "server_error"
+)
+
+// A refusalError is an answer that is not the one asked for. Its message is
+// for the user.
+type refusalError struct {
+	status  int
+	kind    string // empty: invalid_request_error, server_error from 500 on
+	param   string // empty: null
+	code    string // empty: null
+	message string
+	again   int // seconds after which to try again; 0: trying again mends nothing
+}
+
+func (e *refusalError) Error() string { return e.message }
+
+// An envelope is the shape of every error
+// (https://platform.openai.com/docs/guides/error-codes).
+type envelope struct {
+	Error envelopeBody `json:"error"`
+}
+
+type envelopeBody struct {
+	Message string  `json:"message"`
+	Type    string  `json:"type"`
+	Param   *string `json:"param"`
+	Code    *string `json:"code"`
+}
+
+// writeError answers err: as it says if it is one that the user can do
+// something about, else as an internal error whose cause only the log has.
+func writeError(w http.ResponseWriter, err error) {
+	e := refusal(err)
+	kind := e.kind
+	switch {
+	case kind != "":
+	case e.status >= http.StatusInternalServerError:
+		kind = typeServer
+	default:
+		kind = typeInvalid
+	}
+	switch {
+	case e.again > 0:
+		w.Header().Set("Retry-After", strconv.Itoa(e.again))
+		w.Header().Set("X-Should-Retry", "true")
+	case e.status < http.StatusInternalServerError:
+		// OpenAI's SDKs would send a 408, 409 or 429 again.
+		w.Header().Set("X-Should-Retry", "false")
+	}
+	writeJSON(w, e.status, envelope{envelopeBody{
+		Message: e.message, Type: kind, Param: orNull(e.param), Code: orNull(e.code),
+	}})
+}
+
+func refusal(err error) *refusalError {
+	var (
+		told  *refusalError
+		order *batch.OrderError
+		state *batch.StatusError
+	)
+	switch {
+	case errors.As(err, &told):
+		return told
+	case errors.As(err, &order):
+		return &refusalError{
+			status: http.StatusBadRequest, param: order.Param, code: order.Code, message: order.Message,
+		}
+	case errors.As(err, &state):
+		return &refusalError{
+			status:  http.StatusConflict,
+			message: fmt.Sprintf("Cannot %s a batch with status '%s'.", state.Op, state.Status),
+		}
+	case errors.Is(err, batch.ErrIdempotency):
+		return &refusalError{
+			status: http.StatusConflict, code: "idempotency_key_reused",
+			message: "This idempotency key was used for a request with other parameters. Use another key.",
+		}
+	case errors.Is(err, batch.ErrBusy):
+		return &refusalError{
+			status: http.StatusServiceUnavailable, code: "busy", again: 1,
+			message: "Others are changing the same object. Try again.",
+		}
+	case tooLarge(err):
+		return bodyTooLarge(err)
+	}
+
+	return &refusalError{
+		status:  http.StatusInternalServerError,
+		message: "The server failed to answer. The request id says where to look in its log.",
+	}
+}
+
+func bodyTooLarge(err error) *refusalError {
+	var limit *http.MaxBytesError
+	_ = errors.As(err, &limit)
+
+	return &refusalError{
+		status: http.StatusRequestEntityTooLarge, code: "request_too_large",
+		message: fmt.Sprintf("The request is larger than the %d bytes that this endpoint takes. Send the file as "+
+			"POST /v1/uploads with parts of 4 MB (in Python: client.uploads.upload_file_chunked(part_size=4*1024*1024)), "+
+			"or compress it and name it .jsonl.gz.", limit.Limit),
+	}
+}
+
+func noRoute(r *http.Request) *refusalError {
+	return &refusalError{
+		status: http.StatusNotFound, code: "unknown_url",
+		message: fmt.Sprintf("Invalid URL (%s %s)", clip(r.Method), clip(r.URL.Path)),
+	}
+}
+
+// badRequest is a 400 about a parameter.
+func badRequest(param, code, format string, args ...any) *refusalError {
+	return &refusalError{
+		status: http.StatusBadRequest, param: param, code: code, message: fmt.Sprintf(format, args...),
+	}
+}
+
+// missing is a 400 about a parameter that is not there.
+func missing(param string) *refusalError {
+	return badRequest(param, batch.CodeMissingParameter, "Missing required parameter: '%s'.", param)
+}
+
+// writeJSON answers v, which must be a value that encodes.
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic(fmt.Sprintf("api: %T does not encode", v)) // a defect of ours; answered as one
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes()) // the client is gone: nobody is left to tell
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+
+	return &s
+}
+
+// clip bounds what an answer or the log quotes of the user's own words.
+func clip(s string) string {
+	const longest = 100
+	if len(s) <= longest {
+		return strings.ToValidUTF8(s, "\uFFFD")
+	}
+
+	return strings.ToValidUTF8(s[:longest], "") + "…"
+}

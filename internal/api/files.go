@@ -1,0 +1,192 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+)
+
+const (
+	mostFiles = 10_000 // of a page, and the default
+	// roomForPage bounds a page of files, whose names may be long: an answer has
+	// at most 6 MB.
+	roomForPage = 4_000_000
+	// holdGrace is how long a file's hold may be without its batch: acceptance
+	// takes seconds, and a hold that is older was left by a crash.
+	holdGrace = 10 * time.Minute
+)
+
+// uploadPurposes are those that a user may upload files for
+// (https://platform.openai.com/docs/api-reference/files/create).
+func uploadPurposes() []string {
+	return []string{"assistants", "batch", "fine-tune", "vision", "user_data", "evals"}
+}
+
+func (a *api) listFiles(w http.ResponseWriter, r *http.Request, tenant string) error {
+	q, err := query(r)
+	if err != nil {
+		return err
+	}
+	p, err := readPage(q, batch.PrefixFile, mostFiles, mostFiles, true)
+	if err != nil {
+		return err
+	}
+	purpose := batch.Purpose(q.Get("purpose"))
+	now := a.Clock()
+	found, more, err := collect(p,
+		func(after string, limit int) ([]batch.File, bool, error) {
+			return a.Files.Files(r.Context(), tenant,
+				batch.FileQuery{Purpose: purpose, After: after, Limit: limit, Oldest: p.Oldest})
+		},
+		func(f batch.File) (string, bool) { return f.ID, !f.Expired(now) })
+	if err != nil {
+		return fmt.Errorf("api: list files: %w", err)
+	}
+	shapes := make([]fileShape, 0, len(found))
+	room := 0
+	for _, f := range found {
+		room += 300 + 6*len(f.Name) // no character takes more in JSON
+		if room > roomForPage {
+			more = true
+
+			break
+		}
+		shapes = append(shapes, shapeFile(f))
+	}
+	writeJSON(w, http.StatusOK, shapeList(shapes, more, func(f fileShape) string { return f.ID }))
+
+	return nil
+}
+
+func (a *api) retrieveFile(w http.ResponseWriter, r *http.Request, tenant string) error {
+	f, err := a.file(r, tenant)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, shapeFile(f))
+
+	return nil
+}
+
+// deleteFile hides the file first, then deletes its bytes, then its record. A
+// crash in between leaves a file that nobody sees, whose deletion another
+// DELETE finishes, or the expiry of the table and the bucket.
+func (a *api) deleteFile(w http.ResponseWriter, r *http.Request, tenant string) error {
+	ctx, id := r.Context(), r.PathValue("id")
+	if _, ok := batch.ParseID(batch.PrefixFile, id); !ok {
+		return noFile(id, "id")
+	}
+	f, err := a.Files.File(ctx, tenant, id)
+	if errors.Is(err, batch.ErrNotFound) {
+		return noFile(id, "id")
+	}
+	if err != nil {
+		return fmt.Errorf("api: read file: %w", err)
+	}
+	orphans, err := a.orphans(ctx, f)
+	if err != nil {
+		return err
+	}
+	f, err = a.Files.UpdateFile(ctx, tenant, id, func(f *batch.File) error {
+		dropHolds(f, orphans)
+		if len(f.Users) > 0 {
+			return inUse(f)
+		}
+		if now := a.Clock().UTC().Truncate(time.Millisecond); !f.Expired(now) {
+			f.ExpiresAt = now
+		}
+
+		return nil
+	})
+	if errors.Is(err, batch.ErrNotFound) {
+		return noFile(id, "id")
+	}
+	if err != nil {
+		return fmt.Errorf("api: hide file: %w", err)
+	}
+	if err := a.Objects.Delete(ctx, f.ObjectKey()); err != nil {
+		return fmt.Errorf("api: delete content: %w", err)
+	}
+	if err := a.Files.DeleteFile(ctx, f); err != nil {
+		return fmt.Errorf("api: delete file: %w", err)
+	}
+	writeJSON(w, http.StatusOK, deletedShape{ID: id, Object: "file", Deleted: true})
+
+	return nil
+}
+
+func inUse(f *batch.File) error {
+	return &refusalError{
+		status: http.StatusConflict, code: "file_in_use", param: "id",
+		message: fmt.Sprintf("File '%s' is in use by batch '%s' and cannot be deleted before that ends.", f.ID, f.Users[0]),
+	}
+}
+
+// file returns the file that r's path names.
+func (a *api) file(r *http.Request, tenant string) (batch.File, error) {
+	id := r.PathValue("id")
+	if _, ok := batch.ParseID(batch.PrefixFile, id); !ok {
+		return batch.File{}, noFile(id, "id")
+	}
+	f, err := a.Files.File(r.Context(), tenant, id)
+	if errors.Is(err, batch.ErrNotFound) {
+		return batch.File{}, noFile(id, "id")
+	}
+	if err != nil {
+		return batch.File{}, fmt.Errorf("api: read file: %w", err)
+	}
+	now := a.Clock()
+	if !f.ExpiresAt.IsZero() && !now.Before(f.ExpiresAt) && len(f.Users) > 0 {
+		// Only a batch that is there prolongs a file's life.
+		orphans, err := a.orphans(r.Context(), f)
+		if err != nil {
+			return batch.File{}, err
+		}
+		dropHolds(&f, orphans)
+	}
+	if f.Expired(now) {
+		return batch.File{}, noFile(id, "id")
+	}
+
+	return f, nil
+}
+
+// orphans returns the holds of f that no batch needs: of batches that ended,
+// and of ones that never came to be.
+func (a *api) orphans(ctx context.Context, f batch.File) ([]string, error) {
+	var orphans []string
+	for _, user := range f.Users {
+		b, err := a.Batches.Batch(ctx, batch.Ref{Tenant: f.Tenant, ID: user})
+		switch {
+		case errors.Is(err, batch.ErrNotFound):
+			taken, ok := batch.ParseID(batch.PrefixBatch, user)
+			if !ok || a.Clock().After(taken.Add(holdGrace)) {
+				orphans = append(orphans, user)
+			}
+		case err != nil:
+			return nil, fmt.Errorf("api: read a file's user: %w", err)
+		case b.Status.Terminal():
+			orphans = append(orphans, user)
+		}
+	}
+
+	return orphans, nil
+}
+
+func dropHolds(f *batch.File, users []string) {
+	if len(users) == 0 {
+		return
+	}
+	f.Users = slices.DeleteFunc(slices.Clone(f.Users), func(user string) bool { return slices.Contains(users, user) })
+}
+
+func noFile(id, param string) error {
+	return &refusalError{
+		status: http.StatusNotFound, param: param, message: fmt.Sprintf("No such File object: %s", clip(id)),
+	}
+}

@@ -1,0 +1,276 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/musketry/musketry/internal/batch"
+)
+
+// maxJSON is the largest JSON body: a batch's, with all its metadata escaped,
+// has below 100 KB; an upload's completion names up to 10,000 parts.
+const maxJSON = 1 << 20
+
+// fields are a JSON object's, to be read one by one, so that an error names
+// the one at fault.
+type fields map[string]json.RawMessage
+
+// readFields reads r's body, which must be a JSON object.
+func readFields(w http.ResponseWriter, r *http.Request) (fields, error) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/json" {
+		return nil, unsupported(r, "application/json")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxJSON))
+	if tooLarge(err) {
+		return nil, &refusalError{
+			status: http.StatusRequestEntityTooLarge, code: "request_too_large",
+			message: fmt.Sprintf("The request body is larger than %d bytes.", maxJSON),
+		}
+	}
+	if err != nil {
+		return nil, brokenBody()
+	}
+	var f fields
+	if !utf8.Valid(body) || json.Unmarshal(body, &f) != nil || f == nil {
+		return nil, badRequest("", "invalid_json", "The body of your request is not a JSON object.")
+	}
+
+	return f, nil
+}
+
+func unsupported(r *http.Request, want string) error {
+	return &refusalError{
+		status: http.StatusUnsupportedMediaType, code: "unsupported_content_type",
+		message: fmt.Sprintf("Unsupported Content-Type '%s': this endpoint takes %s.", clip(r.Header.Get("Content-Type")), want),
+	}
+}
+
+func brokenBody() error {
+	return badRequest("", "invalid_body", "The body of your request broke off.")
+}
+
+// absent reports whether name was left out; a null counts as left out.
+func (f fields) absent(name string) bool {
+	raw := bytes.TrimSpace(f[name])
+
+	return len(raw) == 0 || string(raw) == "null"
+}
+
+// text reads a string that must be there and not be empty.
+func (f fields) text(name string) (string, error) {
+	if f.absent(name) {
+		return "", missing(name)
+	}
+	s, err := textOf(name, f[name])
+	if err == nil && s == "" {
+		return "", badRequest(name, batch.CodeInvalidValue, "Invalid '%s': expected a string that is not empty.", name)
+	}
+
+	return s, err
+}
+
+func textOf(param string, raw json.RawMessage) (string, error) {
+	var s string
+	if kindOf(raw) != "a string" || json.Unmarshal(raw, &s) != nil {
+		return "", wrongType(param, "a string", raw)
+	}
+
+	return s, nil
+}
+
+// whole reads an integer that must be there.
+func (f fields) whole(name, param string) (int64, error) {
+	if f.absent(name) {
+		return 0, missing(param)
+	}
+	n, err := strconv.ParseInt(string(bytes.TrimSpace(f[name])), 10, 64)
+	if err != nil {
+		return 0, wrongType(param, "an integer", f[name])
+	}
+
+	return n, nil
+}
+
+// object reads an object that may be left out; nil then.
+func (f fields) object(name string) (fields, error) {
+	if f.absent(name) {
+		return nil, nil //nolint:nilnil // a nil map is an object without fields
+	}
+	var inner fields
+	if kindOf(f[name]) != "an object" || json.Unmarshal(f[name], &inner) != nil {
+		return nil, wrongType(name, "an object", f[name])
+	}
+
+	return inner, nil
+}
+
+// metadata reads an object of strings that may be left out.
+func (f fields) metadata(name string) (map[string]string, error) {
+	inner, err := f.object(name)
+	if err != nil || len(inner) == 0 {
+		return nil, err
+	}
+	pairs := make(map[string]string, len(inner))
+	for key, raw := range inner {
+		if pairs[key], err = textOf(name+"."+clip(key), raw); err != nil {
+			return nil, err
+		}
+	}
+
+	return pairs, nil
+}
+
+// texts reads an array of strings that must be there.
+func (f fields) texts(name string) ([]string, error) {
+	if f.absent(name) {
+		return nil, missing(name)
+	}
+	var raws []json.RawMessage
+	if kindOf(f[name]) != "an array" || json.Unmarshal(f[name], &raws) != nil {
+		return nil, wrongType(name, "an array", f[name])
+	}
+	list := make([]string, 0, len(raws))
+	for i, raw := range raws {
+		s, err := textOf(fmt.Sprintf("%s[%d]", name, i), raw)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+	}
+
+	return list, nil
+}
+
+// life reads {"anchor":"created_at","seconds":n}; 0 if it was left out.
+func (f fields) life(name string) (time.Duration, error) {
+	inner, err := f.object(name)
+	if err != nil || inner == nil {
+		return 0, err
+	}
+	if inner.absent("anchor") {
+		return 0, missing(name + ".anchor")
+	}
+	anchor, err := textOf(name+".anchor", inner["anchor"])
+	if err != nil {
+		return 0, err
+	}
+	seconds, err := inner.whole("seconds", name+".seconds")
+	if err != nil {
+		return 0, err
+	}
+
+	return lifeOf(anchor, seconds, name+".anchor", name+".seconds")
+}
+
+// lifeOf checks a life against OpenAI's bounds.
+func lifeOf(anchor string, seconds int64, anchorParam, secondsParam string) (time.Duration, error) {
+	const lowest, highest = int64(batch.MinFileLife / time.Second), int64(batch.MaxFileLife / time.Second)
+	switch {
+	case anchor != "created_at":
+		return 0, badRequest(anchorParam, batch.CodeInvalidValue,
+			"Invalid value: '%s'. Supported values are: 'created_at'.", clip(anchor))
+	case seconds < lowest:
+		return 0, badRequest(secondsParam, "integer_below_min_value",
+			"Invalid '%s': integer below minimum value. Expected a value >= %d, but got %d instead.",
+			secondsParam, lowest, seconds)
+	case seconds > highest:
+		return 0, badRequest(secondsParam, "integer_above_max_value",
+			"Invalid '%s': integer above maximum value. Expected a value <= %d, but got %d instead.",
+			secondsParam, highest, seconds)
+	}
+
+	return time.Duration(seconds) * time.Second, nil
+}
+
+func wrongType(param, want string, got json.RawMessage) error {
+	return badRequest(param, batch.CodeInvalidType,
+		"Invalid type for '%s': expected %s, but got %s instead.", param, want, kindOf(got))
+}
+
+// kindOf says what a JSON value is, as OpenAI's messages do.
+func kindOf(raw json.RawMessage) string {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) == 0 {
+		return "nothing"
+	}
+	switch raw[0] {
+	case '"':
+		return "a string"
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	case 't', 'f':
+		return "a boolean"
+	case 'n':
+		return "null"
+	}
+	if bytes.ContainsAny(raw, ".eE") {
+		return "a decimal"
+	}
+
+	return "an integer"
+}
+
+// A page is what a list's query asks for.
+type page struct {
+	After  string
+	Limit  int
+	Oldest bool
+}
+
+// readPage reads after, limit (from 1 to most) and, where ordered, order.
+func readPage(q url.Values, prefix string, fallback, most int, ordered bool) (page, error) {
+	p := page{After: q.Get("after"), Limit: fallback}
+	if _, ok := batch.ParseID(prefix, p.After); p.After != "" && !ok {
+		return page{}, badRequest("after", batch.CodeInvalidValue,
+			"Invalid 'after': '%s' is not the id of an object of this list.", clip(p.After))
+	}
+	if text := q.Get("limit"); text != "" {
+		n, err := strconv.ParseInt(text, 10, 32)
+		switch {
+		case err != nil:
+			return page{}, badRequest("limit", batch.CodeInvalidType,
+				"Invalid type for 'limit': expected an integer, but got '%s' instead.", clip(text))
+		case n < 1:
+			return page{}, badRequest("limit", "integer_below_min_value",
+				"Invalid 'limit': integer below minimum value. Expected a value >= 1, but got %d instead.", n)
+		case n > int64(most):
+			return page{}, badRequest("limit", "integer_above_max_value",
+				"Invalid 'limit': integer above maximum value. Expected a value <= %d, but got %d instead.", most, n)
+		}
+		p.Limit = int(n)
+	}
+	switch order := q.Get("order"); {
+	case !ordered || order == "" || order == "desc":
+	case order == "asc":
+		p.Oldest = true
+	default:
+		return page{}, badRequest("order", batch.CodeInvalidValue,
+			"Invalid value: '%s'. Supported values are: 'asc' and 'desc'.", clip(order))
+	}
+
+	return p, nil
+}
+
+// query returns r's query, or a 400 if it cannot be read.
+func query(r *http.Request) (url.Values, error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, badRequest("", "invalid_query", "The query of your request cannot be read: %s.", "it is not URL-encoded")
+	}
+
+	return q, nil
+}
+
+func quoted(values []string) string { return "'" + strings.Join(values, "', '") + "'" }

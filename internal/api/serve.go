@@ -1,0 +1,213 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/musketry/musketry/internal/batch"
+)
+
+// A handler serves a route for a tenant. Whatever it returns is answered as an
+// error; it has written nothing then.
+type handler func(w http.ResponseWriter, r *http.Request, tenant string) error
+
+// A call is what the log says of a request. It travels in its context.
+type call struct {
+	id     string
+	tenant string
+	err    error
+	stack  []byte // of a panic
+}
+
+type callKey struct{}
+
+func (a *api) route(pattern string, h handler) {
+	a.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		c, _ := r.Context().Value(callKey{}).(*call)
+		tenant, err := a.authenticate(r)
+		if err == nil {
+			c.tenant = tenant
+			err = h(w, r, tenant)
+		}
+		if err != nil {
+			c.err = err
+			writeError(w, err)
+		}
+	})
+}
+
+// ServeHTTP answers every request in OpenAI's shapes, whatever happens.
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := a.Clock()
+	c := &call{id: a.requestID()}
+	w.Header().Set("X-Request-Id", c.id)
+	seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+	pattern := a.dispatch(seen, r.WithContext(context.WithValue(r.Context(), callKey{}, c)), c)
+	attrs := []slog.Attr{
+		slog.String("request_id", c.id), slog.String("tenant", c.tenant), slog.String("method", clip(r.Method)),
+		slog.String("route", pattern), slog.Int("status", seen.status), slog.Duration("took", a.Clock().Sub(began)),
+	}
+	level := slog.LevelInfo
+	if seen.status >= http.StatusInternalServerError {
+		level = slog.LevelError
+		attrs = append(attrs, slog.Any("error", c.err), slog.String("stack", string(c.stack)))
+	}
+	a.Logger.LogAttrs(r.Context(), level, "request served", attrs...)
+}
+
+// dispatch returns the pattern of the route that answered; empty if none did.
+func (a *api) dispatch(w *statusWriter, r *http.Request, c *call) (pattern string) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			// A panic's value may quote what was being handled: only its type is kept.
+			c.err, c.stack = fmt.Errorf("api: panic: %T", cause), debug.Stack()
+			if bug, ok := cause.(runtime.Error); ok {
+				c.err = fmt.Errorf("api: panic: %w", bug)
+			}
+			if !w.wrote {
+				writeError(w, c.err)
+			}
+		}
+	}()
+	if a.crossOrigin(w, r) {
+		return "preflight"
+	}
+	bare, ok := a.bare(r)
+	if !ok {
+		writeError(w, noRoute(r))
+
+		return ""
+	}
+	match, pattern := a.mux.Handler(bare)
+	if pattern == "" {
+		a.refuseRoute(w, bare, match)
+
+		return ""
+	}
+	a.mux.ServeHTTP(w, bare)
+
+	return pattern
+}
+
+// bare returns r without the prefix, and false for a path that no client of
+// ours writes, such as one with empty segments: the mux would redirect it.
+func (a *api) bare(r *http.Request) (*http.Request, bool) {
+	u := *r.URL
+	if rest, ok := strings.CutPrefix(u.Path, a.config.Prefix); ok && strings.HasPrefix(rest, "/") {
+		u.Path = rest
+		u.RawPath = strings.TrimPrefix(u.RawPath, a.config.Prefix)
+	}
+	if len(u.Path) > 1 {
+		u.Path = strings.TrimSuffix(u.Path, "/")
+		u.RawPath = strings.TrimSuffix(u.RawPath, "/")
+	}
+	if u.Path != path.Clean(u.Path) || !strings.HasPrefix(u.Path, "/") || r.Method == http.MethodConnect {
+		return nil, false
+	}
+	bare := new(http.Request)
+	*bare = *r
+	bare.URL = &u
+	bare.Host = "" // no route names a host
+
+	return bare, true
+}
+
+// refuseRoute answers for a path or method that has no route; match is what
+// the mux would do, from which it takes the methods that are allowed.
+func (a *api) refuseRoute(w http.ResponseWriter, r *http.Request, match http.Handler) {
+	told := &probe{header: http.Header{}}
+	match.ServeHTTP(told, r)
+	if told.status != http.StatusMethodNotAllowed {
+		writeError(w, noRoute(r))
+
+		return
+	}
+	w.Header().Set("Allow", told.header.Get("Allow"))
+	writeError(w, &refusalError{
+		status: http.StatusMethodNotAllowed, code: "method_not_allowed",
+		message: fmt.Sprintf("Not allowed: %s %s. Allowed: %s.", clip(r.Method), clip(r.URL.Path), told.header.Get("Allow")),
+	})
+}
+
+// crossOrigin lets the pages of configured origins call the API
+// (https://fetch.spec.whatwg.org/#http-cors-protocol), and reports whether r
+// was a page's question before its call, which is answered then.
+func (a *api) crossOrigin(w http.ResponseWriter, r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" || len(a.config.Origins) == 0 {
+		return false
+	}
+	w.Header().Add("Vary", "Origin")
+	if !slices.Contains(a.config.Origins, origin) && !slices.Contains(a.config.Origins, "*") {
+		return false
+	}
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Expose-Headers", "X-Request-Id, X-Should-Retry, Retry-After, Content-Range, Content-Disposition")
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	h.Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
+	h.Set("Access-Control-Allow-Headers", r.Header.Get("Access-Control-Request-Headers"))
+	h.Set("Access-Control-Max-Age", "600") // seconds
+	w.WriteHeader(http.StatusNoContent)
+
+	return true
+}
+
+func (a *api) requestID() string {
+	id, err := batch.NewID(batch.PrefixRequest, a.Clock(), a.Random)
+	if err != nil {
+		return batch.PrefixRequest + "unknown" // an answer without randomness is better than none
+	}
+
+	return id
+}
+
+// A probe keeps what a handler says of an answer, and not its body.
+type probe struct {
+	header http.Header
+	status int
+}
+
+func (p *probe) Header() http.Header            { return p.header }
+func (p *probe) Write(body []byte) (int, error) { return len(body), nil }
+func (p *probe) WriteHeader(status int)         { p.status = status }
+
+// A statusWriter remembers the status that was written.
+type statusWriter struct {
+	http.ResponseWriter
+
+	status int
+	wrote  bool
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	if !w.wrote {
+		w.status, w.wrote = status, true
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Write(p []byte) (int, error) {
+	w.wrote = true
+
+	return w.ResponseWriter.Write(p) //nolint:wrapcheck // a Writer passes its errors on
+}
+
+// Unwrap serves http.ResponseController.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func tooLarge(err error) bool {
+	var limit *http.MaxBytesError
+
+	return errors.As(err, &limit)
+}

@@ -1,0 +1,151 @@
+package api
+
+import (
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+)
+
+// The shapes are OpenAI's, its optional fields as explicit nulls; see
+// https://platform.openai.com/docs/api-reference/batch/object and its neighbours.
+type (
+	fileShape struct {
+		ID            string  `json:"id"`
+		Object        string  `json:"object"`
+		Bytes         int64   `json:"bytes"`
+		CreatedAt     int64   `json:"created_at"`
+		ExpiresAt     *int64  `json:"expires_at"`
+		Filename      string  `json:"filename"`
+		Purpose       string  `json:"purpose"`
+		Status        string  `json:"status"`
+		StatusDetails *string `json:"status_details"`
+	}
+
+	deletedShape struct {
+		ID      string `json:"id"`
+		Object  string `json:"object"`
+		Deleted bool   `json:"deleted"`
+	}
+
+	listShape[T any] struct {
+		Object  string  `json:"object"`
+		Data    []T     `json:"data"`
+		FirstID *string `json:"first_id"`
+		LastID  *string `json:"last_id"`
+		HasMore bool    `json:"has_more"`
+	}
+
+	batchShape struct {
+		ID               string            `json:"id"`
+		Object           string            `json:"object"`
+		Endpoint         string            `json:"endpoint"`
+		Model            *string           `json:"model"`
+		Errors           *errorsShape      `json:"errors"`
+		InputFileID      string            `json:"input_file_id"`
+		CompletionWindow string            `json:"completion_window"`
+		Status           string            `json:"status"`
+		OutputFileID     *string           `json:"output_file_id"`
+		ErrorFileID      *string           `json:"error_file_id"`
+		CreatedAt        int64             `json:"created_at"`
+		InProgressAt     *int64            `json:"in_progress_at"`
+		ExpiresAt        *int64            `json:"expires_at"`
+		FinalizingAt     *int64            `json:"finalizing_at"`
+		CompletedAt      *int64            `json:"completed_at"`
+		FailedAt         *int64            `json:"failed_at"`
+		ExpiredAt        *int64            `json:"expired_at"`
+		CancellingAt     *int64            `json:"cancelling_at"`
+		CancelledAt      *int64            `json:"cancelled_at"`
+		RequestCounts    countsShape       `json:"request_counts"`
+		Usage            *struct{}         `json:"usage"` // token sums are not kept
+		Metadata         map[string]string `json:"metadata"`
+	}
+
+	errorsShape struct {
+		Object string           `json:"object"`
+		Data   []lineErrorShape `json:"data"`
+	}
+
+	lineErrorShape struct {
+		Code    string  `json:"code"`
+		Message string  `json:"message"`
+		Param   *string `json:"param"`
+		Line    *int    `json:"line"`
+	}
+
+	// countsShape has two fields more than OpenAI's, so that the last four add
+	// up to the first at the end.
+	countsShape struct {
+		Total     int `json:"total"`
+		Completed int `json:"completed"`
+		Failed    int `json:"failed"`
+		Expired   int `json:"expired"`
+		Cancelled int `json:"cancelled"`
+	}
+
+	modelShape struct {
+		ID      string `json:"id"`
+		Object  string `json:"object"`
+		Created int64  `json:"created"`
+		OwnedBy string `json:"owned_by"`
+	}
+)
+
+func shapeFile(f batch.File) fileShape {
+	return fileShape{
+		ID: f.ID, Object: "file", Bytes: f.Bytes, CreatedAt: f.CreatedAt.Unix(), ExpiresAt: unix(f.ExpiresAt),
+		Filename: f.Name, Purpose: string(f.Purpose),
+		Status: "processed", // OpenAI's SDKs wait for it: wait_for_processing
+	}
+}
+
+func shapeBatch(b batch.Batch, counts batch.Counts) batchShape {
+	shape := batchShape{
+		ID: b.ID, Object: "batch", Endpoint: b.Endpoint, InputFileID: b.InputFileID, CompletionWindow: b.Window,
+		Status: string(b.Status), CreatedAt: b.CreatedAt.Unix(), InProgressAt: unix(b.InProgressAt),
+		ExpiresAt: unix(b.Deadline), FinalizingAt: unix(b.FinalizingAt), CompletedAt: unix(b.CompletedAt),
+		FailedAt: unix(b.FailedAt), ExpiredAt: unix(b.ExpiredAt), CancellingAt: unix(b.CancelingAt),
+		CancelledAt: unix(b.CanceledAt), Metadata: b.Metadata,
+		RequestCounts: countsShape{
+			Total: counts.Total, Completed: counts.Completed, Failed: counts.Failed,
+			Expired: counts.Expired, Cancelled: counts.Canceled,
+		},
+	}
+	if b.Status.Terminal() {
+		shape.OutputFileID, shape.ErrorFileID = orNull(b.OutputFileID), orNull(b.ErrorFileID)
+	}
+	if len(b.Errors) > 0 {
+		shape.Errors = &errorsShape{Object: "list", Data: make([]lineErrorShape, 0, len(b.Errors))}
+		for _, e := range b.Errors {
+			line := lineErrorShape{Code: e.Code, Message: e.Message, Param: orNull(e.Param)}
+			if e.Line > 0 {
+				line.Line = &e.Line
+			}
+			shape.Errors.Data = append(shape.Errors.Data, line)
+		}
+	}
+
+	return shape
+}
+
+// shapeList makes a list of shapes, whose ids idOf returns.
+func shapeList[T any](data []T, more bool, idOf func(T) string) listShape[T] {
+	list := listShape[T]{Object: "list", Data: data, HasMore: more}
+	if len(data) == 0 {
+		list.Data = []T{} // null is no list
+
+		return list
+	}
+	first, last := idOf(data[0]), idOf(data[len(data)-1])
+	list.FirstID, list.LastID = &first, &last
+
+	return list
+}
+
+func unix(t time.Time) *int64 {
+	if t.IsZero() {
+		return nil
+	}
+	seconds := t.Unix()
+
+	return &seconds
+}

@@ -1,0 +1,209 @@
+package api
+
+import (
+	"bytes"
+	"compress/flate"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+)
+
+const (
+	// partBytes is how much of a file is in memory at a time, and the size of
+	// S3's parts: at least 5 MiB, and 10,000 of them at most
+	// (https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html).
+	partBytes = 8 << 20
+	// abortFor bounds the tidying up after a write that failed.
+	abortFor = 10 * time.Second
+)
+
+// createFile stores a file that one request carries. Its bytes come first and
+// its record last: a crash in between leaves bytes that no file names, and the
+// user, who got no answer, uploads again.
+func (a *api) createFile(w http.ResponseWriter, r *http.Request, tenant string) error {
+	form, err := readForm(w, r, "file", a.config.MaxBody)
+	if err != nil {
+		return err
+	}
+	f := batch.File{Tenant: tenant, Name: form.filename}
+	if f.Purpose, err = form.purpose(); err != nil {
+		return err
+	}
+	life, err := form.life()
+	if err != nil {
+		return err
+	}
+	switch {
+	case !form.hasFile:
+		return missing("file")
+	case form.filename == "":
+		return badRequest("file", batch.CodeInvalidValue, "The part 'file' of the form names no filename.")
+	case len(form.file) == 0 && f.Purpose != batch.PurposeBatch:
+		return badRequest("file", "empty_file", "The file is empty.")
+	}
+	now := a.Clock()
+	if f.ID, err = batch.NewID(batch.PrefixFile, now, a.Random); err != nil {
+		return fmt.Errorf("api: file: %w", err)
+	}
+	if err := a.keep(r.Context(), &f, bytes.NewReader(form.file), life, now); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, shapeFile(f))
+
+	return nil
+}
+
+// keep stores what content has as f, whose id, name and purpose are set, and
+// sets the rest. It returns a 400 if the content does not suit the purpose. A
+// compressed file for batches is stored unpacked, since requests are read from
+// the middle of it.
+func (a *api) keep(ctx context.Context, f *batch.File, content io.Reader, life time.Duration, now time.Time) error {
+	limit, check := a.config.MaxFileBytes, func([]byte) error { return nil }
+	if f.Purpose == batch.PurposeBatch {
+		limit, check = a.config.MaxInputBytes, checkJSONL
+		if plain, packed := strings.CutSuffix(f.Name, ".gz"); packed {
+			unpacked, err := gzip.NewReader(content)
+			if err != nil {
+				return errFormat()
+			}
+			f.Name, content = plain, unpacked
+		}
+		if !strings.HasSuffix(f.Name, ".jsonl") {
+			return errFormat()
+		}
+		if life == 0 {
+			life = a.config.FileLife
+		}
+	}
+	var err error
+	if f.Bytes, err = a.write(ctx, f.ObjectKey(), content, limit, check); err != nil {
+		return err
+	}
+	f.CreatedAt = now.UTC().Truncate(time.Millisecond)
+	if life > 0 {
+		f.ExpiresAt = f.CreatedAt.Add(life)
+	}
+	// A file that is there already was made by an earlier try of the same upload.
+	if err := a.Files.CreateFile(ctx, *f); err != nil && !errors.Is(err, batch.ErrExists) {
+		return fmt.Errorf("api: create file: %w", err)
+	}
+
+	return nil
+}
+
+// write stores content under key in memory of two parts, and returns its size.
+// check is asked about its start, partBytes of it at most. It returns a 400 if
+// content is larger than limit or breaks off.
+func (a *api) write(
+	ctx context.Context, key string, content io.Reader, limit int64, check func(head []byte) error,
+) (int64, error) {
+	content = io.LimitReader(content, limit+1)
+	head, err := readPart(content)
+	if err != nil {
+		return 0, err
+	}
+	switch err := check(head); {
+	case err != nil:
+		return 0, err
+	case int64(len(head)) > limit:
+		return 0, fileTooLarge(limit)
+	}
+	if len(head) < partBytes {
+		if err := a.Objects.Put(ctx, key, head); err != nil {
+			return 0, fmt.Errorf("api: put content: %w", err)
+		}
+
+		return int64(len(head)), nil
+	}
+	upload, err := a.Parts.StartParts(ctx, key)
+	if err != nil {
+		return 0, fmt.Errorf("api: start parts: %w", err)
+	}
+	size, err := a.writeParts(ctx, key, upload, head, content, limit)
+	if err != nil {
+		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortFor)
+		defer cancel()
+		// What this leaves behind, the bucket's rule for unfinished uploads removes.
+		_ = a.Parts.AbortParts(tidy, key, upload)
+
+		return 0, err
+	}
+
+	return size, nil
+}
+
+func (a *api) writeParts(
+	ctx context.Context, key, upload string, part []byte, rest io.Reader, limit int64,
+) (size int64, err error) {
+	var etags []string
+	for len(part) > 0 {
+		if size += int64(len(part)); size > limit {
+			return 0, fileTooLarge(limit)
+		}
+		etag, err := a.Parts.PutPart(ctx, key, upload, len(etags)+1, part)
+		if err != nil {
+			return 0, fmt.Errorf("api: put part: %w", err)
+		}
+		etags = append(etags, etag)
+		if part, err = readPart(rest); err != nil {
+			return 0, err
+		}
+	}
+	if err := a.Parts.FinishParts(ctx, key, upload, etags); err != nil {
+		return 0, fmt.Errorf("api: finish parts: %w", err)
+	}
+
+	return size, nil
+}
+
+// readPart reads the next part; it is shorter than partBytes at the end only,
+// and empty behind it.
+func readPart(content io.Reader) ([]byte, error) {
+	part := new(bytes.Buffer)
+	switch _, err := io.CopyN(part, content, partBytes); {
+	case err == nil || errors.Is(err, io.EOF):
+		return part.Bytes(), nil
+	case packed(err):
+		return nil, badRequest("file", "invalid_file_format", "The file's compression is broken: unpack it with gunzip to see.")
+	default:
+		return nil, fmt.Errorf("api: read content: %w", err)
+	}
+}
+
+// packed reports whether err says that compressed bytes cannot be unpacked.
+func packed(err error) bool {
+	var corrupt flate.CorruptInputError
+
+	return errors.As(err, &corrupt) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader) ||
+		errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// checkJSONL returns a 400 if the first line of head, which is the start of a
+// file, is not JSON. A line that head does not hold whole is left to the
+// batch's validation.
+func checkJSONL(head []byte) error {
+	rest := head
+	for len(rest) > 0 {
+		line, after, ended := bytes.Cut(rest, []byte("\n"))
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			rest = after
+
+			continue
+		}
+		if !json.Valid(line) && (ended || len(head) < partBytes) {
+			return errFormat()
+		}
+
+		return nil
+	}
+
+	return errFormat()
+}

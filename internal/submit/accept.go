@@ -1,0 +1,289 @@
+package submit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/retry"
+)
+
+// maxHolds is how many batches may use one file at once: their ids lie in the
+// file's item, which stays far below DynamoDB's 400 KB
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
+const maxHolds = 1000
+
+// An AcceptStore keeps files and batches.
+type AcceptStore interface {
+	// UpdateFile changes a file, guarded by its revision. It returns
+	// batch.ErrNotFound if the tenant has no such file, batch.ErrBusy if others
+	// write it all the time, and change's own error as it is.
+	UpdateFile(ctx context.Context, tenant, id string, change func(*batch.File) error) (batch.File, error)
+	// CreateBatch returns batch.ErrExists if there is a batch of this id.
+	CreateBatch(ctx context.Context, b batch.Batch) error
+	// Batch reads consistently. It returns batch.ErrNotFound if the tenant has
+	// no such batch.
+	Batch(ctx context.Context, ref batch.Ref) (batch.Batch, error)
+	// UpdateBatch is to a batch what UpdateFile is to a file.
+	UpdateBatch(ctx context.Context, ref batch.Ref, change func(*batch.Batch) error) (batch.Batch, error)
+}
+
+// A Starter starts and wakes the flows of batches.
+type Starter interface {
+	// Start starts b's flow with b as its record. A flow that was started
+	// before is no error.
+	Start(ctx context.Context, b batch.Batch) error
+	// Wake ends the wait that token stands for. A token that waits no longer is
+	// no error.
+	Wake(ctx context.Context, token string) error
+}
+
+// A Receipts keeps which batch an order became.
+type Receipts interface {
+	// ClaimReceipt puts r unless a receipt of its tenant and key is there that
+	// lives at r.CreatedAt, and returns the one that is there now.
+	ClaimReceipt(ctx context.Context, r batch.Receipt) (batch.Receipt, error)
+	// PutReceipt puts r whatever is there.
+	PutReceipt(ctx context.Context, r batch.Receipt) error
+}
+
+// An AcceptConfig is what a deployment chooses for its batches.
+type AcceptConfig struct {
+	Policy         retry.Policy // of every batch
+	ExtraEndpoints []string     // taken besides OpenAI's, such as /v1/rerank
+	MaxInputBytes  int64        // the largest input file; 0 for OpenAI's 200 MB
+}
+
+// An Acceptor takes orders for batches.
+type Acceptor struct {
+	store    AcceptStore
+	flow     Starter
+	receipts Receipts
+	config   AcceptConfig
+	clock    func() time.Time
+	random   io.Reader
+}
+
+// NewAcceptor returns an Acceptor. random is read for the ids of batches and
+// must be safe for concurrent use, as crypto/rand's Reader is.
+func NewAcceptor(
+	store AcceptStore, flow Starter, receipts Receipts, config AcceptConfig, clock func() time.Time, random io.Reader,
+) *Acceptor {
+	if config.MaxInputBytes == 0 {
+		config.MaxInputBytes = batch.MaxInputBytes
+	}
+
+	return &Acceptor{store: store, flow: flow, receipts: receipts, config: config, clock: clock, random: random}
+}
+
+// Accept makes a batch of an order and returns it as stored, usually
+// validating. It returns a *batch.OrderError if the order cannot be taken,
+// batch.ErrNotFound if the tenant has no such input file, and
+// batch.ErrIdempotency if the order's key was used for another one; nothing
+// is stored then.
+//
+// What a crash after each write leaves:
+//
+//	the receipt      an order that is sent again becomes the batch of the same id
+//	the file's hold  a hold of a batch that is not there; whoever deletes the file drops it after HoldGrace
+//	the flow         the flow's first step puts the batch, so it runs although nobody was told its id
+//	the batch        the same, and the user finds it in the list
+func (a *Acceptor) Accept(ctx context.Context, o batch.Order) (batch.Batch, error) {
+	window, err := a.check(o)
+	if err != nil {
+		return batch.Batch{}, err
+	}
+	now := a.clock()
+	id, err := batch.NewID(batch.PrefixBatch, now, a.random)
+	if err != nil {
+		return batch.Batch{}, fmt.Errorf("submit: accept: %w", err)
+	}
+	// An order's file is looked at before its receipt is written, so that a
+	// refusal leaves no receipt.
+	if _, err := a.store.UpdateFile(ctx, o.Tenant, o.InputFileID, a.usable(now)); err != nil {
+		return batch.Batch{}, fmt.Errorf("submit: input file: %w", err)
+	}
+	ref, first, err := a.receive(ctx, o, batch.Ref{Tenant: o.Tenant, ID: id}, now)
+	if err != nil {
+		return batch.Batch{}, err
+	}
+	if !first {
+		b, err := a.store.Batch(ctx, ref)
+		if !errors.Is(err, batch.ErrNotFound) {
+			return b, err //nolint:wrapcheck // the store's, which says what was read
+		}
+		// The first order died, or is still, before its last write: go on for it.
+	}
+
+	return a.start(ctx, a.record(o, ref, window))
+}
+
+// start takes the input's hold, starts b's flow and puts b.
+func (a *Acceptor) start(ctx context.Context, b batch.Batch) (batch.Batch, error) {
+	_, err := a.store.UpdateFile(ctx, b.Tenant, b.InputFileID, func(f *batch.File) error {
+		if err := a.usable(a.clock())(f); err != nil {
+			return err
+		}
+
+		return hold(f, b.ID)
+	})
+	if err != nil {
+		return batch.Batch{}, fmt.Errorf("submit: hold input file: %w", err)
+	}
+	if err := a.flow.Start(ctx, b); err != nil {
+		return batch.Batch{}, fmt.Errorf("submit: start flow: %w", err)
+	}
+	err = a.store.CreateBatch(ctx, b)
+	if err == nil || !errors.Is(err, batch.ErrExists) {
+		return b, err //nolint:wrapcheck // the store's, which says what was written
+	}
+	// The flow's first step, or the first of two equal orders, was faster.
+	b, err = a.store.Batch(ctx, b.Ref)
+	if err != nil {
+		return batch.Batch{}, fmt.Errorf("submit: read batch: %w", err)
+	}
+
+	return b, nil
+}
+
+// record is the batch as it starts. It depends on the order and the id alone,
+// so that whoever goes on for a dead one starts the same batch.
+func (a *Acceptor) record(o batch.Order, ref batch.Ref, window time.Duration) batch.Batch {
+	created, _ := batch.ParseID(batch.PrefixBatch, ref.ID)
+
+	return batch.Batch{
+		Ref:                ref,
+		Endpoint:           o.Endpoint,
+		InputFileID:        o.InputFileID,
+		Window:             o.Window,
+		Metadata:           maps.Clone(o.Metadata),
+		OutputExpiresAfter: o.OutputExpiresAfter,
+		Policy:             a.config.Policy,
+		Status:             batch.StatusValidating,
+		CreatedAt:          created,
+		Deadline:           created.Add(window),
+	}
+}
+
+// Cancel asks a batch to stop, wakes its flow and returns the batch as stored.
+// Canceling again only wakes again. It returns batch.ErrNotFound if there is
+// no such batch, and a *batch.StatusError if it ended otherwise.
+//
+// A crash between the two writes leaves a batch that is cancelling and whose
+// flow sees it at its next tick; an error is returned if the wake failed, so
+// that the caller cancels again.
+func (a *Acceptor) Cancel(ctx context.Context, ref batch.Ref) (batch.Batch, error) {
+	b, err := a.store.UpdateBatch(ctx, ref, func(b *batch.Batch) error { return b.Cancel(a.clock()) })
+	if err != nil {
+		return batch.Batch{}, fmt.Errorf("submit: cancel: %w", err)
+	}
+	if b.Token == "" || b.Status.Terminal() {
+		return b, nil
+	}
+	if err := a.flow.Wake(ctx, b.Token); err != nil {
+		return batch.Batch{}, fmt.Errorf("submit: wake the cancelled batch's flow: %w", err)
+	}
+
+	return b, nil
+}
+
+// usable returns a change that changes nothing and says whether a batch may
+// use the file at now.
+func (a *Acceptor) usable(now time.Time) func(*batch.File) error {
+	return func(f *batch.File) error {
+		switch {
+		case f.Expired(now):
+			return batch.ErrNotFound
+		case f.Purpose != batch.PurposeBatch:
+			return invalid("input_file_id", fmt.Sprintf(
+				"Invalid purpose of file '%s': a batch needs a file uploaded with purpose 'batch', not '%s'.", f.ID, f.Purpose))
+		case f.Bytes > a.config.MaxInputBytes:
+			return invalid("input_file_id", fmt.Sprintf(
+				"File is too large. The input file of a batch has at most %d bytes.", a.config.MaxInputBytes))
+		case len(f.Users) >= maxHolds:
+			return invalid("input_file_id", fmt.Sprintf(
+				"More than %d batches use this file. Wait for some of them to end, or upload the file again.", maxHolds))
+		}
+
+		return nil
+	}
+}
+
+func hold(f *batch.File, batchID string) error {
+	if !slices.Contains(f.Users, batchID) {
+		f.Users = append(slices.Clone(f.Users), batchID)
+	}
+
+	return nil
+}
+
+// check returns the order's window in time, or a *batch.OrderError.
+func (a *Acceptor) check(o batch.Order) (time.Duration, error) {
+	window, err := batch.ParseWindow(o.Window)
+	endpoints := slices.Concat(endpoints(), a.config.ExtraEndpoints)
+	switch {
+	case !slices.Contains(endpoints, o.Endpoint):
+		return 0, invalid("endpoint", fmt.Sprintf(
+			"Invalid value: '%s'. Supported values are: '%s'.", clip(o.Endpoint), strings.Join(endpoints, "', '")))
+	case err != nil:
+		return 0, invalid("completion_window", fmt.Sprintf(
+			"Invalid value: '%s'. 'completion_window' is a duration from 10s to 7d, such as 30m, 24h or 7d.", clip(o.Window)))
+	case o.OutputExpiresAfter != 0 && (o.OutputExpiresAfter < batch.MinFileLife || o.OutputExpiresAfter > batch.MaxFileLife):
+		return 0, invalid("output_expires_after.seconds", fmt.Sprintf(
+			"Invalid 'output_expires_after.seconds': expected %d to %d.",
+			int(batch.MinFileLife/time.Second), int(batch.MaxFileLife/time.Second)))
+	}
+
+	return window, checkMetadata(o.Metadata)
+}
+
+func checkMetadata(metadata map[string]string) error {
+	if n := len(metadata); n > batch.MaxMetadataPairs {
+		return &batch.OrderError{Param: "metadata", Code: "object_above_max_properties", Message: fmt.Sprintf(
+			"Invalid 'metadata': too many properties. Expected an object with at most %d properties, but got %d.",
+			batch.MaxMetadataPairs, n)}
+	}
+	for _, key := range slices.Sorted(maps.Keys(metadata)) {
+		value := metadata[key]
+		if n := utf8.RuneCountInString(key); n > batch.MaxMetadataKey {
+			return &batch.OrderError{Param: "metadata", Code: "string_above_max_length", Message: fmt.Sprintf(
+				"Invalid 'metadata': a key is too long. Expected at most %d characters, but got %d.", batch.MaxMetadataKey, n)}
+		}
+		if n := utf8.RuneCountInString(value); n > batch.MaxMetadataValue {
+			return &batch.OrderError{Param: "metadata." + key, Code: "string_above_max_length", Message: fmt.Sprintf(
+				"Invalid 'metadata.%s': string too long. Expected at most %d characters, but got %d.",
+				key, batch.MaxMetadataValue, n)}
+		}
+	}
+
+	return nil
+}
+
+func invalid(param, message string) *batch.OrderError {
+	return &batch.OrderError{Param: param, Code: batch.CodeInvalidValue, Message: message}
+}
+
+// clip bounds what an error quotes of the user's own words.
+func clip(s string) string {
+	const longest = 64
+	if len(s) <= longest {
+		return s
+	}
+
+	return strings.ToValidUTF8(s[:longest], "") + "…"
+}
+
+// endpoints are OpenAI's (https://platform.openai.com/docs/api-reference/batch/create).
+func endpoints() []string {
+	return []string{
+		"/v1/responses", "/v1/chat/completions", "/v1/embeddings", "/v1/completions",
+		"/v1/moderations", "/v1/images/generations", "/v1/images/edits", "/v1/videos",
+	}
+}
