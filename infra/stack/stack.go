@@ -5,19 +5,8 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
+	"github.com/musketry/musketry/infra/outputs"
 	"github.com/musketry/musketry/internal/boot"
-)
-
-// Names of the stack's outputs, which scripts read.
-const (
-	OutputAPIID       = "ApiId"
-	OutputAPIURL      = "ApiUrl"
-	OutputTable       = "TableName"
-	OutputBucket      = "BucketName"
-	OutputQueueURL    = "QueueUrl"
-	OutputDeadLetters = "DeadLetterQueueUrl"
-	OutputFlowARN     = "FlowArn"
-	OutputKey         = "UpstreamKeyParameter"
 )
 
 // NewMusketry adds the whole deployment to an app as one stack.
@@ -58,14 +47,14 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 	flow := NewFlow(stack, "Flow", &FlowProps{Name: flowName, Submit: submit, Finalize: finalize})
 	api := NewAPI(stack, "Api", &APIProps{Name: props.Name, Stage: props.APIStage, Handler: submit})
 
-	output(stack, OutputAPIID, api.RestApiId())
-	output(stack, OutputAPIURL, api.UrlForPath(jsii.String("/")))
-	output(stack, OutputTable, table.TableName())
-	output(stack, OutputBucket, bucket.BucketName())
-	output(stack, OutputQueueURL, queue.QueueUrl())
-	output(stack, OutputDeadLetters, queue.DeadLetters.QueueUrl())
-	output(stack, OutputFlowARN, flow.StateMachineArn())
-	output(stack, OutputKey, &props.UpstreamKeyParameter)
+	output(stack, outputs.APIID, api.RestApiId())
+	output(stack, outputs.APIURL, api.UrlForPath(jsii.String("/")))
+	output(stack, outputs.Table, table.TableName())
+	output(stack, outputs.Bucket, bucket.BucketName())
+	output(stack, outputs.QueueURL, queue.QueueUrl())
+	output(stack, outputs.DeadLetters, queue.DeadLetters.QueueUrl())
+	output(stack, outputs.FlowARN, flow.StateMachineArn())
+	output(stack, outputs.UpstreamKey, &props.UpstreamKeyParameter)
 	return stack
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/musketry/musketry/infra/outputs"
 	"github.com/musketry/musketry/infra/stack"
 	"github.com/musketry/musketry/internal/boot"
 )
@@ -384,8 +385,8 @@ func TestOutputs(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{
-		stack.OutputAPIID, stack.OutputAPIURL, stack.OutputBucket, stack.OutputDeadLetters, stack.OutputFlowARN,
-		stack.OutputQueueURL, stack.OutputTable, stack.OutputKey,
+		outputs.APIID, outputs.APIURL, outputs.Bucket, outputs.DeadLetters, outputs.FlowARN,
+		outputs.QueueURL, outputs.Table, outputs.UpstreamKey,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -1,0 +1,15 @@
+// Package outputs names what the stack tells after a deployment, for the app that writes it and the programs that read
+// it. It knows nothing else, so that reading an output does not take the CDK.
+package outputs
+
+// Names of the stack's outputs.
+const (
+	APIID       = "ApiId"
+	APIURL      = "ApiUrl"
+	Table       = "TableName"
+	Bucket      = "BucketName"
+	QueueURL    = "QueueUrl"
+	DeadLetters = "DeadLetterQueueUrl"
+	FlowARN     = "FlowArn"
+	UpstreamKey = "UpstreamKeyParameter"
+)

@@ -1,0 +1,206 @@
+package cloud
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Engine is an AWS-compatible cloud on this machine.
+type Engine interface {
+	// Start brings the engine up, or finds it up. Returns ErrTool if the machine lacks what it needs.
+	Start(ctx context.Context) (instance, error)
+	// Stop ends what Start started, with every Lambda, and reports whether there was anything.
+	Stop(ctx context.Context) (bool, error)
+	// Alive reports whether the engine is up.
+	Alive(ctx context.Context) (bool, error)
+}
+
+// instance is one run of an engine: its memory lasts as long.
+type instance struct {
+	name     string
+	endpoint string
+	id       string // Another run has another; empty if that cannot be told.
+}
+
+func (i instance) String() string { return i.name + " at " + i.endpoint }
+
+// EngineNames lists the engines that there are; the first is the default.
+func EngineNames() []string { return []string{"ministack", "external"} }
+
+func newEngine(cfg Config, t tools) (Engine, error) {
+	switch cfg.Engine {
+	case "ministack":
+		return &ministack{tools: t, process: process{name: "engine", folder: cfg.State}}, nil
+	case "external":
+		return newExternal(cfg.Endpoint)
+	default:
+		return nil, fmt.Errorf("%w %q: there are %s", ErrEngine, cfg.Engine, strings.Join(EngineNames(), " and "))
+	}
+}
+
+// engineStart bounds an engine's start and the answers to single questions.
+const (
+	engineStart = 30 * time.Second
+	askTimeout  = 5 * time.Second
+	portTries   = 3
+)
+
+// ministack runs the Python package of that name, with the fixes of launch.py.
+type ministack struct {
+	tools   tools
+	process process
+}
+
+var _ Engine = (*ministack)(nil)
+
+// Start installs the engine into the checkout and starts it on a free port.
+func (m *ministack) Start(ctx context.Context) (instance, error) {
+	if record, alive := m.process.alive(); alive {
+		return m.instance(record)
+	}
+	python, err := m.tools.venv(ctx, "ministack", filepath.Join(m.tools.root, "localstack", "ministack", "requirements.txt"))
+	if err != nil {
+		return instance{}, err
+	}
+	for range portTries {
+		var endpoint string
+		if endpoint, err = freeEndpoint(ctx); err != nil {
+			return instance{}, err
+		}
+		if err = m.startOn(ctx, python, endpoint); err == nil {
+			record, _ := m.process.alive()
+			return m.instance(record)
+		}
+	}
+	return instance{}, err
+}
+
+func (m *ministack) startOn(ctx context.Context, python, endpoint string) error {
+	folder := m.process.folder
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(endpoint, "http://"))
+	if err != nil {
+		return err
+	}
+	launcher := filepath.Join(m.tools.root, "localstack", "ministack", "launch.py")
+	home := filepath.Join(folder, "engine")
+	if err := makeEmpty(home); err != nil {
+		return err
+	}
+	// Nothing of the caller's environment: every Lambda inherits this one, and must never reach the real AWS.
+	env := append([]string{
+		"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + home, "TMPDIR=" + home, "S3_DATA_DIR=" + home, "STATE_DIR=" + home,
+		"LAMBDA_EXECUTOR=local", "BIND_HOST=127.0.0.1", "GATEWAY_PORT=" + port,
+	}, awsEnviron(endpoint, testCredentials)...)
+	if _, err := m.process.start(python, []string{launcher}, env); err != nil {
+		return err
+	}
+	if err := writeFile(filepath.Join(folder, "endpoint"), []byte(endpoint)); err != nil {
+		return err
+	}
+	up := func() (bool, error) {
+		if _, alive := m.process.alive(); !alive {
+			return false, fmt.Errorf("MiniStack ended at its start:\n%s", m.process.tail())
+		}
+		return answers(ctx, endpoint+"/_ministack/health"), nil
+	}
+	if err := until(ctx, engineStart, up); err != nil {
+		return fmt.Errorf("start MiniStack: %w", err)
+	}
+	return nil
+}
+
+func (m *ministack) instance(record processRecord) (instance, error) {
+	endpoint, err := readText(filepath.Join(m.process.folder, "endpoint"))
+	id := fmt.Sprintf("%d@%s", record.PID, record.Started)
+	return instance{name: "MiniStack", endpoint: endpoint, id: id}, err
+}
+
+// Stop ends the engine with its Lambdas, which are processes of its group.
+func (m *ministack) Stop(ctx context.Context) (bool, error) { return m.process.stop(ctx) }
+
+// Alive looks at the recorded process.
+func (m *ministack) Alive(context.Context) (bool, error) {
+	_, alive := m.process.alive()
+	return alive, nil
+}
+
+// external is an engine that the user started: it is deployed to, and left alone otherwise.
+type external struct{ endpoint string }
+
+var _ Engine = (*external)(nil)
+
+func newExternal(endpoint string) (*external, error) {
+	switch {
+	case endpoint == "":
+		return nil, fmt.Errorf("%w external needs AWS_ENDPOINT_URL", ErrEngine)
+	case slices.ContainsFunc([]string{"amazonaws.com", "api.aws"}, func(s string) bool { return strings.Contains(endpoint, s) }):
+		return nil, fmt.Errorf("%w: %s is AWS itself: use make deploy", ErrEngine, endpoint)
+	}
+	return &external{endpoint: strings.TrimSuffix(endpoint, "/")}, nil
+}
+
+// Start only looks whether the engine answers.
+func (e *external) Start(ctx context.Context) (instance, error) {
+	if alive, err := e.Alive(ctx); err != nil || !alive {
+		return instance{}, fmt.Errorf("no engine answers at %s: %w", e.endpoint, err)
+	}
+	return instance{name: "external engine", endpoint: e.endpoint}, nil
+}
+
+// Stop does nothing: the engine is the user's.
+func (e *external) Stop(context.Context) (bool, error) { return false, nil }
+
+// Alive asks for anything and takes any answer.
+func (e *external) Alive(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, e.endpoint, http.NoBody)
+	if err != nil {
+		return false, err
+	}
+	response, err := http.DefaultTransport.RoundTrip(request)
+	if err != nil {
+		return false, err
+	}
+	return true, response.Body.Close()
+}
+
+// answers reports whether a GET is answered with 200.
+func answers(ctx context.Context, url string) bool {
+	status, err := get(ctx, url, "")
+	return err == nil && status == http.StatusOK
+}
+
+// get asks with a bearer key, if any, and gives the status.
+func get(ctx context.Context, url, key string) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	if key != "" {
+		request.Header.Set("Authorization", "Bearer "+key)
+	}
+	response, err := http.DefaultTransport.RoundTrip(request)
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, response.Body.Close()
+}
+
+// freeEndpoint finds a port that nobody has. Somebody may take it in the meantime, so a start on it is tried again.
+func freeEndpoint(ctx context.Context) (string, error) {
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return "http://" + listener.Addr().String(), listener.Close()
+}
