@@ -14,7 +14,8 @@ import (
 	"github.com/musketry/musketry/internal/tenant"
 )
 
-// A Store keeps requests, workers, cells, batches, files and keys.
+// A Store keeps requests, workers, cells, batches, files, uploads, receipts and
+// keys.
 type Store struct {
 	mu       sync.Mutex
 	requests map[string]map[int]state.Record // by batch and line
@@ -23,6 +24,8 @@ type Store struct {
 	batches  map[string]map[string]batch.Batch
 	files    map[string]map[string]batch.File
 	keys     map[string]tenant.Key
+	uploads  map[string]map[string]batch.Upload
+	receipts map[receiptKey]batch.Receipt
 }
 
 // NewStore returns an empty Store.
@@ -34,6 +37,8 @@ func NewStore() *Store {
 		batches:  map[string]map[string]batch.Batch{},
 		files:    map[string]map[string]batch.File{},
 		keys:     map[string]tenant.Key{},
+		uploads:  map[string]map[string]batch.Upload{},
+		receipts: map[receiptKey]batch.Receipt{},
 	}
 }
 
