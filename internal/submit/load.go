@@ -1,0 +1,208 @@
+package submit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// ErrInput reports an input file that is not what it was when it was validated.
+var ErrInput = errors.New("submit: the input file has changed since it was validated")
+
+// ErrSlow reports an input file that could not be validated in the time of one
+// invocation. Validation begins anew each time, so its caller's repeats bound it.
+var ErrSlow = errors.New("submit: the input file cannot be validated in the time there is")
+
+// A Next is what the flow is to do after a load.
+type Next string
+
+// The nexts.
+const (
+	NextLoad    Next = "load"    // load again: time ran short
+	NextAdvance Next = "advance" // the batch is loaded, or has ended, or is sealed and will
+)
+
+// A Task is the flow's request to load a batch.
+type Task struct {
+	Record batch.Batch // as it was accepted; put if the store has no such batch
+}
+
+// A LoadStore keeps batches, requests and files.
+type LoadStore interface {
+	// CreateBatch returns batch.ErrExists if there is a batch of this id.
+	CreateBatch(ctx context.Context, b batch.Batch) error
+	// Batch reads consistently. It returns batch.ErrNotFound if the tenant has
+	// no such batch.
+	Batch(ctx context.Context, ref batch.Ref) (batch.Batch, error)
+	// UpdateBatch changes a batch, guarded by its revision. It returns
+	// batch.ErrBusy if others write it all the time, and change's own error as
+	// it is.
+	UpdateBatch(ctx context.Context, ref batch.Ref, change func(*batch.Batch) error) (batch.Batch, error)
+	// Create inserts requests, each under the condition that it is absent. One
+	// that exists is left alone and no error.
+	Create(ctx context.Context, cs []state.Change) error
+	// UpdateFile is to a file what UpdateBatch is to a batch. It returns
+	// batch.ErrNotFound if the tenant has no such file.
+	UpdateFile(ctx context.Context, tenant, id string, change func(*batch.File) error) (batch.File, error)
+}
+
+// An InputStore keeps the bytes of input files.
+type InputStore interface {
+	// Open reads from offset on. It returns batch.ErrNoObject if there are no
+	// such bytes.
+	Open(ctx context.Context, key string, offset int64) (io.ReadCloser, error)
+}
+
+// A LoadConfig is what a deployment chooses for loading. A zero field stands
+// for the default.
+type LoadConfig struct {
+	// MaxRequests is the most requests of a batch; by default 50,000, as at
+	// OpenAI (https://platform.openai.com/docs/guides/batch).
+	MaxRequests int
+	// Group is how many requests are created together; by default 1,000.
+	Group int
+	// Cursor is how many requests are created between two updates of the cursor,
+	// each of which also sees a cancel; by default 5,000.
+	Cursor int
+	// Poll is how often validation looks whether it should go on; by default 2 s.
+	Poll time.Duration
+	// Margin is how long before its context's deadline a load comes to a stop;
+	// by default 30 s. It must be longer than creating a group takes.
+	Margin time.Duration
+}
+
+func (c LoadConfig) withDefaults() LoadConfig {
+	c.MaxRequests = defaultTo(c.MaxRequests, 50_000)
+	c.Group = defaultTo(c.Group, 1_000)
+	c.Cursor = defaultTo(c.Cursor, 5_000)
+	c.Poll = defaultTo(c.Poll, 2*time.Second)
+	c.Margin = defaultTo(c.Margin, 30*time.Second)
+
+	return c
+}
+
+func defaultTo[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+
+	return v
+}
+
+// A Loader validates batches' input files and stores their requests.
+type Loader struct {
+	store  LoadStore
+	inputs InputStore
+	config LoadConfig
+	clock  func() time.Time
+	log    *slog.Logger
+}
+
+// NewLoader returns a Loader.
+func NewLoader(
+	store LoadStore, inputs InputStore, config LoadConfig, clock func() time.Time, log *slog.Logger,
+) *Loader {
+	return &Loader{store: store, inputs: inputs, config: config.withDefaults(), clock: clock, log: log}
+}
+
+// Load brings a batch as far towards being loaded as ctx's deadline, less the
+// margin, lets it, and says what the flow is to do next. It may run any number
+// of times, at the same time too, and die anywhere. It returns ErrInput and
+// ErrSlow, and what the stores return.
+//
+// Validation writes nothing before its verdict, so it begins anew after a
+// crash. A bad file rejects the batch. A cancel or the deadline stops
+// validation and seals the batch with no requests. Storing goes on from its
+// cursor, and whatever happens meanwhile all requests are stored, those of a
+// cancelled or overdue batch in their last state, so that each line has its
+// outcome.
+func (l *Loader) Load(ctx context.Context, t Task) (Next, error) {
+	b, err := l.accepted(ctx, t.Record)
+	if err == nil && loading(b) && !b.Load.Validated {
+		b, err = l.validate(ctx, b)
+	}
+	if err == nil && loading(b) && b.Load.Validated {
+		b, err = l.fill(ctx, b)
+	}
+	if err == nil && b.Status.Terminal() {
+		err = l.release(ctx, b)
+	}
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("submit: load %s: %w", t.Record.ID, err)
+	case loading(b):
+		return NextLoad, nil
+	}
+
+	return NextAdvance, nil
+}
+
+// loading reports whether b still waits for its requests.
+func loading(b batch.Batch) bool { return !b.Status.Terminal() && !b.Sealed && !b.Ready() }
+
+// accepted returns the batch as stored, after putting it if it was absent:
+// whoever accepted it may have died before that.
+func (l *Loader) accepted(ctx context.Context, record batch.Batch) (batch.Batch, error) {
+	if err := l.store.CreateBatch(ctx, record); err != nil && !errors.Is(err, batch.ErrExists) {
+		return batch.Batch{}, fmt.Errorf("put batch: %w", err)
+	}
+	b, err := l.store.Batch(ctx, record.Ref)
+	if err != nil {
+		return batch.Batch{}, fmt.Errorf("read batch: %w", err)
+	}
+
+	return b, nil
+}
+
+// update changes b. If b's status forbids the change somebody else has moved
+// it on, and what they made of it is returned.
+func (l *Loader) update(ctx context.Context, ref batch.Ref, change func(*batch.Batch) error) (batch.Batch, error) {
+	b, err := l.store.UpdateBatch(ctx, ref, change)
+	var moved *batch.StatusError
+	if errors.As(err, &moved) {
+		b, err = l.store.Batch(ctx, ref)
+	}
+	if err != nil {
+		return batch.Batch{}, fmt.Errorf("update batch: %w", err)
+	}
+
+	return b, nil
+}
+
+// release gives up an ended batch's hold of its input file.
+func (l *Loader) release(ctx context.Context, b batch.Batch) error {
+	_, err := l.store.UpdateFile(ctx, b.Tenant, b.InputFileID, func(f *batch.File) error {
+		f.Release(b.ID)
+
+		return nil
+	})
+	if err != nil && !errors.Is(err, batch.ErrNotFound) {
+		return fmt.Errorf("release input file: %w", err)
+	}
+
+	return nil
+}
+
+// open reads b's input file from offset on.
+func (l *Loader) open(ctx context.Context, b batch.Batch, offset int64) (*lineReader, error) {
+	body, err := l.inputs.Open(ctx, batch.FileKey(b.Tenant, b.InputFileID), offset)
+	if err != nil {
+		return nil, fmt.Errorf("open input file: %w", err)
+	}
+
+	return newLineReader(body, offset), nil
+}
+
+// short reports whether ctx's deadline is nearer than the margin.
+func (l *Loader) short(ctx context.Context) bool {
+	end, ok := ctx.Deadline()
+
+	return ok && !l.clock().Add(l.config.Margin).Before(end)
+}

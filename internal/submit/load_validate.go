@@ -1,0 +1,163 @@
+package submit
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/musketry/musketry/internal/batch"
+)
+
+// validate reads the whole input file, and then records that it is good and
+// how many requests it has, or rejects b. A batch that meanwhile was
+// cancelled or overdue is sealed with no requests. Nothing is written before.
+func (l *Loader) validate(ctx context.Context, b batch.Batch) (batch.Batch, error) {
+	polled := l.clock()
+	in, err := l.open(ctx, b, 0)
+	if errors.Is(err, batch.ErrNoObject) {
+		return l.reject(ctx, b, []batch.LineError{{
+			Code: batch.CodeInvalidRequest, Param: "file_id",
+			Message: fmt.Sprintf("Cannot find file %s, or it is not yours.", b.InputFileID),
+		}})
+	}
+	if err != nil {
+		return batch.Batch{}, err
+	}
+	defer func() { _ = in.Close() }() // read only
+
+	v := verdict{endpoint: b.Endpoint, limit: l.config.MaxRequests, seen: map[digest]uint32{}}
+	for more := true; more; {
+		switch now := l.clock(); {
+		case b.Canceling() || b.Overdue(now):
+			return l.sealEmpty(ctx, b)
+		case l.short(ctx):
+			return batch.Batch{}, ErrSlow
+		case now.Sub(polled) >= l.config.Poll:
+			polled = now
+			if b, err = l.store.Batch(ctx, b.Ref); err != nil {
+				return batch.Batch{}, fmt.Errorf("read batch: %w", err)
+			}
+			if !loading(b) || b.Load.Validated {
+				return b, nil // another load was faster
+			}
+		}
+		if more, err = v.read(in); err != nil {
+			return batch.Batch{}, err
+		}
+	}
+	if errs := v.errors(); len(errs) > 0 {
+		return l.reject(ctx, b, errs)
+	}
+
+	return l.update(ctx, b.Ref, func(b *batch.Batch) error { return b.Validated(v.total) })
+}
+
+// sealEmpty seals b with no requests unless another load has validated it:
+// then its lines are known and each must have its outcome.
+func (l *Loader) sealEmpty(ctx context.Context, b batch.Batch) (batch.Batch, error) {
+	return l.update(ctx, b.Ref, func(b *batch.Batch) error {
+		if b.Load.Validated {
+			return nil
+		}
+
+		return b.Seal(batch.Counts{}, l.clock())
+	})
+}
+
+func (l *Loader) reject(ctx context.Context, b batch.Batch, errs []batch.LineError) (batch.Batch, error) {
+	l.log.InfoContext(ctx, "input file refused",
+		slog.String("batch", b.ID), slog.String("code", errs[0].Code), slog.Int("errors", len(errs)))
+
+	return l.update(ctx, b.Ref, func(b *batch.Batch) error {
+		if b.Load.Validated {
+			return nil // the load that did so read another file, or this one in vain: it goes on
+		}
+
+		return b.Reject(errs, l.clock())
+	})
+}
+
+// A digest stands for a custom_id: the first 128 bits of its SHA-256. Two
+// different ids of a million share one with a probability below 10^-26, so a
+// good file is never refused for it; ids at full length could take 256 MB.
+type digest [16]byte
+
+// A verdict on an input file grows line by line.
+type verdict struct {
+	endpoint string
+	limit    int // requests
+	total    int // requests so far
+	seen     map[digest]uint32
+	errs     []batch.LineError
+}
+
+// read judges the next line. It reports whether there may be more to judge:
+// not at the file's end, nor when what comes could add nothing to the verdict.
+func (v *verdict) read(in *lineReader) (more bool, err error) {
+	ln, err := in.next()
+	if errors.Is(err, io.EOF) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	v.total++
+	if v.total > v.limit {
+		v.add(batch.LineError{
+			Code:    batch.CodeTooManyRequests,
+			Message: fmt.Sprintf("The file has more than %d requests. Split it into several batches.", v.limit),
+		})
+
+		return false, nil
+	}
+	v.judge(ln)
+
+	return len(v.errs) < batch.MaxErrors, nil
+}
+
+func (v *verdict) judge(ln line) {
+	if ln.tooLong {
+		v.add(batch.LineError{
+			Code: batch.CodeLineTooLong, Line: ln.number,
+			Message: fmt.Sprintf("This line is longer than %d bytes.", batch.MaxLineBytes),
+		})
+
+		return
+	}
+	input, err := batch.ParseInput(ln.text, v.endpoint)
+	var bad *batch.LineError
+	if errors.As(err, &bad) {
+		named := *bad
+		named.Line = ln.number
+		v.add(named)
+
+		return
+	}
+	sum := sha256.Sum256([]byte(input.CustomID))
+	id := digest(sum[:len(digest{})])
+	if first, ok := v.seen[id]; ok {
+		v.add(batch.LineError{
+			Code: batch.CodeDuplicateCustomID, Line: ln.number, Param: "custom_id",
+			Message: fmt.Sprintf("The custom_id of this line is line %d's already. Each must be unique in its file.", first),
+		})
+
+		return
+	}
+	v.seen[id] = uint32(ln.number) //nolint:gosec // wraps in a message about a file of 4 billion lines
+}
+
+func (v *verdict) add(e batch.LineError) { v.errs = append(v.errs, e) }
+
+// errors returns why the file is refused; none if it is good.
+func (v *verdict) errors() []batch.LineError {
+	if v.total == 0 {
+		v.add(batch.LineError{
+			Code: batch.CodeEmptyFile, Message: "The input file is empty. Write one request on each line.",
+		})
+	}
+
+	return v.errs
+}
