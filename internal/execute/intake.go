@@ -1,0 +1,129 @@
+package execute
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+)
+
+const (
+	// unsure is how long a message rests whose request's state is not known, or
+	// whose batch is about to end.
+	unsure = 10 * time.Second
+	// unreadable is how long a message rests that is none of ours, so that it
+	// reaches the dead-letter queue without a hot loop.
+	unreadable = 15 * time.Minute
+)
+
+// decode returns a job for every delivery that is a message of a request. The
+// others stay in the queue: what cannot be read may not be dropped.
+func (r *run) decode() []*job {
+	jobs := make([]*job, 0, len(r.all))
+	for _, d := range r.all {
+		m, err := batch.DecodeMessage(d.Body)
+		j := &job{delivery: d, message: m}
+		if err != nil {
+			r.log.Error("not a message of a request", slog.String("message", d.MessageID), errAttr(err))
+			r.putBack(j, unreadable)
+
+			continue
+		}
+		jobs = append(jobs, j)
+	}
+
+	return jobs
+}
+
+// take starts jobs: those of stopping batches are put aside before anything is
+// read or claimed, and the lines of the others are fetched together.
+func (r *run) take(jobs []*job) {
+	admitted := make([]bool, len(jobs))
+	each(jobs, func(i int, j *job) {
+		err := r.admit(j)
+		if admitted[i] = err == nil; !admitted[i] {
+			r.settle(j, nil, err)
+		}
+	})
+	ready := make([]*job, 0, len(jobs))
+	for i, j := range jobs {
+		if admitted[i] {
+			ready = append(ready, j)
+		}
+	}
+	for _, s := range sections(ready) {
+		r.jobs.Go(func() { r.section(s) })
+	}
+}
+
+// admit returns nil if j's request may be called now as far as can be told
+// before its line is at hand.
+func (r *run) admit(j *job) error {
+	w, b, err := r.watch.get(j.ref())
+	if err != nil {
+		return err
+	}
+	j.watched = w
+	if err := r.mayStart(w); err != nil {
+		return r.unclaimed(err)
+	}
+	if j.delivery.Receives <= 1 && !j.alone {
+		// A message's first receive finds its request as it was created, all but
+		// always: the claim's own guard tells, and saves the read.
+		j.record = state.New(specOf(j.message, b, "")).Record()
+
+		return nil
+	}
+
+	return r.look(j)
+}
+
+// look reads j's request and returns nil if it can be claimed.
+func (r *run) look(j *job) error {
+	rec, err := r.request(j)
+	if err != nil {
+		return err
+	}
+	j.record = rec
+	_, err = r.claim(j, rec)
+
+	return err
+}
+
+// request reads j's request. A request that is missing belongs to a batch that
+// is gone; errOver says that it is.
+func (r *run) request(j *job) (state.Record, error) {
+	var rec state.Record
+	err := r.persist(func() error {
+		ctx, cancel := r.op()
+		defer cancel()
+		var err error
+		rec, err = r.Requests.Request(ctx, j.message.Key())
+
+		return err
+	})
+	if errors.Is(err, state.ErrNotFound) {
+		return rec, r.absent(j)
+	}
+
+	return rec, err
+}
+
+// absent returns errOver if j's batch has ended, and puts j back otherwise.
+func (r *run) absent(j *job) error {
+	if _, err := r.watch.read(j.watched); errors.Is(err, errOver) {
+		return err
+	}
+
+	return aside(r.jitter(unsure), "its batch is alive and has no such request")
+}
+
+// specOf returns the request that m names, as b's load made it.
+func specOf(m batch.Message, b batch.Batch, customID string) state.Spec {
+	return state.Spec{
+		Key: m.Key(), CustomID: customID,
+		Body: state.Span{Offset: m.Offset, Length: m.Length}, Deadline: b.Deadline,
+	}
+}

@@ -1,0 +1,213 @@
+package execute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/retry"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// An outcome is what ends a request, once its line is durable.
+type outcome struct {
+	line   []byte                                 // for the output or the error file
+	change func(state.Span) (state.Change, error) // given where the line lies
+}
+
+// hopeless returns the outcome of a request that is not worth a call: one over
+// which too many workers died, or whose line cannot be sent.
+func (r *run) hopeless(j *job, h hold) *outcome {
+	var reason state.Reason
+	switch {
+	case h.deaths >= maxDeaths:
+		reason = state.TaskTerminated{Deaths: h.deaths}
+	case j.bad != nil:
+		reason = unsendable(j.bad)
+	default:
+		return nil
+	}
+	spec, now := h.request.Spec(), r.Clock()
+
+	return &outcome{
+		line: batch.AppendFailure(nil, spec.Key, spec.CustomID, reason),
+		change: func(at state.Span) (state.Change, error) {
+			return state.Fail(h.request, state.Failure{Reason: reason, Answer: at}, now).Change()
+		},
+	}
+}
+
+// unsendable returns the reason of a line that cannot be sent.
+func unsendable(err error) state.Reason {
+	if line, ok := errors.AsType[*batch.LineError](err); ok {
+		return state.RequestBuilderError{Error: line.Message}
+	}
+
+	return state.RequestBuilderError{Error: err.Error()}
+}
+
+// A verdict is what a call means for its request.
+type verdict struct {
+	reply  Reply
+	answer bool         // reply is one
+	reason state.Reason // why it failed; nil if it completed
+}
+
+// judge turns what a call brought into an outcome, or, for a failure worth
+// another attempt, into a request that is pending again and an aside.
+func (r *run) judge(j *job, p state.Request[state.Processing], reply Reply, callErr error) (*outcome, error) {
+	v := verdict{reply: reply, answer: callErr == nil}
+	policy := j.watched.last().Policy
+	if callErr == nil {
+		v.reason = r.reasonOfReply(policy, j.input.Model, reply)
+	} else {
+		var err error
+		if v.reason, err = r.reasonOfError(callErr); err != nil {
+			return nil, r.claimed(err)
+		}
+	}
+	if v.reason == nil || !v.reason.Retryable() {
+		return r.final(j, p, v, state.DenialNone), nil
+	}
+
+	return r.again(j, p, v, policy)
+}
+
+// reasonOfReply returns why an answer is a failure, or nil if it is none.
+func (r *run) reasonOfReply(policy retry.Policy, model string, reply Reply) state.Reason {
+	switch policy.Classify(reply.StatusCode, reply.ErrorCode) {
+	case retry.Retryable:
+		r.Metrics.Count("http_status_retryable_total", 1, "model", model,
+			"status", strconv.Itoa(reply.StatusCode), "code", retry.CodeLabel(reply.ErrorCode))
+
+		return state.RetryableHTTPStatus{Status: reply.StatusCode}
+	case retry.Permanent:
+		return state.NonRetryableHTTPStatus{Status: reply.StatusCode}
+	case retry.Success:
+	}
+	if reply.ErrorInBody {
+		return state.ErrorInBody{Status: reply.StatusCode}
+	}
+
+	return nil
+}
+
+// reasonOfError returns why a call without an answer failed, and errUnsent if
+// that was no fault of the request.
+func (r *run) reasonOfError(err error) (state.Reason, error) {
+	if p, ok := errors.AsType[*panicError](err); ok {
+		return state.TaskTerminated{Error: p.what}, nil
+	}
+	call, ok := errors.AsType[*CallError](err)
+	switch {
+	case ok && call.Kind == CallUnsent:
+		r.log.Error("nothing could be sent", slog.String("reason", call.Text))
+
+		return nil, errUnsent
+	case ok && call.Kind == CallUnsendable:
+		return state.RequestBuilderError{Error: call.Text}, nil
+	case ok && call.Kind == CallTooLarge:
+		return state.ResponseTooLarge{Limit: call.Limit}, nil
+	case ok && call.Kind == CallTimedOut:
+		return state.Timeout{Error: call.Text}, nil
+	case errors.Is(err, errCallLimit), errors.Is(err, context.DeadlineExceeded):
+		return state.Timeout{Error: "the attempt took longer than " + r.limit.String()}, nil
+	case ok:
+		return state.NetworkError{Error: call.Text}, nil
+	}
+
+	return state.NetworkError{Error: fmt.Sprintf("the call failed with a %T", err)}, nil
+}
+
+// final returns the outcome of a call that is not repeated.
+func (r *run) final(j *job, p state.Request[state.Processing], v verdict, why state.Denial) *outcome {
+	spec, now, model := p.Spec(), r.Clock(), j.input.Model
+	o := &outcome{}
+	if v.answer {
+		o.line = batch.AppendAnswer(nil, spec.Key, spec.CustomID, batch.Answer{
+			StatusCode: v.reply.StatusCode, RequestID: v.reply.RequestID, Body: v.reply.Body,
+		}, v.reason)
+	} else {
+		o.line = batch.AppendFailure(nil, spec.Key, spec.CustomID, v.reason)
+	}
+	status, answered := v.reply.StatusCode, v.reply.Model
+	o.change = func(at state.Span) (state.Change, error) {
+		if v.reason == nil {
+			return state.Complete(p, state.Result{StatusCode: status, Answer: at, Model: answered}, now).Change()
+		}
+		failed := state.Fail(p, state.Failure{Reason: v.reason, Answer: at, Model: model}, now)
+		if why != state.DenialNone {
+			var err error
+			if failed, err = state.Deny(failed, why); err != nil {
+				return state.Change{}, err
+			}
+		}
+
+		return failed.Change()
+	}
+	v.reply.Body = nil
+
+	return o
+}
+
+// again puts a request whose failure is retryable back to pending, one attempt
+// later, or returns its outcome if no retry is left.
+func (r *run) again(
+	j *job, p state.Request[state.Processing], v verdict, policy retry.Policy,
+) (*outcome, error) {
+	now := r.Clock()
+	decision := policy.Decide(retry.Failed{
+		Now: now, Deadline: p.Spec().Deadline, Attempt: p.Phase().Attempt, RetryAfter: v.reply.RetryAfter,
+	}, r.Uniform)
+	if decision.Denied != retry.DeniedNot {
+		return r.deny(j, p, v, state.Denial(decision.Denied)), nil
+	}
+	pending, err := state.Retry(state.Fail(p, state.Failure{Reason: v.reason, Model: j.input.Model}, now), decision.NotBefore)
+	if errors.Is(err, state.ErrDeadline) {
+		return r.deny(j, p, v, state.DenialDeadline), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	change, err := pending.Change()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.unwritten(j, r.apply(change)); err != nil {
+		return nil, err
+	}
+	r.log.Debug("retry", append(j.attrs(), slog.Int("attempt", pending.Phase().Attempt),
+		slog.String("reason", pending.Phase().Last))...)
+	r.Metrics.Count("retries_total", 1, "model", j.input.Model, "kind", string(v.reason.Kind()))
+
+	return nil, aside(pending.Phase().NotBefore.Sub(r.Clock()), "backoff")
+}
+
+func (r *run) deny(j *job, p state.Request[state.Processing], v verdict, why state.Denial) *outcome {
+	r.Metrics.Count("retry_denied_total", 1, "model", j.input.Model, "reason", string(why))
+
+	return r.final(j, p, v, why)
+}
+
+// unwritten says what becomes of a message whose request's write after its
+// call ended with err; nil if the write took effect.
+func (r *run) unwritten(j *job, err error) error {
+	lost, ok := errors.AsType[*state.ConflictError](err)
+	switch {
+	case err == nil:
+		return nil
+	case !ok:
+		r.log.Error("cannot record what came of a call", append(j.attrs(), errAttr(err))...)
+
+		return errHeld
+	case lost.Winner.Phase == nil:
+		return aside(r.jitter(unsure), "its request is gone")
+	case lost.Winner.Phase.Status().Terminal():
+		return errDone
+	}
+
+	return aside(r.jitter(unsure), "another worker has claimed it since")
+}

@@ -1,0 +1,84 @@
+package execute
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// keepFor is how long messages are hidden at a time. When a worker dies they
+	// show at the latest so much later, and at the earliest keepFor - keepEvery
+	// later: by then its heartbeat is stale.
+	keepFor = 45 * time.Second
+	// keepEvery is the time between two extensions.
+	keepEvery = 15 * time.Second
+	// maxHide is the longest that a message is put back for: SQS allows 12 hours
+	// from its receive, of which an invocation may have used 15 minutes
+	// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html).
+	maxHide = 11*time.Hour + 30*time.Minute
+)
+
+// A keeper keeps the messages that this worker holds hidden, in short steps
+// instead of the queue's own long one, so that a dead worker's come back soon.
+type keeper struct {
+	run  *run
+	turn turn // of who changes what is hidden, so that an extension never overtakes a putting back
+
+	mu   sync.Mutex
+	held map[string]bool // by handle
+}
+
+func newKeeper(r *run) *keeper { return &keeper{run: r, turn: newTurn(), held: make(map[string]bool)} }
+
+// hold hides the messages of jobs for the first time.
+func (k *keeper) hold(jobs []*job) {
+	k.mu.Lock()
+	for _, j := range jobs {
+		k.held[j.delivery.Handle] = true
+	}
+	k.mu.Unlock()
+	k.extend(k.run.ops)
+}
+
+// drop stops hiding a message. Others may receive it now.
+func (k *keeper) drop(handle string) {
+	k.turn.take()
+	defer k.turn.pass()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.held, handle)
+}
+
+func (k *keeper) loop(ctx context.Context) {
+	ticks := time.NewTicker(keepEvery)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+			k.extend(ctx)
+		}
+	}
+}
+
+// extend hides what is held for one more step. If that fails the messages may
+// show too early, and whoever gets one sees that it is held.
+func (k *keeper) extend(ctx context.Context) {
+	k.turn.take()
+	defer k.turn.pass()
+	k.mu.Lock()
+	handles := slices.Sorted(maps.Keys(k.held))
+	k.mu.Unlock()
+	if len(handles) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, keepEvery)
+	defer cancel()
+	if err := k.run.Queue.Hide(ctx, handles, keepFor); err != nil && ctx.Err() == nil {
+		k.run.log.Warn("cannot hide messages", errAttr(err))
+	}
+}

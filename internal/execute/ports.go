@@ -1,0 +1,133 @@
+package execute
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// Requests keeps requests.
+type Requests interface {
+	// Apply makes one conditional write. Returns a *state.ConflictError, which
+	// names the winner, if the guard failed; one's own write seen again is no
+	// error.
+	Apply(ctx context.Context, c state.Change) error
+	// Request reads consistently. Returns state.ErrNotFound.
+	Request(ctx context.Context, k state.Key) (state.Record, error)
+}
+
+// Workers keeps heartbeats.
+type Workers interface {
+	Beat(ctx context.Context, w state.Worker) error
+	// Worker reads consistently; BeatAt is zero if id was never seen.
+	Worker(ctx context.Context, id string) (state.Worker, error)
+}
+
+// Batches keeps batches and their counts.
+type Batches interface {
+	// Batch reads consistently. Returns batch.ErrNotFound.
+	Batch(ctx context.Context, ref batch.Ref) (batch.Batch, error)
+	// PutCell writes absolute counts; a cell that has more is left.
+	PutCell(ctx context.Context, batchID string, c batch.Cell) error
+	// Progress returns the sum of all cells, read consistently.
+	Progress(ctx context.Context, batchID string) (batch.Counts, error)
+}
+
+// Files keeps input files and segments.
+type Files interface {
+	// Read returns exactly length bytes. Returns batch.ErrNoObject.
+	Read(ctx context.Context, key string, offset, length int64) ([]byte, error)
+	Put(ctx context.Context, key string, body []byte) error
+}
+
+// Queue hides messages that were received.
+type Queue interface {
+	// Hide shows the messages again after d, 0 to 12 hours from their receive.
+	Hide(ctx context.Context, handles []string, d time.Duration) error
+}
+
+// Flow wakes a batch's flow.
+type Flow interface {
+	// Wake continues the flow that waits with token; a token that nobody waits
+	// with any more is no error.
+	Wake(ctx context.Context, token string) error
+}
+
+// Caller calls the upstream, once.
+type Caller interface {
+	// Call returns the whole answer, whatever its status. Returns a *CallError
+	// if none came; when ctx ends first, the error's type does not matter.
+	Call(ctx context.Context, c Call) (Reply, error)
+}
+
+// Metrics counts events. Labels are names and values in turn.
+type Metrics interface {
+	Count(name string, n int, labels ...string)
+}
+
+// A Call is one attempt of a request.
+type Call struct {
+	BatchID        string
+	RequestID      string
+	CustomID       string
+	IdempotencyKey string // the same for every attempt of the request
+	URL            string // the line's, such as /v1/chat/completions
+	Body           []byte // must not be changed
+}
+
+// A Reply is what the upstream answered.
+type Reply struct {
+	StatusCode  int
+	RequestID   string // the upstream's own id of the call
+	Body        []byte
+	ErrorCode   string        // the body's error.code; empty if it has none
+	ErrorInBody bool          // the status says success and the body an error
+	Model       string        // the model that answered; empty if the body does not say
+	RetryAfter  time.Duration // the wait that the upstream asks for; 0 if none
+}
+
+// Deps are what a Worker works with.
+type Deps struct {
+	Requests Requests
+	Workers  Workers
+	Batches  Batches
+	Files    Files
+	Queue    Queue
+	Flow     Flow
+	Caller   Caller
+	Metrics  Metrics
+	Log      *slog.Logger
+	Clock    func() time.Time // with a monotonic reading, as time.Now has it
+	Uniform  func() float64   // a random number in [0, 1), for any goroutine
+	NewID    func() string    // a name never used before, for any goroutine
+}
+
+// A Config bounds a Worker. Zero values stand for the defaults.
+type Config struct {
+	Concurrency int           // calls in flight at once: 100
+	Bytes       int64         // bytes of requests in hand at once: 64 MiB
+	CallLimit   time.Duration // one attempt: 10 min, and at most 3/4 of the invocation's time
+	Margin      time.Duration // kept free at the end of an invocation to record what is answered: 15 s
+	Stale       time.Duration // the age at which another worker's heartbeat says it is dead: 30 s
+}
+
+func (c Config) withDefaults() Config {
+	c.Concurrency = orDefault(c.Concurrency, 100)
+	c.Bytes = orDefault(c.Bytes, 64<<20)
+	c.CallLimit = orDefault(c.CallLimit, 10*time.Minute)
+	c.Margin = orDefault(c.Margin, 15*time.Second)
+	c.Stale = orDefault(c.Stale, 30*time.Second)
+
+	return c
+}
+
+func orDefault[T int | int64 | time.Duration](v, fallback T) T {
+	if v <= 0 {
+		return fallback
+	}
+
+	return v
+}

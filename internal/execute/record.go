@@ -1,0 +1,126 @@
+package execute
+
+import (
+	"sync"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+)
+
+// The bounds of a segment: whichever is reached first.
+const (
+	segmentAnswers = 64
+	segmentBytes   = 4 << 20
+	segmentWait    = 2 * time.Second // from its first answer
+)
+
+// An entry is a job at its end: with its outcome, or, without one, because its
+// request turned out to be terminal already.
+type entry struct {
+	job     *job
+	outcome *outcome
+}
+
+// A recorder gathers outcomes until they are worth a segment, each batch's
+// apart. Nothing waits for a batch's last job in this run: with it all go.
+type recorder struct {
+	run    *run
+	timers sync.WaitGroup // flushes that time started
+
+	mu     sync.Mutex
+	groups map[batch.Ref]*group
+}
+
+// A group is what waits of one batch.
+type group struct {
+	open    int // jobs that may still bring an entry
+	entries []*entry
+	answers int
+	bytes   int
+	timer   *time.Timer // runs while entries wait
+}
+
+func newRecorder(r *run) *recorder { return &recorder{run: r, groups: make(map[batch.Ref]*group)} }
+
+// expect says that each of jobs will leave exactly once.
+func (c *recorder) expect(jobs ...*job) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, j := range jobs {
+		g, ok := c.groups[j.ref()]
+		if !ok {
+			g = &group{}
+			c.groups[j.ref()] = g
+		}
+		g.open++
+	}
+}
+
+// leave takes j out, with an entry or nil, and flushes its group if that is
+// due. It returns once the flush is over.
+func (c *recorder) leave(j *job, e *entry) {
+	ref := j.ref()
+	c.mu.Lock()
+	g := c.groups[ref]
+	g.open--
+	if e != nil {
+		g.add(e)
+		c.arm(ref, g)
+	}
+	due := c.take(g, g.open == 0 || g.answers >= segmentAnswers || g.bytes >= segmentBytes)
+	c.mu.Unlock()
+	c.run.flush(ref, due)
+}
+
+func (g *group) add(e *entry) {
+	g.entries = append(g.entries, e)
+	if e.outcome != nil {
+		g.answers++
+		g.bytes += len(e.outcome.line)
+	}
+}
+
+// arm starts the clock of g's first entry; c.mu is held.
+func (c *recorder) arm(ref batch.Ref, g *group) {
+	if g.timer != nil {
+		return
+	}
+	c.timers.Add(1)
+	var t *time.Timer
+	t = time.AfterFunc(segmentWait, func() {
+		defer c.timers.Done()
+		c.mu.Lock()
+		due := c.take(g, g.timer == t) // otherwise the entries are newer than this clock
+		c.mu.Unlock()
+		c.run.flush(ref, due)
+	})
+	g.timer = t
+}
+
+// take empties g if it is due; c.mu is held.
+func (c *recorder) take(g *group, due bool) []*entry {
+	if !due || len(g.entries) == 0 {
+		return nil
+	}
+	if g.timer.Stop() {
+		c.timers.Done()
+	}
+	entries := g.entries
+	g.timer, g.entries, g.answers, g.bytes = nil, nil, 0, 0
+
+	return entries
+}
+
+// drain flushes what is left and waits for all flushes.
+func (c *recorder) drain() {
+	c.mu.Lock()
+	due := make(map[batch.Ref][]*entry, len(c.groups))
+	for ref, g := range c.groups {
+		due[ref] = c.take(g, true)
+	}
+	c.mu.Unlock()
+	for ref, entries := range due {
+		c.run.flush(ref, entries)
+	}
+	c.timers.Wait()
+}

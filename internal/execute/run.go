@@ -1,0 +1,235 @@
+package execute
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// A job is one message on its way through a run.
+type job struct {
+	delivery Delivery
+	message  batch.Message
+	watched  *watched     // its batch
+	record   state.Record // the request as read, or as it should be at its first receive
+	input    batch.Input
+	bad      error // why the line cannot be sent
+	alone    bool  // nothing else runs beside it
+	weight   int64 // of run.room, while it is held
+}
+
+func (j *job) ref() batch.Ref { return j.message.Ref() }
+
+// A run is one invocation: a worker, as the others see it.
+type run struct {
+	*Worker
+
+	id      string
+	log     *slog.Logger
+	expires time.Time     // when this worker must be dead
+	stopAt  time.Time     // when its calls are aborted
+	limit   time.Duration // of one attempt
+
+	ops   context.Context // of reads and writes: lives as long as the run
+	calls context.Context // of calls and of what leads to them: its cause says why it ended
+	abort context.CancelCauseFunc
+
+	slots *semaphore.Weighted // calls in flight
+	room  *semaphore.Weighted // bytes in hand
+	heart *heart
+	keep  *keeper
+	watch *watch
+	group *recorder
+	jobs  sync.WaitGroup
+
+	mu    sync.Mutex
+	all   []Delivery
+	acked map[string]bool // by message id
+	alone []*job          // to be taken up after the others
+	late  []string        // handles to show once this worker has ended
+}
+
+// begin sets up a run. The caller calls cancel once run has returned.
+func (w *Worker) begin(ctx context.Context, deliveries []Delivery) (r *run, cancel func()) {
+	now := w.Clock()
+	killed, ok := ctx.Deadline()
+	if !ok {
+		killed = now.Add(lifetime)
+	}
+	left := killed.Sub(now)
+	usable := left - min(w.cfg.Margin, left/4)
+	r = &run{
+		Worker: w, id: w.NewID(), all: deliveries, acked: make(map[string]bool, len(deliveries)),
+		expires: killed.Add(leaseMargin), stopAt: now.Add(usable), limit: min(w.cfg.CallLimit, usable/4*3),
+		slots: semaphore.NewWeighted(int64(w.cfg.Concurrency)), room: semaphore.NewWeighted(w.cfg.Bytes),
+	}
+	r.log = w.Log.With(slog.String("worker", r.id))
+	// What was answered is recorded even if ctx ends early.
+	ops, stopOps := context.WithDeadline(context.WithoutCancel(ctx), killed)
+	timed, stopTimed := context.WithDeadlineCause(ctx, r.stopAt, errShutdown)
+	r.ops = ops
+	r.calls, r.abort = context.WithCancelCause(timed)
+	r.heart = newHeart(r)
+	r.keep = newKeeper(r)
+	r.watch = newWatch(r)
+	r.group = newRecorder(r)
+
+	return r, func() {
+		r.abort(errShutdown)
+		stopTimed()
+		stopOps()
+	}
+}
+
+// run takes all jobs to their ends, and then the worker.
+func (r *run) run() {
+	jobs := r.decode()
+	var held sync.WaitGroup
+	held.Go(func() { r.keep.hold(jobs) })
+	err := r.heart.start(r.ops)
+	held.Wait()
+	if err != nil {
+		r.log.Warn("no first heartbeat: claiming nothing", errAttr(err))
+		for _, j := range jobs {
+			r.putBack(j, r.jitter(unsure))
+		}
+
+		return
+	}
+	stop := r.loops()
+	r.group.expect(jobs...)
+	r.take(jobs)
+	r.jobs.Wait()
+	r.runAlone()
+	r.group.drain()
+	stop()
+	r.end()
+}
+
+// loops starts what runs beside the jobs, and returns what ends it.
+func (r *run) loops() (stop func()) {
+	ctx, cancel := context.WithCancel(r.ops)
+	var loops sync.WaitGroup
+	loops.Go(func() { r.heart.loop(ctx) })
+	loops.Go(func() { r.keep.loop(ctx) })
+	loops.Go(func() { r.watch.loop(ctx) })
+
+	return func() {
+		cancel()
+		loops.Wait()
+	}
+}
+
+// runAlone takes up, one after another, what must not condemn its neighbours.
+func (r *run) runAlone() {
+	r.mu.Lock()
+	alone := r.alone
+	r.alone = nil
+	r.mu.Unlock()
+	for _, j := range alone {
+		j.alone = true
+		r.group.expect(j)
+		r.take([]*job{j})
+		r.jobs.Wait()
+	}
+}
+
+// end marks the worker ended, which ends its leases, and only then shows the
+// messages of what it leaves behind.
+func (r *run) end() {
+	ended := r.heart.end(r.ops)
+	if len(r.late) == 0 {
+		return
+	}
+	after := time.Duration(0)
+	if ended != nil { // the others must wait until the heartbeat is stale
+		after = r.jitter(r.cfg.Stale)
+	}
+	if err := r.Queue.Hide(r.ops, r.late, after); err != nil {
+		r.log.Warn("cannot show messages", errAttr(err))
+	}
+}
+
+// settle does with j's message what came of its request.
+func (r *run) settle(j *job, o *outcome, err error) {
+	r.release(j)
+	var put *asideError
+	switch {
+	case err == nil, errors.Is(err, errDone):
+		r.group.leave(j, &entry{job: j, outcome: o})
+
+		return
+	case errors.Is(err, errOver):
+		r.ack(j)
+	case errors.Is(err, errAlone):
+		r.mu.Lock()
+		r.alone = append(r.alone, j)
+		r.mu.Unlock()
+	case errors.Is(err, errHeld):
+		r.showLate(j)
+	case errors.As(err, &put):
+		r.putBack(j, put.after)
+	default:
+		r.log.Warn("request put back", append(j.attrs(), errAttr(err))...)
+		r.putBack(j, r.jitter(unsure))
+	}
+	r.group.leave(j, nil)
+}
+
+// ack strikes j's message out of those that must stay.
+func (r *run) ack(j *job) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.acked[j.delivery.MessageID] = true
+}
+
+// putBack shows j's message again after d.
+func (r *run) putBack(j *job, d time.Duration) {
+	r.keep.drop(j.delivery.Handle)
+	if err := r.Queue.Hide(r.ops, []string{j.delivery.Handle}, min(d, maxHide)); err != nil {
+		r.log.Warn("cannot put a message back", append(j.attrs(), errAttr(err))...)
+	}
+}
+
+// showLate shows j's message as soon as this worker has ended.
+func (r *run) showLate(j *job) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.late = append(r.late, j.delivery.Handle)
+}
+
+// unsettled returns the ids of the messages that must stay, in order.
+func (r *run) unsettled() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ids := []string{}
+	for _, d := range r.all {
+		if !r.acked[d.MessageID] {
+			ids = append(ids, d.MessageID)
+		}
+	}
+
+	return ids
+}
+
+// jitter spreads d to between d and 1.5 d, so that what was put back together
+// does not come back together.
+func (r *run) jitter(d time.Duration) time.Duration {
+	return d + time.Duration(r.Uniform()*float64(d)/2)
+}
+
+func (j *job) attrs() []any {
+	return []any{
+		slog.String("batch", j.message.Batch), slog.Int("line", j.message.Line),
+		slog.Int("receives", j.delivery.Receives),
+	}
+}
+
+func errAttr(err error) slog.Attr { return slog.String("error", err.Error()) }
