@@ -40,7 +40,11 @@ func ParseStatuses(list string) (Statuses, error) {
 		out = append(out, Range{From: n, To: n})
 	}
 
-	return out, out.validate()
+	if err := out.validate(); err != nil {
+		return nil, err
+	}
+
+	return out, nil
 }
 
 func (s Statuses) validate() error {
