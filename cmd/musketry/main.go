@@ -1,0 +1,44 @@
+// Command musketry runs large batches of LLM requests through a Musketry
+// deployment, or any other server that speaks OpenAI's Batches API.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	mathrand "math/rand/v2"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/musketry/musketry/internal/cli"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// The first Ctrl-C asks, the second one kills.
+	context.AfterFunc(ctx, stop)
+	os.Exit(cli.Run(ctx, cli.Env{
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Terminal: term.IsTerminal(int(os.Stderr.Fd())),
+		BaseURL:  os.Getenv("OPENAI_BASE_URL"),
+		Key:      os.Getenv("OPENAI_API_KEY"),
+		HTTP:     &http.Client{},
+		Now:      time.Now,
+		Random:   mathrand.Float64,
+		NewID:    rand.Text,
+		Version:  version(),
+	}, os.Args[1:]))
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+
+	return "(devel)"
+}

@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/openai/openai-go/v3"
+)
+
+// explain returns err in words that say what went wrong, where, and what to do.
+func explain(err error) string {
+	var answer *openai.Error
+	if !errors.As(err, &answer) {
+		return err.Error() + hintOffline(err)
+	}
+	what := answer.Message
+	if what == "" {
+		what = http.StatusText(answer.StatusCode)
+	}
+	where := ""
+	if answer.Request != nil && answer.Request.URL != nil {
+		where = fmt.Sprintf(" (%s %s answered %d)", answer.Request.Method, answer.Request.URL.Redacted(), answer.StatusCode)
+	}
+
+	return what + where + hintAnswer(answer)
+}
+
+func hintAnswer(answer *openai.Error) string {
+	switch answer.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		if answer.Message == "" {
+			return "\nIs the address right? It ends in /v1. Is the key one of this deployment?"
+		}
+
+		return "\nIs OPENAI_API_KEY (or --key-file) a key of this deployment?"
+	case http.StatusNotFound:
+		if answer.Message == "" {
+			return "\nIs the address right? It ends in /v1."
+		}
+
+		return "\n\"musketry list\" shows the batches of your key."
+	case http.StatusTooManyRequests:
+		return "\nThe server asks for patience: try again in a while."
+	}
+	if answer.StatusCode >= http.StatusInternalServerError {
+		return "\nThe server's fault, not yours: try again in a while."
+	}
+
+	return ""
+}
+
+func hintOffline(err error) string {
+	var network *url.Error
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("\nThe server did not answer within %s.", callTimeout)
+	case errors.As(err, &network):
+		return "\nIs the server up, and OPENAI_BASE_URL (or --base-url) its address?"
+	}
+
+	return ""
+}
+
+// passing reports whether a call that ended with err may succeed later as it is.
+func passing(err error) bool {
+	var answer *openai.Error
+	if !errors.As(err, &answer) {
+		// Broken connections and timeouts; everything else that does not come
+		// from the server (a bad address, an answer that is no JSON) is bounded
+		// by the patience of whoever asks.
+		return true
+	}
+	switch answer.StatusCode {
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:
+		return true
+	}
+
+	return answer.StatusCode >= http.StatusInternalServerError
+}

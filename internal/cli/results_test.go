@@ -1,0 +1,210 @@
+package cli_test
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/musketry/musketry/internal/cli"
+)
+
+const (
+	answersText  = `{"id":"batch_req_1","custom_id":"a"}` + "\n"
+	failuresText = `{"id":"batch_req_2","custom_id":"b"}` + "\n"
+)
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return string(b)
+}
+
+// ended returns a server with a batch that has ended.
+func ended(t *testing.T, run batchRun) *server {
+	t.Helper()
+	s := newServer(t)
+	s.addBatch("batch_a", run)
+	time.Sleep(time.Minute) // of the bubble's time
+
+	return s
+}
+
+func TestResults(t *testing.T) {
+	t.Parallel()
+	mixed := batchRun{total: 2, perSecond: 1, failEvery: 2, output: []byte(answersText), failures: []byte(failuresText)}
+	for name, tt := range map[string]struct {
+		run               batchRun
+		args              []string
+		code              int
+		answers, failures string // contents of the files "-o" and "--errors"; "none" if absent
+	}{
+		"stdout":          {batchRun{total: 1, perSecond: 1, output: []byte(answersText)}, nil, cli.ExitOK, "none", "none"},
+		"stdout-mixed":    {mixed, nil, cli.ExitFailures, "none", "none"},
+		"file":            {mixed, []string{"-o", "A"}, cli.ExitFailures, answersText, "none"},
+		"both":            {mixed, []string{"-o", "A", "--errors", "F"}, cli.ExitFailures, answersText, failuresText},
+		"json":            {mixed, []string{"-o", "A", "--errors", "F", "--json"}, cli.ExitFailures, answersText, failuresText},
+		"no-failures":     {batchRun{total: 1, perSecond: 1, output: []byte(answersText)}, []string{"-o", "A", "--errors", "F"}, cli.ExitOK, answersText, ""},
+		"only-failures":   {batchRun{total: 1, perSecond: 1, failEvery: 1, failures: []byte(failuresText)}, []string{"-o", "A", "--errors", "F"}, cli.ExitFailures, "", failuresText},
+		"empty-file":      {batchRun{total: 1, perSecond: 1}, []string{"-o", "A"}, cli.ExitOK, "", "none"},
+		"refused":         {refused(), []string{"-o", "A"}, cli.ExitEnded, "none", "none"},
+		"not-ended":       {batchRun{total: 10_000, perSecond: 1}, []string{"-o", "A"}, cli.ExitError, "none", "none"},
+		"not-ended-early": {batchRun{total: 10_000}, nil, cli.ExitError, "none", "none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := ended(t, tt.run)
+				dir := t.TempDir()
+				args := []string{"results", "batch_a"}
+				for _, a := range tt.args {
+					if a == "A" || a == "F" {
+						a = filepath.Join(dir, a)
+					}
+					args = append(args, a)
+				}
+				r := call{args: args, http: s.start()}.run(t.Context(), t)
+				if r.code != tt.code {
+					t.Errorf("code %d, want %d", r.code, tt.code)
+				}
+				r.stdout, r.stderr = strings.ReplaceAll(r.stdout, dir, "DIR"), strings.ReplaceAll(r.stderr, dir, "DIR")
+				golden(t, "results/"+name, r.session())
+				for file, want := range map[string]string{"A": tt.answers, "F": tt.failures} {
+					path := filepath.Join(dir, file)
+					if want == "none" {
+						if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+							t.Errorf("%s is there", file)
+						}
+
+						continue
+					}
+					if diff := cmp.Diff(want, read(t, path)); diff != "" {
+						t.Errorf("%s: %s", file, diff)
+					}
+				}
+				if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
+					t.Errorf("left behind: %v", left)
+				}
+			})
+		})
+	}
+}
+
+// bigAnswers returns more than two pieces of lines, no two of them the same.
+func bigAnswers() []byte { return requestLines(9_000, 1_000) }
+
+func TestResultsInPieces(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		prepare func(s *server)
+		ranges  []string
+	}{
+		"pieces": {func(*server) {}, []string{"bytes=0-4194303", "bytes=4194304-8388607", "bytes=8388608-12582911"}},
+		"server without ranges": {func(s *server) { s.noRanges = true }, []string{"bytes=0-4194303"}},
+		"broken on the way": {func(s *server) {
+			s.intercept = func(w http.ResponseWriter, r *http.Request, nth int) bool {
+				if !strings.HasSuffix(r.URL.Path, "/content") || nth != 2 {
+					return false
+				}
+				w.Header().Set("Content-Range", "bytes 4194304-8388607/9999999")
+				w.Header().Set("Content-Length", "4194304")
+				w.WriteHeader(http.StatusPartialContent)
+				_, _ = w.Write([]byte("the beginning"))
+				panic(http.ErrAbortHandler)
+			}
+		}, []string{"bytes=0-4194303", "bytes=4194304-8388607", "bytes=4194304-8388607", "bytes=8388608-12582911"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := ended(t, batchRun{total: 1, perSecond: 1, output: bigAnswers()})
+				tt.prepare(s)
+				path := filepath.Join(t.TempDir(), "answers.jsonl")
+				r := call{args: []string{"results", "batch_a", "-o", path}, http: s.start()}.run(t.Context(), t)
+				if r.code != cli.ExitOK {
+					t.Fatal(r.session())
+				}
+				if !bytes.Equal([]byte(read(t, path)), bigAnswers()) {
+					t.Error("what arrived is not what was sent")
+				}
+				var ranges []string
+				for _, c := range s.called("GET /files/file-out-batch_a/content") {
+					ranges = append(ranges, c[strings.LastIndex(c, " ")+1:])
+				}
+				if diff := cmp.Diff(tt.ranges, ranges); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
+// What was there stays when the new file does not come to be.
+func TestResultsKeepTheOldFile(t *testing.T) {
+	t.Parallel()
+	for name, reply := range map[string]func(w http.ResponseWriter){
+		"gone":        func(w http.ResponseWriter) { fail(w, http.StatusNotFound, "No such File object.") },
+		"wrong range": func(w http.ResponseWriter) { w.Header().Set("Content-Range", "bytes 0-3/8"); w.WriteHeader(http.StatusPartialContent) },
+		"no range":    func(w http.ResponseWriter) { w.WriteHeader(http.StatusPartialContent) },
+		"always broken": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Range", "bytes 4194304-8388607/9999999")
+			w.WriteHeader(http.StatusPartialContent)
+			panic(http.ErrAbortHandler)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := ended(t, batchRun{total: 1, perSecond: 1, output: bigAnswers()})
+				s.intercept = func(w http.ResponseWriter, r *http.Request, nth int) bool {
+					if !strings.HasSuffix(r.URL.Path, "/content") || nth < 2 {
+						return false
+					}
+					reply(w)
+
+					return true
+				}
+				path := filepath.Join(t.TempDir(), "answers.jsonl")
+				if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				r := call{args: []string{"results", "batch_a", "-o", path}, http: s.start()}.run(t.Context(), t)
+				if r.code != cli.ExitError || read(t, path) != "old" {
+					t.Errorf("code %d, file %.40q, %s", r.code, read(t, path), r.stderr)
+				}
+				if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), ".*")); len(left) > 0 {
+					t.Errorf("left behind: %v", left)
+				}
+				if n := len(s.called("GET /files")); n > 10 {
+					t.Errorf("%d calls", n)
+				}
+			})
+		})
+	}
+}
+
+// A device is written, not replaced.
+func TestResultsToADevice(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := ended(t, batchRun{total: 1, perSecond: 1, output: []byte(answersText)})
+		r := call{args: []string{"results", "batch_a", "-o", os.DevNull}, http: s.start()}.run(t.Context(), t)
+		if r.code != cli.ExitOK {
+			t.Error(r.session())
+		}
+		if info, err := os.Stat(os.DevNull); err != nil || info.Mode().IsRegular() {
+			t.Fatalf("%s was replaced: %v", os.DevNull, err)
+		}
+	})
+}

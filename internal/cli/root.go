@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+const rootLong = `Musketry runs large batches of LLM requests. Its API is OpenAI's Files and Batches
+API, so this command works with any server that speaks it.
+
+A batch is a JSONL file, one request a line:
+
+  {"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{"model":"m","messages":[…]}}`
+
+const rootExample = `  export OPENAI_BASE_URL=https://….execute-api.eu-central-1.amazonaws.com/prod/v1
+  export OPENAI_API_KEY=sk-musketry-…
+  musketry submit requests.jsonl --watch
+  musketry results batch_01… -o answers.jsonl --errors failures.jsonl`
+
+const rootTail = `
+Environment:
+  OPENAI_BASE_URL   where the API is, ending in /v1 (or --base-url)
+  OPENAI_API_KEY    the key sent to it (or --key-file)
+
+Exit codes:
+  0    done; if the batch's end was seen, no request failed
+  1    called wrongly, or a file, the network or the API failed
+  2    the batch failed, expired or was cancelled
+  3    the batch completed, and some of its requests failed
+  130  interrupted; a batch that was submitted goes on
+`
+
+// An app is what the commands share.
+type app struct {
+	env     Env
+	baseURL string
+	keyFile string
+	json    bool
+}
+
+func newRoot(env Env, admin []*cobra.Command) *cobra.Command {
+	a := &app{env: env}
+	root := &cobra.Command{
+		Use:           "musketry",
+		Short:         "Run large batches of LLM requests",
+		Long:          rootLong,
+		Example:       rootExample,
+		Version:       env.Version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		// Up to two slips of the finger; cobra sets it for its own errors only.
+		SuggestionsMinimumDistance: 2,
+		Args:          knownCommand,
+		RunE:          showHelp,
+	}
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	root.SetFlagErrorFunc(usageError)
+	root.SetUsageTemplate(usageTemplate(root.UsageTemplate()))
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.baseURL, "base-url", env.BaseURL, "where the API is, ending in /v1 (default: $OPENAI_BASE_URL)")
+	// The default would put the environment into the help.
+	flags.Lookup("base-url").DefValue = ""
+	flags.StringVar(&a.keyFile, "key-file", "", "file that holds the API key (default: $OPENAI_API_KEY)")
+	flags.BoolVar(&a.json, "json", false, "print JSON objects, one a line")
+	root.AddGroup(&cobra.Group{ID: "batches", Title: "Batches:"})
+	for _, cmd := range []*cobra.Command{
+		a.submitCommand(), a.watchCommand(), a.statusCommand(), a.listCommand(), a.resultsCommand(), a.cancelCommand(),
+	} {
+		cmd.GroupID = "batches"
+		root.AddCommand(cmd)
+	}
+	addAdmin(root, admin)
+
+	return root
+}
+
+// addAdmin puts the commands of a deployment's owner into a group of their own.
+func addAdmin(root *cobra.Command, commands []*cobra.Command) {
+	if len(commands) == 0 {
+		return
+	}
+	admin := &cobra.Command{
+		Use:     "admin",
+		Short:   "Manage a deployment, with the rights of its AWS account",
+		GroupID: "deployment",
+		Args:    knownCommand,
+		RunE:    showHelp,
+	}
+	admin.AddCommand(commands...)
+	root.AddGroup(&cobra.Group{ID: "deployment", Title: "Deployment:"})
+	root.AddCommand(admin)
+}
+
+// usageTemplate returns cobra's template with the environment and the exit
+// codes below the root command's help.
+func usageTemplate(cobras string) string {
+	return strings.TrimRight(cobras, "\n") + "{{if not .HasParent}}\n" + rootTail + "{{end}}\n"
+}
+
+func usageError(cmd *cobra.Command, err error) error {
+	return fmt.Errorf("%w; see \"%s --help\"", err, cmd.CommandPath())
+}
+
+func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+
+// knownCommand refuses the arguments of a command that has none, only commands
+// below it.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	meant := ""
+	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+		meant = fmt.Sprintf("; did you mean %q?", similar[0])
+	}
+
+	return usageError(cmd, fmt.Errorf("there is no command %.64q%s", args[0], meant))
+}
+
+// oneBatch accepts exactly one argument, a batch's id.
+func oneBatch(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return usageError(cmd, errors.New(`which batch? "musketry list" shows them`))
+	case len(args) > 1:
+		return usageError(cmd, fmt.Errorf("one batch at a time: %d were given", len(args)))
+	case args[0] == "" || strings.ContainsAny(args[0], "/?#%"):
+		return usageError(cmd, fmt.Errorf("%.64q is no batch's id", args[0]))
+	}
+
+	return nil
+}

@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes. Commands that see a batch's end (submit --watch, watch and
+// results) say with them how it ended.
+const (
+	// ExitOK says that the command did its work, and that no request of the
+	// batch, if its end was seen, failed.
+	ExitOK = 0
+	// ExitError says that the command could not do its work: it was called
+	// wrongly, or a file, the network or the API failed.
+	ExitError = 1
+	// ExitEnded says that the batch failed, expired or was cancelled.
+	ExitEnded = 2
+	// ExitFailures says that the batch completed and some of its requests failed.
+	ExitFailures = 3
+	// ExitInterrupted says that the command was interrupted; a batch that it
+	// had submitted or watched goes on. Shells use the same number for Ctrl-C.
+	ExitInterrupted = 130
+)
+
+// errInterrupted reports that the user ended the command before its work was done.
+var errInterrupted = errors.New("interrupted")
+
+// An outcomeError carries the exit code of a batch whose end was shown already.
+type outcomeError struct{ code int }
+
+func (e *outcomeError) Error() string { return fmt.Sprintf("the batch ended with exit code %d", e.code) }
+
+// Run runs the command with args, the program's name left out, until it is done
+// or ctx is, and returns its exit code. The admin commands are those that need
+// more than the API; they are put below "musketry admin".
+func Run(ctx context.Context, env Env, args []string, admin ...*cobra.Command) int {
+	root := newRoot(env, admin)
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	var outcome *outcomeError
+	switch {
+	case err == nil:
+		return ExitOK
+	case errors.As(err, &outcome):
+		return outcome.code
+	case errors.Is(err, errInterrupted):
+		return ExitInterrupted
+	case ctx.Err() != nil:
+		_, _ = fmt.Fprintln(env.Stderr, "Interrupted.")
+
+		return ExitInterrupted
+	}
+	_, _ = fmt.Fprintf(env.Stderr, "%s: %s\n", cmd.CommandPath(), explain(err))
+
+	return ExitError
+}
