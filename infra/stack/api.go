@@ -58,12 +58,18 @@ func refusals() []refusal {
 		invalid        = "invalid_request_error"
 	)
 	return []refusal{
-		{"TooLarge", awsapigateway.ResponseType_REQUEST_TOO_LARGE(), "413",
-			`"The request is larger than this endpoint takes."`, invalid, `"request_too_large"`},
-		{"NoSuchPath", awsapigateway.ResponseType_MISSING_AUTHENTICATION_TOKEN(), "404",
-			`"Unknown request URL."`, invalid, `"unknown_url"`},
-		{"Throttled", awsapigateway.ResponseType_THROTTLED(), "429",
-			`"Too many requests."`, "requests", `"rate_limit_exceeded"`},
+		{
+			"TooLarge", awsapigateway.ResponseType_REQUEST_TOO_LARGE(), "413",
+			`"The request is larger than this endpoint takes."`, invalid, `"request_too_large"`,
+		},
+		{
+			"NoSuchPath", awsapigateway.ResponseType_MISSING_AUTHENTICATION_TOKEN(), "404",
+			`"Unknown request URL."`, invalid, `"unknown_url"`,
+		},
+		{
+			"Throttled", awsapigateway.ResponseType_THROTTLED(), "429",
+			`"Too many requests."`, "requests", `"rate_limit_exceeded"`,
+		},
 		{"Refused", awsapigateway.ResponseType_DEFAULT_4XX(), "", gatewayMessage, invalid, "null"},
 		{"Failed", awsapigateway.ResponseType_DEFAULT_5XX(), "", gatewayMessage, "server_error", "null"},
 	}

@@ -16,7 +16,7 @@ import (
 // literal timeouts, no heartbeats.
 //
 //go:embed flow.asl.json
-var flowDefinition string //nolint:gochecknoglobals // go:embed needs a variable
+var flowDefinition string
 
 // FlowName is the state machine's name, fixed before the machine exists: submit starts executions of a machine that
 // invokes submit, which would otherwise be a circle of references.

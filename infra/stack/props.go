@@ -28,7 +28,7 @@ type Props struct {
 
 // A stack name becomes part of the state machine's, which AWS limits to 80 characters:
 // https://docs.aws.amazon.com/step-functions/latest/apireference/API_CreateStateMachine.html
-var namePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,59}$`) //nolint:gochecknoglobals // a constant in all but syntax
+var namePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,59}$`)
 
 // PropsFromContext reads the parameters from the CDK context (`cdk -c name=value`): name, apiStage, assets,
 // architecture, removal, upstreamBaseUrl, upstreamKeyParameter, messageGroups, logLevel, maxConcurrency, submitMemory,

@@ -51,7 +51,7 @@ func newSynth(context map[string]any) (*synth, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(assets)
+	defer func() { _ = os.RemoveAll(assets) }()
 	for _, name := range []string{"submit", "execute", "finalize"} {
 		if err := os.Mkdir(filepath.Join(assets, name), 0o700); err != nil {
 			return nil, err

@@ -94,7 +94,7 @@ func (c *Cloud) startStandIn(ctx context.Context) (string, error) {
 	if err := os.Remove(ready); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", err
 	}
-	if _, err := p.start(binary, []string{"-listen", "127.0.0.1:0", "-ready-file", ready}, []string{"PATH=/usr/bin:/bin"}); err != nil {
+	if err := p.start(binary, []string{"-listen", "127.0.0.1:0", "-ready-file", ready}, []string{"PATH=/usr/bin:/bin"}); err != nil {
 		return "", err
 	}
 	up := func() (bool, error) {
@@ -160,7 +160,7 @@ func (c *Cloud) cdk(ctx context.Context, log, dir string, st *state, args ...str
 	env := append(awsEnviron(st.Endpoint, c.credentials()),
 		"CDK_HOME="+c.path("cdk-home"), "CDK_DISABLE_CLI_TELEMETRY=true", "CI=true",
 		"JSII_RUNTIME_PACKAGE_CACHE_ROOT="+filepath.Join(c.cfg.Root, ".tools", "jsii"))
-	program := filepath.Join(c.cfg.Root, "infra", "node_modules", ".bin", "cdk")
+	program := filepath.Join(c.tools.cdkFolder(), "node_modules", ".bin", "cdk")
 	return c.tools.run(ctx, log, dir, env, program, append(args, "--no-notices", "--no-color")...)
 }
 

@@ -97,7 +97,7 @@ func (m *ministack) startOn(ctx context.Context, python, endpoint string) error 
 		"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + home, "TMPDIR=" + home, "S3_DATA_DIR=" + home, "STATE_DIR=" + home,
 		"LAMBDA_EXECUTOR=local", "BIND_HOST=127.0.0.1", "GATEWAY_PORT=" + port,
 	}, awsEnviron(endpoint, testCredentials)...)
-	if _, err := m.process.start(python, []string{launcher}, env); err != nil {
+	if err := m.process.start(python, []string{launcher}, env); err != nil {
 		return err
 	}
 	if err := writeFile(filepath.Join(folder, "endpoint"), []byte(endpoint)); err != nil {

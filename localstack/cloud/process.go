@@ -34,32 +34,32 @@ type processRecord struct {
 }
 
 // start runs a program in a session of its own, with its output in a log file, and records it.
-func (p process) start(program string, args, env []string) (processRecord, error) {
+func (p process) start(program string, args, env []string) error {
 	log, err := os.OpenFile(p.log(), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
-		return processRecord{}, err
+		return err
 	}
-	defer log.Close()
-	//nolint:gosec,noctx // it is ours by name, and must outlive this command and its context
+	defer func() { _ = log.Close() }()
+	//nolint:noctx // it is ours by name, and must outlive this command and its context
 	cmd := exec.Command(program, args...)
 	cmd.Dir = p.folder
 	cmd.Env = env
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
-		return processRecord{}, fmt.Errorf("start %s: %w", p.name, err)
+		return fmt.Errorf("start %s: %w", p.name, err)
 	}
 	record := processRecord{PID: cmd.Process.Pid}
 	record.Started, err = startTime(record.PID)
 	if err != nil {
-		return processRecord{}, errors.Join(err, cmd.Process.Kill())
+		return errors.Join(err, cmd.Process.Kill())
 	}
 	data, err := json.Marshal(record)
 	if err != nil {
-		return processRecord{}, err
+		return err
 	}
 	go func() { _ = cmd.Wait() }() // Reaps it, should it end while this command still runs.
-	return record, writeFile(p.recordPath(), data)
+	return writeFile(p.recordPath(), data)
 }
 
 func (p process) recordPath() string { return filepath.Join(p.folder, p.name+".pid") }
@@ -148,7 +148,7 @@ func startTimeByPS(pid int) (string, error) {
 	if _, err := os.Stat("/proc/self"); err == nil {
 		return "", fmt.Errorf("process %d: %w", pid, os.ErrProcessDone)
 	}
-	//nolint:gosec,noctx // a number is its only argument, and it ends at once
+	//nolint:noctx // a number is its only argument, and it ends at once
 	out, err := exec.Command("ps", "-o", "stat=,lstart=", "-p", strconv.Itoa(pid)).Output()
 	status, started, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
 	if err != nil || started == "" || strings.HasPrefix(status, "Z") {

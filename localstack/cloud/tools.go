@@ -60,7 +60,7 @@ func (t tools) run(ctx context.Context, log, dir string, env []string, program s
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir, cmd.Env = dir, slices.Concat(t.environ, env)
 	cmd.Stdout, cmd.Stderr = file, file
@@ -116,11 +116,28 @@ func (t tools) goBuild(ctx context.Context, log, target, pkg string, flags ...st
 	return t.run(ctx, log, t.root, []string{"CGO_ENABLED=0", "GOFLAGS="}, "go", args...)
 }
 
+// cdkFolder is where the CDK's command line lies: not beside its lock file, since it brings Go files that are none of this
+// module's, and Go looks into every folder that does not start with a dot.
+func (t tools) cdkFolder() string { return filepath.Join(t.root, ".tools", "cdk") }
+
 // cdk installs the CDK's command line as its lock file says.
 func (t tools) cdk(ctx context.Context) error {
-	infra := filepath.Join(t.root, "infra")
-	return t.once(ctx, filepath.Join(infra, "node_modules"), filepath.Join(infra, "package-lock.json"), func() error {
-		return t.run(ctx, "npm", infra, nil, "npm", "ci", "--no-audit", "--no-fund")
+	folder := t.cdkFolder()
+	pins := filepath.Join(t.root, "infra", "package-lock.json")
+	return t.once(ctx, folder, pins, func() error {
+		if err := makeEmpty(folder); err != nil {
+			return err
+		}
+		for _, name := range []string{"package.json", "package-lock.json", ".npmrc"} {
+			data, err := os.ReadFile(filepath.Join(t.root, "infra", name))
+			if err != nil {
+				return err
+			}
+			if err := writeFile(filepath.Join(folder, name), data); err != nil {
+				return err
+			}
+		}
+		return t.run(ctx, "npm", folder, nil, "npm", "ci", "--no-audit", "--no-fund")
 	})
 }
 

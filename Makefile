@@ -1,0 +1,97 @@
+# Everything that is installed lands in this checkout; versions are pinned here, in go.mod, in infra/package-lock.json and
+# in the requirements files.
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+GOLANGCI_LINT := v2.15.0
+
+BIN   := .tools/bin
+CLOUD := $(BIN)/localstack
+# One way of building for all our programs, so that they share what the compiler has cached.
+BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false
+
+.PHONY: help
+help: ## Lists what there is.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "ENGINE=ministack|external chooses the local cloud; external takes AWS_ENDPOINT_URL."
+	@echo "UPSTREAM_BASE_URL and UPSTREAM_API_KEY name a real provider instead of the stand-in."
+
+.PHONY: demo
+demo: up ## Starts a local cloud and runs a few hundred requests through it.
+	@$(BUILD) -o $(BIN)/ ./cmd/musketry ./examples/godoc ./tools/demo
+	@eval "$$($(CLOUD) env)" && $(BIN)/demo -bin $(BIN) -dir .cloud/demo
+
+.PHONY: up
+up: need-cloud cloud-cli ## Starts the local cloud and deploys to it, or deploys what has changed.
+	@$(CLOUD) up
+
+.PHONY: down
+down: need-go cloud-cli ## Ends the local cloud; its data go with it.
+	@$(CLOUD) down
+
+.PHONY: env
+env: need-go cloud-cli ## Prints the variables that lead a client to the local cloud.
+	@$(CLOUD) env
+
+.PHONY: test
+test: need-cloud cloud-cli $(BIN)/golangci-lint-$(GOLANGCI_LINT) .tools/cfn-lint/.installed ## Runs every check and test.
+	@$(BUILD) -o $(BIN)/check ./tools/check
+	@$(BIN)/check -cloud $(CLOUD) -lint $(BIN)/golangci-lint-$(GOLANGCI_LINT) -cfn-lint .tools/cfn-lint/bin/cfn-lint
+
+.PHONY: lint
+lint: need-go $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## Runs the linters.
+	@$(BIN)/golangci-lint-$(GOLANGCI_LINT) run ./...
+
+.PHONY: fmt
+fmt: need-go $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## Formats the code.
+	@$(BIN)/golangci-lint-$(GOLANGCI_LINT) fmt ./...
+
+.PHONY: build
+build: need-go ## Builds the CLI, and the Lambdas for AWS, into build/.
+	@$(BUILD) -o build/ ./cmd/musketry
+	@for name in submit execute finalize; do \
+		GOOS=linux GOARCH=arm64 $(BUILD) -tags lambda.norpc -ldflags "-s -w" \
+			-o build/lambda/$$name/bootstrap ./lambdas/$$name || exit 1; \
+	done
+
+.PHONY: deploy
+deploy: need-go need-node build ## Deploys to the AWS account of your credentials.
+	@$(BUILD) -o $(BIN)/ ./tools/account
+	@$(BIN)/account deploy
+
+.PHONY: destroy
+destroy: need-go need-node build ## Removes it from that account; the table and the bucket stay.
+	@$(BUILD) -o $(BIN)/ ./tools/account
+	@$(BIN)/account destroy
+
+.PHONY: cloud-cli
+cloud-cli:
+	@$(BUILD) -o $(CLOUD) ./localstack
+
+# What the machine must have; each says in one line what is missing.
+.PHONY: need-cloud need-go need-node need-python
+need-cloud: need-go need-node need-python
+
+need-go:
+	@command -v go >/dev/null 2>&1 || { echo "missing: Go 1.26 or newer (https://go.dev/dl)" >&2; exit 1; }
+
+need-node:
+	@command -v npm >/dev/null 2>&1 && node -e 'process.exit(parseInt(process.versions.node) < 18)' >/dev/null 2>&1 || \
+		{ echo "missing: Node 18 or newer with npm (https://nodejs.org)" >&2; exit 1; }
+
+need-python:
+	@python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1 || \
+		{ echo "missing: Python 3.10 or newer with venv (Debian: python3-venv)" >&2; exit 1; }
+
+$(BIN)/golangci-lint-$(GOLANGCI_LINT):
+	@echo "installing golangci-lint $(GOLANGCI_LINT), once: some minutes"
+	@mkdir -p $(BIN)
+	@GOBIN="$(CURDIR)/$(BIN)" go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
+	@mv $(BIN)/golangci-lint $@
+
+.tools/cfn-lint/.installed: infra/requirements.txt
+	@python3 -m venv --clear .tools/cfn-lint
+	@.tools/cfn-lint/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@

@@ -1,0 +1,37 @@
+// Command check runs every check and test of the checkout against a cloud of its own and ends with one line, the sum over
+// all of them: "N passed, N failed, N skipped". It exits with 1 if anything failed.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/musketry/musketry/tools/check/suite"
+)
+
+func main() {
+	cloud := flag.String("cloud", ".tools/bin/localstack", "the program that starts the local cloud")
+	lint := flag.String("lint", ".tools/bin/golangci-lint", "golangci-lint")
+	cfnLint := flag.String("cfn-lint", ".tools/cfn-lint/bin/cfn-lint", "cfn-lint")
+	state := flag.String("state", "build/check", "folder of the test cloud's state")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	folder, err := filepath.Abs(*state)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "check:", err)
+		os.Exit(1) //nolint:gocritic // the context ends with the process
+	}
+	sum := suite.Run(ctx, suite.Config{
+		Cloud: *cloud, Lint: *lint, CFNLint: *cfnLint, State: folder, Environ: os.Environ(), Out: os.Stdout,
+	})
+	fmt.Println(sum)
+	if sum.Failed > 0 || sum.Passed == 0 {
+		os.Exit(1)
+	}
+}

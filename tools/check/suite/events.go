@@ -1,0 +1,104 @@
+package suite
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// event is a line of `go test -json`: https://pkg.go.dev/cmd/test2json
+type event struct {
+	Action     string
+	Package    string
+	ImportPath string // Of a build's output and failure.
+	Test       string
+	Output     string
+	Elapsed    float64 // Seconds.
+}
+
+// tally keeps what a test or package has written, to show it should it fail.
+type tally struct {
+	sum        Sum
+	output     map[string][]string
+	failedTest map[string]bool // Packages with a failed test.
+	out        io.Writer
+}
+
+// countEvents reads events to their end, tells each package's result, shows what failed tests wrote, and counts tests
+// and subtests. A package that fails without a failed test (it does not build, or its process died) counts as one.
+func countEvents(events io.Reader, out io.Writer) (Sum, error) {
+	t := &tally{output: map[string][]string{}, failedTest: map[string]bool{}, out: out}
+	reader := bufio.NewReader(events)
+	for {
+		line, err := reader.ReadBytes('\n')
+		if len(line) > 0 {
+			var e event
+			if json.Unmarshal(line, &e) != nil {
+				fmt.Fprintf(out, "%s", line) // Not from a test: told as it is.
+			} else {
+				t.take(e)
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return t.sum, nil
+		}
+		if err != nil {
+			return t.sum, err
+		}
+	}
+}
+
+func (t *tally) take(e event) {
+	name := e.Package + " " + e.Test
+	switch e.Action {
+	case "output":
+		t.output[name] = append(t.output[name], e.Output)
+	case "build-output":
+		t.output["build "+e.ImportPath] = append(t.output["build "+e.ImportPath], e.Output)
+	case "build-fail":
+		t.show("build " + e.ImportPath)
+	case "pass", "fail", "skip":
+		if e.Test == "" {
+			t.endPackage(e)
+		} else {
+			t.endTest(e, name)
+		}
+		delete(t.output, name)
+	}
+}
+
+func (t *tally) endTest(e event, name string) {
+	switch e.Action {
+	case "pass":
+		t.sum.Passed++
+	case "skip":
+		t.sum.Skipped++
+		t.show(name)
+	default:
+		t.sum.Failed++
+		t.failedTest[e.Package] = true
+		t.show(name)
+	}
+}
+
+func (t *tally) endPackage(e event) {
+	switch e.Action {
+	case "skip": // It has no tests.
+	case "pass":
+		fmt.Fprintf(t.out, "  ok    %s %.1fs\n", e.Package, e.Elapsed)
+	default:
+		if !t.failedTest[e.Package] {
+			t.sum.Failed++
+			t.show(e.Package + " ")
+		}
+		fmt.Fprintf(t.out, "  FAIL  %s %.1fs\n", e.Package, e.Elapsed)
+	}
+}
+
+func (t *tally) show(name string) {
+	fmt.Fprint(t.out, strings.Join(t.output[name], ""))
+	delete(t.output, name)
+}

@@ -1,0 +1,185 @@
+// Package suite runs the parts of `make test` and counts what they say. It knows programs, their exit codes and the
+// events of `go test -json`; it must not know what is tested.
+package suite
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// endPatience is how long a part may take to end after it was told to.
+const endPatience = 30 * time.Second
+
+// Config names the programs of the parts.
+type Config struct {
+	Cloud   string // Starts and ends the local cloud.
+	Lint    string
+	CFNLint string
+	State   string // Folder of the test cloud, of its own beside the developer's.
+	Environ []string
+	Out     io.Writer
+}
+
+// Sum counts what passed, failed and was skipped.
+type Sum struct{ Passed, Failed, Skipped int }
+
+// String is the line that ends `make test`.
+func (s Sum) String() string {
+	return fmt.Sprintf("%d passed, %d failed, %d skipped", s.Passed, s.Failed, s.Skipped)
+}
+
+func (s *Sum) add(other Sum) {
+	s.Passed += other.Passed
+	s.Failed += other.Failed
+	s.Skipped += other.Skipped
+}
+
+// Run runs every part, also after one has failed, and ends what it started.
+func Run(ctx context.Context, cfg Config) Sum {
+	r := &runner{cfg: cfg, environ: slices.Clone(cfg.Environ)}
+	r.command(ctx, "lint", cfg.Lint, "run", "./...")
+	r.command(ctx, "go vet", "go", "vet", "-tags", "e2e", "./...")
+	r.command(ctx, "go mod tidy", "go", "mod", "tidy", "-diff")
+	if !r.command(ctx, "cloud", cfg.Cloud, "up", "-state", cfg.State) {
+		r.showLogs()
+	}
+	// Ended whatever happens, also when the context has.
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		r.command(ctx, "cloud down", cfg.Cloud, "down", "-state", cfg.State)
+		fmt.Fprintln(cfg.Out)
+	}()
+	r.exportCloud(ctx)
+	r.command(ctx, "cfn-lint", cfg.CFNLint, "--config-file", "infra/.cfnlintrc.yaml", "--template",
+		filepath.Join(cfg.State, "cdk.out", "Musketry.template.json"))
+	packages, err := r.packages(ctx)
+	if err != nil {
+		r.fail("go list", err.Error())
+		return r.sum
+	}
+	r.goTest(ctx, "unit, property, contract and template tests", packages.others)
+	r.goTest(ctx, "end-to-end tests", packages.endToEnd)
+	return r.sum
+}
+
+type runner struct {
+	cfg     Config
+	environ []string
+	sum     Sum
+}
+
+// command runs a part that passes or fails as a whole, and shows what it said if it failed.
+func (r *runner) command(ctx context.Context, name, program string, args ...string) bool {
+	var output bytes.Buffer
+	cmd := r.prepare(ctx, program, args)
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Run(); err != nil {
+		r.fail(name, output.String()+err.Error())
+		return false
+	}
+	r.sum.Passed++
+	fmt.Fprintf(r.cfg.Out, "ok    %s\n", name)
+	return true
+}
+
+func (r *runner) fail(name, output string) {
+	r.sum.Failed++
+	fmt.Fprintf(r.cfg.Out, "FAIL  %s\n%s\n", name, strings.TrimSpace(output))
+}
+
+func (r *runner) prepare(ctx context.Context, program string, args []string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = r.environ
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = endPatience
+	return cmd
+}
+
+// exportCloud puts the variables that lead to the cloud into the environment of all later parts.
+func (r *runner) exportCloud(ctx context.Context) {
+	cmd := r.prepare(ctx, r.cfg.Cloud, []string{"env", "-state", r.cfg.State})
+	out, err := cmd.Output()
+	if err != nil {
+		r.fail("cloud env", err.Error())
+		return
+	}
+	form := regexp.MustCompile(`(?m)^export ([A-Z_0-9]+)='([^']*)'$`)
+	for _, match := range form.FindAllStringSubmatch(string(out), -1) {
+		r.environ = append(r.environ, match[1]+"="+match[2])
+	}
+}
+
+// showLogs shows the end of the engine's log, which tells what a failed deployment does not.
+func (r *runner) showLogs() {
+	data, err := os.ReadFile(filepath.Join(r.cfg.State, "engine.log"))
+	if err != nil {
+		return
+	}
+	const most = 4096 // Bytes.
+	fmt.Fprintf(r.cfg.Out, "the end of the engine's log:\n%s\n", data[max(0, len(data)-most):])
+}
+
+type packageLists struct{ others, endToEnd []string }
+
+// packages lists all packages, those that share the deployed cloud apart: they need the machine for themselves.
+func (r *runner) packages(ctx context.Context) (packageLists, error) {
+	out, err := r.prepare(ctx, "go", []string{"list", "-tags", "e2e", "./..."}).Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			err = fmt.Errorf("%w\n%s", err, exit.Stderr)
+		}
+		return packageLists{}, err
+	}
+	var lists packageLists
+	for path := range strings.FieldsSeq(string(out)) {
+		if strings.Contains(path, "/localstack/e2e") {
+			lists.endToEnd = append(lists.endToEnd, path)
+		} else {
+			lists.others = append(lists.others, path)
+		}
+	}
+	return lists, nil
+}
+
+// goTest runs the tests of packages with the race detector and counts each.
+func (r *runner) goTest(ctx context.Context, name string, packages []string) {
+	if len(packages) == 0 {
+		r.fail(name, "there are no packages")
+		return
+	}
+	cmd := r.prepare(ctx, "go", slices.Concat(
+		[]string{"test", "-json", "-race", "-tags", "e2e", "-count=1", "-timeout", "20m"}, packages))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	pipe, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		r.fail(name, err.Error())
+		return
+	}
+	sum, readErr := countEvents(pipe, r.cfg.Out)
+	err = errors.Join(readErr, cmd.Wait())
+	r.sum.add(sum)
+	switch {
+	case sum.Failed == 0 && err != nil:
+		r.fail(name, stderr.String()+err.Error())
+	case sum.Failed == 0:
+		fmt.Fprintf(r.cfg.Out, "ok    %s: %s\n", name, sum)
+	default:
+		fmt.Fprintf(r.cfg.Out, "FAIL  %s: %s\n%s", name, sum, stderr.String())
+	}
+}
