@@ -68,9 +68,12 @@ func TestModel(t *testing.T) {
 
 func TestErrorCode(t *testing.T) {
 	t.Parallel()
+	const limited = `{"error":{"message":"m","type":"t","param":null,"code":"rate_limit_exceeded"}}`
+	tooLong := `{"error":{"code":"` + strings.Repeat("x", 257) + `"}}`
 	for body, want := range map[string]string{
-		`{"error":{"message":"m","type":"t","param":null,"code":"rate_limit_exceeded"}}`: "rate_limit_exceeded",
-		`{"error":{"code":"insufficient_quota"},"x":1}`:                                  "insufficient_quota",
+		limited: "rate_limit_exceeded",
+		`{"error":{"code":"insufficient_quota"},"x":1}`: "insufficient_quota",
+
 		`{"error":{"code":429}}`:   "",
 		`{"error":{"code":null}}`:  "",
 		`{"error":{"type":"t"}}`:   "",
@@ -81,7 +84,7 @@ func TestErrorCode(t *testing.T) {
 		`{"code":"x"}`:             "",
 		`<html>`:                   "",
 		``:                         "",
-		`{"error":{"code":"` + strings.Repeat("x", 257) + `"}}`: "",
+		tooLong:                    "",
 	} {
 		if got := upstream.ErrorCode([]byte(body)); got != want {
 			t.Errorf("code of %.60s is %q, want %q", body, got, want)

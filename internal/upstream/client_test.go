@@ -66,16 +66,17 @@ func TestCallSends(t *testing.T) {
 		Method, URI, Body string
 		Header            map[string]string
 	}
-	seen := make(chan sent, 1)
-	base := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		header := map[string]string{}
-		for name := range r.Header {
-			header[name] = r.Header.Get(name)
+	record := func(seen chan<- sent) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			header := map[string]string{}
+			for name := range r.Header {
+				header[name] = r.Header.Get(name)
+			}
+			seen <- sent{Method: r.Method, URI: r.RequestURI, Body: string(body), Header: header}
+			answer(http.StatusOK, "application/json", `{"id":"x"}`)(w, r)
 		}
-		seen <- sent{Method: r.Method, URI: r.RequestURI, Body: string(body), Header: header}
-		answer(http.StatusOK, "application/json", `{"id":"x"}`)(w, r)
-	})
+	}
 	common := map[string]string{
 		"Accept": "application/json", "Accept-Encoding": "gzip", "Content-Type": "application/json",
 		"Content-Length": "2", "User-Agent": "musketry",
@@ -119,8 +120,10 @@ func TestCallSends(t *testing.T) {
 			want: sent{Method: "POST", URI: "/v1/responses", Body: `{}`, Header: common},
 		},
 	} {
-		t.Run(name, func(t *testing.T) { //nolint:paralleltest // The cases share the server's channel.
-			tc.cfg.BaseURL = base
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			seen := make(chan sent, 1)
+			tc.cfg.BaseURL = serve(t, record(seen))
 			if _, err := newClient(t, tc.cfg).Call(t.Context(), tc.req); err != nil {
 				t.Fatalf("Call: %v", err)
 			}
@@ -179,8 +182,8 @@ func TestCallReturnsEveryStatus(t *testing.T) {
 			},
 		},
 		"nothing": {
-			handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) },
-			want:    upstream.Response{Status: 204},
+			handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
+			want:    upstream.Response{Status: http.StatusNoContent},
 		},
 		"a stream of an unknown kind of failure": {
 			handler: answer(500, "text/event-stream", "data: {}\n\n"),
@@ -316,7 +319,7 @@ func TestCallBoundsTheBody(t *testing.T) {
 				}
 				return
 			}
-			if large := wantErr[*upstream.TooLargeError](t, err); large.Limit != limit {
+			if large := asErr[*upstream.TooLargeError](t, err); large.Limit != limit {
 				t.Errorf("limit %d, want %d", large.Limit, limit)
 			}
 		})
@@ -393,7 +396,7 @@ func TestCallWithoutServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := newClient(t, upstream.Config{BaseURL: tc.base}).Call(t.Context(), chat(`{}`))
-			network := wantErr[*upstream.NetworkError](t, err)
+			network := asErr[*upstream.NetworkError](t, err)
 			if !strings.Contains(network.Reason, tc.reason) {
 				t.Errorf("reason %q, want %q in it", network.Reason, tc.reason)
 			}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/musketry/musketry/internal/upstream"
 )
@@ -65,8 +66,14 @@ func hijack(t *testing.T, w http.ResponseWriter) *net.TCPConn {
 	return tcp
 }
 
-// wantErr fails the test unless err is an E, and returns it.
-func wantErr[E error](t *testing.T, err error) E {
+// wantErr fails the test unless err is an E.
+func wantErr[E error](t *testing.T, err error) {
+	t.Helper()
+	_ = asErr[E](t, err)
+}
+
+// asErr fails the test unless err is an E, and returns it.
+func asErr[E error](t *testing.T, err error) E {
 	t.Helper()
 	typed, ok := errors.AsType[E](err)
 	if !ok {
@@ -119,7 +126,7 @@ func (m *memory) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "me
 func serveMemory(t *testing.T, h http.HandlerFunc) (*memory, func()) {
 	t.Helper()
 	m := newMemory()
-	srv := &http.Server{Handler: h}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(m) }()
 	return m, func() {

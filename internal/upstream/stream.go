@@ -54,7 +54,7 @@ func assemblerFor(path string, r Response) assembler {
 func reassemble(body io.Reader, parts assembler, limit int64) ([]byte, error) {
 	bounded := &io.LimitedReader{R: body, N: limit*streamOverhead + 1}
 	events := newEventReader(bounded, limit)
-	for {
+	for done := false; !done; {
 		e, err := events.next()
 		if bounded.N <= 0 || errors.Is(err, bufio.ErrTooLong) {
 			return nil, &TooLargeError{Limit: limit}
@@ -65,19 +65,15 @@ func reassemble(body io.Reader, parts assembler, limit int64) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		done, err := parts.add(e)
-		if err != nil {
+		if done, err = parts.add(e); err != nil {
 			return nil, err
 		}
 		if parts.size() > limit {
 			return nil, &TooLargeError{Limit: limit}
 		}
-		if done {
-			break
-		}
 	}
 	whole, err := parts.answer()
-	if err == nil && int64(len(whole)) > limit {
+	if int64(len(whole)) > limit {
 		return nil, &TooLargeError{Limit: limit}
 	}
 	return whole, err

@@ -88,7 +88,7 @@ func TestCallTimesOut(t *testing.T) {
 				c := newClient(t, tc.cfg)
 				start := time.Now()
 				_, err := c.Call(t.Context(), chat(`{}`))
-				timeout := wantErr[*upstream.TimeoutError](t, err)
+				timeout := asErr[*upstream.TimeoutError](t, err)
 				if timeout.Phase != tc.phase || timeout.Limit != tc.after {
 					t.Errorf("%s after %s, want %s after %s", timeout.Phase, timeout.Limit, tc.phase, tc.after)
 				}

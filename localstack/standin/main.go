@@ -8,6 +8,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
+
+	"github.com/musketry/musketry/localstack/standin/provider"
 )
 
 func main() {
@@ -16,7 +19,7 @@ func main() {
 	keys := flag.Int("max-keys", 1_000_000, "how many requests are remembered")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := run(ctx, *listen, *ready, *keys)
+	err := run(ctx, *listen, *ready, provider.Config{Now: time.Now, MaxKeys: *keys})
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "standin:", err)

@@ -14,8 +14,8 @@ import (
 )
 
 // run serves until ctx ends, and returns when all connections are closed.
-func run(ctx context.Context, listen, ready string, keys int) error {
-	handler, err := provider.New(provider.Config{Now: time.Now, MaxKeys: keys})
+func run(ctx context.Context, listen, ready string, cfg provider.Config) error {
+	handler, err := provider.New(cfg)
 	if err != nil {
 		return err
 	}

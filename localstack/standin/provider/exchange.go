@@ -36,7 +36,7 @@ func (x *exchange) run(answer reply, streamed bool) {
 	case effectErrorInBody:
 		x.failInBody(streamed && answer.events != nil)
 	case effectText:
-		x.send(http.StatusOK, "text/plain; charset=utf-8", whole("The stand-in answers in plain words, and no JSON.\n"))
+		x.send("text/plain; charset=utf-8", whole("The stand-in answers in plain words, and no JSON.\n"))
 	case effectReset:
 		x.reset(answer)
 	case effectHang:
@@ -55,7 +55,7 @@ func (x *exchange) succeed(answer reply, streamed bool) {
 		return
 	}
 	if !streamed || answer.events == nil {
-		x.send(http.StatusOK, "application/json", whole(string(raw)))
+		x.send("application/json", whole(string(raw)))
 		return
 	}
 	events, err := answer.events()
@@ -63,7 +63,7 @@ func (x *exchange) succeed(answer reply, streamed bool) {
 		x.fail(http.StatusInternalServerError, "The stream could not be written.", "", "")
 		return
 	}
-	x.send(http.StatusOK, "text/event-stream", pieces{parts: events, apart: true})
+	x.send("text/event-stream", pieces{parts: events, apart: true})
 }
 
 // refuse answers with a status, and with a Retry-After if one is planned. A redirect leads back to where it came from,
@@ -132,7 +132,7 @@ func (x *exchange) failInBody(streamed bool) {
 		x.fail(http.StatusInternalServerError, "The stream could not be written.", "", "")
 		return
 	}
-	x.send(http.StatusOK, "text/event-stream", whole(text))
+	x.send("text/event-stream", whole(text))
 }
 
 // reset sends half of the answer and then resets the connection.
@@ -176,8 +176,8 @@ func (p pieces) cut() pieces {
 	return cut
 }
 
-// send sends a body, slowly if that is planned. The call ends, for the counts, right before the last part leaves.
-func (x *exchange) send(status int, contentType string, body pieces) {
+// send sends a 200 with a body, slowly if that is planned. The call ends, for the counts, right before the last part leaves.
+func (x *exchange) send(contentType string, body pieces) {
 	x.w.Header().Set("Content-Type", contentType)
 	if !body.apart {
 		x.w.Header().Set("Content-Length", strconv.Itoa(len(body.parts[0])))
@@ -187,12 +187,12 @@ func (x *exchange) send(status int, contentType string, body pieces) {
 		body = body.cut()
 		pause = x.plan.slow / time.Duration(len(body.parts))
 	}
-	x.w.WriteHeader(status)
+	x.w.WriteHeader(http.StatusOK)
 	control := http.NewResponseController(x.w)
 	for i, part := range body.parts {
 		x.wait(pause)
 		if i == len(body.parts)-1 {
-			x.call.end(status, time.Time{})
+			x.call.end(http.StatusOK, time.Time{})
 		}
 		if _, err := x.w.Write([]byte(part)); err != nil {
 			x.gone()

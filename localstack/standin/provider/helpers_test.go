@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,9 +49,9 @@ func (s standin) try(ctx context.Context, method, path, body string, headers ...
 	if err != nil {
 		return answered{}, err
 	}
-	for i := 0; i < len(headers); i += 2 {
+	for pair := range slices.Chunk(headers, 2) {
 		// In lower case: net/http would send a request with an "Idempotency-Key" again by itself when its connection breaks.
-		req.Header[strings.ToLower(headers[i])] = []string{headers[i+1]}
+		req.Header[strings.ToLower(pair[0])] = pair[1:]
 	}
 	res, err := s.client.Transport.RoundTrip(req)
 	if err != nil {
