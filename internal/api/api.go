@@ -50,8 +50,22 @@ type ObjectStore interface {
 	// Read returns exactly length bytes. It returns batch.ErrNoObject if there
 	// is no such object.
 	Read(ctx context.Context, key string, offset, length int64) ([]byte, error)
+	// Size returns batch.ErrNoObject if there is no such object.
+	Size(ctx context.Context, key string) (int64, error)
 	// Delete returns nil if there is no such object.
 	Delete(ctx context.Context, key string) error
+	// DeleteAll deletes every object whose name begins with prefix.
+	DeleteAll(ctx context.Context, prefix string) error
+}
+
+// An UploadStore keeps the records of files that come in parts.
+type UploadStore interface {
+	// CreateUpload returns batch.ErrExists if there is an upload of this id.
+	CreateUpload(ctx context.Context, u batch.Upload) error
+	// Upload returns batch.ErrNotFound if the tenant has no such upload.
+	Upload(ctx context.Context, tenant, id string) (batch.Upload, error)
+	// UpdateUpload writes what change changes, as UpdateFile does.
+	UpdateUpload(ctx context.Context, tenant, id string, change func(*batch.Upload) error) (batch.Upload, error)
 }
 
 // A PartStore writes one object in parts.
@@ -87,6 +101,7 @@ type Deps struct {
 	Batches   BatchStore
 	Objects   ObjectStore
 	Parts     PartStore
+	Uploads   UploadStore
 	Acceptor  Acceptor
 	Presigner Presigner // nil: a file too large for one answer is read in ranges
 	Logger    *slog.Logger
@@ -170,6 +185,10 @@ func (a *api) routes() {
 	a.route("GET /files/{id}", a.retrieveFile)
 	a.route("DELETE /files/{id}", a.deleteFile)
 	a.route("GET /files/{id}/content", a.fileContent)
+	a.route("POST /uploads", a.createUpload)
+	a.route("POST /uploads/{id}/parts", a.addPart)
+	a.route("POST /uploads/{id}/complete", a.completeUpload)
+	a.route("POST /uploads/{id}/cancel", a.cancelUpload)
 	a.route("POST /batches", a.createBatch)
 	a.route("GET /batches", a.listBatches)
 	a.route("GET /batches/{id}", a.retrieveBatch)

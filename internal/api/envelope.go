@@ -73,6 +73,7 @@ func refusal(err error) *refusalError {
 		told  *refusalError
 		order *batch.OrderError
 		state *batch.StatusError
+		part  *batch.UploadError
 	)
 	switch {
 	case errors.As(err, &told):
@@ -85,6 +86,16 @@ func refusal(err error) *refusalError {
 		return &refusalError{
 			status:  http.StatusConflict,
 			message: fmt.Sprintf("Cannot %s a batch with status '%s'.", state.Op, state.Status),
+		}
+	case errors.As(err, &part):
+		return &refusalError{
+			status:  http.StatusConflict,
+			message: fmt.Sprintf("Cannot %s an upload with status '%s'.", part.Op, part.Status),
+		}
+	case errors.Is(err, batch.ErrUploadOrder):
+		return &refusalError{
+			status: http.StatusConflict, param: "part_ids",
+			message: "The completion of this upload was begun with other parts, and has not ended yet.",
 		}
 	case errors.Is(err, batch.ErrIdempotency):
 		return &refusalError{

@@ -21,6 +21,25 @@ type (
 		StatusDetails *string `json:"status_details"`
 	}
 
+	uploadShape struct {
+		ID        string     `json:"id"`
+		Object    string     `json:"object"`
+		Bytes     int64      `json:"bytes"`
+		CreatedAt int64      `json:"created_at"`
+		ExpiresAt int64      `json:"expires_at"`
+		Filename  string     `json:"filename"`
+		Purpose   string     `json:"purpose"`
+		Status    string     `json:"status"`
+		File      *fileShape `json:"file"`
+	}
+
+	partShape struct {
+		ID        string `json:"id"`
+		Object    string `json:"object"`
+		CreatedAt int64  `json:"created_at"`
+		UploadID  string `json:"upload_id"`
+	}
+
 	deletedShape struct {
 		ID      string `json:"id"`
 		Object  string `json:"object"`
@@ -96,6 +115,20 @@ func shapeFile(f batch.File) fileShape {
 		Filename: f.Name, Purpose: string(f.Purpose),
 		Status: "processed", // OpenAI's SDKs wait for it: wait_for_processing
 	}
+}
+
+// shapeUpload shapes u at now; f is its file, nil before there is one.
+func shapeUpload(u batch.Upload, f *batch.File, now time.Time) uploadShape {
+	shape := uploadShape{
+		ID: u.ID, Object: "upload", Bytes: u.Bytes, CreatedAt: u.CreatedAt.Unix(), ExpiresAt: u.ExpiresAt().Unix(),
+		Filename: u.Name, Purpose: string(u.Purpose), Status: string(u.StatusAt(now)),
+	}
+	if f != nil {
+		file := shapeFile(*f)
+		shape.File = &file
+	}
+
+	return shape
 }
 
 func shapeBatch(b batch.Batch, counts batch.Counts) batchShape {

@@ -2,8 +2,6 @@ package api
 
 import (
 	"bytes"
-	"compress/flate"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -69,14 +67,10 @@ func (a *api) keep(ctx context.Context, f *batch.File, content io.Reader, life t
 	limit, check := a.config.MaxFileBytes, func([]byte) error { return nil }
 	if f.Purpose == batch.PurposeBatch {
 		limit, check = a.config.MaxInputBytes, checkJSONL
-		if plain, packed := strings.CutSuffix(f.Name, ".gz"); packed {
-			unpacked, err := gzip.NewReader(content)
-			if err != nil {
-				return errFormat()
-			}
-			f.Name, content = plain, unpacked
+		if plain, packed := plainName(f.Name); packed {
+			f.Name, content = plain, &unpacked{from: &tracked{from: content}}
 		}
-		if !strings.HasSuffix(f.Name, ".jsonl") {
+		if !isJSONL(f.Name) {
 			return errFormat()
 		}
 		if life == 0 {
@@ -98,6 +92,11 @@ func (a *api) keep(ctx context.Context, f *batch.File, content io.Reader, life t
 
 	return nil
 }
+
+// plainName returns a file's name once it is unpacked, and whether it must be.
+func plainName(name string) (string, bool) { return strings.CutSuffix(name, ".gz") }
+
+func isJSONL(name string) bool { return strings.HasSuffix(name, ".jsonl") }
 
 // write stores content under key in memory of two parts, and returns its size.
 // check is asked about its start, partBytes of it at most. It returns a 400 if
@@ -171,19 +170,9 @@ func readPart(content io.Reader) ([]byte, error) {
 	switch _, err := io.CopyN(part, content, partBytes); {
 	case err == nil || errors.Is(err, io.EOF):
 		return part.Bytes(), nil
-	case packed(err):
-		return nil, badRequest("file", "invalid_file_format", "The file's compression is broken: unpack it with gunzip to see.")
 	default:
 		return nil, fmt.Errorf("api: read content: %w", err)
 	}
-}
-
-// packed reports whether err says that compressed bytes cannot be unpacked.
-func packed(err error) bool {
-	var corrupt flate.CorruptInputError
-
-	return errors.As(err, &corrupt) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader) ||
-		errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // checkJSONL returns a 400 if the first line of head, which is the start of a

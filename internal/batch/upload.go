@@ -118,10 +118,9 @@ func (e *UploadError) Error() string {
 }
 
 // PartsKey returns the prefix of the names under which an upload's parts are
-// stored.
-func PartsKey(tenant, uploadID string) string {
-	return fmt.Sprintf("tenants/%s/uploads/%s/", tenant, uploadID)
-}
+// stored. All of them begin alike, so that one rule of the bucket can remove
+// what nobody completes.
+func PartsKey(tenant, uploadID string) string { return fmt.Sprintf("uploads/%s/%s/", tenant, uploadID) }
 
 // PartKey returns the name under which a part is stored.
 func PartKey(tenant, uploadID, part string) string { return PartsKey(tenant, uploadID) + part }

@@ -1,0 +1,121 @@
+package api
+
+import (
+	"context"
+	"crypto/md5" //nolint:gosec // OpenAI's API asks for it, against transmission errors only
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/musketry/musketry/internal/batch"
+)
+
+// readAhead is how many parts are read at once while they are joined: a part
+// has some megabytes, and S3 gives more together than one after the other.
+const readAhead = 4
+
+// A joined reads parts in order as one stream, some of them ahead. It must be
+// closed.
+type joined struct {
+	cancel  context.CancelFunc
+	pending chan chan part // in the parts' order
+	current []byte
+	left    int // parts that are still to come
+	done    sync.WaitGroup
+	err     error
+}
+
+type part struct {
+	body []byte
+	err  error
+}
+
+// newJoined returns the stream of n parts, which read reads. It is ended by
+// Close and by ctx.
+func newJoined(ctx context.Context, n int, read func(ctx context.Context, i int) ([]byte, error)) *joined {
+	ctx, cancel := context.WithCancel(ctx)
+	j := &joined{cancel: cancel, pending: make(chan chan part, readAhead-1), left: n}
+	j.done.Go(func() {
+		defer close(j.pending)
+		for i := range n {
+			slot := make(chan part, 1)
+			select {
+			case j.pending <- slot: // has room for those read ahead
+			case <-ctx.Done():
+				return
+			}
+			j.done.Go(func() {
+				body, err := read(ctx, i)
+				slot <- part{body: body, err: err}
+			})
+		}
+	})
+
+	return j
+}
+
+func (j *joined) Read(p []byte) (int, error) {
+	for j.err == nil && len(j.current) == 0 {
+		slot, more := <-j.pending
+		if !more {
+			j.err = io.EOF
+			if j.left > 0 { // an end before the end would make a shorter file
+				j.err = fmt.Errorf("api: %d parts were not read: %w", j.left, io.ErrUnexpectedEOF)
+			}
+
+			break
+		}
+		j.left--
+		next := <-slot
+		if next.err != nil {
+			j.err = fmt.Errorf("api: read part: %w", next.err)
+		}
+		j.current = next.body
+	}
+	if len(j.current) == 0 {
+		return 0, j.err
+	}
+	n := copy(p, j.current)
+	j.current = j.current[n:]
+
+	return n, nil
+}
+
+// Close ends what is being read and waits for it.
+func (j *joined) Close() error {
+	j.cancel()
+	for range j.pending { //nolint:revive // drained, so that its sender ends
+	}
+	j.done.Wait()
+	if j.err == nil || errors.Is(j.err, io.EOF) {
+		return nil
+	}
+
+	return j.err
+}
+
+// A summed reads a stream and returns a 400 in place of its end if its MD5 is
+// another than was said.
+type summed struct {
+	from io.Reader
+	hash hash.Hash
+	want string
+}
+
+func newSummed(from io.Reader, want string) *summed {
+	return &summed{from: from, hash: md5.New(), want: want} //nolint:gosec // see the import
+}
+
+func (s *summed) Read(p []byte) (int, error) {
+	n, err := s.from.Read(p)
+	s.hash.Write(p[:n])
+	if errors.Is(err, io.EOF) && !strings.EqualFold(hex.EncodeToString(s.hash.Sum(nil)), s.want) {
+		return n, badRequest("md5", batch.CodeInvalidValue, "The MD5 of the parts is not the one that was given.")
+	}
+
+	return n, err //nolint:wrapcheck // a Reader passes its errors on
+}
