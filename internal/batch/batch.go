@@ -137,15 +137,6 @@ type Batch struct {
 	GivenUpAt    time.Time
 }
 
-// A Watch is what the flow's last look at a running batch saw, by which the
-// next one knows whether anything has moved.
-type Watch struct {
-	Done     int       // outcomes that the cells added up to
-	MovedAt  time.Time // when Done, or a feeding, was last seen to move
-	LookAt   time.Time // from when a recount is due while nothing moves
-	ResendAt time.Time // from when silent requests are enqueued again while nothing moves
-}
-
 // A WriteOut is how far the writing of the two result files has come. File ids
 // are chosen before the first byte is written, so that a repeated step writes
 // the same files.
@@ -208,9 +199,9 @@ func (b *Batch) Validated(total int) error {
 // Loaded records that pass two has loaded lines up to line, whose successor
 // starts at offset, and moves b on to in_progress with the last of them. A
 // cursor behind the stored one changes nothing. It returns a *StatusError
-// unless b is validating or cancelling.
+// unless b is validated and validating or cancelling.
 func (b *Batch) Loaded(line int, offset int64, now time.Time) error {
-	if b.Status != StatusValidating && b.Status != StatusCanceling {
+	if !b.Load.Validated || (b.Status != StatusValidating && b.Status != StatusCanceling) {
 		return &StatusError{Op: "load", Status: b.Status}
 	}
 	if line < b.Load.Line {
@@ -230,7 +221,7 @@ func (b *Batch) Reject(errs []LineError, now time.Time) error {
 	if b.Status != StatusValidating {
 		return &StatusError{Op: "reject", Status: b.Status}
 	}
-	b.Status, b.FailedAt = StatusFailed, stamp(now)
+	b.Status, b.FailedAt, b.Token = StatusFailed, stamp(now), ""
 	b.Errors = errs[:min(len(errs), MaxErrors)]
 	b.Counts = Counts{}
 
@@ -268,17 +259,12 @@ func (b *Batch) Feed(line int) error {
 	return nil
 }
 
-// Watched records that the cells were seen to add up to done. It reports
-// whether they stand where the last look left them; if not, waiting begins
-// anew: a recount is due after look, and another enqueuing after resend.
-func (b *Batch) Watched(done int, now time.Time, look, resend time.Duration) (still bool) {
-	if b.Watch.Done == done && !b.Watch.MovedAt.IsZero() {
-		return true
+// Watched records what a look at b saw. It changes nothing in a batch that has
+// ended.
+func (b *Batch) Watched(w Watch) {
+	if !b.Status.Terminal() {
+		b.Watch = w
 	}
-	now = stamp(now)
-	b.Watch = Watch{Done: done, MovedAt: now, LookAt: now.Add(look), ResendAt: now.Add(resend)}
-
-	return false
 }
 
 // Park records the token that wakes b's flow.
