@@ -62,12 +62,12 @@ func (s *Store) UpdateBatch(
 		if err != nil {
 			return batch.Batch{}, err
 		}
-		after := copyBatch(before)
-		if err := change(&after); err != nil {
+		changed := copyBatch(before)
+		if err := change(&changed); err != nil {
 			return batch.Batch{}, err
 		}
+		after := copyBatch(changed) // change may have kept its pointer
 		after.Ref, after.Rev = before.Ref, before.Rev
-		after = copyBatch(after)
 		if reflect.DeepEqual(before, after) {
 			return before, nil
 		}
@@ -160,12 +160,12 @@ func (s *Store) UpdateFile(
 		if err != nil {
 			return batch.File{}, err
 		}
-		after := copyFile(before)
-		if err := change(&after); err != nil {
+		changed := copyFile(before)
+		if err := change(&changed); err != nil {
 			return batch.File{}, err
 		}
+		after := copyFile(changed) // change may have kept its pointer
 		after.Tenant, after.ID, after.Rev = before.Tenant, before.ID, before.Rev
-		after = copyFile(after)
 		if reflect.DeepEqual(before, after) {
 			return before, nil
 		}
@@ -246,6 +246,8 @@ func copyBatch(b batch.Batch) batch.Batch {
 	b.CompletedAt, b.FailedAt = stamp(b.CompletedAt), stamp(b.FailedAt)
 	b.ExpiredAt = stamp(b.ExpiredAt)
 	b.CancelingAt, b.CanceledAt = stamp(b.CancelingAt), stamp(b.CanceledAt)
+	b.GivenUpAt = stamp(b.GivenUpAt)
+	b.Watch.MovedAt, b.Watch.LookAt, b.Watch.ResendAt = stamp(b.Watch.MovedAt), stamp(b.Watch.LookAt), stamp(b.Watch.ResendAt)
 
 	return b
 }

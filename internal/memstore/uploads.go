@@ -54,12 +54,12 @@ func (s *Store) UpdateUpload(
 		if err != nil {
 			return batch.Upload{}, err
 		}
-		after := copyUpload(before)
-		if err := change(&after); err != nil {
+		changed := copyUpload(before)
+		if err := change(&changed); err != nil {
 			return batch.Upload{}, err
 		}
+		after := copyUpload(changed) // change may have kept its pointer
 		after.Tenant, after.ID, after.Rev = before.Tenant, before.ID, before.Rev
-		after = copyUpload(after)
 		if reflect.DeepEqual(before, after) {
 			return before, nil
 		}

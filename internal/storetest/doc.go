@@ -1,0 +1,106 @@
+// Package storetest is the contract of what keeps things: [Run] tries a store
+// of requests, batches, files and keys, [RunFiles] a store of bytes. Every
+// adapter passes the same suite, so a use case tried against one holds on all.
+//
+// It knows the domain and no adapter, and is imported by tests only.
+package storetest
+
+import (
+	"context"
+	"iter"
+	"testing"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+	"github.com/musketry/musketry/internal/tenant"
+)
+
+// A Store is what [Run] tries.
+type Store interface {
+	Requests
+	Workers
+	Batches
+	Files
+	Uploads
+	Receipts
+	Keys
+}
+
+// Requests keeps requests.
+type Requests interface {
+	Apply(ctx context.Context, c state.Change) error
+	Create(ctx context.Context, cs []state.Change) error
+	Request(ctx context.Context, k state.Key) (state.Record, error)
+	Requests(ctx context.Context, batchID string, shards, afterLine int) iter.Seq2[state.Record, error]
+}
+
+// Workers keeps heartbeats and counts.
+type Workers interface {
+	Beat(ctx context.Context, w state.Worker) error
+	Worker(ctx context.Context, id string) (state.Worker, error)
+	PutCell(ctx context.Context, batchID string, c batch.Cell) error
+	Progress(ctx context.Context, batchID string) (batch.Counts, error)
+}
+
+// Batches keeps batches.
+type Batches interface {
+	CreateBatch(ctx context.Context, b batch.Batch) error
+	Batch(ctx context.Context, ref batch.Ref) (batch.Batch, error)
+	UpdateBatch(ctx context.Context, ref batch.Ref, change func(*batch.Batch) error) (batch.Batch, error)
+	Batches(ctx context.Context, tenantName, after string, limit int) ([]batch.Batch, bool, error)
+}
+
+// Files keeps what is known of files.
+type Files interface {
+	CreateFile(ctx context.Context, f batch.File) error
+	File(ctx context.Context, tenantName, id string) (batch.File, error)
+	UpdateFile(ctx context.Context, tenantName, id string, change func(*batch.File) error) (batch.File, error)
+	DeleteFile(ctx context.Context, f batch.File) error
+	Files(ctx context.Context, tenantName string, q batch.FileQuery) ([]batch.File, bool, error)
+}
+
+// Uploads keeps what is known of files that come in parts.
+type Uploads interface {
+	CreateUpload(ctx context.Context, u batch.Upload) error
+	Upload(ctx context.Context, tenantName, id string) (batch.Upload, error)
+	UpdateUpload(ctx context.Context, tenantName, id string, change func(*batch.Upload) error) (batch.Upload, error)
+}
+
+// Receipts keeps which batch an order became.
+type Receipts interface {
+	ClaimReceipt(ctx context.Context, r batch.Receipt) (batch.Receipt, error)
+	PutReceipt(ctx context.Context, r batch.Receipt) error
+}
+
+// Keys keeps API keys.
+type Keys interface {
+	Key(ctx context.Context, hash string) (tenant.Key, error)
+	PutKey(ctx context.Context, k tenant.Key) error
+	Keys(ctx context.Context, tenantName string) ([]tenant.Key, error)
+}
+
+// A trial is one test of the contract.
+type trial[S any] struct {
+	name string
+	run  func(*testing.T, S)
+}
+
+// Run tries the store that open returns. The trials name everything anew, so
+// open may return one store to all of them.
+func Run(t *testing.T, open func(*testing.T) Store) {
+	t.Helper()
+	runAll(t, open, requestTrials(), raceTrials(), walkTrials(), workerTrials(),
+		batchTrials(), fileTrials(), listingTrials(), uploadTrials(), keyTrials(), modelTrials())
+}
+
+func runAll[S any](t *testing.T, open func(*testing.T) S, groups ...[]trial[S]) {
+	t.Helper()
+	for _, group := range groups {
+		for _, tr := range group {
+			t.Run(tr.name, func(t *testing.T) {
+				t.Parallel()
+				tr.run(t, open(t))
+			})
+		}
+	}
+}

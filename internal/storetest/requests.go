@@ -1,0 +1,320 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/musketry/musketry/internal/state"
+)
+
+func requestTrials() []trial[Store] {
+	return []trial[Store]{
+		{"Apply/creates and refuses to create again", applyCreates},
+		{"Apply/every phase and reason comes back as it was", applyRoundTrips},
+		{"Apply/first claim without a reading", applyOptimistic},
+		{"Apply/one's own write repeated", applyRepeated},
+		{"Apply/a change of what is not there", applyAbsent},
+		{"Apply/a zombie writes nothing", applyZombie},
+		{"Apply/no transition", applyNothing},
+		{"Apply/canceled context", applyCanceled},
+		{"Create/leaves what is there", createLeaves},
+		{"Create/the same line twice", createTwice},
+		{"Create/born with an outcome", createBornTerminal},
+		{"Create/refuses other changes", createRefuses},
+		{"Create/two at once", createAtOnce},
+		{"Create/canceled context", createCanceled},
+		{"Create/nothing", createNothing},
+		{"Request/not found", requestNotFound},
+	}
+}
+
+func applyCreates(t *testing.T, s Store) {
+	r := state.New(spec(unique("batch_"), 1, 1))
+	ok(t, s.Apply(t.Context(), change(t, r)))
+	wantStored(t, s, r.Record())
+
+	ok(t, s.Apply(t.Context(), change(t, r))) // its own doing
+	p := apply(t, s, start(t, r.Stored()))
+	wantConflict(t, s.Apply(t.Context(), change(t, r)), change(t, r), p.Record())
+	wantStored(t, s, p.Record())
+}
+
+// A life is a request's way to a phase; each change is to be applied in turn.
+type life struct {
+	name string
+	lead func(t tb, r state.Request[state.Pending]) []state.Change
+}
+
+// lives returns a life for each way into each phase, and for each reason. r is
+// stored already.
+func lives() []life {
+	all := []life{
+		{"claimed", func(t tb, r state.Request[state.Pending]) []state.Change {
+			return []state.Change{change(t, claim(t, r))}
+		}},
+		{"released", func(t tb, r state.Request[state.Pending]) []state.Change {
+			c := claim(t, r)
+
+			return []state.Change{change(t, c), change(t, state.Release(c.Stored()))}
+		}},
+		{"started in a write of its own", func(t tb, r state.Request[state.Pending]) []state.Change {
+			c := claim(t, r)
+			p, err := state.Start(c.Stored(), noon().Add(time.Millisecond))
+			ok(t, err)
+
+			return []state.Change{change(t, c), change(t, p)}
+		}},
+		{"reclaimed", func(t tb, r state.Request[state.Pending]) []state.Change {
+			p := start(t, r)
+			c, err := state.Reclaim(p.Stored(), lease(), noon().Add(time.Minute), state.LossStale)
+			ok(t, err)
+
+			return []state.Change{change(t, p), change(t, c)}
+		}},
+		{"completed", func(t tb, r state.Request[state.Pending]) []state.Change {
+			p := start(t, r)
+			res := state.Result{
+				StatusCode: 200, Model: "gpt-4o-mini",
+				Answer: state.Span{Object: "segment-7", Offset: 123_456_789_012, Length: 4_321},
+			}
+
+			return []state.Change{change(t, p), change(t, state.Complete(p.Stored(), res, noon().Add(time.Hour)))}
+		}},
+		{"canceled while processing", func(t tb, r state.Request[state.Pending]) []state.Change {
+			p := start(t, r)
+
+			return []state.Change{change(t, p), change(t, state.Cancel(p.Stored(), noon()))}
+		}},
+		{"canceled while pending", func(t tb, r state.Request[state.Pending]) []state.Change {
+			return []state.Change{change(t, state.Cancel(r, noon()))}
+		}},
+		{"expired", func(t tb, r state.Request[state.Pending]) []state.Change {
+			return []state.Change{change(t, state.Expire(r, deadline()))}
+		}},
+		{"terminated", func(t tb, r state.Request[state.Pending]) []state.Change {
+			c := claim(t, r)
+
+			return []state.Change{change(t, c), change(t, state.Terminate(c.Stored(), 5, noon()))}
+		}},
+	}
+	for _, reason := range reasons() {
+		all = append(all, failing(reason)...)
+	}
+
+	return all
+}
+
+// reasons returns every reason that Fail takes, and texts at their longest.
+func reasons() []state.Reason {
+	long := strings.Repeat("é✓", state.MaxText)
+
+	return []state.Reason{
+		state.RetryableHTTPStatus{Status: 429},
+		state.NonRetryableHTTPStatus{Status: 400},
+		state.Timeout{Error: "no first byte"},
+		state.Timeout{},
+		state.NetworkError{Error: long},
+		state.RequestBuilderError{Error: `quotes ' " and \ and #`},
+		state.TaskTerminated{Error: "panic"},
+		state.ResponseTooLarge{Limit: 1 << 40},
+		state.ErrorInBody{Status: 200},
+	}
+}
+
+// failing returns the lives that end in a failure for reason: for good, or
+// denied another attempt, and put back for one.
+func failing(reason state.Reason) []life {
+	fail := func(t tb, r state.Request[state.Pending]) (state.Request[state.Processing], state.Request[state.Failed]) {
+		p := start(t, r)
+
+		return p, state.Fail(p.Stored(), state.Failure{
+			Reason: reason, Model: "m", Answer: state.Span{Object: "segment-1", Length: 99},
+		}, noon().Add(time.Minute))
+	}
+	name := "failed by " + string(reason.Kind())
+	if !reason.Retryable() {
+		return []life{{name, func(t tb, r state.Request[state.Pending]) []state.Change {
+			p, f := fail(t, r)
+
+			return []state.Change{change(t, p), change(t, f)}
+		}}}
+	}
+
+	return []life{
+		{name + ", denied", func(t tb, r state.Request[state.Pending]) []state.Change {
+			p, f := fail(t, r)
+			f, err := state.Deny(f, state.DenialMaxRetries)
+			ok(t, err)
+
+			return []state.Change{change(t, p), change(t, f)}
+		}},
+		{name + ", put back", func(t tb, r state.Request[state.Pending]) []state.Change {
+			p, f := fail(t, r)
+			again, err := state.Retry(f, noon().Add(time.Hour))
+			ok(t, err)
+
+			return []state.Change{change(t, p), change(t, again)}
+		}},
+	}
+}
+
+func applyRoundTrips(t *testing.T, s Store) {
+	batchID := unique("batch_")
+	for i, l := range lives() {
+		t.Run(l.name, func(t *testing.T) {
+			r := apply(t, s, state.New(spec(batchID, i+1, 3)))
+			for _, c := range l.lead(t, r) {
+				ok(t, s.Apply(t.Context(), c))
+				wantStored(t, s, c.Record())
+			}
+		})
+	}
+	t.Run("a body outside the input", func(t *testing.T) {
+		sp := spec(batchID, 1000, 3)
+		sp.Body.Object, sp.CustomID = "elsewhere", strings.Repeat("x", 256)
+		wantStored(t, s, apply(t, s, state.New(sp)).Record())
+	})
+}
+
+func applyOptimistic(t *testing.T, s Store) {
+	r := state.New(spec(unique("batch_"), 1, 1))
+	ok(t, s.Create(t.Context(), []state.Change{change(t, r)}))
+	p := apply(t, s, start(t, r.Stored()))
+	wantStored(t, s, p.Record())
+
+	late := change(t, start(t, r.Stored()))
+	wantConflict(t, s.Apply(t.Context(), late), late, p.Record())
+}
+
+func applyRepeated(t *testing.T, s Store) {
+	batchID := unique("batch_")
+	for i, l := range lives() {
+		r := apply(t, s, state.New(spec(batchID, i+1, 1)))
+		var before *state.Change
+		for _, c := range l.lead(t, r) {
+			for range 2 {
+				ok(t, s.Apply(t.Context(), c))
+			}
+			wantStored(t, s, c.Record())
+			if before != nil && before.Guard() != c.Guard() {
+				wantConflict(t, s.Apply(t.Context(), *before), *before, c.Record())
+			}
+			before = &c
+		}
+	}
+}
+
+func applyAbsent(t *testing.T, s Store) {
+	r := state.New(spec(unique("batch_"), 7, 1))
+	c := change(t, start(t, r.Stored()))
+	wantConflict(t, s.Apply(t.Context(), c), c, state.Record{})
+	_, err := s.Request(t.Context(), r.Spec().Key)
+	wantErr(t, err, state.ErrNotFound)
+}
+
+func applyZombie(t *testing.T, s Store) {
+	r := apply(t, s, state.New(spec(unique("batch_"), 1, 1)))
+	zombie := apply(t, s, start(t, r))
+	heir, err := state.Reclaim(zombie, lease(), noon().Add(time.Hour), state.LossDead)
+	ok(t, err)
+	heir = apply(t, s, heir)
+
+	c := change(t, state.Complete(zombie, state.Result{StatusCode: 200}, noon()))
+	wantConflict(t, s.Apply(t.Context(), c), c, heir.Record())
+
+	// Put back and claimed by a third, the moment of the heir is gone as well.
+	put := apply(t, s, state.Release(heir))
+	third := apply(t, s, start(t, put))
+	stale := change(t, claim(t, put))
+	wantConflict(t, s.Apply(t.Context(), stale), stale, third.Record())
+	wantStored(t, s, third.Record())
+}
+
+func applyNothing(t *testing.T, s Store) {
+	wantErr(t, s.Apply(t.Context(), state.Change{}), state.ErrNotTransitioned)
+}
+
+func applyCanceled(t *testing.T, s Store) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := state.New(spec(unique("batch_"), 1, 1))
+	wantErr(t, s.Apply(ctx, change(t, r)), context.Canceled)
+	_, err := s.Request(t.Context(), r.Spec().Key)
+	wantErr(t, err, state.ErrNotFound)
+}
+
+func createLeaves(t *testing.T, s Store) {
+	batchID := unique("batch_")
+	p := apply(t, s, start(t, apply(t, s, state.New(spec(batchID, 30, 2)))))
+	ok(t, s.Create(t.Context(), creations(t, batchID, 1, 60, 2)))
+	wantStored(t, s, p.Record())
+	for line := 1; line <= 60; line++ {
+		if line != 30 {
+			wantStored(t, s, state.New(spec(batchID, line, 2)).Record())
+		}
+	}
+	ok(t, s.Create(t.Context(), creations(t, batchID, 1, 60, 2)))
+	wantStored(t, s, p.Record())
+}
+
+func createTwice(t *testing.T, s Store) {
+	r := state.New(spec(unique("batch_"), 1, 1))
+	cs := []state.Change{change(t, r), change(t, state.Cancel(r, noon())), change(t, r)}
+	ok(t, s.Create(t.Context(), cs))
+	wantStored(t, s, r.Record())
+}
+
+func createBornTerminal(t *testing.T, s Store) {
+	batchID := unique("batch_")
+	canceled := state.Cancel(state.New(spec(batchID, 1, 1)), noon())
+	expired := state.Expire(state.New(spec(batchID, 2, 1)), deadline())
+	ok(t, s.Create(t.Context(), []state.Change{change(t, canceled), change(t, expired)}))
+	wantStored(t, s, canceled.Record())
+	wantStored(t, s, expired.Record())
+}
+
+func createRefuses(t *testing.T, s Store) {
+	batchID := unique("batch_")
+	cs := creations(t, batchID, 1, 3, 1)
+	cs[1] = change(t, start(t, state.New(spec(batchID, 2, 1)).Stored()))
+	if s.Create(t.Context(), cs) == nil || s.Create(t.Context(), []state.Change{{}}) == nil {
+		t.Fatalf("a change that is no creation was accepted")
+	}
+	_, err := s.Request(t.Context(), cs[0].Spec().Key)
+	wantErr(t, err, state.ErrNotFound)
+}
+
+func createAtOnce(t *testing.T, s Store) {
+	batchID := unique("batch_")
+	errs := atOnce(3, func(i int) error {
+		return s.Create(t.Context(), creations(t, batchID, 1+20*i, 60+20*i, 4))
+	})
+	ok(t, errors.Join(errs...))
+	for line := 1; line <= 100; line++ {
+		wantStored(t, s, state.New(spec(batchID, line, 4)).Record())
+	}
+}
+
+func createCanceled(t *testing.T, s Store) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	wantErr(t, s.Create(ctx, creations(t, unique("batch_"), 1, 60, 1)), context.Canceled)
+}
+
+func createNothing(t *testing.T, s Store) { ok(t, s.Create(t.Context(), nil)) }
+
+func requestNotFound(t *testing.T, s Store) {
+	batchID := unique("batch_")
+	ok(t, s.Create(t.Context(), creations(t, batchID, 3, 3, 2)))
+	for _, k := range []state.Key{
+		{Batch: batchID, Line: 4, Shard: 0},
+		{Batch: batchID, Line: 3, Shard: 0},
+		{Batch: unique("batch_"), Line: 3, Shard: 1},
+	} {
+		_, err := s.Request(t.Context(), k)
+		wantErr(t, err, state.ErrNotFound)
+	}
+}

@@ -1,0 +1,151 @@
+package storetest
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+	"github.com/musketry/musketry/internal/tenant"
+)
+
+func workerTrials() []trial[Store] {
+	return []trial[Store]{
+		{"Worker/beats and ends", workerBeats},
+		{"Progress/sums cells", progressSums},
+		{"PutCell/never goes back", cellMonotonic},
+		{"PutCell/late writes", cellRace},
+	}
+}
+
+func workerBeats(t *testing.T, s Store) {
+	id := unique("worker-")
+	w, err := s.Worker(t.Context(), id)
+	ok(t, err)
+	same(t, "worker never seen", w, state.Worker{ID: id})
+
+	for _, want := range []state.Worker{
+		{ID: id, BeatAt: noon()},
+		{ID: id, BeatAt: noon().Add(3 * time.Second)},
+		{ID: id, BeatAt: noon().Add(4 * time.Second), Ended: true},
+	} {
+		ok(t, s.Beat(t.Context(), want))
+		w, err = s.Worker(t.Context(), id)
+		ok(t, err)
+		same(t, "worker", w, want)
+	}
+	ok(t, s.Beat(t.Context(), state.Worker{ID: id + "1", BeatAt: noon().Add(999 * time.Nanosecond)}))
+	w, err = s.Worker(t.Context(), id+"1")
+	ok(t, err)
+	same(t, "times are kept in milliseconds", w, state.Worker{ID: id + "1", BeatAt: noon()})
+}
+
+// wantProgress ends the test unless a batch's cells sum up to want.
+func wantProgress(t *testing.T, s Store, batchID string, want batch.Counts) {
+	t.Helper()
+	got, err := s.Progress(t.Context(), batchID)
+	ok(t, err)
+	same(t, "progress", got, want)
+}
+
+func progressSums(t *testing.T, s Store) {
+	batchID := unique("batch_")
+	wantProgress(t, s, batchID, batch.Counts{})
+	one := batch.Counts{Total: 77, Completed: 5, Failed: 4, Expired: 3, Canceled: 2}
+	ok(t, s.PutCell(t.Context(), batchID, batch.Cell{ID: "a", Counts: one}))
+	ok(t, s.PutCell(t.Context(), batchID, batch.Cell{ID: "b", Counts: batch.Counts{Completed: 10}}))
+	ok(t, s.PutCell(t.Context(), batchID, batch.Cell{ID: "c"}))
+	ok(t, s.PutCell(t.Context(), batchID+"1", batch.Cell{ID: "a", Counts: one}))
+	want := batch.Counts{Completed: 15, Failed: 4, Expired: 3, Canceled: 2}
+	wantProgress(t, s, batchID, want)
+	ok(t, s.PutCell(t.Context(), batchID, batch.Cell{ID: "a", Counts: one})) // absolute: nothing is added
+	wantProgress(t, s, batchID, want)
+}
+
+func cellMonotonic(t *testing.T, s Store) {
+	batchID := unique("batch_")
+	put := func(completed, failed int) {
+		ok(t, s.PutCell(t.Context(), batchID, batch.Cell{
+			ID: "a", Counts: batch.Counts{Completed: completed, Failed: failed},
+		}))
+	}
+	put(0, 0)
+	put(3, 1)
+	put(2, 1)
+	wantProgress(t, s, batchID, batch.Counts{Completed: 3, Failed: 1})
+	put(0, 0)
+	wantProgress(t, s, batchID, batch.Counts{Completed: 3, Failed: 1})
+	put(10, 0)
+	wantProgress(t, s, batchID, batch.Counts{Completed: 10})
+	put(9, 0)
+	wantProgress(t, s, batchID, batch.Counts{Completed: 10})
+}
+
+func cellRace(t *testing.T, s Store) {
+	batchID := unique("batch_")
+	ok(t, errors.Join(atOnce(20, func(i int) error {
+		return s.PutCell(t.Context(), batchID, batch.Cell{ID: "a", Counts: batch.Counts{Completed: i}})
+	})...))
+	wantProgress(t, s, batchID, batch.Counts{Completed: 19})
+}
+
+func keyTrials() []trial[Store] {
+	return []trial[Store]{
+		{"Key/put, found, listed", keyFound},
+		{"Key/revoked", keyRevoked},
+		{"Key/tenants", keyTenants},
+	}
+}
+
+// newKey returns a key of a tenant, made so long after noon.
+func newKey(tenantName string, after time.Duration) tenant.Key {
+	return tenant.Key{
+		Hash: tenant.Hash(unique("sk-")), Tenant: tenantName, Name: "laptop", Hint: "wxyz",
+		CreatedAt: noon().Add(after),
+	}
+}
+
+func keyFound(t *testing.T, s Store) {
+	owner := unique("t-")
+	_, err := s.Key(t.Context(), tenant.Hash("nobody's"))
+	wantErr(t, err, tenant.ErrUnknownKey)
+	_, err = s.Key(t.Context(), "")
+	wantErr(t, err, tenant.ErrUnknownKey)
+	none, err := s.Keys(t.Context(), owner)
+	ok(t, err)
+	same(t, "keys of a new tenant", len(none), 0)
+
+	young, old := newKey(owner, time.Hour), newKey(owner, 0)
+	for _, k := range []tenant.Key{young, old, old} {
+		ok(t, s.PutKey(t.Context(), k))
+		got, err := s.Key(t.Context(), k.Hash)
+		ok(t, err)
+		same(t, "key", got, k)
+	}
+	all, err := s.Keys(t.Context(), owner)
+	ok(t, err)
+	same(t, "keys", all, []tenant.Key{old, young})
+}
+
+func keyRevoked(t *testing.T, s Store) {
+	k := newKey(unique("t-"), 0)
+	ok(t, s.PutKey(t.Context(), k))
+	k.RevokedAt = noon().Add(time.Minute)
+	ok(t, s.PutKey(t.Context(), k))
+	_, err := s.Key(t.Context(), k.Hash)
+	wantErr(t, err, tenant.ErrUnknownKey)
+	all, err := s.Keys(t.Context(), k.Tenant)
+	ok(t, err)
+	same(t, "keys", all, []tenant.Key{k})
+}
+
+func keyTenants(t *testing.T, s Store) {
+	owner := unique("t-")
+	mine, other := newKey(owner, 0), newKey(owner+"1", 0)
+	ok(t, s.PutKey(t.Context(), mine))
+	ok(t, s.PutKey(t.Context(), other))
+	all, err := s.Keys(t.Context(), owner)
+	ok(t, err)
+	same(t, "keys", all, []tenant.Key{mine})
+}
