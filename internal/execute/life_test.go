@@ -1,0 +1,585 @@
+package execute_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/execute"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// An instant is when something happened last.
+type instant struct{ atomic.Pointer[time.Time] }
+
+func (i *instant) now() {
+	now := time.Now()
+	i.Store(&now)
+}
+
+// since returns the time from start to i, or 0 if it has not happened.
+func (i *instant) since(start time.Time) time.Duration {
+	if at := i.Load(); at != nil {
+		return at.Sub(start)
+	}
+
+	return 0
+}
+
+// hang answers when the call is aborted, and tells when that was.
+func hang(at *instant) func(context.Context, int, int) (execute.Reply, error) {
+	return func(ctx context.Context, _, _ int) (execute.Reply, error) {
+		<-ctx.Done()
+		at.now()
+
+		return execute.Reply{}, &execute.CallError{Kind: execute.CallBroken, Text: "aborted"}
+	}
+}
+
+// first returns machines: m, and from then on healthy ones.
+func (w *world) first(m *machine) func() *machine {
+	var once sync.Once
+
+	return func() *machine {
+		next := &machine{world: w}
+		once.Do(func() { next = m })
+
+		return next
+	}
+}
+
+func TestCrashAtEveryWrite(t *testing.T) {
+	t.Parallel()
+	type crash struct {
+		op    string
+		n     int
+		fault fault
+	}
+	var crashes []crash
+	for _, op := range []string{
+		"beat", "hide", "batch", "read", "start", "call", "put", "outcome", "cell", "progress", "wake", "ended", "retry",
+	} {
+		for _, f := range []fault{dieBefore, dieAfter} {
+			crashes = append(crashes, crash{op, 1, f}, crash{op, 2, f})
+		}
+	}
+	for _, c := range crashes {
+		t.Run(fmt.Sprintf("%s %d %d", c.op, c.n, c.fault), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const n = 4
+				w := newWorld(t, input(n))
+				w.sendAll(n)
+				w.up.answer = func(ctx context.Context, line, before int) (execute.Reply, error) {
+					select {
+					case <-time.After(time.Duration(line) * 3 * time.Second):
+					case <-ctx.Done():
+						return execute.Reply{}, ctx.Err()
+					}
+					if line == 2 && before == 0 {
+						return status(500)
+					}
+
+					return ok("{}")
+				}
+				died := time.Time{}
+				m := &machine{world: w, plan: func(op string, i int) fault {
+					if op == c.op && i == c.n {
+						died = time.Now()
+
+						return c.fault
+					}
+
+					return none
+				}}
+				w.drive(30*time.Minute, w.first(m))
+				w.done(repeat(state.StatusCompleted, n)...)
+				for line, calls := range w.up.called(n) {
+					most := 2 // at most the calls whose outcome was not yet stored are repeated
+					if line == 1 {
+						most = 3
+					}
+					if calls > most {
+						t.Errorf("line %d was called %d times", line+1, calls)
+					}
+				}
+				if got := w.progress().Done(); got > n {
+					t.Errorf("progress is %d of %d", got, n)
+				} else if got < n && !slices.Contains(w.flow.Wakes(), testToken) {
+					t.Error("the counts lack some and nobody woke the flow to recount")
+				}
+				if c.op == "beat" && c.n == 1 { // hold the messages' first step against the clock
+					return
+				}
+				if !died.IsZero() && c.op != "hide" && time.Since(died) > 2*time.Minute {
+					t.Errorf("it took %v from the death to the end", time.Since(died))
+				}
+			})
+		})
+	}
+}
+
+func TestZombieWritesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(1))
+		w.up.lasts = true
+		w.send(1)
+		m := &machine{world: w, plan: func(op string, n int) fault {
+			if op == "beat" && n > 1 || op == "hide" && n > 1 {
+				return failBefore
+			}
+
+			return none
+		}}
+		w.up.answer = func(_ context.Context, _, before int) (execute.Reply, error) {
+			if before == 0 {
+				time.Sleep(3 * time.Minute) // deaf to the abort
+
+				return ok(`"zombie"`)
+			}
+
+			return ok(`"second"`)
+		}
+		w.drive(10*time.Minute, w.first(m))
+		w.done(state.StatusCompleted)
+		if !strings.Contains(w.line(1), `"second"`) {
+			t.Errorf("the line is %s", w.line(1))
+		}
+		if got := w.progress(); got.Completed != 1 {
+			t.Errorf("progress is %+v", got)
+		}
+	})
+}
+
+func TestZombieRetriesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(1))
+		w.up.lasts = true
+		w.send(1)
+		m := &machine{world: w, plan: func(op string, n int) fault {
+			if op == "beat" && n > 1 || op == "hide" && n > 1 {
+				return failBefore
+			}
+
+			return none
+		}}
+		w.up.answer = func(_ context.Context, _, before int) (execute.Reply, error) {
+			if before == 0 {
+				time.Sleep(3 * time.Minute)
+
+				return status(500)
+			}
+			time.Sleep(5 * time.Minute)
+
+			return ok(`"second"`)
+		}
+		w.drive(20*time.Minute, w.first(m))
+		w.done(state.StatusCompleted)
+		if got := w.up.called(1)[0]; got != 2 {
+			t.Errorf("%d calls, want 2", got)
+		}
+	})
+}
+
+func TestLostHeartbeatAbortsCalls(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(1))
+		w.send(1)
+		start := time.Now()
+		var aborted instant
+		w.up.answer = hang(&aborted)
+		m := &machine{world: w, plan: func(op string, n int) fault {
+			if op == "beat" && n > 3 || op == "ended" { // the last is acknowledged at 10 s
+				return failBefore
+			}
+
+			return none
+		}}
+		if failed := w.invoke(m, w.process(m, execute.Config{}), w.deliver(10)); len(failed) != 1 {
+			t.Errorf("%d messages stay, want 1", len(failed))
+		}
+		if after := aborted.since(start); after < 25*time.Second || after > 38*time.Second {
+			t.Errorf("aborted after %v: want before the others take it for dead at 40 s", after)
+		}
+		w.done(state.StatusProcessing)
+		if w.segments() > 0 {
+			t.Error("an aborted call left a segment")
+		}
+	})
+}
+
+func TestFirstHeartbeatComesBeforeAnyClaim(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(2))
+		w.sendAll(2)
+		m := &machine{world: w, plan: func(op string, _ int) fault {
+			if op == "beat" {
+				return failBefore
+			}
+
+			return none
+		}}
+		if failed := w.invoke(m, w.process(m, execute.Config{}), w.deliver(10)); len(failed) != 2 {
+			t.Errorf("%d messages stay, want 2", len(failed))
+		}
+		w.done(state.StatusPending, state.StatusPending)
+	})
+}
+
+func TestCancelAbortsCallsAndWritesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(3))
+		w.sendAll(3)
+		start := time.Now()
+		var aborted instant
+		w.up.answer = func(ctx context.Context, line, n int) (execute.Reply, error) {
+			if line == 1 {
+				return ok("{}") // done before the cancel: it stays
+			}
+
+			return hang(&aborted)(ctx, line, n)
+		}
+		m := &machine{world: w}
+		p := w.process(m, execute.Config{})
+		time.AfterFunc(9*time.Second, func() {
+			w.update(func(b *batch.Batch) error { return b.Cancel(time.Now()) })
+		})
+		failed := w.invoke(m, p, w.deliver(10))
+		if len(failed) != 2 {
+			t.Errorf("%d messages stay, want 2", len(failed))
+		}
+		if after := aborted.since(start); after < 9*time.Second || after > 12*time.Second {
+			t.Errorf("aborted after %v, want within 3 s of the cancel at 9 s", after)
+		}
+		w.done(state.StatusCompleted, state.StatusProcessing, state.StatusProcessing)
+		calls := w.up.called(3)
+		// As long as the batch is cancelling its messages come back and nobody is called.
+		time.Sleep(30 * time.Second)
+		if failed := w.invoke(m, p, w.deliver(10)); len(failed) != 2 {
+			t.Errorf("%d messages stay while the batch is cancelling, want 2", len(failed))
+		}
+		// Once it has ended they go.
+		w.update(func(b *batch.Batch) error {
+			b.Status = batch.StatusCanceled
+
+			return nil
+		})
+		time.Sleep(time.Minute)
+		if failed := w.invoke(m, p, w.deliver(10)); len(failed) != 0 {
+			t.Errorf("%d messages stay after the batch has ended", len(failed))
+		}
+		if diff := cmp.Diff(calls, w.up.called(3)); diff != "" {
+			t.Errorf("called after the cancel: %s", diff)
+		}
+		w.kept()
+	})
+}
+
+func TestDeadlineAbortsCallsAndWritesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(1), func(b *batch.Batch) { b.Deadline = time.Now().Add(42 * time.Second).UTC() })
+		w.send(1)
+		start := time.Now()
+		var aborted instant
+		w.up.answer = hang(&aborted)
+		m := &machine{world: w}
+		p := w.process(m, execute.Config{})
+		if failed := w.invoke(m, p, w.deliver(10)); len(failed) != 1 {
+			t.Errorf("%d messages stay, want 1", len(failed))
+		}
+		if after := aborted.since(start); after != 42*time.Second {
+			t.Errorf("aborted after %v, want at the deadline", after)
+		}
+		w.done(state.StatusProcessing)
+		time.Sleep(time.Minute)
+		if failed := w.invoke(m, p, w.deliver(10)); len(failed) != 1 {
+			t.Errorf("%d messages stay past the deadline, want 1", len(failed))
+		}
+		if got := w.up.called(1)[0]; got != 1 {
+			t.Errorf("%d calls, want 1", got)
+		}
+		w.kept()
+	})
+}
+
+func TestPanicIsOneRequestsFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(3), func(b *batch.Batch) { b.Policy.MaxRetries = 1 })
+		w.sendAll(3)
+		w.up.answer = func(_ context.Context, line, _ int) (execute.Reply, error) {
+			if line == 2 {
+				panic("a secret")
+			}
+
+			return ok("{}")
+		}
+		w.drive(time.Minute, w.one())
+		w.done(state.StatusCompleted, state.StatusFailed, state.StatusCompleted)
+		if got, _ := w.record(2).Phase.(state.Failed); got.Reason.Kind() != state.KindTaskTerminated || got.Attempt != 1 {
+			t.Errorf("got %+v", got)
+		}
+		if strings.Contains(w.line(2), "secret") {
+			t.Errorf("the line quotes the panic: %s", w.line(2))
+		}
+		if diff := cmp.Diff([]int{1, 2, 1}, w.up.called(3)); diff != "" {
+			t.Errorf("calls: %s", diff)
+		}
+	})
+}
+
+func TestPoisonDoesNotCondemnItsNeighbours(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(5))
+		w.sendAll(5)
+		w.up.answer = func(ctx context.Context, line, _ int) (execute.Reply, error) {
+			if line != 3 {
+				time.Sleep(2 * time.Second)
+
+				return ok("{}")
+			}
+			time.Sleep(time.Second)
+			if m, ok := ctx.Value(callerKey{}).(*machine); ok {
+				m.die() // whoever calls it dies
+			}
+
+			return execute.Reply{}, errFault
+		}
+		w.drive(time.Hour, func() *machine { return &machine{world: w} })
+		w.done(state.StatusCompleted, state.StatusCompleted, state.StatusFailed, state.StatusCompleted, state.StatusCompleted)
+		got, _ := w.record(3).Phase.(state.Failed)
+		if got.Reason != (state.TaskTerminated{Deaths: 5}) {
+			t.Errorf("got %+v", got)
+		}
+		if calls := w.up.called(5); calls[2] != 5 || slices.Max(calls[:2]) > 3 || slices.Max(calls[3:]) > 3 {
+			t.Errorf("calls are %v: want 5 of line 3, and 3 of its neighbours, the last of them alone", calls)
+		}
+	})
+}
+
+func TestShutdownLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(3))
+		w.sendAll(3)
+		start := time.Now()
+		var aborted instant
+		w.up.answer = func(ctx context.Context, line, before int) (execute.Reply, error) {
+			if line == 1 || before > 0 {
+				return ok("{}")
+			}
+
+			return hang(&aborted)(ctx, line, before)
+		}
+		m := &machine{world: w}
+		p := w.process(m, execute.Config{CallLimit: time.Hour})
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		time.AfterFunc(10*time.Second, cancel) // the host says goodbye
+		deliveries := w.deliver(10)
+		failed := p.Run(ctx, deliveries)
+		if len(failed) != 2 || failed[0] != deliveries[1].MessageID {
+			t.Errorf("%v stay, want the second and third message", failed)
+		}
+		if after := time.Since(start); after > 11*time.Second {
+			t.Errorf("it took until %v", after)
+		}
+		w.done(state.StatusCompleted, state.StatusProcessing, state.StatusProcessing)
+		// The others may go on at once, and it is nobody's death.
+		again := w.deliver(10)
+		if len(again) != 2 {
+			t.Fatalf("%d messages are visible, want 2", len(again))
+		}
+		w.invoke(m, p, again)
+		w.done(repeat(state.StatusCompleted, 3)...)
+		if diff := cmp.Diff([]int{1, 2, 2}, w.up.called(3)); diff != "" {
+			t.Errorf("calls: %s", diff)
+		}
+		if n := w.stats.of("reclaims_total{loss,ended}"); n != 2 {
+			t.Errorf("%d reclaims from an ended worker counted, want 2", n)
+		}
+	})
+}
+
+func TestStopsBeforeTheInvocationIsKilled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(2))
+		w.sendAll(2)
+		start := time.Now()
+		w.up.answer = func(ctx context.Context, line, _ int) (execute.Reply, error) {
+			if line == 1 {
+				time.Sleep(100 * time.Second) // too long for anything to start after it
+			} else {
+				<-ctx.Done()
+			}
+
+			return ok("{}")
+		}
+		m := &machine{world: w}
+		p := w.process(m, execute.Config{Concurrency: 1, CallLimit: 100 * time.Second})
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		failed := p.Run(ctx, w.deliver(10))
+		if len(failed) != 1 || time.Since(start) > 2*time.Minute {
+			t.Errorf("%d messages stay after %v", len(failed), time.Since(start))
+		}
+		if got := w.up.called(2); got[0]+got[1] != 1 {
+			t.Errorf("calls are %v: only one fits the time", got)
+		}
+		if got := w.deliver(10); len(got) != 1 {
+			t.Errorf("%d messages are visible, want 1 at once", len(got))
+		}
+		w.kept()
+	})
+}
+
+func TestSegments(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		lines, size int
+		want        int
+	}{
+		"by number": {lines: 130, size: 2, want: 3},
+		"by size":   {lines: 6, size: 2_200_000, want: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, input(tc.lines))
+				w.sendAll(tc.lines)
+				w.up.answer = func(_ context.Context, line, _ int) (execute.Reply, error) {
+					time.Sleep(time.Duration(line) * time.Millisecond)
+
+					return ok(`"` + strings.Repeat("x", tc.size) + `"`)
+				}
+				m := &machine{world: w}
+				p := w.process(m, execute.Config{Concurrency: 200})
+				if failed := w.invoke(m, p, w.deliver(200)); len(failed) > 0 {
+					t.Errorf("%d messages stay", len(failed))
+				}
+				w.done(repeat(state.StatusCompleted, tc.lines)...)
+				if got := w.segments(); got != tc.want {
+					t.Errorf("%d segments, want %d", got, tc.want)
+				}
+			})
+		})
+	}
+}
+
+func TestAnswerWaitsTwoSecondsForOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(3))
+		w.sendAll(3)
+		w.up.answer = func(_ context.Context, line, _ int) (execute.Reply, error) {
+			time.Sleep(time.Duration(line*line) * time.Second) // 1 s, 4 s, 9 s
+
+			return ok("{}")
+		}
+		m := &machine{world: w}
+		p := w.process(m, execute.Config{})
+		time.AfterFunc(2900*time.Millisecond, func() { w.done(state.StatusProcessing, state.StatusProcessing) })
+		time.AfterFunc(3100*time.Millisecond, func() { w.done(state.StatusCompleted, state.StatusProcessing) })
+		time.AfterFunc(9100*time.Millisecond, func() { w.done(repeat(state.StatusCompleted, 3)...) })
+		w.invoke(m, p, w.deliver(10))
+		if w.segments() != 3 {
+			t.Errorf("%d segments, want 3", w.segments())
+		}
+		time.Sleep(time.Second)
+	})
+}
+
+func TestStoreThatFailsForAWhileLosesNothing(t *testing.T) {
+	t.Parallel()
+	for _, op := range []string{"put", "outcome", "start", "retry", "cell", "batch", "read", "request", "worker", "hide"} {
+		t.Run(op, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, input(3))
+				w.sendAll(3)
+				w.up.answer = func(_ context.Context, line, before int) (execute.Reply, error) {
+					if line == 2 && before == 0 {
+						return status(500)
+					}
+
+					return ok("{}")
+				}
+				until := time.Now().Add(time.Minute)
+				m := &machine{world: w, plan: func(o string, n int) fault {
+					if o != op || time.Now().After(until) {
+						return none
+					}
+
+					return []fault{failBefore, failAfter}[n%2]
+				}}
+				w.drive(30*time.Minute, func() *machine { return m })
+				w.done(repeat(state.StatusCompleted, 3)...)
+			})
+		})
+	}
+}
+
+func TestUnsentIsNoAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(1), func(b *batch.Batch) { b.Policy.MaxRetries = 0 })
+		w.send(1)
+		w.up.answer = func(_ context.Context, _, before int) (execute.Reply, error) {
+			if before < 3 {
+				return execute.Reply{}, &execute.CallError{Kind: execute.CallUnsent, Text: "no key"}
+			}
+
+			return ok("{}")
+		}
+		w.drive(5*time.Minute, w.one())
+		w.done(state.StatusCompleted)
+		if p, _ := w.record(1).Phase.(state.Completed); p.Attempt != 0 {
+			t.Errorf("completed at attempt %d, want 0", p.Attempt)
+		}
+		if gaps := w.up.gaps(); slices.Min(gaps) < 5*time.Second {
+			t.Errorf("tried again after %v", gaps)
+		}
+	})
+}
+
+func TestWakeOnlyWhenThereIsSomethingToDo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(3))
+		m := &machine{world: w}
+		p := w.process(m, execute.Config{})
+		w.send(1, 2)
+		w.invoke(m, p, w.deliver(10))
+		if got := w.flow.Wakes(); len(got) != 0 {
+			t.Errorf("woken with a line to go: %v", got)
+		}
+		w.send(3)
+		w.invoke(m, p, w.deliver(10))
+		if diff := cmp.Diff([]string{testToken}, w.flow.Wakes()); diff != "" {
+			t.Errorf("wakes: %s", diff)
+		}
+		w.send(1, 2) // found terminal
+		w.invoke(m, p, w.deliver(10))
+		if diff := cmp.Diff([]string{testToken, testToken}, w.flow.Wakes()); diff != "" {
+			t.Errorf("wakes: %s", diff)
+		}
+		w.done(repeat(state.StatusCompleted, 3)...)
+	})
+}

@@ -1,0 +1,253 @@
+package execute_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/execute"
+	"github.com/musketry/musketry/internal/state"
+)
+
+var errFault = errors.New("a fault was injected")
+
+// A fault is what happens to one operation.
+type fault int
+
+const (
+	none       fault = iota
+	failBefore       // it has no effect and an error
+	failAfter        // it has its effect, and an error all the same
+	dieBefore        // the machine dies before it
+	dieAfter         // the machine dies after it: the answer is never heard
+)
+
+// A machine is what one process reaches the world through. Once it is dead
+// nothing that the process does has any effect.
+type machine struct {
+	world *world
+	plan  func(op string, n int) fault // for the n-th operation of a kind, from 1
+
+	mu      sync.Mutex
+	seen    map[string]int
+	gone    bool
+	calling int           // the line whose call began last
+	pipe    chan struct{} // closed when it dies
+}
+
+func (m *machine) dead() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	return m.gone
+}
+
+func (m *machine) die() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.pipe == nil {
+		m.pipe = make(chan struct{})
+	}
+	if !m.gone {
+		close(m.pipe)
+	}
+	m.gone = true
+}
+
+// dying is closed when the machine dies.
+func (m *machine) dying() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.pipe == nil {
+		m.pipe = make(chan struct{})
+	}
+
+	return m.pipe
+}
+
+// do has the effect of one operation, or what the plan says.
+func (m *machine) do(ctx context.Context, op string, effect func() error) error {
+	if m.dead() {
+		return errFault
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	f := none
+	if m.plan != nil {
+		m.mu.Lock()
+		if m.seen == nil {
+			m.seen = map[string]int{}
+		}
+		m.seen[op]++
+		n := m.seen[op]
+		m.mu.Unlock()
+		f = m.plan(op, n)
+	}
+	switch f {
+	case failBefore:
+		return errFault
+	case dieBefore:
+		m.die()
+
+		return errFault
+	case none, failAfter, dieAfter:
+	}
+	err := effect()
+	switch f {
+	case failAfter:
+		return errFault
+	case dieAfter:
+		m.die()
+
+		return errFault
+	case none, failBefore, dieBefore:
+	}
+
+	return err
+}
+
+func (m *machine) Apply(ctx context.Context, c state.Change) error {
+	op := "outcome"
+	switch c.To().(type) {
+	case state.Processing:
+		op = "start"
+	case state.Pending:
+		op = "retry"
+	case state.Claimed, state.Completed, state.Failed, state.Canceled:
+	}
+
+	return m.do(ctx, op, func() error {
+		before, err := m.world.store.Request(context.Background(), c.Spec().Key)
+		if err != nil {
+			return err
+		}
+		if err := m.world.store.Apply(ctx, c); err != nil {
+			return err
+		}
+		if after := m.world.record(c.Spec().Key.Line); before.Phase.Status().Terminal() && before.Phase != after.Phase {
+			m.world.broken("line %d was %v and became %v", c.Spec().Key.Line, before.Phase, after.Phase)
+		}
+
+		return nil
+	})
+}
+
+func (m *machine) Request(ctx context.Context, k state.Key) (rec state.Record, err error) {
+	err = m.do(ctx, "request", func() error {
+		var err error
+		rec, err = m.world.store.Request(ctx, k)
+
+		return err
+	})
+
+	return rec, err
+}
+
+func (m *machine) Beat(ctx context.Context, w state.Worker) error {
+	op := "beat"
+	if w.Ended {
+		op = "ended"
+	}
+
+	return m.do(ctx, op, func() error { return m.world.store.Beat(ctx, w) })
+}
+
+func (m *machine) Worker(ctx context.Context, id string) (w state.Worker, err error) {
+	err = m.do(ctx, "worker", func() error {
+		var err error
+		w, err = m.world.store.Worker(ctx, id)
+
+		return err
+	})
+
+	return w, err
+}
+
+func (m *machine) Batch(ctx context.Context, ref batch.Ref) (b batch.Batch, err error) {
+	err = m.do(ctx, "batch", func() error {
+		var err error
+		b, err = m.world.store.Batch(ctx, ref)
+
+		return err
+	})
+
+	return b, err
+}
+
+func (m *machine) PutCell(ctx context.Context, batchID string, c batch.Cell) error {
+	return m.do(ctx, "cell", func() error { return m.world.store.PutCell(ctx, batchID, c) })
+}
+
+func (m *machine) Progress(ctx context.Context, batchID string) (c batch.Counts, err error) {
+	err = m.do(ctx, "progress", func() error {
+		var err error
+		c, err = m.world.store.Progress(ctx, batchID)
+
+		return err
+	})
+
+	return c, err
+}
+
+func (m *machine) Read(ctx context.Context, key string, offset, length int64) (body []byte, err error) {
+	err = m.do(ctx, "read", func() error {
+		var err error
+		body, err = m.world.files.Read(ctx, key, offset, length)
+
+		return err
+	})
+
+	return body, err
+}
+
+func (m *machine) Put(ctx context.Context, key string, body []byte) error {
+	return m.do(ctx, "put", func() error { return m.world.files.Put(ctx, key, body) })
+}
+
+func (m *machine) Hide(ctx context.Context, handles []string, d time.Duration) error {
+	return m.do(ctx, "hide", func() error { return m.world.queue.Hide(ctx, handles, d) })
+}
+
+func (m *machine) Wake(ctx context.Context, token string) error {
+	return m.do(ctx, "wake", func() error { return m.world.flow.Wake(ctx, token) })
+}
+
+// callerKey finds the machine that makes a call in the call's context.
+type callerKey struct{}
+
+// Call calls the upstream; a machine that dies takes its calls with it.
+func (m *machine) Call(ctx context.Context, c execute.Call) (reply execute.Reply, err error) {
+	ctx, cancel := context.WithCancel(context.WithValue(ctx, callerKey{}, m))
+	defer cancel()
+	over := make(chan struct{})
+	defer close(over)
+	dying := m.dying()
+	go func() {
+		select {
+		case <-dying:
+			cancel()
+		case <-over:
+		}
+	}()
+	err = m.do(ctx, "call", func() error {
+		var err error
+		reply, err = m.world.up.call(ctx, c)
+
+		return err
+	})
+
+	return reply, err
+}
+
+var (
+	_ execute.Requests = (*machine)(nil)
+	_ execute.Workers  = (*machine)(nil)
+	_ execute.Batches  = (*machine)(nil)
+	_ execute.Files    = (*machine)(nil)
+	_ execute.Queue    = (*machine)(nil)
+	_ execute.Flow     = (*machine)(nil)
+	_ execute.Caller   = (*machine)(nil)
+)

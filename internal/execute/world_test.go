@@ -1,0 +1,445 @@
+package execute_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/execute"
+	"github.com/musketry/musketry/internal/memstore"
+	"github.com/musketry/musketry/internal/retry"
+	"github.com/musketry/musketry/internal/state"
+)
+
+const (
+	testTenant = "acme"
+	testBatch  = "batch_test"
+	testFile   = "file-test"
+	testToken  = "token"
+)
+
+// A world is everything around workers: stores, a queue, an upstream, and the
+// part of Lambda that receives messages and deletes those acknowledged.
+type world struct {
+	*testing.T
+
+	store *memstore.Store
+	files *memstore.Files
+	queue *memstore.Queue
+	flow  *memstore.Flow
+	up    *upstream
+	stats *counters
+
+	events func() int // sizes of events; nil: ten
+
+	mu    sync.Mutex
+	ids   int
+	wrong []string // broken promises
+}
+
+// newWorld returns a world with one batch in progress, a line for every body,
+// all of them loaded and none enqueued.
+func newWorld(t *testing.T, lines []string, change ...func(*batch.Batch)) *world {
+	t.Helper()
+	w := &world{
+		T: t, store: memstore.NewStore(), files: memstore.NewFiles(), flow: memstore.NewFlow(),
+		queue: memstore.NewQueue(time.Now, 16*time.Minute), stats: &counters{},
+	}
+	w.up = &upstream{world: w, calls: map[int]int{}, flying: map[int]int{}}
+	b := batch.Batch{
+		Ref: batch.Ref{Tenant: testTenant, ID: testBatch}, Endpoint: "/v1/chat/completions", InputFileID: testFile,
+		Policy: retry.Default(), Status: batch.StatusInProgress, Shards: 1, Fed: len(lines),
+		Counts: batch.Counts{Total: len(lines)}, Token: testToken,
+		CreatedAt: time.Now().UTC(), InProgressAt: time.Now().UTC(), Deadline: time.Now().Add(24 * time.Hour).UTC(),
+	}
+	b.Policy.Jitter = false
+	for _, f := range change {
+		f(&b)
+	}
+	must(t, w.store.CreateBatch(t.Context(), b))
+	must(t, w.files.Put(t.Context(), batch.FileKey(testTenant, testFile), []byte(strings.Join(lines, "\n")+"\n")))
+	var made []state.Change
+	for i := range lines {
+		c, err := state.New(w.spec(lines, b, i+1)).Change()
+		must(t, err)
+		made = append(made, c)
+	}
+	must(t, w.store.Create(t.Context(), made))
+
+	return w
+}
+
+func (w *world) spec(lines []string, b batch.Batch, line int) state.Spec {
+	offset := 0
+	for _, l := range lines[:line-1] {
+		offset += len(l) + 1
+	}
+
+	return state.Spec{
+		Key: b.Key(line), CustomID: fmt.Sprintf("c%d", line), Deadline: b.Deadline,
+		Body: state.Span{Offset: int64(offset), Length: int64(len(lines[line-1]))},
+	}
+}
+
+// input returns n well-formed lines.
+func input(n int) []string {
+	lines := make([]string, n)
+	for i := range lines {
+		lines[i] = fmt.Sprintf(
+			`{"custom_id":"c%d","method":"POST","url":"/v1/chat/completions","body":{"model":"m","messages":[%d]}}`, i+1, i+1)
+	}
+
+	return lines
+}
+
+// send enqueues lines.
+func (w *world) send(lines ...int) {
+	w.Helper()
+	for _, line := range lines {
+		rec := w.record(line)
+		must(w.T, w.queue.Send(w.Context(), []batch.Message{batch.MessageOf(testTenant, rec.Spec)}))
+	}
+}
+
+func (w *world) sendAll(n int) {
+	w.Helper()
+	for line := 1; line <= n; line++ {
+		w.send(line)
+	}
+}
+
+func (w *world) record(line int) state.Record {
+	w.Helper()
+	rec, err := w.store.Request(context.Background(), state.Key{Batch: testBatch, Line: line})
+	must(w.T, err)
+
+	return rec
+}
+
+func (w *world) newID() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ids++
+
+	return fmt.Sprintf("id%d", w.ids)
+}
+
+func (w *world) broken(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wrong = append(w.wrong, fmt.Sprintf(format, args...))
+}
+
+// process returns a worker process that reaches the world through m.
+func (w *world) process(m *machine, cfg execute.Config) *execute.Worker {
+	return execute.New(execute.Deps{
+		Requests: m, Workers: m, Batches: m, Files: m, Queue: m, Flow: m, Caller: m,
+		Metrics: w.stats, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Clock: time.Now, Uniform: func() float64 { return 0.5 }, NewID: w.newID,
+	}, cfg)
+}
+
+// deliver receives up to n messages.
+func (w *world) deliver(n int) []execute.Delivery {
+	got, err := w.queue.Receive(context.Background(), n)
+	must(w.T, err)
+	out := make([]execute.Delivery, len(got))
+	for i, g := range got {
+		body, err := g.Message.Encode()
+		must(w.T, err)
+		out[i] = execute.Delivery{MessageID: g.Handle, Handle: g.Handle, Receives: g.Receives, Body: body}
+	}
+
+	return out
+}
+
+// invoke runs deliveries as one invocation of m's process and deletes what it
+// acknowledges, unless m died.
+func (w *world) invoke(m *machine, p *execute.Worker, deliveries []execute.Delivery) (failed []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
+	defer cancel()
+	failed = p.Run(ctx, deliveries)
+	if m.dead() {
+		return failed
+	}
+	stay := map[string]bool{}
+	for _, id := range failed {
+		stay[id] = true
+	}
+	for _, d := range deliveries {
+		if !stay[d.MessageID] {
+			w.checkAck(d)
+			must(w.T, w.queue.Delete(context.Background(), []string{d.Handle}))
+		}
+	}
+
+	return failed
+}
+
+// checkAck holds the first promise against an acknowledged message.
+func (w *world) checkAck(d execute.Delivery) {
+	m, err := batch.DecodeMessage(d.Body)
+	must(w.T, err)
+	b, err := w.store.Batch(context.Background(), m.Ref())
+	if errors.Is(err, batch.ErrNotFound) || b.Status.Terminal() {
+		return
+	}
+	rec, err := w.store.Request(context.Background(), m.Key())
+	if err != nil || !rec.Phase.Status().Terminal() {
+		w.broken("line %d was acknowledged while it was %v", m.Line, rec.Phase)
+	}
+}
+
+// drive plays Lambda until the queue is empty or limit has passed: it invokes a
+// fresh machine, made by next, for every ten visible messages.
+func (w *world) drive(limit time.Duration, next func() *machine) {
+	w.Helper()
+	var flying sync.WaitGroup
+	defer flying.Wait()
+	for end := time.Now().Add(limit); time.Now().Before(end); {
+		size := 10
+		if w.events != nil {
+			size = w.events()
+		}
+		got := w.deliver(size)
+		if len(got) > 0 {
+			m := next()
+			p := w.process(m, execute.Config{})
+			flying.Go(func() { w.invoke(m, p, got) })
+
+			continue
+		}
+		if w.queue.Len() == 0 {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	w.Errorf("after %v there are still %d messages", limit, w.queue.Len())
+}
+
+// one returns the same healthy machine again and again.
+func (w *world) one() func() *machine {
+	m := &machine{world: w}
+
+	return func() *machine { return m }
+}
+
+// done checks that every line has the phase that want names, and that every
+// promise was kept.
+func (w *world) done(want ...state.Status) {
+	w.Helper()
+	for i, status := range want {
+		rec := w.record(i + 1)
+		if got := rec.Phase.Status(); got != status {
+			w.Errorf("line %d is %s (%+v), want %s", i+1, got, rec.Phase, status)
+		}
+		if status.Terminal() {
+			w.line(i + 1)
+		}
+	}
+	w.kept()
+}
+
+func (w *world) kept() {
+	w.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.wrong {
+		w.Error(s)
+	}
+}
+
+// line returns the stored result line of a request; it must be its own.
+func (w *world) line(n int) string {
+	w.Helper()
+	rec := w.record(n)
+	var at state.Span
+	switch p := rec.Phase.(type) {
+	case state.Completed:
+		at = p.Answer
+	case state.Failed:
+		at = p.Answer
+	default:
+		w.Fatalf("line %d has no answer: %+v", n, p)
+	}
+	if at == (state.Span{}) {
+		w.Fatalf("line %d has no span: %+v", n, rec.Phase)
+	}
+	body, err := w.files.Read(context.Background(), batch.SegmentKey(testBatch, at.Object), at.Offset, at.Length)
+	must(w.T, err)
+	if !strings.HasPrefix(string(body), fmt.Sprintf(`{"id":"batch_req_test_%d","custom_id":"c%d",`, n, n)) ||
+		!strings.HasSuffix(string(body), "}\n") || strings.Count(string(body), "\n") != 1 {
+		w.Fatalf("line %d of the batch has the line %q", n, body)
+	}
+
+	return string(body)
+}
+
+func (w *world) segments() int {
+	n := 0
+	for _, key := range w.files.Keys() {
+		if strings.HasPrefix(key, "batches/") {
+			n++
+		}
+	}
+
+	return n
+}
+
+func (w *world) progress() batch.Counts {
+	c, err := w.store.Progress(context.Background(), testBatch)
+	must(w.T, err)
+
+	return c
+}
+
+func (w *world) update(f func(*batch.Batch) error) {
+	w.Helper()
+	_, err := w.store.UpdateBatch(context.Background(), batch.Ref{Tenant: testTenant, ID: testBatch}, f)
+	must(w.T, err)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func repeat(s state.Status, n int) []state.Status {
+	out := make([]state.Status, n)
+	for i := range out {
+		out[i] = s
+	}
+
+	return out
+}
+
+// An upstream answers calls. answer gets the line and how often it was called
+// before; without it every call is answered at once with 200.
+type upstream struct {
+	world  *world
+	answer func(ctx context.Context, line, before int) (execute.Reply, error)
+	lasts  bool // calls of dead machines go on, so that overlaps are no fault
+
+	mu     sync.Mutex
+	calls  map[int]int
+	times  []time.Time
+	flying map[int]int // by line
+	now    int
+	peak   int
+}
+
+func ok(body string) (execute.Reply, error) {
+	return execute.Reply{StatusCode: 200, RequestID: "r", Body: []byte(body), Model: "m-1"}, nil
+}
+
+func status(code int) (execute.Reply, error) {
+	return execute.Reply{StatusCode: code, Body: []byte(`{"error":{"code":"server_error"}}`), ErrorCode: "server_error"}, nil
+}
+
+func (u *upstream) call(ctx context.Context, c execute.Call) (execute.Reply, error) {
+	var line int
+	if _, err := fmt.Sscanf(c.RequestID, "batch_req_test_%d", &line); err != nil {
+		u.world.broken("called with request id %q", c.RequestID)
+	}
+	u.world.checkCall(line, c)
+	u.mu.Lock()
+	before := u.calls[line]
+	u.calls[line]++
+	u.times = append(u.times, time.Now())
+	u.now++
+	u.peak = max(u.peak, u.now)
+	if u.flying[line]++; u.flying[line] > 1 && !u.lasts {
+		u.world.broken("line %d is called twice at once", line)
+	}
+	answer := u.answer
+	u.mu.Unlock()
+	defer func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.now--
+		u.flying[line]--
+	}()
+	if answer == nil {
+		return ok(`{}`)
+	}
+
+	return answer(ctx, line, before)
+}
+
+// checkCall holds the promises against a call that leaves now.
+func (w *world) checkCall(line int, c execute.Call) {
+	rec := w.record(line)
+	p, ok := rec.Phase.(state.Processing)
+	if !ok {
+		w.broken("line %d was called while it was %v", line, rec.Phase)
+
+		return
+	}
+	if c.CustomID != fmt.Sprintf("c%d", line) || c.IdempotencyKey == "" || c.URL != "/v1/chat/completions" {
+		w.broken("line %d was called as %+v", line, c)
+	}
+	if !strings.Contains(string(c.Body), fmt.Sprintf("[%d]", line)) {
+		w.broken("line %d was called with the body %q", line, c.Body)
+	}
+	if !time.Now().Before(rec.Spec.Deadline) {
+		w.broken("line %d was called after its deadline", line)
+	}
+	if p.Attempt > 0 && time.Now().Before(p.StartedAt) {
+		w.broken("line %d was called before its start was stored", line)
+	}
+}
+
+// called returns how often each of lines 1 to n was called.
+func (u *upstream) called(n int) []int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	out := make([]int, n)
+	for i := range out {
+		out[i] = u.calls[i+1]
+	}
+
+	return out
+}
+
+// gaps returns the times between calls.
+func (u *upstream) gaps() []time.Duration {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var out []time.Duration
+	for i := 1; i < len(u.times); i++ {
+		out = append(out, u.times[i].Sub(u.times[i-1]))
+	}
+
+	return out
+}
+
+// counters are a Metrics.
+type counters struct {
+	mu sync.Mutex
+	by map[string]int
+}
+
+func (c *counters) Count(name string, n int, labels ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.by == nil {
+		c.by = map[string]int{}
+	}
+	c.by[name+"{"+strings.Join(labels, ",")+"}"] += n
+}
+
+func (c *counters) of(key string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	return c.by[key]
+}
