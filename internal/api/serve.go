@@ -88,7 +88,7 @@ func (a *api) dispatch(w *statusWriter, r *http.Request, c *call) (pattern strin
 	}
 	match, pattern := a.mux.Handler(bare)
 	if pattern == "" {
-		a.refuseRoute(w, bare, match)
+		a.refuseRoute(w, r, bare, match)
 
 		return ""
 	}
@@ -122,9 +122,9 @@ func (a *api) bare(r *http.Request) (*http.Request, bool) {
 
 // refuseRoute answers for a path or method that has no route; match is what
 // the mux would do, from which it takes the methods that are allowed.
-func (a *api) refuseRoute(w http.ResponseWriter, r *http.Request, match http.Handler) {
+func (a *api) refuseRoute(w http.ResponseWriter, r, bare *http.Request, match http.Handler) {
 	told := &probe{header: http.Header{}}
-	match.ServeHTTP(told, r)
+	match.ServeHTTP(told, bare)
 	if told.status != http.StatusMethodNotAllowed {
 		writeError(w, noRoute(r))
 

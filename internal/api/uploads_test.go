@@ -1,0 +1,306 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5" //nolint:gosec // the API's own checksum
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/musketry/musketry/internal/api"
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/tenant"
+)
+
+// A countingKeys counts how often keys are looked up.
+type countingKeys struct {
+	api.KeyStore
+
+	mu    sync.Mutex
+	asked map[string]int
+}
+
+func (c *countingKeys) Key(ctx context.Context, hash string) (tenant.Key, error) {
+	c.mu.Lock()
+	c.asked[hash]++
+	c.mu.Unlock()
+
+	return c.KeyStore.Key(ctx, hash)
+}
+
+func uploadOf(name string, size int) string {
+	return fmt.Sprintf(`{"filename":%q,"purpose":"batch","bytes":%d,"mime_type":"application/jsonl"}`, name, size)
+}
+
+// dataForm returns a part's multipart body and its Content-Type.
+func dataForm(t *testing.T, content string) (body, kind string) {
+	t.Helper()
+	var b bytes.Buffer
+	m := multipart.NewWriter(&b)
+	part, err := m.CreateFormFile("data", "upload")
+	if err == nil {
+		_, err = io.WriteString(part, content)
+	}
+	if err != nil || m.Close() != nil {
+		t.Fatal(err)
+	}
+
+	return b.String(), m.FormDataContentType()
+}
+
+func (w *world) part(key, upload, content string) reply {
+	w.t.Helper()
+	body, kind := dataForm(w.t, content)
+
+	return w.ask(ask{method: "POST", path: "/v1/uploads/" + upload + "/parts", key: key, kind: kind, body: body})
+}
+
+func completion(sum string, parts ...string) string {
+	ids, _ := json.Marshal(parts) // strings encode
+	if sum == "" {
+		return fmt.Sprintf(`{"part_ids":%s}`, ids)
+	}
+
+	return fmt.Sprintf(`{"part_ids":%s,"md5":%q}`, ids, sum)
+}
+
+func TestUploadInParts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	// Three parts of 4 MB and a rest: more than one part of S3's.
+	content := strings.Repeat(line, 12_500_000/len(line))
+	r := w.post("/v1/uploads", fmt.Sprintf(`{"filename":"in.jsonl","purpose":"batch","bytes":%d,
+		"mime_type":"application/jsonl","expires_after":{"anchor":"created_at","seconds":7200}}`, len(content)))
+	r.want(200).suits("Upload")
+	id, created := r.text("id"), w.clock().Unix()
+	if diff := cmp.Diff(map[string]any{
+		"id": id, "object": "upload", "bytes": float64(len(content)), "created_at": float64(created),
+		"expires_at": float64(created + 3600), "filename": "in.jsonl", "purpose": "batch", "status": "pending", "file": nil,
+	}, r.json); diff != "" {
+		t.Error(diff)
+	}
+	parts := make([]string, 4)
+	for _, i := range []int{2, 0, 3, 1} { // they come in any order
+		from := i * 4_000_000
+		p := w.part(w.alice, id, content[from:min(from+4_000_000, len(content))]).want(200).suits("UploadPart")
+		parts[i] = p.text("id")
+	}
+	w.advance(59 * time.Minute)
+	sum := md5.Sum([]byte(content)) //nolint:gosec // the API's own checksum
+	path := "/v1/uploads/" + id + "/complete"
+	hexed := strings.ToUpper(hex.EncodeToString(sum[:]))
+	w.post(path, completion(hexed, parts[0], parts[2], parts[1], parts[3])).refused(400, "md5", "invalid_value", "MD5")
+	r = w.post(path, completion(hexed, parts...)).want(200).suits("Upload")
+	file, _ := r.json["file"].(map[string]any)
+	now := w.clock().Unix()
+	if diff := cmp.Diff(map[string]any{
+		"id": file["id"], "object": "file", "bytes": float64(len(content)), "created_at": float64(now),
+		"expires_at": float64(now + 7200), "filename": "in.jsonl", "purpose": "batch", "status": "processed", "status_details": nil,
+	}, file); diff != "" || r.text("status") != "completed" {
+		t.Error(diff, r.text("status"))
+	}
+	fileID, _ := file["id"].(string)
+	stored, err := w.files.Read(t.Context(), batch.FileKey("alice", fileID), 0, int64(len(content)))
+	if err != nil || string(stored) != content {
+		t.Errorf("the content differs: %v", err)
+	}
+	if keys := w.files.Keys(); len(keys) != 1 {
+		t.Errorf("parts are left: %v", keys)
+	}
+	// A repeat, as after a lost answer, is the same.
+	if diff := cmp.Diff(r.json, w.post(path, completion("", parts...)).want(200).json); diff != "" {
+		t.Error(diff)
+	}
+	w.post(path, completion("", parts[0])).refused(409, "", "", "Cannot complete an upload with status 'completed'.")
+	w.part(w.alice, id, "x").refused(409, "", "", "Cannot add a part to an upload with status 'completed'.")
+	w.post("/v1/uploads/"+id+"/cancel", "").refused(409, "", "", "Cannot cancel an upload with status 'completed'.")
+	w.post("/v1/batches", orderOf(fileID)).want(200)
+}
+
+func TestCreateUploadRefuses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	whole := uploadOf("in.jsonl", 10)
+	for body, want := range map[string][3]string{
+		`{}`: {"filename", "missing_required_parameter", "Missing"},
+		strings.Replace(whole, `"batch"`, `"fun"`, 1):                  {"purpose", "invalid_value", "'assistants'"},
+		strings.Replace(whole, `"batch"`, `1`, 1):                      {"purpose", "invalid_type", "an integer"},
+		strings.Replace(whole, `:10,`, `:"10",`, 1):                    {"bytes", "invalid_type", "a string"},
+		strings.Replace(whole, `:10,`, `:0,`, 1):                       {"bytes", "integer_below_min_value", ">= 1"},
+		strings.Replace(whole, `:10,`, `:99999999999999999999,`, 1):    {"bytes", "invalid_type", "an integer"},
+		strings.Replace(whole, `:10,`, `:209715201,`, 1):               {"bytes", "integer_above_max_value", "too large"},
+		strings.Replace(whole, `,"bytes":10`, ``, 1):                   {"bytes", "missing_required_parameter", "Missing"},
+		strings.Replace(whole, `"application/jsonl"`, `null`, 1):       {"mime_type", "missing_required_parameter", "Missing"},
+		strings.Replace(whole, `in.jsonl`, `in.csv`, 1):                {"filename", "invalid_file_format", "Must be .jsonl"},
+		strings.Replace(whole, `{`, `{"expires_after":{},`, 1):         {"expires_after.anchor", "missing_required_parameter", "Missing"},
+		strings.Replace(whole, `{`, `{"expires_after":"tomorrow",`, 1): {"expires_after", "invalid_type", "an object"},
+	} {
+		w.post("/v1/uploads", body).refused(400, want[0], want[1], want[2])
+	}
+	w.post("/v1/uploads", strings.Replace(whole, `:10,`, `:209715200,`, 1)).want(200)
+}
+
+func TestCompleteUploadRefuses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.post("/v1/uploads", uploadOf("in.jsonl", 6)).want(200).text("id")
+	one, two := w.part(w.alice, id, "{}\n").text("id"), w.part(w.alice, id, "[]\n").text("id")
+	bad := w.part(w.alice, id, "x\ny\nz\n").text("id")
+	w.part(w.alice, id, "").refused(400, "data", "empty_file", "empty")
+	path := "/v1/uploads/" + id + "/complete"
+	for body, want := range map[string][3]string{
+		`{}`:                        {"part_ids", "missing_required_parameter", "Missing"},
+		`{"part_ids":"x"}`:          {"part_ids", "invalid_type", "an array"},
+		`{"part_ids":[1]}`:          {"part_ids[0]", "invalid_type", "a string"},
+		completion(""):              {"part_ids", "invalid_type", "null"},
+		`{"part_ids":[]}`:           {"part_ids", "invalid_value", "1 to 10000"},
+		completion("", one):         {"part_ids", "invalid_value", "3 bytes together, but the upload was created for 6"},
+		completion("", one, one):    {"part_ids", "invalid_value", "twice"},
+		completion("", one, "../x"): {"part_ids", "invalid_value", "No such part"},
+		completion("", one, "part_01jnfh0000000000000000000g"): {"part_ids", "invalid_value", "No such part"},
+		completion("00", one, two):                             {"md5", "invalid_value", "MD5"},
+		completion("", bad):                                    {"file", "invalid_file_format", "Must be .jsonl"},
+		`{"part_ids":["` + one + `"],"md5":1}`:                 {"md5", "invalid_type", "a string"},
+	} {
+		if body == completion("") {
+			want = [3]string{"part_ids", "missing_required_parameter", "Missing"}
+		}
+		w.post(path, body).refused(400, want[0], want[1], want[2])
+	}
+	if ids := w.get("/v1/files").ids(); len(ids) != 0 {
+		t.Errorf("a refused completion left %v", ids)
+	}
+	w.post(path, completion("", one, two)).want(200)
+	w.post("/v1/uploads/upload_x/complete", completion("", one)).refused(404, "id", "", "No such Upload object: upload_x")
+}
+
+func TestUploadsEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.post("/v1/uploads", uploadOf("in.jsonl", 3)).want(200).text("id")
+	part := w.part(w.alice, id, "{}\n").text("id")
+	for range 2 {
+		r := w.post("/v1/uploads/"+id+"/cancel", "").want(200).suits("Upload")
+		if r.text("status") != "cancelled" || len(w.files.Keys()) != 0 {
+			t.Errorf("after the cancel: %v, %v", r.json, w.files.Keys())
+		}
+	}
+	w.part(w.alice, id, "{}\n").refused(409, "", "", "status 'cancelled'")
+	w.post("/v1/uploads/"+id+"/complete", completion("", part)).refused(400, "part_ids", "invalid_value", "No such part")
+
+	id = w.post("/v1/uploads", uploadOf("in.jsonl", 3)).want(200).text("id")
+	part = w.part(w.alice, id, "{}\n").text("id")
+	w.advance(time.Hour)
+	w.part(w.alice, id, "{}\n").refused(409, "", "", "status 'expired'")
+	w.post("/v1/uploads/"+id+"/complete", completion("", part)).refused(409, "", "", "Cannot complete an upload with status 'expired'.")
+	w.post("/v1/uploads/"+id+"/cancel", "").refused(409, "", "", "Cannot cancel an upload with status 'expired'.")
+}
+
+// TestCompletionGoesOnAfterACrash dies at each write of a completion, and
+// completes again.
+func TestCompletionGoesOnAfterACrash(t *testing.T) {
+	t.Parallel()
+	content := strings.Repeat(line, (9<<20)/len(line))
+	for at := 1; ; at++ {
+		faults := &faulty{}
+		w := newWorld(t, func(d *api.Deps, c *api.Config) {
+			c.MaxBody = 20 << 20
+			faults.FileStore, faults.UploadStore, faults.PartStore = d.Files, d.Uploads, d.Parts
+			d.Files, d.Uploads, d.Parts = faults.files(), faults.uploads(), faults.parts()
+		})
+		id := w.post("/v1/uploads", uploadOf("in.jsonl", len(content))).want(200).text("id")
+		part := w.part(w.alice, id, content).want(200).text("id")
+		path := "/v1/uploads/" + id + "/complete"
+		faults.left = at
+		first := w.post(path, completion("", part))
+		if first.Code == 200 {
+			if at < 6 {
+				t.Errorf("a completion has %d writes, want 6 at least", at-1)
+			}
+
+			return
+		}
+		first.refused(500, "", "", "failed to answer")
+		faults.left = 0
+		file, _ := w.post(path, completion("", part)).want(200).json["file"].(map[string]any)
+		fileID, _ := file["id"].(string)
+		stored, err := w.files.Read(t.Context(), batch.FileKey("alice", fileID), 0, int64(len(content)))
+		if err != nil || string(stored) != content {
+			t.Errorf("after a crash at write %d: %v", at, err)
+		}
+		if ids := w.get("/v1/files").ids(); len(ids) != 1 {
+			t.Errorf("after a crash at write %d there are files %v", at, ids)
+		}
+	}
+}
+
+// A faulty fails after a number of writes took effect, as when the answer is
+// lost: the writes that are left, down from left, at which 1 fails.
+type faulty struct {
+	api.FileStore
+	api.UploadStore
+	api.PartStore
+
+	left int
+}
+
+func (f *faulty) after(err error) error {
+	if f.left > 0 {
+		f.left--
+		if f.left == 0 {
+			f.left = -1
+		}
+	}
+	if f.left == -1 && err == nil {
+		return errStore
+	}
+
+	return err
+}
+
+type (
+	faultyFiles   struct{ *faulty }
+	faultyUploads struct{ *faulty }
+	faultyParts   struct{ *faulty }
+)
+
+func (f *faulty) files() api.FileStore     { return faultyFiles{f} }
+func (f *faulty) uploads() api.UploadStore { return faultyUploads{f} }
+func (f *faulty) parts() api.PartStore     { return faultyParts{f} }
+
+func (f faultyFiles) CreateFile(ctx context.Context, file batch.File) error {
+	return f.after(f.FileStore.CreateFile(ctx, file))
+}
+
+func (f faultyUploads) UpdateUpload(
+	ctx context.Context, tenant, id string, change func(*batch.Upload) error,
+) (batch.Upload, error) {
+	u, err := f.UploadStore.UpdateUpload(ctx, tenant, id, change)
+
+	return u, f.after(err)
+}
+
+func (f faultyParts) StartParts(ctx context.Context, key string) (string, error) {
+	id, err := f.PartStore.StartParts(ctx, key)
+
+	return id, f.after(err)
+}
+
+func (f faultyParts) PutPart(ctx context.Context, key, upload string, n int, body []byte) (string, error) {
+	etag, err := f.PartStore.PutPart(ctx, key, upload, n, body)
+
+	return etag, f.after(err)
+}
+
+func (f faultyParts) FinishParts(ctx context.Context, key, upload string, etags []string) error {
+	return f.after(f.PartStore.FinishParts(ctx, key, upload, etags))
+}
