@@ -38,7 +38,8 @@ requests. With --errors, fetch too why the others have none: requests that
 failed, expired or were cancelled.
 
 A file that is named is written whole or not at all; one that has no lines is
-written empty.`,
+written empty. A batch whose file was refused has no results, and nothing is
+written.`,
 		Example: `  musketry results batch_01… > answers.jsonl
   musketry results batch_01… -o answers.jsonl --errors failures.jsonl
   musketry results batch_01… | jq -r .response.body.choices[0].message.content`,
@@ -69,15 +70,15 @@ func (a *app) results(ctx context.Context, c *client, id, output, failures strin
 	if err != nil {
 		return err
 	}
-	switch {
-	case !v.status().Terminal():
+	if !v.status().Terminal() {
 		return fmt.Errorf("%s has not ended: it is %s, %s; its results are there when it has: musketry watch %s",
 			id, v.Status, requestsOr(v, "no request done"), id)
-	case v.status() == batch.StatusFailed:
-		a.note("%s failed: its file was refused, nothing was sent.", id)
-		for _, p := range v.problems() {
-			a.note("  %s", p)
-		}
+	}
+	for _, p := range v.problems() {
+		a.note("  %s", p)
+	}
+	if v.status() == batch.StatusFailed && v.OutputFileID == "" && v.ErrorFileID == "" {
+		a.note("%s; there are no results.", v.summary())
 
 		return v.outcome()
 	}

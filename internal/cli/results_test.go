@@ -44,6 +44,11 @@ func ended(t *testing.T, run batchRun) *server {
 func TestResults(t *testing.T) {
 	t.Parallel()
 	mixed := batchRun{total: 2, perSecond: 1, failEvery: 2, output: []byte(answersText), failures: []byte(failuresText)}
+	// The server could not go on; what was done by then is there.
+	givenUp := batchRun{
+		total: 9, perSecond: 0.1, end: "failed", endAfter: time.Minute, output: []byte(answersText),
+		errors: []map[string]any{{"code": "internal_error", "message": "The flow could not go on."}},
+	}
 	for name, tt := range map[string]struct {
 		run               batchRun
 		args              []string
@@ -59,6 +64,7 @@ func TestResults(t *testing.T) {
 		"only-failures":   {batchRun{total: 1, perSecond: 1, failEvery: 1, failures: []byte(failuresText)}, []string{"-o", "A", "--errors", "F"}, cli.ExitFailures, "", failuresText},
 		"empty-file":      {batchRun{total: 1, perSecond: 1}, []string{"-o", "A"}, cli.ExitOK, "", "none"},
 		"refused":         {refused(), []string{"-o", "A"}, cli.ExitEnded, "none", "none"},
+		"given-up":        {givenUp, []string{"-o", "A"}, cli.ExitEnded, answersText, "none"},
 		"not-ended":       {batchRun{total: 10_000, perSecond: 1}, []string{"-o", "A"}, cli.ExitError, "none", "none"},
 		"not-ended-early": {batchRun{total: 10_000}, nil, cli.ExitError, "none", "none"},
 	} {
@@ -110,7 +116,7 @@ func TestResultsInPieces(t *testing.T) {
 		prepare func(s *server)
 		ranges  []string
 	}{
-		"pieces": {func(*server) {}, []string{"bytes=0-4194303", "bytes=4194304-8388607", "bytes=8388608-12582911"}},
+		"pieces":                {func(*server) {}, []string{"bytes=0-4194303", "bytes=4194304-8388607", "bytes=8388608-12582911"}},
 		"server without ranges": {func(s *server) { s.noRanges = true }, []string{"bytes=0-4194303"}},
 		"broken on the way": {func(s *server) {
 			s.intercept = func(w http.ResponseWriter, r *http.Request, nth int) bool {
@@ -154,9 +160,12 @@ func TestResultsInPieces(t *testing.T) {
 func TestResultsKeepTheOldFile(t *testing.T) {
 	t.Parallel()
 	for name, reply := range map[string]func(w http.ResponseWriter){
-		"gone":        func(w http.ResponseWriter) { fail(w, http.StatusNotFound, "No such File object.") },
-		"wrong range": func(w http.ResponseWriter) { w.Header().Set("Content-Range", "bytes 0-3/8"); w.WriteHeader(http.StatusPartialContent) },
-		"no range":    func(w http.ResponseWriter) { w.WriteHeader(http.StatusPartialContent) },
+		"gone": func(w http.ResponseWriter) { fail(w, http.StatusNotFound, "No such File object.") },
+		"wrong range": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Range", "bytes 0-3/8")
+			w.WriteHeader(http.StatusPartialContent)
+		},
+		"no range": func(w http.ResponseWriter) { w.WriteHeader(http.StatusPartialContent) },
 		"always broken": func(w http.ResponseWriter) {
 			w.Header().Set("Content-Range", "bytes 4194304-8388607/9999999")
 			w.WriteHeader(http.StatusPartialContent)

@@ -53,8 +53,8 @@ func newRoot(env Env, admin []*cobra.Command) *cobra.Command {
 		SilenceErrors: true,
 		// Up to two slips of the finger; cobra sets it for its own errors only.
 		SuggestionsMinimumDistance: 2,
-		Args:          knownCommand,
-		RunE:          showHelp,
+		Args:                       knownCommand,
+		RunE:                       showHelp,
 	}
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)

@@ -32,13 +32,15 @@ var errInterrupted = errors.New("interrupted")
 // An outcomeError carries the exit code of a batch whose end was shown already.
 type outcomeError struct{ code int }
 
-func (e *outcomeError) Error() string { return fmt.Sprintf("the batch ended with exit code %d", e.code) }
+func (e *outcomeError) Error() string {
+	return fmt.Sprintf("the batch ended with exit code %d", e.code)
+}
 
 // Run runs the command with args, the program's name left out, until it is done
 // or ctx is, and returns its exit code. The admin commands are those that need
 // more than the API; they are put below "musketry admin".
 func Run(ctx context.Context, env Env, args []string, admin ...*cobra.Command) int {
-	root := newRoot(env, admin)
+	root := newRoot(env, admin) //nolint:contextcheck // its commands get ctx from cobra, below
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	var outcome *outcomeError

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -86,7 +87,9 @@ func (s *server) start() *http.Client {
 	s.t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		_ = srv.Close()
-		<-served
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			s.t.Error(err)
+		}
 	})
 
 	return &http.Client{Transport: transport}
@@ -190,9 +193,9 @@ func fileObject(id, name string, size int) map[string]any {
 
 func (s *server) createUpload(w http.ResponseWriter, r *http.Request) {
 	var in struct {
-		Bytes              int64
-		Filename, Purpose  string
-		MimeType           string `json:"mime_type"`
+		Bytes             int64
+		Filename, Purpose string
+		MimeType          string `json:"mime_type"`
 	}
 	if json.NewDecoder(r.Body).Decode(&in) != nil || in.Purpose != "batch" || in.MimeType == "" {
 		fail(w, http.StatusBadRequest, "bad upload")
@@ -394,7 +397,9 @@ func (b *serverBatch) object() map[string]any {
 	switch {
 	case b.run.end == "failed" && ended:
 		status = "failed"
-		counts = map[string]int{"total": 0, "completed": 0, "failed": 0}
+		if b.run.total == 0 {
+			counts = map[string]int{"total": 0, "completed": 0, "failed": 0}
+		}
 		o["errors"] = map[string]any{"object": "list", "data": b.run.errors}
 	case b.run.end == "expired" && ended:
 		status = "expired"

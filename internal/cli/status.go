@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -99,4 +98,3 @@ func pairs(m map[string]string) string {
 
 	return strings.Join(all, " ")
 }
-

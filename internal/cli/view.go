@@ -41,10 +41,18 @@ func (v *view) counts() batch.Counts {
 
 // endedAt returns when the batch got its last status, the zero time if it has not yet.
 func (v *view) endedAt() time.Time {
-	at := map[batch.Status]int64{
-		batch.StatusCompleted: v.CompletedAt, batch.StatusFailed: v.FailedAt,
-		batch.StatusExpired: v.ExpiredAt, batch.StatusCanceled: v.CancelledAt,
-	}[v.status()]
+	at := int64(0)
+	switch v.status() {
+	case batch.StatusCompleted:
+		at = v.CompletedAt
+	case batch.StatusFailed:
+		at = v.FailedAt
+	case batch.StatusExpired:
+		at = v.ExpiredAt
+	case batch.StatusCanceled:
+		at = v.CancelledAt
+	case batch.StatusValidating, batch.StatusInProgress, batch.StatusFinalizing, batch.StatusCanceling:
+	}
 	if at == 0 {
 		return time.Time{}
 	}

@@ -75,7 +75,7 @@ func (a *app) follow(ctx context.Context, c *client, id string, seen bool, d dis
 	for {
 		v, err := c.batch(ctx, id)
 		now := a.env.Now()
-		pause := time.Duration(0)
+		var pause time.Duration
 		switch {
 		case err == nil:
 			seen, good, failures = true, now, 0
