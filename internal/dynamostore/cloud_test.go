@@ -1,0 +1,91 @@
+//go:build cloud || e2e
+
+package dynamostore_test
+
+import (
+	"context"
+	"crypto/rand"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/musketry/musketry/internal/dynamostore"
+	"github.com/musketry/musketry/internal/storetest"
+)
+
+// client returns a client of the local cloud.
+func client(t *testing.T) *dynamodb.Client {
+	t.Helper()
+	endpoint := os.Getenv("AWS_ENDPOINT_URL")
+	if endpoint == "" {
+		t.Fatal("AWS_ENDPOINT_URL names no local cloud")
+	}
+	cfg, err := config.LoadDefaultConfig(t.Context(), config.WithRegion("us-east-1"),
+		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")),
+		config.WithBaseEndpoint(endpoint))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return dynamostore.NewClient(cfg)
+}
+
+// newTable creates a table that goes with the test.
+func newTable(t *testing.T, api *dynamodb.Client) string {
+	t.Helper()
+	name := "storetest-" + strings.ToLower(rand.Text())
+	_, err := api.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: &name, BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{
+			{AttributeName: aws.String("pk"), AttributeType: types.ScalarAttributeTypeS},
+			{AttributeName: aws.String("sk"), AttributeType: types.ScalarAttributeTypeS},
+		},
+		KeySchema: []types.KeySchemaElement{
+			{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash},
+			{AttributeName: aws.String("sk"), KeyType: types.KeyTypeRange},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := api.DeleteTable(context.WithoutCancel(t.Context()), &dynamodb.DeleteTableInput{
+			TableName: &name,
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+	wait := dynamodb.NewTableExistsWaiter(api)
+	if err := wait.Wait(t.Context(), &dynamodb.DescribeTableInput{TableName: &name}, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+
+	return name
+}
+
+// open returns a store on a table.
+func open(t *testing.T, api dynamostore.API, table string) *dynamostore.Store {
+	t.Helper()
+	s, err := dynamostore.New(api, dynamostore.Config{
+		Table: table, Now: time.Now, Retention: 30 * 24 * time.Hour,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return s
+}
+
+func TestStore(t *testing.T) {
+	t.Parallel()
+	api := client(t)
+	s := open(t, api, newTable(t, api))
+	storetest.Run(t, func(*testing.T) storetest.Store { return s })
+}

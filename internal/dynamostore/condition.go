@@ -1,0 +1,81 @@
+package dynamostore
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/musketry/musketry/internal/state"
+)
+
+// A condition is what an item must be for a write of it to take effect. The
+// zero condition always holds.
+type condition struct {
+	expression string
+	names      map[string]string
+	values     map[string]types.AttributeValue
+}
+
+// isAbsent holds where there is no item.
+func isAbsent() condition {
+	return condition{expression: "attribute_not_exists(#pk)", names: map[string]string{"#pk": attrPK}}
+}
+
+// isAt holds where a request is what g says.
+func isAt(g state.Guard) condition {
+	if g.Status == "" {
+		return isAbsent()
+	}
+	c := condition{
+		expression: "#s = :s AND attribute_not_exists(#c)",
+		names:      map[string]string{"#s": attrStatus, "#c": attrClaim},
+		values:     map[string]types.AttributeValue{":s": &types.AttributeValueMemberS{Value: string(g.Status)}},
+	}
+	if g.ClaimID != "" {
+		c.expression = "#s = :s AND #c = :c"
+		c.values[":c"] = &types.AttributeValueMemberS{Value: g.ClaimID}
+	}
+
+	return c
+}
+
+// isRev holds where a record is at its revision rev.
+func isRev(rev int64) condition {
+	return condition{
+		expression: "#r = :r",
+		names:      map[string]string{"#r": attrRev},
+		values:     map[string]types.AttributeValue{":r": number(rev)},
+	}
+}
+
+// isAbsentOrRev holds where there is no record, or it is at its revision rev.
+func isAbsentOrRev(rev int64) condition {
+	c := isRev(rev)
+	c.expression = "attribute_not_exists(#pk) OR " + c.expression
+	c.names["#pk"] = attrPK
+
+	return c
+}
+
+// isAbsentOrOver holds where there is nothing, or what expired by now.
+func isAbsentOrOver(now time.Time) condition {
+	return condition{
+		expression: "attribute_not_exists(#pk) OR attribute_not_exists(#x) OR #x <= :now",
+		names:      map[string]string{"#pk": attrPK, "#x": attrExpiresAt},
+		values:     map[string]types.AttributeValue{":now": number(now.UnixMilli())},
+	}
+}
+
+// countsAtMost holds where there is no cell, or one that counts done or fewer.
+func countsAtMost(done int) condition {
+	return condition{
+		expression: "attribute_not_exists(#pk) OR attribute_not_exists(#d) OR #d <= :d",
+		names:      map[string]string{"#pk": attrPK, "#d": attrDone},
+		values:     map[string]types.AttributeValue{":d": number(int64(done))},
+	}
+}
+
+func number(n int64) *types.AttributeValueMemberN {
+	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
+}

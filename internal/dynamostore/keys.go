@@ -1,0 +1,93 @@
+package dynamostore
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/musketry/musketry/internal/state"
+)
+
+// The table's keys. Everything that lies in it:
+//
+//	pk                  sk             what
+//	req#BATCH#SHARD     LINE           a request; LINE has nine digits, so that it sorts as a number
+//	cells#BATCH         CELL           a worker process's counts of a batch
+//	worker#WORKER       worker         a worker's heartbeat
+//	tenant#TENANT       batch#BATCH    a batch; its id sorts by time
+//	tenant#TENANT       file#FILE      a file; its id sorts by time
+//	tenant#TENANT       upload#UPLOAD  a file that comes in parts
+//	tenant#TENANT       receipt#KEY    which batch an order became
+//	tenant#TENANT       key#HASH       that the tenant has this key, and nothing else of it
+//	key#HASH            key            an API key
+const (
+	attrPK  = "pk"
+	attrSK  = "sk"
+	attrTTL = "ttl" // epoch seconds at which the item may go; absent: never
+
+	skWorker = "worker"
+	skKey    = "key"
+
+	prefixBatch   = "batch#"
+	prefixFile    = "file#"
+	prefixUpload  = "upload#"
+	prefixReceipt = "receipt#"
+	prefixKey     = "key#"
+
+	lineDigits = 9 // a batch has far fewer than a thousand million lines
+)
+
+// maxName is the longest id that a caller may look up, in bytes: longer ones
+// were never given out, and a sort key ends at 1,024 bytes
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
+const maxName = 512
+
+// A key is an item's primary key.
+type key struct{ pk, sk string }
+
+func (k key) item() item {
+	return item{attrPK: &types.AttributeValueMemberS{Value: k.pk}, attrSK: &types.AttributeValueMemberS{Value: k.sk}}
+}
+
+func requestsOf(batchID string, shard int) string { return fmt.Sprintf("req#%s#%d", batchID, shard) }
+func lineKey(line int) string                     { return fmt.Sprintf("%0*d", lineDigits, line) }
+func cellsOf(batchID string) string               { return "cells#" + batchID }
+func ownedBy(tenant string) string                { return "tenant#" + tenant }
+
+func requestKey(k state.Key) key       { return key{requestsOf(k.Batch, k.Shard), lineKey(k.Line)} }
+func cellKey(batchID, cell string) key { return key{cellsOf(batchID), cell} }
+func workerKey(id string) key          { return key{"worker#" + id, skWorker} }
+func batchKey(tenant, id string) key   { return key{ownedBy(tenant), prefixBatch + id} }
+func fileKey(tenant, id string) key    { return key{ownedBy(tenant), prefixFile + id} }
+func uploadKey(tenant, id string) key  { return key{ownedBy(tenant), prefixUpload + id} }
+func receiptKey(tenant, k string) key  { return key{ownedBy(tenant), prefixReceipt + k} }
+func keyKey(hash string) key           { return key{prefixKey + hash, skKey} }
+func keyMark(tenant, hash string) key  { return key{ownedBy(tenant), prefixKey + hash} }
+func idOf(prefix, sk string) string    { return strings.TrimPrefix(sk, prefix) }
+func tenantOf(pk string) string        { return strings.TrimPrefix(pk, "tenant#") }
+
+// past returns what sorts right after everything that begins with prefix.
+func past(prefix string) string {
+	return prefix[:len(prefix)-1] + string(prefix[len(prefix)-1]+1)
+}
+
+// requestOf reads what requestKey wrote.
+func requestOf(pk, sk string) (state.Key, error) {
+	rest, ok := strings.CutPrefix(pk, "req#")
+	at := strings.LastIndexByte(rest, '#')
+	if !ok || at < 0 {
+		return state.Key{}, fmt.Errorf("dynamostore: %q is no key of a request", pk)
+	}
+	shard, err := strconv.Atoi(rest[at+1:])
+	if err != nil {
+		return state.Key{}, fmt.Errorf("dynamostore: shard of %q: %w", pk, err)
+	}
+	line, err := strconv.Atoi(sk)
+	if err != nil {
+		return state.Key{}, fmt.Errorf("dynamostore: line %q: %w", sk, err)
+	}
+
+	return state.Key{Batch: rest[:at], Line: line, Shard: shard}, nil
+}

@@ -1,0 +1,330 @@
+package dynamostore
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/tenant"
+)
+
+// The attributes of batches, files and keys. Tenant and id are in the key.
+const (
+	attrRev  = "rev"
+	attrMark = "mark" // the last write's own mark
+
+	attrEndpoint    = "endpoint"
+	attrInput       = "input"
+	attrWindow      = "window"
+	attrMetadata    = "metadata"    // JSON
+	attrOutputLife  = "output_life" // nanoseconds
+	attrPolicy      = "policy"      // JSON
+	attrBatchStatus = "status"
+	attrErrors      = "errors"    // JSON
+	attrLoad        = "load"      // JSON
+	attrWriteOut    = "write_out" // JSON
+	attrShards      = "shards"
+	attrFed         = "fed"
+	attrToken       = "token"
+	attrSealed      = "sealed"
+	attrGivenUp     = "given_up"
+
+	attrWatchDone     = "watch_done"
+	attrWatchMovedAt  = "watch_moved_at"
+	attrWatchLookAt   = "watch_look_at"
+	attrWatchResendAt = "watch_resend_at"
+
+	attrCountTotal     = "total"
+	attrCountCompleted = "completed"
+	attrCountFailed    = "failed"
+	attrCountExpired   = "expired"
+	attrCountCanceled  = "canceled"
+
+	attrOutputFile = "output_file"
+	attrErrorFile  = "error_file"
+
+	attrCreatedAt     = "created_at"
+	attrBatchDeadline = "deadline"
+	attrInProgressAt  = "in_progress_at"
+	attrFinalizingAt  = "finalizing_at"
+	attrCompletedAt   = "completed_at"
+	attrFailedAt      = "failed_at"
+	attrExpiredAt     = "expired_at"
+	attrCancelingAt   = "canceling_at"
+	attrCanceledAt    = "canceled_at"
+	attrGivenUpAt     = "given_up_at"
+
+	attrName      = "name"
+	attrPurpose   = "purpose"
+	attrBytes     = "bytes"
+	attrExpiresAt = "expires_at"
+	attrUsers     = "users" // JSON
+
+	attrFile     = "file"
+	attrMimeType = "mime_type"
+	attrFileLife = "file_life" // nanoseconds
+	attrParts    = "parts"     // JSON
+
+	attrOrder = "order"
+	attrBatch = "batch"
+
+	attrTenant    = "tenant"
+	attrHint      = "hint"
+	attrRevokedAt = "revoked_at"
+)
+
+// encodeBatch returns b's item, without the mark of a write. It expires
+// retention after b's end, and never before that.
+func encodeBatch(b batch.Batch, retention time.Duration) (item, error) {
+	it := batchKey(b.Tenant, b.ID).item()
+	it.setInt(attrRev, b.Rev)
+	it.setString(attrEndpoint, b.Endpoint)
+	it.setString(attrInput, b.InputFileID)
+	it.setString(attrWindow, b.Window)
+	it.setInt(attrOutputLife, int64(b.OutputExpiresAfter))
+	it.setString(attrBatchStatus, string(b.Status))
+	it.setInt(attrShards, int64(b.Shards))
+	it.setInt(attrFed, int64(b.Fed))
+	it.setString(attrToken, b.Token)
+	it.setBool(attrSealed, b.Sealed)
+	it.setString(attrGivenUp, b.GivenUp)
+	it.setString(attrOutputFile, b.OutputFileID)
+	it.setString(attrErrorFile, b.ErrorFileID)
+	it.setBatchNumbers(b)
+	it.setBatchTimes(b)
+	if retention > 0 && b.Status.Terminal() {
+		it.setExpiry(endOf(b).Add(retention))
+	}
+
+	return it, it.setBatchParts(b)
+}
+
+func (it item) setBatchNumbers(b batch.Batch) {
+	it.setInt(attrCountTotal, int64(b.Counts.Total))
+	it.setInt(attrCountCompleted, int64(b.Counts.Completed))
+	it.setInt(attrCountFailed, int64(b.Counts.Failed))
+	it.setInt(attrCountExpired, int64(b.Counts.Expired))
+	it.setInt(attrCountCanceled, int64(b.Counts.Canceled))
+	it.setInt(attrWatchDone, int64(b.Watch.Done))
+}
+
+func (it item) setBatchTimes(b batch.Batch) {
+	it.setTime(attrWatchMovedAt, b.Watch.MovedAt)
+	it.setTime(attrWatchLookAt, b.Watch.LookAt)
+	it.setTime(attrWatchResendAt, b.Watch.ResendAt)
+	it.setTime(attrCreatedAt, b.CreatedAt)
+	it.setTime(attrBatchDeadline, b.Deadline)
+	it.setTime(attrInProgressAt, b.InProgressAt)
+	it.setTime(attrFinalizingAt, b.FinalizingAt)
+	it.setTime(attrCompletedAt, b.CompletedAt)
+	it.setTime(attrFailedAt, b.FailedAt)
+	it.setTime(attrExpiredAt, b.ExpiredAt)
+	it.setTime(attrCancelingAt, b.CancelingAt)
+	it.setTime(attrCanceledAt, b.CanceledAt)
+	it.setTime(attrGivenUpAt, b.GivenUpAt)
+}
+
+// setBatchParts keeps, as JSON, what no condition looks into.
+func (it item) setBatchParts(b batch.Batch) error {
+	parts := []struct {
+		name    string
+		value   any
+		present bool
+	}{
+		{attrPolicy, b.Policy, true},
+		{attrMetadata, b.Metadata, b.Metadata != nil},
+		{attrErrors, b.Errors, b.Errors != nil},
+		{attrLoad, b.Load, b.Load != batch.LoadCursor{}},
+		{attrWriteOut, b.WriteOut, true},
+	}
+	for _, p := range parts {
+		if p.present {
+			if err := it.setJSON(p.name, p.value); err != nil {
+				return err
+			}
+		}
+	}
+
+	return nil
+}
+
+// endOf returns when b ended, which must have.
+func endOf(b batch.Batch) time.Time {
+	end := b.CreatedAt
+	for _, t := range []time.Time{b.CompletedAt, b.FailedAt, b.ExpiredAt, b.CanceledAt} {
+		if t.After(end) {
+			end = t
+		}
+	}
+
+	return end
+}
+
+// decodeBatch reads what encodeBatch wrote.
+func decodeBatch(it item) (batch.Batch, error) {
+	r := &reader{item: it}
+	b := batch.Batch{
+		Ref:                batch.Ref{Tenant: tenantOf(r.string(attrPK)), ID: idOf(prefixBatch, r.string(attrSK))},
+		Rev:                r.int64(attrRev),
+		Endpoint:           r.string(attrEndpoint),
+		InputFileID:        r.string(attrInput),
+		Window:             r.string(attrWindow),
+		OutputExpiresAfter: time.Duration(r.int64(attrOutputLife)),
+		Status:             batch.Status(r.string(attrBatchStatus)),
+		Shards:             r.int(attrShards),
+		Fed:                r.int(attrFed),
+		Token:              r.string(attrToken),
+		Sealed:             r.bool(attrSealed),
+		Counts: batch.Counts{
+			Total: r.int(attrCountTotal), Completed: r.int(attrCountCompleted), Failed: r.int(attrCountFailed),
+			Expired: r.int(attrCountExpired), Canceled: r.int(attrCountCanceled),
+		},
+		Watch: batch.Watch{
+			Done: r.int(attrWatchDone), MovedAt: r.time(attrWatchMovedAt),
+			LookAt: r.time(attrWatchLookAt), ResendAt: r.time(attrWatchResendAt),
+		},
+		GivenUp:      r.string(attrGivenUp),
+		OutputFileID: r.string(attrOutputFile),
+		ErrorFileID:  r.string(attrErrorFile),
+		CreatedAt:    r.time(attrCreatedAt),
+		Deadline:     r.time(attrBatchDeadline),
+		InProgressAt: r.time(attrInProgressAt),
+		FinalizingAt: r.time(attrFinalizingAt),
+		CompletedAt:  r.time(attrCompletedAt),
+		FailedAt:     r.time(attrFailedAt),
+		ExpiredAt:    r.time(attrExpiredAt),
+		CancelingAt:  r.time(attrCancelingAt),
+		CanceledAt:   r.time(attrCanceledAt),
+		GivenUpAt:    r.time(attrGivenUpAt),
+	}
+	r.json(attrPolicy, &b.Policy)
+	r.json(attrMetadata, &b.Metadata)
+	r.json(attrErrors, &b.Errors)
+	r.json(attrLoad, &b.Load)
+	r.json(attrWriteOut, &b.WriteOut)
+	if r.err != nil {
+		return batch.Batch{}, fmt.Errorf("batch %s: %w", b.ID, r.err)
+	}
+
+	return b, nil
+}
+
+// encodeFile returns f's item, without the mark of a write. It does not expire
+// by itself: its bytes would stay.
+func encodeFile(f batch.File) (item, error) {
+	it := fileKey(f.Tenant, f.ID).item()
+	it.setInt(attrRev, f.Rev)
+	it.setString(attrName, f.Name)
+	it.setString(attrPurpose, string(f.Purpose))
+	it.setInt(attrBytes, f.Bytes)
+	it.setTime(attrCreatedAt, f.CreatedAt)
+	it.setTime(attrExpiresAt, f.ExpiresAt)
+	if f.Users == nil {
+		return it, nil
+	}
+
+	return it, it.setJSON(attrUsers, f.Users)
+}
+
+// decodeFile reads what encodeFile wrote.
+func decodeFile(it item) (batch.File, error) {
+	r := &reader{item: it}
+	f := batch.File{
+		Tenant: tenantOf(r.string(attrPK)), ID: idOf(prefixFile, r.string(attrSK)), Rev: r.int64(attrRev),
+		Name: r.string(attrName), Purpose: batch.Purpose(r.string(attrPurpose)), Bytes: r.int64(attrBytes),
+		CreatedAt: r.time(attrCreatedAt), ExpiresAt: r.time(attrExpiresAt),
+	}
+	r.json(attrUsers, &f.Users)
+	if r.err != nil {
+		return batch.File{}, fmt.Errorf("file %s: %w", f.ID, r.err)
+	}
+
+	return f, nil
+}
+
+// encodeUpload returns u's item, without the mark of a write. It expires
+// retention after the end of u's life.
+func encodeUpload(u batch.Upload, retention time.Duration) (item, error) {
+	it := uploadKey(u.Tenant, u.ID).item()
+	it.setInt(attrRev, u.Rev)
+	it.setString(attrFile, u.FileID)
+	it.setString(attrName, u.Name)
+	it.setString(attrPurpose, string(u.Purpose))
+	it.setString(attrMimeType, u.MimeType)
+	it.setInt(attrBytes, u.Bytes)
+	it.setInt(attrFileLife, int64(u.FileLife))
+	it.setString(attrBatchStatus, string(u.Status))
+	it.setTime(attrCreatedAt, u.CreatedAt)
+	if retention > 0 {
+		it.setExpiry(u.ExpiresAt().Add(retention))
+	}
+	if u.Parts == nil {
+		return it, nil
+	}
+
+	return it, it.setJSON(attrParts, u.Parts)
+}
+
+// decodeUpload reads what encodeUpload wrote.
+func decodeUpload(it item) (batch.Upload, error) {
+	r := &reader{item: it}
+	u := batch.Upload{
+		Tenant: tenantOf(r.string(attrPK)), ID: idOf(prefixUpload, r.string(attrSK)), Rev: r.int64(attrRev),
+		FileID: r.string(attrFile), Name: r.string(attrName), Purpose: batch.Purpose(r.string(attrPurpose)),
+		MimeType: r.string(attrMimeType), Bytes: r.int64(attrBytes),
+		FileLife: time.Duration(r.int64(attrFileLife)),
+		Status:   batch.UploadStatus(r.string(attrBatchStatus)), CreatedAt: r.time(attrCreatedAt),
+	}
+	r.json(attrParts, &u.Parts)
+	if r.err != nil {
+		return batch.Upload{}, fmt.Errorf("upload %s: %w", u.ID, r.err)
+	}
+
+	return u, nil
+}
+
+// encodeReceipt returns r's item, which expires when r does.
+func encodeReceipt(r batch.Receipt) item {
+	it := receiptKey(r.Tenant, r.Key).item()
+	it.setString(attrOrder, r.Order)
+	it.setString(attrBatch, r.BatchID)
+	it.setTime(attrCreatedAt, r.CreatedAt)
+	it.setTime(attrExpiresAt, r.ExpiresAt)
+	it.setExpiry(r.ExpiresAt)
+
+	return it
+}
+
+// decodeReceipt reads what encodeReceipt wrote.
+func decodeReceipt(it item) (batch.Receipt, error) {
+	r := &reader{item: it}
+	receipt := batch.Receipt{
+		Tenant: tenantOf(r.string(attrPK)), Key: idOf(prefixReceipt, r.string(attrSK)),
+		Order: r.string(attrOrder), BatchID: r.string(attrBatch),
+		CreatedAt: r.time(attrCreatedAt), ExpiresAt: r.time(attrExpiresAt),
+	}
+
+	return receipt, r.err
+}
+
+func encodeKey(k tenant.Key) item {
+	it := keyKey(k.Hash).item()
+	it.setString(attrTenant, k.Tenant)
+	it.setString(attrName, k.Name)
+	it.setString(attrHint, k.Hint)
+	it.setTime(attrCreatedAt, k.CreatedAt)
+	it.setTime(attrRevokedAt, k.RevokedAt)
+
+	return it
+}
+
+// decodeKey reads what encodeKey wrote.
+func decodeKey(it item) (tenant.Key, error) {
+	r := &reader{item: it}
+	k := tenant.Key{
+		Hash: idOf(prefixKey, r.string(attrPK)), Tenant: r.string(attrTenant), Name: r.string(attrName),
+		Hint: r.string(attrHint), CreatedAt: r.time(attrCreatedAt), RevokedAt: r.time(attrRevokedAt),
+	}
+
+	return k, r.err
+}

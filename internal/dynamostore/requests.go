@@ -1,0 +1,164 @@
+package dynamostore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/musketry/musketry/internal/state"
+)
+
+const (
+	// statements are the most in one BatchExecuteStatement
+	// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.multiplestatements.batching.html).
+	statements = 25
+
+	// The pauses before throttled statements are sent again.
+	insertPause    = 50 * time.Millisecond
+	insertPauseMax = 5 * time.Second
+)
+
+// Apply makes c durable by one conditional write. It returns a
+// *state.ConflictError, which names the winner, if the stored request is not
+// what c's guard demands, and nil if that is because c was applied already.
+func (s *Store) Apply(ctx context.Context, c state.Change) error {
+	if c.To() == nil {
+		return fmt.Errorf("dynamostore: apply: %w", state.ErrNotTransitioned)
+	}
+	err := s.put(ctx, encodeRequest(c.Record(), s.retention), isAt(c.Guard()))
+	var lost *lostError
+	if !errors.As(err, &lost) {
+		return err
+	}
+	conflict := &state.ConflictError{Key: c.Spec().Key, Guard: c.Guard()}
+	if lost.stored != nil {
+		if conflict.Winner, err = decodeRequest(lost.stored); err != nil {
+			return err
+		}
+	}
+	if c.AppliedIn(conflict.Winner.Phase) {
+		return nil
+	}
+
+	return conflict
+}
+
+// Create inserts the requests that cs create, any number of them, 25 a call
+// and a few calls at once. A request that exists already, or comes earlier in
+// cs, is left alone. What is throttled is sent again until ctx ends. It returns
+// an error, and inserts nothing, if a change's guard is not absence; after any
+// other error some are inserted and some not, and Create may be repeated.
+//
+// Inserts are PartiQL since BatchWriteItem knows no condition and a transaction
+// costs double
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.insert.html).
+func (s *Store) Create(ctx context.Context, cs []state.Change) error {
+	inserts := make([]types.BatchStatementRequest, 0, len(cs))
+	seen := make(map[state.Key]bool, len(cs)) // a call may not name an item twice
+	for _, c := range cs {
+		if c.To() == nil || c.Guard() != (state.Guard{}) {
+			return fmt.Errorf("dynamostore: create: the change of line %d is not a creation", c.Spec().Key.Line)
+		}
+		if !seen[c.Spec().Key] {
+			seen[c.Spec().Key] = true
+			inserts = append(inserts, s.insert(encodeRequest(c.Record(), s.retention)))
+		}
+	}
+	group, together := errgroup.WithContext(ctx)
+	group.SetLimit(s.parallel)
+	for chunk := range slices.Chunk(inserts, statements) {
+		if together.Err() != nil {
+			break
+		}
+		group.Go(func() error { return s.insertAll(together, chunk) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+
+	return wrap("create", ctx.Err())
+}
+
+// insert returns the statement that inserts it unless its key is taken.
+func (s *Store) insert(it item) types.BatchStatementRequest {
+	var text strings.Builder
+	text.WriteString(`INSERT INTO "` + s.table + `" VALUE {`)
+	params := make([]types.AttributeValue, 0, len(it))
+	for i, name := range slices.Sorted(maps.Keys(it)) {
+		if i > 0 {
+			text.WriteByte(',')
+		}
+		text.WriteString("'" + name + "':?")
+		params = append(params, it[name])
+	}
+	text.WriteByte('}')
+	statement := text.String()
+
+	return types.BatchStatementRequest{Statement: &statement, Parameters: params}
+}
+
+// insertAll sends at most 25 inserts until each has taken effect or found its
+// key taken.
+func (s *Store) insertAll(ctx context.Context, inserts []types.BatchStatementRequest) error {
+	for try := 0; ; try++ {
+		left, err := s.insertOnce(ctx, inserts)
+		if err != nil || len(left) == 0 {
+			return err
+		}
+		if len(left) < len(inserts) {
+			try = 0
+		}
+		inserts = left
+		if err := s.pause(ctx, try, insertPause, insertPauseMax); err != nil {
+			return fmt.Errorf("create: %d requests throttled: %w", len(left), err)
+		}
+	}
+}
+
+// insertOnce sends inserts and returns those to be sent again.
+func (s *Store) insertOnce(
+	ctx context.Context, inserts []types.BatchStatementRequest,
+) ([]types.BatchStatementRequest, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	out, err := s.api.BatchExecuteStatement(ctx, &dynamodb.BatchExecuteStatementInput{Statements: inserts})
+	if err != nil {
+		return nil, wrap("create", err)
+	}
+	if len(out.Responses) != len(inserts) {
+		return nil, fmt.Errorf("dynamostore: create: %d answers to %d inserts", len(out.Responses), len(inserts))
+	}
+	var left []types.BatchStatementRequest
+	for i, answer := range out.Responses {
+		switch failed := answer.Error; {
+		case failed == nil, failed.Code == types.BatchStatementErrorCodeEnumDuplicateItem:
+		case again(failed.Code):
+			left = append(left, inserts[i])
+		default: // its message may quote the item
+			return nil, fmt.Errorf("dynamostore: create: an insert was refused: %s", failed.Code)
+		}
+	}
+
+	return left, nil
+}
+
+// Request returns the request under k, or state.ErrNotFound.
+func (s *Store) Request(ctx context.Context, k state.Key) (state.Record, error) {
+	it, err := s.get(ctx, requestKey(k))
+	if err != nil {
+		return state.Record{}, err
+	}
+	if it == nil {
+		return state.Record{}, fmt.Errorf("dynamostore: line %d of %s: %w", k.Line, k.Batch, state.ErrNotFound)
+	}
+
+	return decodeRequest(it)
+}
