@@ -1,0 +1,117 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Two clouds from two folders run side by side; ending one leaves neither a process nor a port of it, and leaves the
+// other alone.
+func TestTwoCloudsSideBySide(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	var told strings.Builder
+	second, err := newCloud(state, &told)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(told.String())
+		}
+	})
+	if err := second.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	variables, err := second.Environment(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{}
+	for _, v := range variables {
+		env[v.Name] = v.Value
+	}
+	if env["OPENAI_BASE_URL"] == variable(t, "OPENAI_BASE_URL") {
+		t.Errorf("both clouds are at %s", env["OPENAI_BASE_URL"])
+	}
+	pids := recordedProcesses(t, state)
+	if status, body := ask(t, env["OPENAI_BASE_URL"]+"/batches", env["OPENAI_API_KEY"]); status != http.StatusOK {
+		t.Errorf("the second cloud answers %d: %s", status, body)
+	}
+	if status, _ := ask(t, env["OPENAI_BASE_URL"]+"/batches", variable(t, "OPENAI_API_KEY")); status != http.StatusUnauthorized {
+		t.Errorf("the first cloud's key is answered with %d by the second, want 401", status)
+	}
+
+	if err := second.Down(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, pid := range pids {
+		if err := syscall.Kill(-pid, 0); err == nil {
+			t.Errorf("a process of %s's group %d is left", name, pid)
+		}
+	}
+	for _, name := range []string{"AWS_ENDPOINT_URL", "STANDIN_URL"} {
+		host, _, _ := strings.Cut(strings.TrimPrefix(env[name], "http://"), "/")
+		if connection, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", host); err == nil {
+			_ = connection.Close()
+			t.Errorf("%s still listens at %s", name, host)
+		}
+	}
+	if status, _ := ask(t, variable(t, "OPENAI_BASE_URL")+"/batches", variable(t, "OPENAI_API_KEY")); status != http.StatusOK {
+		t.Errorf("the first cloud answers %d after the second has ended", status)
+	}
+}
+
+// recordedProcesses reads the ids of what runs from a state folder.
+func recordedProcesses(t *testing.T, state string) map[string]int {
+	t.Helper()
+	pids := map[string]int{}
+	for _, name := range []string{"engine", "standin"} {
+		data, err := os.ReadFile(filepath.Join(state, name+".pid"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var record struct {
+			PID int `json:"pid"`
+		}
+		if err := json.Unmarshal(data, &record); err != nil || record.PID < 2 {
+			t.Fatalf("%s.pid: %v in %s", name, err, data)
+		}
+		pids[name] = record.PID
+	}
+	return pids
+}
+
+func TestAPIAsksForAKey(t *testing.T) {
+	t.Parallel()
+	base := variable(t, "OPENAI_BASE_URL")
+	tests := map[string]struct {
+		key  string
+		want int
+	}{
+		"first tenant":  {variable(t, "OPENAI_API_KEY"), http.StatusOK},
+		"second tenant": {variable(t, "OPENAI_API_KEY_2"), http.StatusOK},
+		"no key":        {"", http.StatusUnauthorized},
+		"unknown key":   {"sk-musketry-" + strings.Repeat("A", 43), http.StatusUnauthorized},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			status, body := ask(t, base+"/batches", tt.key)
+			if status != tt.want {
+				t.Fatalf("got %d, want %d: %s", status, tt.want, body)
+			}
+			if !json.Valid([]byte(body)) {
+				t.Errorf("the body is no JSON: %s", body)
+			}
+		})
+	}
+}
