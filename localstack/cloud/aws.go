@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
@@ -19,6 +19,7 @@ import (
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/musketry/musketry/infra/outputs"
+	"github.com/musketry/musketry/internal/dynamostore"
 )
 
 // clients speak to the engine.
@@ -192,21 +193,14 @@ func (c *clients) putKey(ctx context.Context, out map[string]string, key string)
 }
 
 // putTenants makes the tenants' keys known to the API: only their hashes are kept there.
-func (c *clients) putTenants(ctx context.Context, out map[string]string, tenants []tenantKey) error {
+func (c *clients) putTenants(ctx context.Context, out map[string]string, tenants []tenantKey, now func() time.Time) error {
+	store, err := dynamostore.New(c.dynamo, dynamostore.Config{Table: out[outputs.Table], Now: now})
+	if err != nil {
+		return err
+	}
 	for _, t := range tenants {
-		_, err := c.dynamo.PutItem(ctx, &dynamodb.PutItemInput{
-			TableName: aws.String(out[outputs.Table]),
-			Item: map[string]dynamotypes.AttributeValue{
-				"pk":         &dynamotypes.AttributeValueMemberS{Value: "key#" + t.Hash},
-				"sk":         &dynamotypes.AttributeValueMemberS{Value: "key"},
-				"tenant":     &dynamotypes.AttributeValueMemberS{Value: t.Tenant},
-				"name":       &dynamotypes.AttributeValueMemberS{Value: "make up"},
-				"created_at": &dynamotypes.AttributeValueMemberN{Value: strconv.FormatInt(t.CreatedAt, 10)},
-				"rev":        &dynamotypes.AttributeValueMemberN{Value: "1"},
-			},
-		})
-		if err != nil {
-			return fmt.Errorf("keep tenant %s's key: %w", t.Tenant, err)
+		if err := store.PutKey(ctx, t.Key); err != nil {
+			return fmt.Errorf("keep tenant %s's key: %w", t.Key.Tenant, err)
 		}
 	}
 	return nil

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/musketry/musketry/tools/checkout"
 )
 
 var (
@@ -19,8 +21,6 @@ var (
 	ErrNotUp = errors.New("no local cloud is up here: run make up")
 	// ErrEngine reports an unknown name of an engine.
 	ErrEngine = errors.New("unknown engine")
-	// ErrTool reports a program that the machine lacks.
-	ErrTool = errors.New("missing")
 )
 
 // upTimeout bounds a whole start on a machine with empty caches.
@@ -43,10 +43,10 @@ type Config struct {
 
 // Cloud is one local cloud in its state folder.
 type Cloud struct {
-	cfg    Config
-	wanted string // The engine asked for, which must not differ from one that is up.
-	engine Engine
-	tools  tools
+	cfg      Config
+	wanted   string // The engine asked for, which must not differ from one that is up.
+	engine   Engine
+	checkout checkout.Checkout
 }
 
 // state is what a later command must know of what runs; it lies in the state folder as state.json.
@@ -65,8 +65,10 @@ type state struct {
 // New makes a cloud of a configuration. Where one is up already, its engine is the one that counts. Returns ErrEngine
 // for an engine that there is not.
 func New(cfg Config) (*Cloud, error) {
-	c := &Cloud{cfg: cfg, tools: newTools(cfg)}
-	if _, err := newEngine(cfg, c.tools); err != nil {
+	c := &Cloud{cfg: cfg, checkout: checkout.Checkout{
+		Root: cfg.Root, Logs: cfg.State, Environ: cleanEnviron(cfg.Environ),
+	}}
+	if _, err := newEngine(cfg, c.checkout); err != nil {
 		return nil, err
 	}
 	c.wanted = cfg.Engine
@@ -76,7 +78,7 @@ func New(cfg Config) (*Cloud, error) {
 			c.cfg.Endpoint = st.Endpoint
 		}
 	}
-	engine, err := newEngine(c.cfg, c.tools)
+	engine, err := newEngine(c.cfg, c.checkout)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +91,7 @@ func New(cfg Config) (*Cloud, error) {
 func (c *Cloud) Up(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, upTimeout)
 	defer cancel()
-	unlock, err := lock(ctx, filepath.Join(c.cfg.State, "lock"))
+	unlock, err := checkout.Lock(ctx, c.path("lock"))
 	if err != nil {
 		return err
 	}
@@ -122,7 +124,10 @@ func (c *Cloud) Up(ctx context.Context) error {
 // prepare starts the engine and builds everything that is deployed, at the same time.
 func (c *Cloud) prepare(ctx context.Context, st *state) (artifacts, error) {
 	group, ctx := errgroup.WithContext(ctx)
-	var running instance
+	var (
+		running instance
+		program string
+	)
 	group.Go(func() error {
 		begun := c.cfg.Now()
 		var err error
@@ -132,12 +137,16 @@ func (c *Cloud) prepare(ctx context.Context, st *state) (artifacts, error) {
 		}
 		return err
 	})
-	group.Go(func() error { return c.tools.cdk(ctx) })
+	group.Go(func() error {
+		var err error
+		program, err = c.checkout.CDK(ctx)
+		return err
+	})
 	var built artifacts
 	group.Go(func() error {
 		begun := c.cfg.Now()
 		var err error
-		built, err = c.tools.build(ctx)
+		built, err = c.build(ctx)
 		if err == nil {
 			c.say("build", begun, "Lambdas, CDK app, stand-in")
 		}
@@ -149,6 +158,7 @@ func (c *Cloud) prepare(ctx context.Context, st *state) (artifacts, error) {
 	if st.Instance != running.id {
 		*st = state{}
 	}
+	built.cdk = program
 	st.Engine, st.Endpoint, st.Instance = c.cfg.Engine, running.endpoint, running.id
 	return built, nil
 }
@@ -172,15 +182,15 @@ func (c *Cloud) settle(ctx context.Context, st *state) error {
 	if err != nil {
 		return err
 	}
-	if err := clients.putTenants(ctx, st.Outputs, tenants); err != nil {
+	if err := clients.putTenants(ctx, st.Outputs, tenants, c.cfg.Now); err != nil {
 		return err
 	}
-	return c.healthy(ctx, st.BaseURL, tenants[0].Key)
+	return c.healthy(ctx, st.BaseURL, tenants[0].Secret)
 }
 
 // Down ends every process of this cloud and forgets what it held. It is no error if none runs.
 func (c *Cloud) Down(ctx context.Context) error {
-	unlock, err := lock(ctx, filepath.Join(c.cfg.State, "lock"))
+	unlock, err := checkout.Lock(ctx, c.path("lock"))
 	if err != nil {
 		return err
 	}
@@ -251,20 +261,11 @@ func (c *Cloud) writeState(st state) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(c.path("state.json"), data)
+	return checkout.WriteFile(c.path("state.json"), data)
 }
 
 // say tells one step, its time and what came of it.
 func (c *Cloud) say(step string, begun time.Time, format string, args ...any) {
 	took := c.cfg.Now().Sub(begun).Round(100 * time.Millisecond)
 	fmt.Fprintf(c.cfg.Out, "%-9s %6s  %s\n", step, took, strings.TrimSpace(fmt.Sprintf(format, args...)))
-}
-
-// writeFile replaces a file at once, so that no reader sees half of it; only the user may read it.
-func writeFile(path string, data []byte) error {
-	temporary := path + ".new"
-	if err := os.WriteFile(temporary, data, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(temporary, path)
 }

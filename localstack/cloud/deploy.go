@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/infra/outputs"
+	"github.com/musketry/musketry/tools/checkout"
+	"github.com/musketry/musketry/tools/wait"
 )
 
 const (
@@ -78,15 +80,15 @@ func (c *Cloud) upstream(ctx context.Context, st *state) error {
 // startStandIn starts the stand-in, again if its code has changed, and gives its base URL.
 func (c *Cloud) startStandIn(ctx context.Context) (string, error) {
 	binary, ready := c.path("bin/standin"), c.path("standin.url")
-	hash, err := hashFiles(binary)
+	hash, err := checkout.Hash(binary)
 	if err != nil {
 		return "", err
 	}
 	mark := c.path("standin.hash")
-	running, _ := readText(mark)
+	running, _ := checkout.ReadText(mark)
 	p := c.process("standin")
 	if _, alive := p.alive(); alive && running == hash {
-		return readText(ready)
+		return checkout.ReadText(ready)
 	}
 	if _, err := p.stop(ctx); err != nil {
 		return "", err
@@ -101,16 +103,16 @@ func (c *Cloud) startStandIn(ctx context.Context) (string, error) {
 		if _, alive := p.alive(); !alive {
 			return false, fmt.Errorf("it ended at its start:\n%s", p.tail())
 		}
-		url, err := readText(ready)
+		url, err := checkout.ReadText(ready)
 		return err == nil && url != "", nil
 	}
-	if err := until(ctx, standInStart, up); err != nil {
+	if err := wait.Until(ctx, standInStart, up); err != nil {
 		return "", fmt.Errorf("start the stand-in: %w", err)
 	}
-	if err := writeFile(mark, []byte(hash)); err != nil {
+	if err := checkout.WriteFile(mark, []byte(hash)); err != nil {
 		return "", err
 	}
-	return readText(ready)
+	return checkout.ReadText(ready)
 }
 
 // deploy bootstraps and deploys with the CDK, unless this very instance of the engine has all of it already.
@@ -130,7 +132,7 @@ func (c *Cloud) deploy(ctx context.Context, st *state, built artifacts) error {
 	}
 	if st.Instance == "" || st.Bootstrap != st.Instance {
 		// In a folder without an app, which bootstrapping would run for nothing.
-		if err := c.cdk(ctx, "bootstrap", c.cfg.State, st, "bootstrap", "aws://"+account+"/"+region); err != nil {
+		if err := c.cdk(ctx, "bootstrap", c.cfg.State, built.cdk, st, "bootstrap", "aws://"+account+"/"+region); err != nil {
 			return err
 		}
 		st.Bootstrap = st.Instance
@@ -144,7 +146,7 @@ func (c *Cloud) deploy(ctx context.Context, st *state, built artifacts) error {
 	for _, pair := range contexts {
 		args = append(args, "--context", pair)
 	}
-	if err := c.cdk(ctx, "deploy", filepath.Join(c.cfg.Root, "infra"), st, args...); err != nil {
+	if err := c.cdk(ctx, "deploy", filepath.Join(c.cfg.Root, "infra"), built.cdk, st, args...); err != nil {
 		return err
 	}
 	if err := c.deployed(ctx, st); err != nil {
@@ -156,12 +158,11 @@ func (c *Cloud) deploy(ctx context.Context, st *state, built artifacts) error {
 }
 
 // cdk runs the CDK's command line against the engine. It asks no one for news and tells no one of itself.
-func (c *Cloud) cdk(ctx context.Context, log, dir string, st *state, args ...string) error {
+func (c *Cloud) cdk(ctx context.Context, log, dir, program string, st *state, args ...string) error {
 	env := append(awsEnviron(st.Endpoint, c.credentials()),
 		"CDK_HOME="+c.path("cdk-home"), "CDK_DISABLE_CLI_TELEMETRY=true", "CI=true",
 		"JSII_RUNTIME_PACKAGE_CACHE_ROOT="+filepath.Join(c.cfg.Root, ".tools", "jsii"))
-	program := filepath.Join(c.tools.cdkFolder(), "node_modules", ".bin", "cdk")
-	return c.tools.run(ctx, log, dir, env, program, append(args, "--no-notices", "--no-color")...)
+	return c.checkout.Run(ctx, log, dir, env, program, append(args, "--no-notices", "--no-color")...)
 }
 
 // deployed reads the outputs and refuses a stack of which the engine only pretends to have made a part.
@@ -189,10 +190,10 @@ func (c *Cloud) deployed(ctx context.Context, st *state) error {
 // inputsHash covers everything that a deployment is made of, and the instance that it is on.
 func (c *Cloud) inputsHash(instance string, contexts []string, built artifacts) (string, error) {
 	paths := []string{built.app, filepath.Join(c.cfg.Root, "infra", "cdk.json")}
-	for _, name := range functions() {
+	for _, name := range checkout.Functions() {
 		paths = append(paths, filepath.Join(built.lambdas, name, "bootstrap"))
 	}
-	files, err := hashFiles(paths...)
+	files, err := checkout.Hash(paths...)
 	if err != nil {
 		return "", err
 	}

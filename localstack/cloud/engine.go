@@ -9,11 +9,14 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/musketry/musketry/tools/checkout"
+	"github.com/musketry/musketry/tools/wait"
 )
 
 // Engine is an AWS-compatible cloud on this machine.
 type Engine interface {
-	// Start brings the engine up, or finds it up. Returns ErrTool if the machine lacks what it needs.
+	// Start brings the engine up, or finds it up. Returns checkout.ErrTool if the machine lacks what it needs.
 	Start(ctx context.Context) (instance, error)
 	// Stop ends what Start started, with every Lambda, and reports whether there was anything.
 	Stop(ctx context.Context) (bool, error)
@@ -33,10 +36,10 @@ func (i instance) String() string { return i.name + " at " + i.endpoint }
 // EngineNames lists the engines that there are; the first is the default.
 func EngineNames() []string { return []string{"ministack", "external"} }
 
-func newEngine(cfg Config, t tools) (Engine, error) {
+func newEngine(cfg Config, tools checkout.Checkout) (Engine, error) {
 	switch cfg.Engine {
 	case "ministack":
-		return &ministack{tools: t, process: process{name: "engine", folder: cfg.State}}, nil
+		return &ministack{tools: tools, process: process{name: "engine", folder: cfg.State}}, nil
 	case "external":
 		return newExternal(cfg.Endpoint)
 	default:
@@ -53,7 +56,7 @@ const (
 
 // ministack runs the Python package of that name, with the fixes of launch.py.
 type ministack struct {
-	tools   tools
+	tools   checkout.Checkout
 	process process
 }
 
@@ -64,7 +67,7 @@ func (m *ministack) Start(ctx context.Context) (instance, error) {
 	if record, alive := m.process.alive(); alive {
 		return m.instance(record)
 	}
-	python, err := m.tools.venv(ctx, "ministack", filepath.Join(m.tools.root, "localstack", "ministack", "requirements.txt"))
+	python, err := m.tools.Venv(ctx, "ministack", filepath.Join(m.tools.Root, "localstack", "ministack", "requirements.txt"))
 	if err != nil {
 		return instance{}, err
 	}
@@ -87,9 +90,9 @@ func (m *ministack) startOn(ctx context.Context, python, endpoint string) error 
 	if err != nil {
 		return err
 	}
-	launcher := filepath.Join(m.tools.root, "localstack", "ministack", "launch.py")
+	launcher := filepath.Join(m.tools.Root, "localstack", "ministack", "launch.py")
 	home := filepath.Join(folder, "engine")
-	if err := makeEmpty(home); err != nil {
+	if err := checkout.MakeEmpty(home); err != nil {
 		return err
 	}
 	// Nothing of the caller's environment: every Lambda inherits this one, and must never reach the real AWS.
@@ -100,7 +103,7 @@ func (m *ministack) startOn(ctx context.Context, python, endpoint string) error 
 	if err := m.process.start(python, []string{launcher}, env); err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(folder, "endpoint"), []byte(endpoint)); err != nil {
+	if err := checkout.WriteFile(filepath.Join(folder, "endpoint"), []byte(endpoint)); err != nil {
 		return err
 	}
 	up := func() (bool, error) {
@@ -109,14 +112,14 @@ func (m *ministack) startOn(ctx context.Context, python, endpoint string) error 
 		}
 		return answers(ctx, endpoint+"/_ministack/health"), nil
 	}
-	if err := until(ctx, engineStart, up); err != nil {
+	if err := wait.Until(ctx, engineStart, up); err != nil {
 		return fmt.Errorf("start MiniStack: %w", err)
 	}
 	return nil
 }
 
 func (m *ministack) instance(record processRecord) (instance, error) {
-	endpoint, err := readText(filepath.Join(m.process.folder, "endpoint"))
+	endpoint, err := checkout.ReadText(filepath.Join(m.process.folder, "endpoint"))
 	id := fmt.Sprintf("%d@%s", record.PID, record.Started)
 	return instance{name: "MiniStack", endpoint: endpoint, id: id}, err
 }

@@ -12,14 +12,13 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/musketry/musketry/tools/checkout"
+	"github.com/musketry/musketry/tools/wait"
 )
 
-const (
-	// stopPatience is how long a process may take to end in good order.
-	stopPatience = 15 * time.Second
-	// pollEvery is how often a state that no one announces is looked at.
-	pollEvery = 50 * time.Millisecond
-)
+// stopPatience is how long a process may take to end in good order.
+const stopPatience = 15 * time.Second
 
 // process is a program that outlives the command that started it. Its record lies in the state folder: the id, and the
 // time of its start, since an id alone may belong to someone else by now.
@@ -59,7 +58,7 @@ func (p process) start(program string, args, env []string) error {
 		return err
 	}
 	go func() { _ = cmd.Wait() }() // Reaps it, should it end while this command still runs.
-	return writeFile(p.recordPath(), data)
+	return checkout.WriteFile(p.recordPath(), data)
 }
 
 func (p process) recordPath() string { return filepath.Join(p.folder, p.name+".pid") }
@@ -87,7 +86,7 @@ func (p process) stop(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("end %s: %w", p.name, err)
 	}
 	ended := func() (bool, error) { _, alive := p.alive(); return !alive, nil }
-	if err := until(ctx, stopPatience, ended); err != nil && !errors.Is(err, errTimeout) {
+	if err := wait.Until(ctx, stopPatience, ended); err != nil && !errors.Is(err, wait.ErrTimeout) {
 		return false, err
 	}
 	// The group is the process's own, so what is left in it are its children, or itself if it did not heed.
@@ -97,7 +96,7 @@ func (p process) stop(ctx context.Context) (bool, error) {
 	groupEnded := func() (bool, error) {
 		return errors.Is(syscall.Kill(-record.PID, 0), syscall.ESRCH), nil
 	}
-	if err := until(ctx, stopPatience, groupEnded); err != nil {
+	if err := wait.Until(ctx, stopPatience, groupEnded); err != nil {
 		return false, fmt.Errorf("end the group of %s: %w", p.name, err)
 	}
 	return true, p.forget()
@@ -111,17 +110,7 @@ func (p process) forget() error {
 }
 
 // tail gives the last lines of the process's log, for an error.
-func (p process) tail() string { return tail(p.log()) }
-
-func tail(path string) string {
-	const lines = 30
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	all := strings.Split(strings.TrimSpace(string(data)), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
-}
+func (p process) tail() string { return checkout.Tail(p.log()) }
 
 // startTime tells when a process started, in whatever unit the system keeps; a process that has ended but was not
 // waited for has none.

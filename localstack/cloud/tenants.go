@@ -11,6 +11,8 @@ import (
 	"github.com/musketry/musketry/infra/outputs"
 	"github.com/musketry/musketry/internal/boot"
 	"github.com/musketry/musketry/internal/tenant"
+	"github.com/musketry/musketry/tools/checkout"
+	"github.com/musketry/musketry/tools/wait"
 )
 
 // healthPatience bounds the wait for the API's first answer after a deployment.
@@ -18,10 +20,8 @@ const healthPatience = 60 * time.Second
 
 // tenantKey is a tenant of this cloud. The key itself lies only in the state folder, for the user alone to read.
 type tenantKey struct {
-	Tenant    string `json:"tenant"`
-	Key       string `json:"key"`
-	Hash      string `json:"hash"`
-	CreatedAt int64  `json:"created_at"` // Epoch seconds.
+	Secret string     `json:"secret"`
+	Key    tenant.Key `json:"key"`
 }
 
 // tenants gives the two tenants of this cloud, made at the first time.
@@ -38,12 +38,12 @@ func (c *Cloud) tenants() ([]tenantKey, error) {
 		if err != nil {
 			return nil, fmt.Errorf("make tenant %s: %w", name, err)
 		}
-		known = append(known, tenantKey{Tenant: name, Key: secret, Hash: key.Hash, CreatedAt: key.CreatedAt.Unix()})
+		known = append(known, tenantKey{Secret: secret, Key: key})
 	}
 	if data, err = json.MarshalIndent(known, "", "  "); err != nil {
 		return nil, err
 	}
-	return known, writeFile(path, data)
+	return known, checkout.WriteFile(path, data)
 }
 
 // healthy waits until the API answers a tenant.
@@ -54,7 +54,7 @@ func (c *Cloud) healthy(ctx context.Context, baseURL, key string) error {
 		last = fmt.Sprintf("status %d, %v", status, err)
 		return err == nil && status == http.StatusOK, nil
 	}
-	if err := until(ctx, healthPatience, asked); err != nil {
+	if err := wait.Until(ctx, healthPatience, asked); err != nil {
 		return fmt.Errorf("the API does not answer (%s; the engine's log is %s): %w", last, c.process("engine").log(), err)
 	}
 	return nil
@@ -76,8 +76,8 @@ func (c *Cloud) Environment(ctx context.Context) ([]Variable, error) {
 	keys := c.credentials()
 	return []Variable{
 		{"OPENAI_BASE_URL", st.BaseURL},
-		{"OPENAI_API_KEY", tenants[0].Key},
-		{"OPENAI_API_KEY_2", tenants[1].Key},
+		{"OPENAI_API_KEY", tenants[0].Secret},
+		{"OPENAI_API_KEY_2", tenants[1].Secret},
 		{"AWS_ENDPOINT_URL", st.Endpoint},
 		{"AWS_REGION", region},
 		{"AWS_ACCESS_KEY_ID", keys.id},

@@ -1,0 +1,91 @@
+package suite
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestCountEvents(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		events []string
+		want   Sum
+		shown  []string
+		hidden []string
+	}{
+		"tests and subtests count each": {
+			events: []string{
+				`{"Action":"output","Package":"p","Test":"TestA","Output":"quiet\n"}`,
+				`{"Action":"pass","Package":"p","Test":"TestA/one"}`,
+				`{"Action":"pass","Package":"p","Test":"TestA"}`,
+				`{"Action":"skip","Package":"p","Test":"TestB"}`,
+				`{"Action":"pass","Package":"p","Elapsed":1.5}`,
+			},
+			want: Sum{Passed: 2, Skipped: 1}, shown: []string{"ok    p 1.5s"}, hidden: []string{"quiet"},
+		},
+		"a failure shows its output and its package counts no second time": {
+			events: []string{
+				`{"Action":"output","Package":"p","Test":"TestA","Output":"got 1, want 2\n"}`,
+				`{"Action":"fail","Package":"p","Test":"TestA"}`,
+				`{"Action":"output","Package":"p","Output":"FAIL\n"}`,
+				`{"Action":"fail","Package":"p"}`,
+			},
+			want: Sum{Failed: 1}, shown: []string{"got 1, want 2", "FAIL  p"},
+		},
+		"a package that does not build is a failure": {
+			events: []string{
+				`{"ImportPath":"p [p.test]","Action":"build-output","Output":"undefined: x\n"}`,
+				`{"ImportPath":"p [p.test]","Action":"build-fail"}`,
+				`{"Action":"fail","Package":"p","FailedBuild":"p [p.test]"}`,
+			},
+			want: Sum{Failed: 1}, shown: []string{"undefined: x"},
+		},
+		"a process that dies is a failure": {
+			events: []string{
+				`{"Action":"output","Package":"p","Output":"panic: no\n"}`,
+				`{"Action":"fail","Package":"p"}`,
+			},
+			want: Sum{Failed: 1}, shown: []string{"panic: no"},
+		},
+		"a package without tests counts nothing": {
+			events: []string{`{"Action":"skip","Package":"p"}`}, want: Sum{},
+		},
+		"what is no event is told": {
+			events: []string{`warning: odd`}, want: Sum{}, shown: []string{"warning: odd"},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out strings.Builder
+			got, err := countEvents(strings.NewReader(strings.Join(tt.events, "\n")), &out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+			for _, text := range tt.shown {
+				if !strings.Contains(out.String(), text) {
+					t.Errorf("%q is not shown in %q", text, out.String())
+				}
+			}
+			for _, text := range tt.hidden {
+				if strings.Contains(out.String(), text) {
+					t.Errorf("%q is shown in %q", text, out.String())
+				}
+			}
+		})
+	}
+}
+
+func TestSumIsTheLastLine(t *testing.T) {
+	t.Parallel()
+	sum := Sum{Passed: 12, Failed: 1}
+	sum.add(Sum{Passed: 1, Skipped: 2})
+	if got, want := sum.String(), "13 passed, 1 failed, 2 skipped"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

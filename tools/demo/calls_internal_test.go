@@ -1,0 +1,57 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestCallsSinceAnEarlierCount(t *testing.T) {
+	t.Parallel()
+	before := calls{"dynamodb.PutItem": 3, "s3.GetObject": 2}
+	after := calls{"dynamodb.PutItem": 10, "s3.GetObject": 2, "sqs.SendMessageBatch": 1}
+	want := calls{"dynamodb.PutItem": 7, "sqs.SendMessageBatch": 1}
+	if diff := cmp.Diff(want, after.without(before)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestCountCalls(t *testing.T) {
+	t.Parallel()
+	engine := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/_musketry/calls" {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		_, _ = w.Write([]byte(`{"ssm.GetParameter": 2}`))
+	}))
+	t.Cleanup(engine.Close)
+	tests := map[string]struct {
+		engine string
+		want   calls
+		shown  string
+	}{
+		"an engine that counts":   {engine.URL, calls{"ssm.GetParameter": 2}, "0.50 a request"},
+		"one that does not count": {engine.URL + "/other", calls{}, "does not count"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := countCalls(t.Context(), tt.engine)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+			var out strings.Builder
+			got.show(&out, 4)
+			if !strings.Contains(out.String(), tt.shown) {
+				t.Errorf("%q does not tell %q", out.String(), tt.shown)
+			}
+		})
+	}
+}
