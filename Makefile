@@ -57,14 +57,23 @@ build: need-go ## Builds the CLI, and the Lambdas for AWS, into build/.
 	done
 
 .PHONY: deploy
-deploy: need-go need-node build ## Deploys to the AWS account of your credentials.
-	@$(BUILD) -o $(BIN)/ ./tools/account
+deploy: account build ## Deploys to the AWS account of your credentials.
 	@$(BIN)/account deploy
 
+.PHONY: key
+key: account ## Makes an API key on that account: make key TENANT=name.
+	@test -n "$(TENANT)" || { echo "name a tenant: make key TENANT=name" >&2; exit 1; }
+	@$(BIN)/account key "$(TENANT)"
+
 .PHONY: destroy
-destroy: need-go need-node build ## Removes it from that account; the table and the bucket stay.
-	@$(BUILD) -o $(BIN)/ ./tools/account
+destroy: account build ## Removes it from that account; the table and the bucket stay.
 	@$(BIN)/account destroy
+
+# Nothing is built or changed before it is known whose account it is.
+.PHONY: account
+account: need-go need-node
+	@$(BUILD) -o $(BIN)/ ./tools/account
+	@$(BIN)/account check
 
 .PHONY: cloud-cli
 cloud-cli:

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/musketry/musketry/infra/outputs"
+	"github.com/musketry/musketry/internal/dynamostore"
+	"github.com/musketry/musketry/internal/tenant"
+	"github.com/musketry/musketry/tools/checkout"
+)
+
+const (
+	defaultName = "Musketry"
+	// bootstrapMark is where the CDK's own stack says that it is there:
+	// https://docs.aws.amazon.com/cdk/v2/guide/bootstrapping-env.html
+	bootstrapMark = "/cdk-bootstrap/hnb659fds/version"
+	endPatience   = 30 * time.Second
+)
+
+// account deploys with the user's own credentials.
+type account struct {
+	checkout checkout.Checkout
+	upstream string // The provider's base URL; may be empty: the app's default.
+	key      string // Its key; may be empty: what is kept in SSM stays.
+	contexts []string
+	in       io.Reader
+	out, err io.Writer
+	now      func() time.Time
+	random   io.Reader
+}
+
+// check says whose account it is.
+func (a account) check(ctx context.Context) error {
+	cfg, who, err := a.identify(ctx)
+	if err == nil {
+		fmt.Fprintf(a.out, "account %s, region %s, as %s\n", aws.ToString(who.Account), cfg.Region, aws.ToString(who.Arn))
+	}
+	return err
+}
+
+// identify checks that there are credentials and asks whose they are.
+func (a account) identify(ctx context.Context) (aws.Config, *sts.GetCallerIdentityOutput, error) {
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return aws.Config{}, nil, fmt.Errorf("read the AWS configuration: %w", err)
+	}
+	if cfg.Region == "" {
+		return aws.Config{}, nil, errors.New("no AWS region: set AWS_REGION, or one in your profile")
+	}
+	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return aws.Config{}, nil, fmt.Errorf("no AWS credentials that work (set AWS_PROFILE, or sign in): %w", err)
+	}
+	return cfg, who, nil
+}
+
+func (a account) deploy(ctx context.Context) error {
+	cfg, who, err := a.identify(ctx)
+	if err != nil {
+		return err
+	}
+	parameters := ssm.NewFromConfig(cfg)
+	if err := a.bootstrap(ctx, parameters, aws.ToString(who.Account), cfg.Region); err != nil {
+		return err
+	}
+	args := append([]string{"deploy", a.stack(), "--outputs-file", a.outputsFile()}, a.context()...)
+	if err := a.cdk(ctx, args...); err != nil {
+		return err
+	}
+	out, err := a.outputs()
+	if err != nil {
+		return err
+	}
+	if a.key != "" {
+		_, err := parameters.PutParameter(ctx, &ssm.PutParameterInput{
+			Name: aws.String(out[outputs.UpstreamKey]), Value: &a.key,
+			Type: types.ParameterTypeSecureString, Overwrite: aws.Bool(true),
+		})
+		if err != nil {
+			return fmt.Errorf("keep the provider's key: %w", err)
+		}
+	}
+	fmt.Fprintf(a.out, "\nexport OPENAI_BASE_URL=%s\nmake key TENANT=name makes an API key\n",
+		strings.TrimSuffix(out[outputs.APIURL], "/"))
+	return nil
+}
+
+// bootstrap makes the CDK's own stack where there is none yet.
+func (a account) bootstrap(ctx context.Context, parameters *ssm.Client, id, region string) error {
+	_, err := parameters.GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String(bootstrapMark)})
+	var missing *types.ParameterNotFound
+	if !errors.As(err, &missing) {
+		return err
+	}
+	fmt.Fprintln(a.out, "this account and region are new to the CDK: making its own stack first")
+	return a.cdk(ctx, append([]string{"bootstrap", "aws://" + id + "/" + region}, a.context()...)...)
+}
+
+func (a account) destroy(ctx context.Context) error {
+	if _, _, err := a.identify(ctx); err != nil {
+		return err
+	}
+	if err := a.cdk(ctx, append([]string{"destroy", a.stack()}, a.context()...)...); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.out, "the table and the bucket stay, unless it was deployed with CDK_CONTEXT=removal=destroy")
+	return nil
+}
+
+// newKey makes a key of a tenant and shows it, once: what is kept is its hash.
+func (a account) newKey(ctx context.Context, name string) error {
+	cfg, _, err := a.identify(ctx)
+	if err != nil {
+		return err
+	}
+	out, err := a.outputs()
+	if err != nil {
+		return err
+	}
+	store, err := dynamostore.New(dynamodb.NewFromConfig(cfg), dynamostore.Config{Table: out[outputs.Table], Now: a.now})
+	if err != nil {
+		return err
+	}
+	secret, key, err := tenant.NewKey(name, "make key", a.random, a.now())
+	if err != nil {
+		return err
+	}
+	if err := store.PutKey(ctx, key); err != nil {
+		return fmt.Errorf("keep the key: %w", err)
+	}
+	fmt.Fprintf(a.out, "export OPENAI_API_KEY=%s\n", secret)
+	return nil
+}
+
+// cdk runs the CDK's command line as the user: it may ask, and shows what it does.
+func (a account) cdk(ctx context.Context, args ...string) error {
+	program, err := a.checkout.CDK(ctx)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir = filepath.Join(a.checkout.Root, "infra")
+	cmd.Env = a.checkout.Environ
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.in, a.out, a.err
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = endPatience
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("cdk %s: %w", args[0], err)
+	}
+	return nil
+}
+
+// context gives the parameters of the CDK app as arguments.
+func (a account) context() []string {
+	all := a.contexts
+	if a.upstream != "" {
+		all = append([]string{"upstreamBaseUrl=" + a.upstream}, all...)
+	}
+	var args []string
+	for _, pair := range all {
+		args = append(args, "--context", pair)
+	}
+	return args
+}
+
+// stack is the stack's name, which a parameter may change.
+func (a account) stack() string {
+	for _, pair := range a.contexts {
+		if name, found := strings.CutPrefix(pair, "name="); found {
+			return name
+		}
+	}
+	return defaultName
+}
+
+func (a account) outputsFile() string { return filepath.Join(a.checkout.Logs, "outputs-"+a.stack()+".json") }
+
+// outputs reads what the last deployment from this checkout told.
+func (a account) outputs() (map[string]string, error) {
+	data, err := os.ReadFile(a.outputsFile())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s was not deployed from this checkout: run make deploy", a.stack())
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all map[string]map[string]string
+	if err := json.Unmarshal(data, &all); err != nil {
+		return nil, fmt.Errorf("read %s: %w", a.outputsFile(), err)
+	}
+	return all[a.stack()], nil
+}
