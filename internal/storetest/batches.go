@@ -94,11 +94,11 @@ func batchRoundTrips(t *testing.T, s Store) {
 }
 
 func batchFields(t *testing.T, s Store) {
-	b := filled[batch.Batch]()
+	b := Filled[batch.Batch]()
 	b.Tenant = unique("t-")
 	created(t, s, b)
 	got, err := s.UpdateBatch(t.Context(), b.Ref, func(stored *batch.Batch) error {
-		*stored = filled[batch.Batch]()
+		*stored = Filled[batch.Batch]()
 		stored.Metadata["more"], stored.GivenUpAt = "yes", noon()
 
 		return nil

@@ -52,7 +52,7 @@ func fileRoundTrips(t *testing.T, s Store) {
 	f = newFile(owner)
 	f.Users = []string{}
 	createdFile(t, s, f)
-	f = filled[batch.File]()
+	f = Filled[batch.File]()
 	f.Tenant = owner
 	createdFile(t, s, f)
 }

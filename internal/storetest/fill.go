@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// filled returns a T in which every field has a value of its own, those of
+// Filled returns a T in which every field has a value of its own, those of
 // later days included: a store that forgets one is found out.
-func filled[T any]() T {
+func Filled[T any]() T {
 	var v T
 	n := 0
 	fillValue(reflect.ValueOf(&v).Elem(), &n)

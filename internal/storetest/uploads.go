@@ -43,7 +43,7 @@ func createdUpload(t tb, s Store, u batch.Upload) batch.Upload {
 func uploadRoundTrips(t *testing.T, s Store) {
 	createdUpload(t, s, newUpload())
 	createdUpload(t, s, batch.Upload{Tenant: unique("t-"), ID: unique("upload_")})
-	u := filled[batch.Upload]()
+	u := Filled[batch.Upload]()
 	u.Tenant = unique("t-")
 	createdUpload(t, s, u)
 	u = newUpload()
@@ -134,7 +134,7 @@ func receiptClaims(t *testing.T, s Store) {
 	second := newReceipt(owner, "key:1", time.Hour)
 	claim(second, second)
 	claim(first, second)
-	all := filled[batch.Receipt]()
+	all := Filled[batch.Receipt]()
 	all.Tenant = owner
 	claim(all, all)
 	fine := newReceipt(owner, "key:3", time.Nanosecond)

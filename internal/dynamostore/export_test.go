@@ -1,0 +1,31 @@
+package dynamostore
+
+import (
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// EncodeRequest returns a request's item.
+func EncodeRequest(rec state.Record, retention time.Duration) map[string]types.AttributeValue {
+	return encodeRequest(rec, retention)
+}
+
+// DecodeRequest reads what EncodeRequest wrote.
+func DecodeRequest(it map[string]types.AttributeValue) (state.Record, error) {
+	return decodeRequest(it)
+}
+
+// EncodeBatch returns a batch's item.
+func EncodeBatch(b batch.Batch, retention time.Duration) (map[string]types.AttributeValue, error) {
+	return encodeBatch(b, retention)
+}
+
+// DecodeBatch reads what EncodeBatch wrote.
+func DecodeBatch(it map[string]types.AttributeValue) (batch.Batch, error) { return decodeBatch(it) }
+
+// Size returns an item's size in bytes.
+func Size(it map[string]types.AttributeValue) int { return item(it).size() }
