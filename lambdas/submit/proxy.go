@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/aws/aws-lambda-go/events"
+)
+
+// proxy has handler answer an event of API Gateway's REST proxy integration
+// (https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html).
+// It returns an error if the event is no request.
+func proxy(
+	ctx context.Context, handler http.Handler, event *events.APIGatewayProxyRequest,
+) (events.APIGatewayProxyResponse, error) {
+	r, err := request(ctx, event)
+	if err != nil {
+		return events.APIGatewayProxyResponse{}, err
+	}
+	w := &answer{header: http.Header{}}
+	handler.ServeHTTP(w, r)
+
+	return w.event(), nil
+}
+
+// request is the event as net/http would have it. Header names come in any
+// case, and a body in base64 from gateways that take it for binary.
+func request(ctx context.Context, event *events.APIGatewayProxyRequest) (*http.Request, error) {
+	body := []byte(event.Body)
+	if event.IsBase64Encoded {
+		var err error
+		if body, err = base64.StdEncoding.DecodeString(event.Body); err != nil {
+			return nil, fmt.Errorf("submit: the event's body: %w", err)
+		}
+	}
+	// The path comes decoded: it is no text that url.Parse could take for another.
+	u := &url.URL{Path: event.Path, RawQuery: query(event)}
+	r, err := http.NewRequestWithContext(ctx, event.HTTPMethod, "/", bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("submit: the event's method: %w", err)
+	}
+	r.URL, r.RequestURI, r.RemoteAddr = u, u.RequestURI(), event.RequestContext.Identity.SourceIP
+	for name, value := range event.Headers {
+		r.Header.Set(name, value)
+	}
+	for name, values := range event.MultiValueHeaders { // the whole of what Headers has in part
+		r.Header.Del(name)
+		for _, value := range values {
+			r.Header.Add(name, value)
+		}
+	}
+	r.Host = r.Header.Get("Host")
+	r.Header.Del("Host")
+
+	return r, nil
+}
+
+// query is the event's query, which comes decoded.
+func query(event *events.APIGatewayProxyRequest) string {
+	q := url.Values{}
+	for name, value := range event.QueryStringParameters {
+		q.Set(name, value)
+	}
+	for name, values := range event.MultiValueQueryStringParameters {
+		q[name] = values
+	}
+
+	return q.Encode()
+}
+
+// An answer gathers what a handler writes.
+type answer struct {
+	header http.Header
+	sent   http.Header // header as it was when the status was written
+	status int
+	body   bytes.Buffer
+}
+
+func (w *answer) Header() http.Header { return w.header }
+
+func (w *answer) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status, w.sent = status, w.header.Clone()
+	}
+}
+
+func (w *answer) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+
+	return w.body.Write(p) //nolint:wrapcheck // a Buffer never fails
+}
+
+// event is the answer as API Gateway takes it: as text, which every gateway
+// passes on as it is. Only what is no UTF-8, and would not survive that, goes
+// as base64, which a gateway decodes for those who accept a binary media type.
+func (w *answer) event() events.APIGatewayProxyResponse {
+	w.WriteHeader(http.StatusOK)
+	out := events.APIGatewayProxyResponse{
+		StatusCode: w.status, Headers: map[string]string{}, MultiValueHeaders: map[string][]string{},
+	}
+	for name, values := range w.sent {
+		switch {
+		case name == "Content-Length": // the gateway's own to say
+		case len(values) == 1:
+			out.Headers[name] = values[0]
+		default:
+			out.MultiValueHeaders[name] = values
+		}
+	}
+	if body := w.body.Bytes(); utf8.Valid(body) {
+		out.Body = string(body)
+	} else {
+		out.Body, out.IsBase64Encoded = base64.StdEncoding.EncodeToString(body), true
+	}
+
+	return out
+}
+
+// room returns how many bytes body takes in an answer: in a JSON string as
+// encoding/json writes it, or in base64 if it is no text.
+func room(body []byte) int {
+	if !utf8.Valid(body) {
+		return base64.StdEncoding.EncodedLen(len(body))
+	}
+	n := len(body)
+	for _, c := range body {
+		switch {
+		case strings.IndexByte("\"\\\n\r\t\b\f", c) >= 0:
+			n++
+		case c < ' ':
+			n += len(`\u0000`) - 1
+		}
+	}
+	for _, separator := range []string{"\u2028", "\u2029"} {
+		n += bytes.Count(body, []byte(separator)) * (len(`\u2028`) - len(separator))
+	}
+
+	return n
+}
