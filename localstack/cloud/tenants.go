@@ -40,6 +40,7 @@ func (c *Cloud) tenants() ([]tenantKey, error) {
 		}
 		known = append(known, tenantKey{Secret: secret, Key: key})
 	}
+	//nolint:gosec // this file is where the user's own keys are kept, for the user alone to read
 	if data, err = json.MarshalIndent(known, "", "  "); err != nil {
 		return nil, err
 	}

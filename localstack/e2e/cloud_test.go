@@ -11,6 +11,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dynamotypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/musketry/musketry/internal/boot"
 )
 
 // Two clouds from two folders run side by side; ending one leaves neither a process nor a port of it, and leaves the
@@ -88,6 +96,43 @@ func recordedProcesses(t *testing.T, state string) map[string]int {
 		pids[name] = record.PID
 	}
 	return pids
+}
+
+// The engine's CloudFormation drops some properties; what was deployed has them all the same.
+func TestNothingOfTheTemplateIsDropped(t *testing.T) {
+	t.Parallel()
+	cfg, err := config.LoadDefaultConfig(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, bucket := variable(t, boot.EnvTable), variable(t, boot.EnvBucket)
+	database := dynamodb.NewFromConfig(cfg)
+	expiry, err := database.DescribeTimeToLive(t.Context(), &dynamodb.DescribeTimeToLiveInput{TableName: &table})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := expiry.TimeToLiveDescription; got.TimeToLiveStatus != dynamotypes.TimeToLiveStatusEnabled ||
+		aws.ToString(got.AttributeName) != "ttl" {
+		t.Errorf("items expire by %q: %s", aws.ToString(got.AttributeName), got.TimeToLiveStatus)
+	}
+	backups, err := database.DescribeContinuousBackups(t.Context(),
+		&dynamodb.DescribeContinuousBackupsInput{TableName: &table})
+	if err != nil {
+		t.Fatal(err)
+	}
+	recovery := backups.ContinuousBackupsDescription.PointInTimeRecoveryDescription
+	if recovery.PointInTimeRecoveryStatus != dynamotypes.PointInTimeRecoveryStatusEnabled {
+		t.Errorf("point-in-time recovery is %s", recovery.PointInTimeRecoveryStatus)
+	}
+	objects := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })
+	lifecycle, err := objects.GetBucketLifecycleConfiguration(t.Context(),
+		&s3.GetBucketLifecycleConfigurationInput{Bucket: &bucket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(lifecycle.Rules); got != 2 {
+		t.Errorf("the bucket has %d lifecycle rules, want 2", got)
+	}
 }
 
 func TestAPIAsksForAKey(t *testing.T) {

@@ -189,7 +189,9 @@ func (a account) stack() string {
 	return defaultName
 }
 
-func (a account) outputsFile() string { return filepath.Join(a.checkout.Logs, "outputs-"+a.stack()+".json") }
+func (a account) outputsFile() string {
+	return filepath.Join(a.checkout.Logs, "outputs-"+a.stack()+".json")
+}
 
 // outputs reads what the last deployment from this checkout told.
 func (a account) outputs() (map[string]string, error) {
