@@ -1,10 +1,10 @@
 // Package batch is a batch of requests as the user knows it: its statuses,
 // counts and files, and the JSONL lines that go in and come out.
 //
-//	validating ──Loaded──▶ in_progress ──Finalize──▶ finalizing ──End──▶ completed
+//	validating ──Loaded──▶ in_progress ────Seal────▶ finalizing ──End──▶ completed
 //	     │ └────Reject───▶ failed                        │ ├───────────▶ expired
 //	     └─Cancel─▶ cancelling ◀──Cancel── in_progress   │ └───────────▶ cancelled
-//	                     └────────────Finalize──────────▶┘
+//	                     └──────────────Seal────────────▶┘
 //
 // A validating batch whose deadline passes goes to finalizing too. A batch that
 // was given up ends failed from wherever it is, with what was done written out

@@ -75,7 +75,11 @@ func ParseInput(line []byte, endpoint string) (Input, error) {
 		}
 	}
 
-	return in, checkBody(in, endpoint)
+	if err := checkBody(in, endpoint); err != nil {
+		return Input{}, err
+	}
+
+	return in, nil
 }
 
 // DecodeInput reads a line of an input file. It returns a *LineError, its Line
@@ -86,28 +90,24 @@ func DecodeInput(line []byte) (Input, error) {
 			Code: CodeLineTooLong, Message: fmt.Sprintf("This line is longer than %d bytes.", MaxLineBytes),
 		}
 	}
-	var fields struct {
-		CustomID json.RawMessage `json:"custom_id"`
-		Method   json.RawMessage `json:"method"`
-		URL      json.RawMessage `json:"url"`
-		Body     json.RawMessage `json:"body"`
-	}
+	// A map, since a struct would take "Custom_ID" for "custom_id".
+	var fields map[string]json.RawMessage
 	if !utf8.Valid(line) || json.Unmarshal(line, &fields) != nil || !startsWith(line, '{') {
 		return Input{}, &LineError{Code: CodeInvalidJSON, Message: "This line is not parseable as valid JSON."}
 	}
-	in := Input{Body: fields.Body}
+	in := Input{Body: fields["body"]}
 	method := ""
 	err := errors.Join(
-		text(&in.CustomID, "custom_id", fields.CustomID),
-		text(&method, "method", fields.Method),
-		text(&in.URL, "url", fields.URL),
+		text(&in.CustomID, "custom_id", fields["custom_id"]),
+		text(&method, "method", fields["method"]),
+		text(&in.URL, "url", fields["url"]),
 	)
 	switch {
 	case err != nil:
 		return Input{}, first(err)
-	case absent(fields.Body):
+	case absent(in.Body):
 		return Input{}, missing("body")
-	case !startsWith(fields.Body, '{'):
+	case !startsWith(in.Body, '{'):
 		return Input{}, wrongType("body", "an object")
 	case len(in.CustomID) > MaxCustomID:
 		return Input{}, &LineError{
@@ -126,13 +126,11 @@ func DecodeInput(line []byte) (Input, error) {
 
 // checkBody holds the endpoint's own demands of a body against it.
 func checkBody(in Input, endpoint string) error {
-	var body struct {
-		Messages json.RawMessage `json:"messages"`
-	}
-	_ = json.Unmarshal(in.Body, &body) // valid JSON: ParseInput has read the whole line
+	var body map[string]json.RawMessage
+	_ = json.Unmarshal(in.Body, &body) // a JSON object: DecodeInput has read the whole line
 	switch endpoint {
 	case "/v1/chat/completions":
-		if absent(body.Messages) {
+		if absent(body["messages"]) {
 			return &LineError{Code: CodeInvalidRequest, Param: "body.messages", Message: "Messages parameter is required."}
 		}
 	case "/v1/responses", "/v1/embeddings", "/v1/completions", "/v1/images/generations", "/v1/images/edits", "/v1/videos":
@@ -147,14 +145,13 @@ func checkBody(in Input, endpoint string) error {
 }
 
 func modelOf(body []byte) string {
-	var b struct {
-		Model string `json:"model"`
-	}
-	if json.Unmarshal(body, &b) != nil {
+	var fields map[string]json.RawMessage
+	var model string
+	if json.Unmarshal(body, &fields) != nil || json.Unmarshal(fields["model"], &model) != nil {
 		return ""
 	}
 
-	return b.Model
+	return model
 }
 
 // text reads a required, non-empty string.

@@ -38,6 +38,7 @@ type Answer struct {
 // AppendAnswer appends the result line of an answer. reason is nil unless the
 // request failed although an answer came.
 func AppendAnswer(dst []byte, k state.Key, customID string, a Answer, reason state.Reason) []byte {
+	start := len(dst)
 	dst = appendHead(dst, k, customID)
 	dst = append(dst, `,"response":{"status_code":`...)
 	dst = fmt.Appendf(dst, "%d", a.StatusCode)
@@ -52,27 +53,29 @@ func AppendAnswer(dst []byte, k state.Key, customID string, a Answer, reason sta
 		dst = append(dst, "null"...)
 	}
 
-	return append(dst, "}\n"...)
+	return appendEnd(dst, start)
 }
 
 // AppendFailure appends the error line of a request that failed without an
 // answer.
 func AppendFailure(dst []byte, k state.Key, customID string, reason state.Reason) []byte {
+	start := len(dst)
 	dst = appendHead(dst, k, customID)
 	dst = append(dst, `,"response":null,"error":`...)
 	code, message := explain(reason)
 	dst = appendError(dst, code, message)
 
-	return append(dst, "}\n"...)
+	return appendEnd(dst, start)
 }
 
 // AppendCanceled appends the error line of a canceled request.
 func AppendCanceled(dst []byte, k state.Key, customID string) []byte {
+	start := len(dst)
 	dst = appendHead(dst, k, customID)
 	dst = append(dst, `,"response":null,"error":`...)
 	dst = appendError(dst, CodeCanceled, "This request was not executed because the batch was cancelled.")
 
-	return append(dst, "}\n"...)
+	return appendEnd(dst, start)
 }
 
 func explain(reason state.Reason) (code, message string) {
@@ -106,6 +109,20 @@ func appendHead(dst []byte, k state.Key, customID string) []byte {
 	dst = append(dst, `,"custom_id":`...)
 
 	return appendString(dst, customID)
+}
+
+// appendEnd ends the line that begins at start. It escapes what JSON lets stand
+// in a string and some readers take for the end of a line: Python's splitlines,
+// and so the iter_lines of the openai SDK's answers, split at U+0085, U+2028
+// and U+2029 (https://docs.python.org/3/library/stdtypes.html#str.splitlines).
+func appendEnd(dst []byte, start int) []byte {
+	for char, escape := range map[string]string{"\u0085": `\u0085`, "\u2028": `\u2028`, "\u2029": `\u2029`} {
+		if line := dst[start:]; bytes.Contains(line, []byte(char)) {
+			dst = append(dst[:start], bytes.ReplaceAll(line, []byte(char), []byte(escape))...)
+		}
+	}
+
+	return append(dst, "}\n"...)
 }
 
 func appendError(dst []byte, code, message string) []byte {

@@ -61,13 +61,16 @@ func TestBackoffAt(t *testing.T) {
 		attempt int
 		want    time.Duration
 	}{
-		"below zero is the first":  {fusillade(), -1, time.Second},
-		"attempt 62":               {fusillade(), 62, time.Minute},
-		"attempt 63":               {fusillade(), 63, time.Minute},
-		"attempt 64":               {fusillade(), 64, time.Minute},
-		"attempt 999":              {fusillade(), 999, time.Minute},
-		"attempt 1,000,000":        {fusillade(), 1_000_000, time.Minute},
-		"the largest attempt":      {fusillade(), math.MaxInt, time.Minute},
+		"below zero is the first": {fusillade(), -1, time.Second},
+		"attempt 62":              {fusillade(), 62, time.Minute},
+		"attempt 63":              {fusillade(), 63, time.Minute},
+		"attempt 64":              {fusillade(), 64, time.Minute},
+		"attempt 999":             {fusillade(), 999, time.Minute},
+		"attempt 1,000,000":       {fusillade(), 1_000_000, time.Minute},
+		"the largest attempt":     {fusillade(), math.MaxInt, time.Minute},
+		"no growth at the largest": {with(func(p *retry.Policy) {
+			p.Backoff, p.MaxBackoff, p.Factor = math.MaxInt64, math.MaxInt64, 1
+		}), 3, math.MaxInt64},
 		"factor 1 stays":           {with(func(p *retry.Policy) { p.Factor = 1 }), 1_000_000, time.Second},
 		"factor 1.5":               {with(func(p *retry.Policy) { p.Factor = 1.5 }), 2, 2250 * time.Millisecond},
 		"a huge factor, first":     {with(func(p *retry.Policy) { p.Factor = math.MaxFloat64 }), 0, time.Second},
@@ -269,67 +272,74 @@ func anyPolicy(t *rapid.T) retry.Policy {
 	return p
 }
 
+// TestDecideHolds decides random cases until each decision was made.
 func TestDecideHolds(t *testing.T) {
 	t.Parallel()
-	seen := map[retry.Denial]int{}
-	rapid.Check(t, func(t *rapid.T) {
-		p := anyPolicy(t)
-		f := retry.Failed{
-			Now:     noon().Add(time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "now"))),
-			Attempt: rapid.OneOf(rapid.IntRange(0, 20), rapid.IntRange(0, math.MaxInt)).Draw(t, "attempt"),
-			RetryAfter: time.Duration(rapid.OneOf(
-				rapid.Just(int64(0)), rapid.Int64Range(0, int64(time.Hour)), rapid.Int64(),
-			).Draw(t, "retry after")),
-		}
-		f.Deadline = f.Now.Add(time.Duration(rapid.Int64Range(-int64(time.Hour), int64(24*time.Hour)).Draw(t, "left")))
-		drawn := rapid.Float64Range(0, math.Nextafter(1, 0)).Draw(t, "drawn")
-		d := p.Decide(f, func() float64 { return drawn })
-		seen[d.Denied]++
-
-		backoff := p.BackoffAt(f.Attempt)
-		if backoff <= 0 || backoff > p.MaxBackoff || backoff < min(p.Backoff, p.MaxBackoff) {
-			t.Fatalf("backoff %v is out of [%v, %v]", backoff, p.Backoff, p.MaxBackoff)
-		}
-		if f.Attempt > 0 && backoff < p.BackoffAt(f.Attempt-1) {
-			t.Fatalf("backoff shrank to %v", backoff)
-		}
-		capped := p.MaxRetries != retry.Unlimited && f.Attempt >= p.MaxRetries
-		if (d.Denied == retry.DeniedMaxRetries) != capped {
-			t.Fatalf("denied by %q, capped: %t", d.Denied, capped)
-		}
-		// What the wait would be at most and at least, in whole milliseconds.
-		most, least := max(backoff, f.RetryAfter), max(f.RetryAfter, 0)
-		effective := f.Deadline.Add(-p.StopBeforeDeadline)
-		switch d.Denied {
-		case retry.DeniedDeadline:
-			if f.Now.Add(most).Add(time.Millisecond).Before(effective) {
-				t.Fatalf("denied by the deadline, %v before it", effective.Sub(f.Now.Add(most)))
-			}
-		case retry.DeniedNot:
-			wait := d.NotBefore.Sub(f.Now)
-			if !d.NotBefore.Before(effective) {
-				t.Fatalf("scheduled at %v, effective deadline %v", d.NotBefore, effective)
-			}
-			if wait < least || wait >= most+time.Millisecond {
-				t.Fatalf("wait %v is out of [%v, %v]", wait, least, most)
-			}
-			if !p.Jitter && wait < most {
-				t.Fatalf("wait %v without jitter, want %v", wait, most)
-			}
-			if d.NotBefore != d.NotBefore.Truncate(time.Millisecond) { //nolint:revive,staticcheck // the very value
-				t.Fatalf("scheduled at %v, want whole milliseconds", d.NotBefore)
-			}
-		case retry.DeniedMaxRetries:
-		}
-		if d.Denied != retry.DeniedNot && !d.NotBefore.IsZero() {
-			t.Fatalf("denied and scheduled: %+v", d)
-		}
-	})
-	for _, denial := range []retry.Denial{retry.DeniedNot, retry.DeniedDeadline, retry.DeniedMaxRetries} {
-		if seen[denial] == 0 {
-			t.Errorf("no decision was %q: %v", denial, seen)
+	const rounds = 50 // one is enough, mostly
+	left := map[retry.Denial]bool{retry.DeniedNot: true, retry.DeniedDeadline: true, retry.DeniedMaxRetries: true}
+	for range rounds {
+		rapid.Check(t, func(t *rapid.T) { delete(left, decide(t)) })
+		if len(left) == 0 {
+			return
 		}
 	}
+	t.Errorf("no decision was %v", left)
+}
+
+// decide decides one case and holds the decision against all that is promised.
+func decide(t *rapid.T) retry.Denial {
+	p := anyPolicy(t)
+	f := retry.Failed{
+		Now:     noon().Add(time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "now"))),
+		Attempt: rapid.OneOf(rapid.IntRange(0, 20), rapid.IntRange(0, math.MaxInt)).Draw(t, "attempt"),
+		RetryAfter: time.Duration(rapid.OneOf(
+			rapid.Just(int64(0)), rapid.Int64Range(0, int64(time.Hour)), rapid.Int64(),
+		).Draw(t, "retry after")),
+	}
+	f.Deadline = f.Now.Add(time.Duration(rapid.Int64Range(-int64(time.Hour), int64(24*time.Hour)).Draw(t, "left")))
+	drawn := rapid.Float64Range(0, math.Nextafter(1, 0)).Draw(t, "drawn")
+	d := p.Decide(f, func() float64 { return drawn })
+
+	backoff := p.BackoffAt(f.Attempt)
+	if backoff <= 0 || backoff > p.MaxBackoff || backoff < min(p.Backoff, p.MaxBackoff) {
+		t.Fatalf("backoff %v is out of [%v, %v]", backoff, p.Backoff, p.MaxBackoff)
+	}
+	if f.Attempt > 0 && backoff < p.BackoffAt(f.Attempt-1) {
+		t.Fatalf("backoff shrank to %v", backoff)
+	}
+	capped := p.MaxRetries != retry.Unlimited && f.Attempt >= p.MaxRetries
+	if (d.Denied == retry.DeniedMaxRetries) != capped {
+		t.Fatalf("denied by %q, capped: %t", d.Denied, capped)
+	}
+	// What the wait would be at most and at least, in whole milliseconds.
+	most, least := max(backoff, f.RetryAfter), max(f.RetryAfter, 0)
+	effective := f.Deadline.Add(-p.StopBeforeDeadline)
+	switch d.Denied {
+	case retry.DeniedDeadline:
+		if f.Now.Add(most).Add(time.Millisecond).Before(effective) {
+			t.Fatalf("denied by the deadline, %v before it", effective.Sub(f.Now.Add(most)))
+		}
+	case retry.DeniedNot:
+		wait := d.NotBefore.Sub(f.Now)
+		if !d.NotBefore.Before(effective) {
+			t.Fatalf("scheduled at %v, effective deadline %v", d.NotBefore, effective)
+		}
+		if wait < least || wait-most >= time.Millisecond {
+			t.Fatalf("wait %v is out of [%v, %v]", wait, least, most)
+		}
+		if !p.Jitter && wait < most {
+			t.Fatalf("wait %v without jitter, want %v", wait, most)
+		}
+		if d.NotBefore != d.NotBefore.Truncate(time.Millisecond) { //nolint:revive,staticcheck // the very value
+			t.Fatalf("scheduled at %v, want whole milliseconds", d.NotBefore)
+		}
+	case retry.DeniedMaxRetries:
+	}
+	if d.Denied != retry.DeniedNot && !d.NotBefore.IsZero() {
+		t.Fatalf("denied and scheduled: %+v", d)
+	}
+
+	return d.Denied
 }
 
 func TestValidate(t *testing.T) {
