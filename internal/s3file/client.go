@@ -1,0 +1,91 @@
+package s3file
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+const (
+	// attempts of a call before its error is returned, with pauses of at most
+	// maxPause between them.
+	attempts = 8
+	maxPause = 5 * time.Second
+	// answerTime bounds the wait for an answer to begin, and silence the wait for
+	// more of it. The whole is not bounded here: a body may be read for minutes.
+	answerTime = 20 * time.Second
+	silence    = 30 * time.Second
+	// connections that stay open.
+	connections = 128
+)
+
+// API is what a Bucket uses of S3.
+type API interface {
+	reads
+	writes
+	parts
+}
+
+type reads interface {
+	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+	HeadObject(context.Context, *s3.HeadObjectInput, ...func(*s3.Options)) (*s3.HeadObjectOutput, error)
+	ListObjectsV2(context.Context, *s3.ListObjectsV2Input, ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
+}
+
+type writes interface {
+	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
+	DeleteObject(context.Context, *s3.DeleteObjectInput, ...func(*s3.Options)) (*s3.DeleteObjectOutput, error)
+	DeleteObjects(context.Context, *s3.DeleteObjectsInput, ...func(*s3.Options)) (*s3.DeleteObjectsOutput, error)
+}
+
+type parts interface {
+	CreateMultipartUpload(
+		context.Context, *s3.CreateMultipartUploadInput, ...func(*s3.Options),
+	) (*s3.CreateMultipartUploadOutput, error)
+	UploadPart(context.Context, *s3.UploadPartInput, ...func(*s3.Options)) (*s3.UploadPartOutput, error)
+	CompleteMultipartUpload(
+		context.Context, *s3.CompleteMultipartUploadInput, ...func(*s3.Options),
+	) (*s3.CompleteMultipartUploadOutput, error)
+	AbortMultipartUpload(
+		context.Context, *s3.AbortMultipartUploadInput, ...func(*s3.Options),
+	) (*s3.AbortMultipartUploadOutput, error)
+}
+
+var _ API = (*s3.Client)(nil)
+
+// NewClient returns a client of S3 that suits a Bucket: it tries again up to 8
+// times with jitter, and never waits on a silent connection for more than half
+// a minute. optFns come last and may change all of it; see PathStyle.
+//
+// It leaves out the SDK's default checksums: an upload begun with one is
+// finished only by who knows each part's, and a part is known here by its tag.
+// A Bucket sends the MD5 of each body instead, which S3 verifies
+// (https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html).
+func NewClient(cfg aws.Config, optFns ...func(*s3.Options)) *s3.Client {
+	tune := func(o *s3.Options) {
+		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+		o.Retryer = retry.NewStandard(func(so *retry.StandardOptions) {
+			so.MaxAttempts, so.MaxBackoff, so.RateLimiter = attempts, maxPause, ratelimit.None
+		})
+		if cfg.HTTPClient == nil {
+			o.HTTPClient = awshttp.NewBuildableClient().WithReadTimeout(silence).
+				WithTransportOptions(func(t *http.Transport) {
+					t.MaxIdleConns, t.MaxIdleConnsPerHost = connections, connections
+					t.ResponseHeaderTimeout = answerTime
+				})
+		}
+	}
+
+	return s3.NewFromConfig(cfg, append([]func(*s3.Options){tune}, optFns...)...)
+}
+
+// PathStyle is an option for clouds whose buckets have no names in DNS, as a
+// local one's.
+func PathStyle(o *s3.Options) { o.UsePathStyle = true }

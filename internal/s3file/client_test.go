@@ -1,0 +1,142 @@
+package s3file_test
+
+import (
+	"crypto/md5" //nolint:gosec // S3's own check of a body
+	"encoding/base64"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/musketry/musketry/internal/s3file"
+)
+
+// behind returns a Bucket behind a TLS server that answers as handle says.
+func behind(t *testing.T, handle http.HandlerFunc) *s3file.Bucket {
+	t.Helper()
+	server := httptest.NewTLSServer(handle)
+	t.Cleanup(server.Close)
+
+	return s3file.New(s3file.NewClient(aws.Config{
+		Region: "us-east-1", BaseEndpoint: &server.URL, HTTPClient: server.Client(),
+		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+	}, s3file.PathStyle), "bucket")
+}
+
+// S3 verifies a body by its MD5, and finishes an upload by tags alone only if it
+// was begun without a checksum of another sort.
+func TestBodiesHaveADigestAndUploadsNoChecksum(t *testing.T) {
+	t.Parallel()
+	seen := map[string]string{}
+	b := behind(t, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		for name := range r.Header {
+			if name = strings.ToLower(name); strings.Contains(name, "checksum") || strings.Contains(name, "trailer") {
+				t.Errorf("%s %s has a header %s", r.Method, r.URL, name)
+			}
+		}
+		sum := md5.Sum(body) //nolint:gosec // as above
+		if got := r.Header.Get("Content-Md5"); r.Method == http.MethodPut &&
+			got != base64.StdEncoding.EncodeToString(sum[:]) {
+			t.Errorf("%s %s has the digest %q", r.Method, r.URL, got)
+		}
+		seen[r.Method+" "+r.URL.RequestURI()] = string(body)
+		w.Header().Set("ETag", `"tag"`)
+		if r.Method == http.MethodPost {
+			_, _ = io.WriteString(w, `<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>`)
+		}
+	})
+	ctx := t.Context()
+	if err := b.Put(ctx, "a/k", []byte("body")); err != nil {
+		t.Fatal(err)
+	}
+	id, err := b.StartParts(ctx, "a/k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tag, err := b.PutPart(ctx, "a/k", id, 1, []byte("part"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.FinishParts(ctx, "a/k", id, []string{tag}); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"PUT /bucket/a/k?x-id=PutObject":                          "body",
+		"POST /bucket/a/k?uploads=":                               "",
+		"PUT /bucket/a/k?partNumber=1&uploadId=u&x-id=UploadPart": "part",
+		"POST /bucket/a/k?uploadId=u": `<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">` +
+			`<Part><ETag>&#34;tag&#34;</ETag><PartNumber>1</PartNumber></Part></CompleteMultipartUpload>`,
+	}
+	if diff := cmp.Diff(want, seen); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
+func TestReadIsExactOrAnError(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		body string
+		want error // nil: any error
+	}{
+		"the range":         {"234", errNone},
+		"short":             {"23", io.ErrUnexpectedEOF},
+		"nothing":           {"", io.ErrUnexpectedEOF},
+		"the whole instead": {"0123456789", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := behind(t, func(w http.ResponseWriter, r *http.Request) {
+				if got := r.Header.Get("Range"); got != "bytes=2-4" {
+					t.Errorf("range is %q, want bytes=2-4", got)
+				}
+				_, _ = io.WriteString(w, tc.body)
+			})
+			got, err := b.Read(t.Context(), "k", 2, 3)
+			switch {
+			case errors.Is(tc.want, errNone):
+				if err != nil || string(got) != tc.body {
+					t.Errorf("%q, error %v, want %q", got, err, tc.body)
+				}
+			case err == nil, tc.want != nil && !errors.Is(err, tc.want):
+				t.Errorf("%q, error %v, want %v", got, err, tc.want)
+			}
+		})
+	}
+}
+
+var errNone = errors.New("no error")
+
+// What was not asked for is not read.
+func TestOpenDoesNotReadAhead(t *testing.T) {
+	t.Parallel()
+	const size = 1 << 30
+	b := behind(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "1073741824")
+		for n := 0; n < size; n += 1 << 16 {
+			if _, err := w.Write(make([]byte, 1<<16)); err != nil {
+				return // the reader has gone
+			}
+		}
+		t.Error("all of it was sent")
+	})
+	r, err := b.Open(t.Context(), "k", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(r, make([]byte, 1<<20)); err != nil {
+		t.Error(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}
