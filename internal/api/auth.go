@@ -61,6 +61,7 @@ type keyring struct {
 
 type cachedKey struct {
 	tenant string
+	err    error // tenant.ErrUnknownKey of one that is refused
 	until  time.Time
 }
 
@@ -71,8 +72,8 @@ func newKeyring(store KeyStore, clock func() time.Time) *keyring {
 // tenant returns whose key has this hash. It returns tenant.ErrUnknownKey if
 // nobody's has, or if it was revoked.
 func (k *keyring) tenant(ctx context.Context, hash string) (string, error) {
-	if name, err, ok := k.cached(hash); ok {
-		return name, err
+	if c, ok := k.cached(hash); ok {
+		return c.tenant, c.err
 	}
 	now := k.clock() // before the read: what is read is at least as fresh
 	key, err := k.store.Key(ctx, hash)
@@ -85,23 +86,23 @@ func (k *keyring) tenant(ctx context.Context, hash string) (string, error) {
 
 		return key.Tenant, nil
 	}
-	k.remember(k.unknown, hash, cachedKey{until: now.Add(unknownFor)})
+	k.remember(k.unknown, hash, cachedKey{err: tenant.ErrUnknownKey, until: now.Add(unknownFor)})
 
 	return "", tenant.ErrUnknownKey
 }
 
-func (k *keyring) cached(hash string) (string, error, bool) { //nolint:revive // a cached answer may be an error
+// cached returns what is remembered of a hash, and whether anything is.
+func (k *keyring) cached(hash string) (cachedKey, bool) {
 	now := k.clock()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if c, ok := k.known[hash]; ok && now.Before(c.until) {
-		return c.tenant, nil, true
-	}
-	if c, ok := k.unknown[hash]; ok && now.Before(c.until) {
-		return "", tenant.ErrUnknownKey, true
+	for _, in := range []map[string]cachedKey{k.known, k.unknown} {
+		if c, ok := in[hash]; ok && now.Before(c.until) {
+			return c, true
+		}
 	}
 
-	return "", nil, false
+	return cachedKey{}, false
 }
 
 func (k *keyring) remember(in map[string]cachedKey, hash string, c cachedKey) {

@@ -122,9 +122,9 @@ func (a *api) listBatches(w http.ResponseWriter, r *http.Request, tenant string)
 	if err != nil {
 		return err
 	}
-	found, more, err := collect(p,
-		func(after string, limit int) ([]batch.Batch, bool, error) {
-			return a.Batches.Batches(r.Context(), tenant, after, limit)
+	found, more, err := collect(r.Context(), p,
+		func(ctx context.Context, after string, limit int) ([]batch.Batch, bool, error) {
+			return a.Batches.Batches(ctx, tenant, after, limit)
 		},
 		func(b batch.Batch) (string, bool) { return b.ID, a.shown(b) })
 	if err != nil {
@@ -142,7 +142,7 @@ func (a *api) listBatches(w http.ResponseWriter, r *http.Request, tenant string)
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return err //nolint:wrapcheck // counts has wrapped it
+		return err
 	}
 	writeJSON(w, http.StatusOK, shapeList(shapes, more, func(b batchShape) string { return b.ID }))
 
@@ -225,22 +225,23 @@ func (a *api) counts(ctx context.Context, b batch.Batch) (batch.Counts, error) {
 // collect reads pages until p's limit is reached, since some of what a page
 // holds is hidden. It asks for one page more than it needs at most.
 func collect[T any](
-	p page, read func(after string, limit int) ([]T, bool, error), show func(T) (id string, shown bool),
+	ctx context.Context, p page,
+	read func(ctx context.Context, after string, limit int) ([]T, bool, error), show func(T) (id string, shown bool),
 ) ([]T, bool, error) {
 	var found []T
 	for {
-		batch, more, err := read(p.After, p.Limit-len(found))
+		read, more, err := read(ctx, p.After, p.Limit-len(found))
 		if err != nil {
 			return nil, false, err
 		}
-		for _, v := range batch {
+		for _, v := range read {
 			id, shown := show(v)
 			p.After = id
 			if shown {
 				found = append(found, v)
 			}
 		}
-		if !more || len(batch) == 0 || len(found) >= p.Limit {
+		if !more || len(read) == 0 || len(found) >= p.Limit {
 			return found, more, nil
 		}
 	}

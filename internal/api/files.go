@@ -38,9 +38,9 @@ func (a *api) listFiles(w http.ResponseWriter, r *http.Request, tenant string) e
 	}
 	purpose := batch.Purpose(q.Get("purpose"))
 	now := a.Clock()
-	found, more, err := collect(p,
-		func(after string, limit int) ([]batch.File, bool, error) {
-			return a.Files.Files(r.Context(), tenant,
+	found, more, err := collect(r.Context(), p,
+		func(ctx context.Context, after string, limit int) ([]batch.File, bool, error) {
+			return a.Files.Files(ctx, tenant,
 				batch.FileQuery{Purpose: purpose, After: after, Limit: limit, Oldest: p.Oldest})
 		},
 		func(f batch.File) (string, bool) { return f.ID, !f.Expired(now) })

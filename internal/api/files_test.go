@@ -97,18 +97,36 @@ func TestCreateFileRefuses(t *testing.T) {
 		"cut JSON":        {"a.jsonl", `{"custom_id":`, []string{"purpose", "batch"}, 400, "file", "invalid_file_format", format},
 		"empty picture":   {"a.png", "", []string{"purpose", "vision"}, 400, "file", "empty_file", "The file is empty."},
 		"no gzip":         {"a.jsonl.gz", line, []string{"purpose", "batch"}, 400, "file", "invalid_file_format", "gunzip"},
-		"no anchor": {"a.jsonl", line, []string{"purpose", "batch", "expires_after[seconds]", "3600"},
-			400, "expires_after[anchor]", "missing_required_parameter", "expires_after[anchor]"},
-		"no seconds": {"a.jsonl", line, []string{"purpose", "batch", "expires_after[anchor]", "created_at"},
-			400, "expires_after[seconds]", "missing_required_parameter", "expires_after[seconds]"},
-		"bad anchor": {"a.jsonl", line, []string{"purpose", "batch", "expires_after[anchor]", "now", "expires_after[seconds]", "3600"},
-			400, "expires_after[anchor]", "invalid_value", "'created_at'"},
-		"text for seconds": {"a.jsonl", line, []string{"purpose", "batch", "expires_after[anchor]", "created_at", "expires_after[seconds]", "1h"},
-			400, "expires_after[seconds]", "invalid_type", "expected an integer"},
-		"too short a life": {"a.jsonl", line, []string{"purpose", "batch", "expires_after[anchor]", "created_at", "expires_after[seconds]", "3599"},
-			400, "expires_after[seconds]", "integer_below_min_value", "3600"},
-		"too long a life": {"a.jsonl", line, []string{"purpose", "batch", "expires_after[anchor]", "created_at", "expires_after[seconds]", "2592001"},
-			400, "expires_after[seconds]", "integer_above_max_value", "2592000"},
+		"no anchor": {
+			"a.jsonl", line,
+			[]string{"purpose", "batch", "expires_after[seconds]", "3600"},
+			400, "expires_after[anchor]", "missing_required_parameter", "expires_after[anchor]",
+		},
+		"no seconds": {
+			"a.jsonl", line,
+			[]string{"purpose", "batch", "expires_after[anchor]", "created_at"},
+			400, "expires_after[seconds]", "missing_required_parameter", "expires_after[seconds]",
+		},
+		"bad anchor": {
+			"a.jsonl", line,
+			[]string{"purpose", "batch", "expires_after[anchor]", "now", "expires_after[seconds]", "3600"},
+			400, "expires_after[anchor]", "invalid_value", "'created_at'",
+		},
+		"text for seconds": {
+			"a.jsonl", line,
+			[]string{"purpose", "batch", "expires_after[anchor]", "created_at", "expires_after[seconds]", "1h"},
+			400, "expires_after[seconds]", "invalid_type", "expected an integer",
+		},
+		"too short a life": {
+			"a.jsonl", line,
+			[]string{"purpose", "batch", "expires_after[anchor]", "created_at", "expires_after[seconds]", "3599"},
+			400, "expires_after[seconds]", "integer_below_min_value", "3600",
+		},
+		"too long a life": {
+			"a.jsonl", line,
+			[]string{"purpose", "batch", "expires_after[anchor]", "created_at", "expires_after[seconds]", "2592001"},
+			400, "expires_after[seconds]", "integer_above_max_value", "2592000",
+		},
 		"too large for its purpose": {"a.jsonl", strings.Repeat(line, 20), []string{"purpose", "batch"}, 400, "file", "file_too_large", "File is too large."},
 		"too large a request":       {"a.jsonl", strings.Repeat(line, 60), []string{"purpose", "batch"}, 413, "", "request_too_large", "POST /v1/uploads"},
 		"a long field":              {"a.jsonl", line, []string{"purpose", strings.Repeat("x", 70_000)}, 413, "", "request_too_large", "larger"},
@@ -149,8 +167,10 @@ func TestBrokenForms(t *testing.T) {
 		"two files":      {"multipart/form-data; boundary=B", file + file + whole, 400, "invalid_value"},
 		"many parts": {"multipart/form-data; boundary=B", strings.Repeat(
 			"--B\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n1\r\n", 60) + whole, 400, "invalid_body"},
-		"a field for a file": {"multipart/form-data; boundary=B",
-			"--B\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n" + line + "\r\n" + whole, 400, "invalid_value"},
+		"a field for a file": {
+			"multipart/form-data; boundary=B",
+			"--B\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n" + line + "\r\n" + whole, 400, "invalid_value",
+		},
 	} {
 		w.ask(ask{method: "POST", path: "/v1/files", key: w.alice, kind: c.kind, body: c.body}).
 			refused(c.status, "*", c.code, "")

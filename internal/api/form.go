@@ -81,11 +81,11 @@ func (f *form) add(part *multipart.Part, fileField string) error {
 		body, err := io.ReadAll(part)
 		f.file, f.filename, f.hasFile = body, cleanName(part.FileName()), true
 
-		return err //nolint:wrapcheck // formError judges it
+		return err
 	}
 	value, err := io.ReadAll(io.LimitReader(part, maxFormField+1))
 	if err != nil {
-		return err //nolint:wrapcheck // formError judges it
+		return err
 	}
 	if len(value) > maxFormField {
 		return badRequest(clip(name), "string_above_max_length", "The form's field '%s' is too long.", clip(name))

@@ -50,7 +50,7 @@ func FuzzCreateFile(f *testing.F) {
 	f.Add("multipart/mixed; boundary=B", purpose)
 	f.Fuzz(func(t *testing.T, kind, body string) {
 		w := newWorld(t, func(_ *api.Deps, c *api.Config) { c.MaxBody, c.MaxInputBytes, c.MaxFileBytes = 1<<16, 1<<18, 1<<16 })
-		r := httptest.NewRequest(http.MethodPost, "/v1/files", strings.NewReader(body))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/files", strings.NewReader(body))
 		r.Header.Set("Authorization", "Bearer "+w.alice)
 		r.Header.Set("Content-Type", kind)
 		if out := answered(t, w, r); out.Code == http.StatusOK {
@@ -62,7 +62,7 @@ func FuzzCreateFile(f *testing.F) {
 			if err := json.Unmarshal(out.Body.Bytes(), &file); err != nil {
 				t.Fatal(err)
 			}
-			r := httptest.NewRequest(http.MethodGet, "/v1/files/"+file.ID+"/content", nil)
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/files/"+file.ID+"/content", nil)
 			r.Header.Set("Authorization", "Bearer "+w.alice)
 			if got := answered(t, w, r); got.Body.Len() != file.Bytes || strings.ContainsAny(file.Filename, "\r\n\x00/") {
 				t.Fatalf("%d bytes of %q, want %d", got.Body.Len(), file.Filename, file.Bytes)
@@ -83,7 +83,7 @@ func FuzzListQueries(f *testing.F) {
 		w := newWorld(t)
 		w.order(w.alice)
 		for _, path := range []string{"/v1/files", "/v1/batches", "/v1/models"} {
-			r := httptest.NewRequest(http.MethodGet, path, nil)
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
 			r.URL = &url.URL{Path: path, RawQuery: rawQuery}
 			r.Header.Set("Authorization", "Bearer "+w.alice)
 			answered(t, w, r)
@@ -101,7 +101,7 @@ func FuzzPaths(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, method, path, span string) {
 		w := newWorld(t)
-		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 		r.Method, r.URL = method, &url.URL{Path: path}
 		r.Header.Set("Authorization", "Bearer "+w.alice)
 		r.Header.Set("Range", span)
@@ -121,7 +121,7 @@ func FuzzCreateBatch(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body string) {
 		w := newWorld(t)
-		r := httptest.NewRequest(http.MethodPost, "/v1/batches", strings.NewReader(body))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/batches", strings.NewReader(body))
 		r.Header.Set("Authorization", "Bearer "+w.alice)
 		r.Header.Set("Content-Type", "application/json")
 		answered(t, w, r)

@@ -19,7 +19,7 @@ import (
 const readAhead = 4
 
 // A joined reads parts in order as one stream, some of them ahead. It must be
-// closed.
+// stopped.
 type joined struct {
 	cancel  context.CancelFunc
 	pending chan chan part // in the parts' order
@@ -35,7 +35,7 @@ type part struct {
 }
 
 // newJoined returns the stream of n parts, which read reads. It is ended by
-// Close and by ctx.
+// stop and by ctx.
 func newJoined(ctx context.Context, n int, read func(ctx context.Context, i int) ([]byte, error)) *joined {
 	ctx, cancel := context.WithCancel(ctx)
 	j := &joined{cancel: cancel, pending: make(chan chan part, readAhead-1), left: n}
@@ -85,17 +85,10 @@ func (j *joined) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close ends what is being read and waits for it.
-func (j *joined) Close() error {
+// stop ends what is being read and waits for it.
+func (j *joined) stop() {
 	j.cancel()
-	for range j.pending { //nolint:revive // drained, so that its sender ends
-	}
-	j.done.Wait()
-	if j.err == nil || errors.Is(j.err, io.EOF) {
-		return nil
-	}
-
-	return j.err
+	j.done.Wait() // nobody waits for a taker: slots have room, and their sender hears of the end
 }
 
 // A summed reads a stream and returns a 400 in place of its end if its MD5 is
@@ -117,5 +110,5 @@ func (s *summed) Read(p []byte) (int, error) {
 		return n, badRequest("md5", batch.CodeInvalidValue, "The MD5 of the parts is not the one that was given.")
 	}
 
-	return n, err //nolint:wrapcheck // a Reader passes its errors on
+	return n, err
 }

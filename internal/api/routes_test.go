@@ -120,7 +120,7 @@ func TestTenantsDoNotMeet(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	batchID, fileID := w.order(w.alice)
-	upload := w.post("/v1/uploads", uploadOf("in.jsonl", 3)).want(200).text("id")
+	upload := w.post("/v1/uploads", uploadOf(3)).want(200).text("id")
 	part := w.part(w.alice, upload, "{}\n").want(200).text("id")
 	before := w.snapshot(batchID, fileID, upload)
 	keys := w.files.Keys()
@@ -150,7 +150,7 @@ func TestTenantsDoNotMeet(t *testing.T) {
 		}
 	}
 	// An upload of one's own takes no part of another's.
-	own := w.ask(ask{method: "POST", path: "/v1/uploads", key: w.bob, kind: "application/json", body: uploadOf("in.jsonl", 3)}).text("id")
+	own := w.ask(ask{method: "POST", path: "/v1/uploads", key: w.bob, kind: "application/json", body: uploadOf(3)}).text("id")
 	w.ask(ask{
 		method: "POST", path: "/v1/uploads/" + own + "/complete", key: w.bob, kind: "application/json",
 		body: `{"part_ids":["` + part + `"]}`,

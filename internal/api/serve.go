@@ -200,7 +200,7 @@ func (w *statusWriter) WriteHeader(status int) {
 func (w *statusWriter) Write(p []byte) (int, error) {
 	w.wrote = true
 
-	return w.ResponseWriter.Write(p) //nolint:wrapcheck // a Writer passes its errors on
+	return w.ResponseWriter.Write(p)
 }
 
 // Unwrap serves http.ResponseController.

@@ -27,7 +27,7 @@ func (u *unpacked) Read(p []byte) (int, error) {
 		err = u.judge(err)
 	}
 
-	return n, err //nolint:wrapcheck // a Reader passes its errors on
+	return n, err
 }
 
 // judge returns what went wrong below, if anything did; else it was the bytes.
@@ -54,5 +54,5 @@ func (t *tracked) Read(p []byte) (int, error) {
 		t.err = err
 	}
 
-	return n, err //nolint:wrapcheck // a Reader passes its errors on
+	return n, err
 }

@@ -240,7 +240,7 @@ func (a *api) join(ctx context.Context, u batch.Upload, sizes []int64, sum strin
 	parts := newJoined(ctx, len(u.Parts), func(ctx context.Context, i int) ([]byte, error) {
 		return a.Objects.Read(ctx, batch.PartKey(u.Tenant, u.ID, u.Parts[i]), 0, sizes[i])
 	})
-	defer parts.Close()
+	defer parts.stop()
 	var content io.Reader = parts
 	if sum != "" {
 		content = newSummed(parts, sum)
@@ -263,7 +263,7 @@ func (a *api) sizes(ctx context.Context, u batch.Upload, ids []string) ([]int64,
 			}
 			sizes[i] = n
 
-			return err //nolint:wrapcheck // wrapped below
+			return err
 		})
 	}
 	if err := group.Wait(); err != nil {

@@ -37,8 +37,8 @@ func (c *countingKeys) Key(ctx context.Context, hash string) (tenant.Key, error)
 	return c.KeyStore.Key(ctx, hash)
 }
 
-func uploadOf(name string, size int) string {
-	return fmt.Sprintf(`{"filename":%q,"purpose":"batch","bytes":%d,"mime_type":"application/jsonl"}`, name, size)
+func uploadOf(size int) string {
+	return fmt.Sprintf(`{"filename":"in.jsonl","purpose":"batch","bytes":%d,"mime_type":"application/jsonl"}`, size)
 }
 
 // dataForm returns a part's multipart body and its Content-Type.
@@ -129,7 +129,7 @@ func TestUploadInParts(t *testing.T) {
 func TestCreateUploadRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	whole := uploadOf("in.jsonl", 10)
+	whole := uploadOf(10)
 	for body, want := range map[string][3]string{
 		`{}`: {"filename", "missing_required_parameter", "Missing"},
 		strings.Replace(whole, `"batch"`, `"fun"`, 1):                  {"purpose", "invalid_value", "'assistants'"},
@@ -152,7 +152,7 @@ func TestCreateUploadRefuses(t *testing.T) {
 func TestCompleteUploadRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	id := w.post("/v1/uploads", uploadOf("in.jsonl", 6)).want(200).text("id")
+	id := w.post("/v1/uploads", uploadOf(6)).want(200).text("id")
 	one, two := w.part(w.alice, id, "{}\n").text("id"), w.part(w.alice, id, "[]\n").text("id")
 	bad := w.part(w.alice, id, "x\ny\nz\n").text("id")
 	w.part(w.alice, id, "").refused(400, "data", "empty_file", "empty")
@@ -186,7 +186,7 @@ func TestCompleteUploadRefuses(t *testing.T) {
 func TestUploadsEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	id := w.post("/v1/uploads", uploadOf("in.jsonl", 3)).want(200).text("id")
+	id := w.post("/v1/uploads", uploadOf(3)).want(200).text("id")
 	part := w.part(w.alice, id, "{}\n").text("id")
 	for range 2 {
 		r := w.post("/v1/uploads/"+id+"/cancel", "").want(200).suits("Upload")
@@ -197,7 +197,7 @@ func TestUploadsEnd(t *testing.T) {
 	w.part(w.alice, id, "{}\n").refused(409, "", "", "status 'cancelled'")
 	w.post("/v1/uploads/"+id+"/complete", completion("", part)).refused(400, "part_ids", "invalid_value", "No such part")
 
-	id = w.post("/v1/uploads", uploadOf("in.jsonl", 3)).want(200).text("id")
+	id = w.post("/v1/uploads", uploadOf(3)).want(200).text("id")
 	part = w.part(w.alice, id, "{}\n").text("id")
 	w.advance(time.Hour)
 	w.part(w.alice, id, "{}\n").refused(409, "", "", "status 'expired'")
@@ -217,7 +217,7 @@ func TestCompletionGoesOnAfterACrash(t *testing.T) {
 			faults.FileStore, faults.UploadStore, faults.PartStore = d.Files, d.Uploads, d.Parts
 			d.Files, d.Uploads, d.Parts = faults.files(), faults.uploads(), faults.parts()
 		})
-		id := w.post("/v1/uploads", uploadOf("in.jsonl", len(content))).want(200).text("id")
+		id := w.post("/v1/uploads", uploadOf(len(content))).want(200).text("id")
 		part := w.part(w.alice, id, content).want(200).text("id")
 		path := "/v1/uploads/" + id + "/complete"
 		faults.left = at

@@ -12,6 +12,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -135,7 +136,7 @@ type reply struct {
 // ask sends a request and checks what holds of every answer.
 func (w *world) ask(a ask) reply {
 	w.t.Helper()
-	r := httptest.NewRequest(a.method, a.path, strings.NewReader(a.body))
+	r := httptest.NewRequestWithContext(w.t.Context(), a.method, a.path, strings.NewReader(a.body))
 	if a.key != "" {
 		r.Header.Set("Authorization", "Bearer "+a.key)
 	}
@@ -308,8 +309,8 @@ func formOf(t *testing.T, filename, content string, fields ...string) (body, kin
 	t.Helper()
 	var b bytes.Buffer
 	m := multipart.NewWriter(&b)
-	for i := 0; i < len(fields); i += 2 {
-		if err := m.WriteField(fields[i], fields[i+1]); err != nil {
+	for pair := range slices.Chunk(fields, 2) {
+		if err := m.WriteField(pair[0], pair[1]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -327,7 +328,7 @@ func formOf(t *testing.T, filename, content string, fields ...string) (body, kin
 // chunked sends a request whose length is not said.
 func (w *world) chunked(a ask) reply {
 	w.t.Helper()
-	r := httptest.NewRequest(a.method, a.path, io.NopCloser(strings.NewReader(a.body)))
+	r := httptest.NewRequestWithContext(w.t.Context(), a.method, a.path, io.NopCloser(strings.NewReader(a.body)))
 	r.ContentLength = -1
 	r.Header.Set("Authorization", "Bearer "+a.key)
 	r.Header.Set("Content-Type", a.kind)

@@ -117,7 +117,7 @@ func (a *Acceptor) Accept(ctx context.Context, o batch.Order) (batch.Batch, erro
 	if !first {
 		b, err := a.store.Batch(ctx, ref)
 		if !errors.Is(err, batch.ErrNotFound) {
-			return b, err //nolint:wrapcheck // the store's, which says what was read
+			return b, err
 		}
 		// The first order died, or is still, before its last write: go on for it.
 	}
@@ -142,7 +142,7 @@ func (a *Acceptor) start(ctx context.Context, b batch.Batch) (batch.Batch, error
 	}
 	err = a.store.CreateBatch(ctx, b)
 	if err == nil || !errors.Is(err, batch.ErrExists) {
-		return b, err //nolint:wrapcheck // the store's, which says what was written
+		return b, err
 	}
 	// The flow's first step, or the first of two equal orders, was faster.
 	b, err = a.store.Batch(ctx, b.Ref)

@@ -1,3 +1,5 @@
+// Submit is the function behind the API, and a batch's first step: it answers
+// requests of API Gateway, and loads batches as tasks of their flows.
 package main
 
 import (
