@@ -75,7 +75,7 @@ func (s *Secret) Value(ctx context.Context) (string, error) {
 }
 
 // cached returns what is known without asking SSM, if that is fit for use.
-func (s *Secret) cached() (value string, err error, ok bool) { //nolint:revive // the error is the cached outcome
+func (s *Secret) cached() (value string, err error, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock()

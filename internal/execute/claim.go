@@ -85,10 +85,7 @@ func (r *run) start(j *job, h hold) (state.Request[state.Processing], error) {
 
 // apply makes a change durable.
 func (r *run) apply(c state.Change) error {
-	return r.persist(func() error {
-		ctx, cancel := r.op()
-		defer cancel()
-
+	return r.persist(opLimit, func(ctx context.Context) error {
 		return r.Requests.Apply(ctx, c)
 	})
 }
@@ -153,9 +150,7 @@ func reclaim[S state.Leased](r *run, j *job, rec state.Record, old, lease state.
 // holder reads a worker's heartbeat.
 func (r *run) holder(id string) (state.Worker, error) {
 	var w state.Worker
-	err := r.persist(func() error {
-		ctx, cancel := r.op()
-		defer cancel()
+	err := r.persist(opLimit, func(ctx context.Context) error {
 		var err error
 		w, err = r.Workers.Worker(ctx, id)
 

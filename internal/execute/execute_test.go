@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -38,7 +39,7 @@ func TestEveryLineIsAnsweredOnce(t *testing.T) {
 			return none
 		}
 		w.drive(time.Minute, func() *machine { return m })
-		w.done(repeat(state.StatusCompleted, 25)...)
+		w.done(allCompleted(25)...)
 		if diff := cmp.Diff(slices.Repeat([]int{1}, 25), w.up.called(25)); diff != "" {
 			t.Errorf("calls: %s", diff)
 		}
@@ -46,7 +47,7 @@ func TestEveryLineIsAnsweredOnce(t *testing.T) {
 			t.Errorf("line 7 is %s", w.line(7))
 		}
 		p, _ := w.record(7).Phase.(state.Completed)
-		if p.StatusCode != 200 || p.Model != "m-1" || p.CompletedAt.Before(p.StartedAt) || p.StartedAt.IsZero() {
+		if p.StatusCode != http.StatusOK || p.Model != "m-1" || p.CompletedAt.Before(p.StartedAt) || p.StartedAt.IsZero() {
 			t.Errorf("line 7 is %+v", p)
 		}
 		if got := w.progress(); got != (batch.Counts{Completed: 25}) {
@@ -309,7 +310,7 @@ func TestDuplicateDeliveriesMakeOneCall(t *testing.T) {
 			return ok("{}")
 		}
 		w.drive(5*time.Minute, func() *machine { return &machine{world: w} })
-		w.done(repeat(state.StatusCompleted, 3)...)
+		w.done(allCompleted(3)...)
 		if diff := cmp.Diff([]int{1, 1, 1}, w.up.called(3)); diff != "" {
 			t.Errorf("calls: %s", diff)
 		}
@@ -399,7 +400,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 		if failed := w.invoke(m, p, w.deliver(40)); len(failed) > 0 {
 			t.Errorf("%d messages stay", len(failed))
 		}
-		w.done(repeat(state.StatusCompleted, 40)...)
+		w.done(allCompleted(40)...)
 		if w.up.peak > 7 {
 			t.Errorf("%d calls at once, want at most 7", w.up.peak)
 		}

@@ -1,6 +1,7 @@
 package execute
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 
@@ -78,10 +79,7 @@ func (r *run) putSegment(ref batch.Ref, outcomes []*entry) ([]state.Span, error)
 		body = append(body, e.outcome.line...)
 		e.outcome.line = nil
 	}
-	err := r.persist(func() error {
-		ctx, cancel := r.op()
-		defer cancel()
-
+	err := r.persist(opLimit, func(ctx context.Context) error {
 		return r.Files.Put(ctx, batch.SegmentKey(ref.ID, id), body)
 	})
 
@@ -114,10 +112,7 @@ func (r *run) count(ref batch.Ref, phases []state.Phase) bool {
 	if !changed {
 		return true
 	}
-	err := r.persist(func() error {
-		ctx, cancel := r.op()
-		defer cancel()
-
+	err := r.persist(opLimit, func(ctx context.Context) error {
 		return r.Batches.PutCell(ctx, ref.ID, cell)
 	})
 	if err != nil {
@@ -172,19 +167,14 @@ func (r *run) tryWake(ref batch.Ref, surely bool) error {
 		return nil
 	}
 
-	return r.persist(func() error {
-		ctx, cancel := r.op()
-		defer cancel()
-
+	return r.persist(opLimit, func(ctx context.Context) error {
 		return r.Flow.Wake(ctx, b.Token)
 	})
 }
 
 func (r *run) progress(ref batch.Ref) (int, error) {
 	var counts batch.Counts
-	err := r.persist(func() error {
-		ctx, cancel := r.op()
-		defer cancel()
+	err := r.persist(opLimit, func(ctx context.Context) error {
 		var err error
 		counts, err = r.Batches.Progress(ctx, ref.ID)
 
@@ -196,9 +186,7 @@ func (r *run) progress(ref batch.Ref) (int, error) {
 
 func (r *run) batch(ref batch.Ref) (batch.Batch, error) {
 	var b batch.Batch
-	err := r.persist(func() error {
-		ctx, cancel := r.op()
-		defer cancel()
+	err := r.persist(opLimit, func(ctx context.Context) error {
 		var err error
 		b, err = r.Batches.Batch(ctx, ref)
 

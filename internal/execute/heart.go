@@ -31,9 +31,7 @@ type heart struct {
 func newHeart(r *run) *heart { return &heart{run: r, limit: r.cfg.Stale / 3 * 2} }
 
 // start writes the first beat. Without it nothing may be claimed.
-func (h *heart) start(ctx context.Context) error {
-	return h.run.persist(func() error { return h.beat(ctx) })
-}
+func (h *heart) start() error { return h.run.persist(beatLimit, h.beat) }
 
 // loop beats until ctx ends, or until it is too late to.
 func (h *heart) loop(ctx context.Context) {
@@ -51,17 +49,22 @@ func (h *heart) loop(ctx context.Context) {
 
 			return
 		}
-		if err := h.beat(ctx); err != nil && ctx.Err() == nil {
+		if err := h.limited(ctx); err != nil && ctx.Err() == nil {
 			h.run.Metrics.Count("heartbeat_failures_total", 1)
 			h.run.log.Warn("a heartbeat failed", errAttr(err))
 		}
 	}
 }
 
-func (h *heart) beat(ctx context.Context) error {
-	sent := h.run.Clock()
+func (h *heart) limited(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, beatLimit)
 	defer cancel()
+
+	return h.beat(ctx)
+}
+
+func (h *heart) beat(ctx context.Context) error {
+	sent := h.run.Clock()
 	if err := h.run.Workers.Beat(ctx, state.Worker{ID: h.run.id, BeatAt: sent}); err != nil {
 		return fmt.Errorf("execute: heartbeat: %w", err)
 	}
@@ -84,11 +87,8 @@ func (h *heart) alive() bool {
 
 // end marks this worker ended: none of its calls is in flight any more, and
 // its leases may be taken over at once.
-func (h *heart) end(ctx context.Context) error {
-	err := h.run.persist(func() error {
-		ctx, cancel := context.WithTimeout(ctx, beatLimit)
-		defer cancel()
-
+func (h *heart) end() error {
+	err := h.run.persist(beatLimit, func(ctx context.Context) error {
 		return h.run.Workers.Beat(ctx, state.Worker{ID: h.run.id, BeatAt: h.run.Clock(), Ended: true})
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package execute
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"time"
@@ -96,9 +97,7 @@ func (r *run) look(j *job) error {
 // is gone; errOver says that it is.
 func (r *run) request(j *job) (state.Record, error) {
 	var rec state.Record
-	err := r.persist(func() error {
-		ctx, cancel := r.op()
-		defer cancel()
+	err := r.persist(opLimit, func(ctx context.Context) error {
 		var err error
 		rec, err = r.Requests.Request(ctx, j.message.Key())
 

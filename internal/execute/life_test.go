@@ -102,7 +102,7 @@ func TestCrashAtEveryWrite(t *testing.T) {
 					return none
 				}}
 				w.drive(30*time.Minute, w.first(m))
-				w.done(repeat(state.StatusCompleted, n)...)
+				w.done(allCompleted(n)...)
 				for line, calls := range w.up.called(n) {
 					most := 2 // at most the calls whose outcome was not yet stored are repeated
 					if line == 1 {
@@ -407,7 +407,7 @@ func TestShutdownLeavesNothingBehind(t *testing.T) {
 			t.Fatalf("%d messages are visible, want 2", len(again))
 		}
 		w.invoke(m, p, again)
-		w.done(repeat(state.StatusCompleted, 3)...)
+		w.done(allCompleted(3)...)
 		if diff := cmp.Diff([]int{1, 2, 2}, w.up.called(3)); diff != "" {
 			t.Errorf("calls: %s", diff)
 		}
@@ -474,7 +474,7 @@ func TestSegments(t *testing.T) {
 				if failed := w.invoke(m, p, w.deliver(200)); len(failed) > 0 {
 					t.Errorf("%d messages stay", len(failed))
 				}
-				w.done(repeat(state.StatusCompleted, tc.lines)...)
+				w.done(allCompleted(tc.lines)...)
 				if got := w.segments(); got != tc.want {
 					t.Errorf("%d segments, want %d", got, tc.want)
 				}
@@ -497,7 +497,7 @@ func TestAnswerWaitsTwoSecondsForOthers(t *testing.T) {
 		p := w.process(m, execute.Config{})
 		time.AfterFunc(2900*time.Millisecond, func() { w.done(state.StatusProcessing, state.StatusProcessing) })
 		time.AfterFunc(3100*time.Millisecond, func() { w.done(state.StatusCompleted, state.StatusProcessing) })
-		time.AfterFunc(9100*time.Millisecond, func() { w.done(repeat(state.StatusCompleted, 3)...) })
+		time.AfterFunc(9100*time.Millisecond, func() { w.done(allCompleted(3)...) })
 		w.invoke(m, p, w.deliver(10))
 		if w.segments() != 3 {
 			t.Errorf("%d segments, want 3", w.segments())
@@ -530,7 +530,7 @@ func TestStoreThatFailsForAWhileLosesNothing(t *testing.T) {
 					return []fault{failBefore, failAfter}[n%2]
 				}}
 				w.drive(30*time.Minute, func() *machine { return m })
-				w.done(repeat(state.StatusCompleted, 3)...)
+				w.done(allCompleted(3)...)
 			})
 		})
 	}
@@ -580,6 +580,6 @@ func TestWakeOnlyWhenThereIsSomethingToDo(t *testing.T) {
 		if diff := cmp.Diff([]string{testToken, testToken}, w.flow.Wakes()); diff != "" {
 			t.Errorf("wakes: %s", diff)
 		}
-		w.done(repeat(state.StatusCompleted, 3)...)
+		w.done(allCompleted(3)...)
 	})
 }

@@ -30,11 +30,10 @@ type machine struct {
 	world *world
 	plan  func(op string, n int) fault // for the n-th operation of a kind, from 1
 
-	mu      sync.Mutex
-	seen    map[string]int
-	gone    bool
-	calling int           // the line whose call began last
-	pipe    chan struct{} // closed when it dies
+	mu   sync.Mutex
+	seen map[string]int
+	gone bool
+	pipe chan struct{} // closed when it dies
 }
 
 func (m *machine) dead() bool {
@@ -120,10 +119,7 @@ func (m *machine) Apply(ctx context.Context, c state.Change) error {
 	}
 
 	return m.do(ctx, op, func() error {
-		before, err := m.world.store.Request(context.Background(), c.Spec().Key)
-		if err != nil {
-			return err
-		}
+		before := m.world.record(c.Spec().Key.Line)
 		if err := m.world.store.Apply(ctx, c); err != nil {
 			return err
 		}

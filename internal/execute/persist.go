@@ -21,15 +21,18 @@ const (
 	opsAtOnce = 32
 )
 
-// op returns a context for one read or write.
-func (r *run) op() (context.Context, context.CancelFunc) { return context.WithTimeout(r.ops, opLimit) }
+// persist repeats what, each time for limit at most, until it succeeds, answers
+// with a fact, or has failed 4 times, and returns its last error.
+func (r *run) persist(limit time.Duration, what func(ctx context.Context) error) error {
+	once := func() error {
+		ctx, cancel := context.WithTimeout(r.ops, limit)
+		defer cancel()
 
-// persist repeats what until it succeeds, answers with a fact, or has failed 4
-// times, and returns its last error.
-func (r *run) persist(what func() error) error {
+		return what(ctx)
+	}
 	pause := firstPause
 	for try := 1; ; try++ {
-		err := what()
+		err := once()
 		if err == nil || isFact(err) || try == tries || r.ops.Err() != nil {
 			return err
 		}

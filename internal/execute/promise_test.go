@@ -97,6 +97,7 @@ func (s scenario) answer(ctx context.Context, line, before int) (execute.Reply, 
 
 // play runs s in a world and returns what it broke.
 func (s scenario) play(t *testing.T) []string {
+	t.Helper()
 	w := newWorld(t, input(s.lines))
 	w.up.answer = s.answer
 	w.send(s.order...)
@@ -170,7 +171,7 @@ func (s scenario) check(w *world, line int) int {
 		if s.cancelAt == 0 {
 			w.broken("line %d is canceled", line)
 		}
-	default:
+	case state.Pending, state.Claimed, state.Processing:
 		w.broken("line %d is %+v at the end", line, rec.Phase)
 	}
 

@@ -93,7 +93,7 @@ func (r *run) run() {
 	jobs := r.decode()
 	var held sync.WaitGroup
 	held.Go(func() { r.keep.hold(jobs) })
-	err := r.heart.start(r.ops)
+	err := r.heart.start()
 	held.Wait()
 	if err != nil {
 		r.log.Warn("no first heartbeat: claiming nothing", errAttr(err))
@@ -144,7 +144,7 @@ func (r *run) runAlone() {
 // end marks the worker ended, which ends its leases, and only then shows the
 // messages of what it leaves behind.
 func (r *run) end() {
-	ended := r.heart.end(r.ops)
+	ended := r.heart.end()
 	if len(r.late) == 0 {
 		return
 	}

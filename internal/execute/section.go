@@ -103,9 +103,7 @@ func (r *run) fetch(s []*job) error {
 	}
 	b := s[0].watched.last()
 	var body []byte
-	err := r.persist(func() error {
-		ctx, cancel := r.op()
-		defer cancel()
+	err := r.persist(opLimit, func(ctx context.Context) error {
 		var err error
 		body, err = r.Files.Read(ctx, batch.FileKey(b.Tenant, b.InputFileID), start, end-start)
 

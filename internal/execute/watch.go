@@ -102,7 +102,10 @@ func gate(b batch.Batch, now time.Time) error {
 		return errStopped
 	case batch.StatusInProgress:
 	}
-	if b.Overdue(now) {
+	switch {
+	case b.GivenUp != "":
+		return errStopped
+	case b.Overdue(now):
 		return errOverdue
 	}
 
@@ -119,7 +122,7 @@ func (w *watch) loop(ctx context.Context) {
 			return
 		case <-ticks.C:
 		}
-		each(w.busy(), func(_ int, b *watched) {
+		each(w.busy(), func(_ int, b *watched) { //nolint:contextcheck // what one look finds serves all, whoever looks
 			if _, err := w.read(b); err != nil && !errors.Is(err, errOver) {
 				w.run.Metrics.Count("cancellation_poll_errors_total", 1)
 				w.run.log.Warn("cannot look at a batch", errAttr(err))

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -117,7 +117,7 @@ func (w *world) sendAll(n int) {
 
 func (w *world) record(line int) state.Record {
 	w.Helper()
-	rec, err := w.store.Request(context.Background(), state.Key{Batch: testBatch, Line: line})
+	rec, err := w.store.Request(w.Context(), state.Key{Batch: testBatch, Line: line})
 	must(w.T, err)
 
 	return rec
@@ -141,14 +141,14 @@ func (w *world) broken(format string, args ...any) {
 func (w *world) process(m *machine, cfg execute.Config) *execute.Worker {
 	return execute.New(execute.Deps{
 		Requests: m, Workers: m, Batches: m, Files: m, Queue: m, Flow: m, Caller: m,
-		Metrics: w.stats, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Metrics: w.stats, Log: slog.New(slog.DiscardHandler),
 		Clock: time.Now, Uniform: func() float64 { return 0.5 }, NewID: w.newID,
 	}, cfg)
 }
 
 // deliver receives up to n messages.
 func (w *world) deliver(n int) []execute.Delivery {
-	got, err := w.queue.Receive(context.Background(), n)
+	got, err := w.queue.Receive(w.Context(), n)
 	must(w.T, err)
 	out := make([]execute.Delivery, len(got))
 	for i, g := range got {
@@ -163,7 +163,7 @@ func (w *world) deliver(n int) []execute.Delivery {
 // invoke runs deliveries as one invocation of m's process and deletes what it
 // acknowledges, unless m died.
 func (w *world) invoke(m *machine, p *execute.Worker, deliveries []execute.Delivery) (failed []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
+	ctx, cancel := context.WithTimeout(w.Context(), 15*time.Minute)
 	defer cancel()
 	failed = p.Run(ctx, deliveries)
 	if m.dead() {
@@ -176,7 +176,7 @@ func (w *world) invoke(m *machine, p *execute.Worker, deliveries []execute.Deliv
 	for _, d := range deliveries {
 		if !stay[d.MessageID] {
 			w.checkAck(d)
-			must(w.T, w.queue.Delete(context.Background(), []string{d.Handle}))
+			must(w.T, w.queue.Delete(w.Context(), []string{d.Handle}))
 		}
 	}
 
@@ -187,11 +187,11 @@ func (w *world) invoke(m *machine, p *execute.Worker, deliveries []execute.Deliv
 func (w *world) checkAck(d execute.Delivery) {
 	m, err := batch.DecodeMessage(d.Body)
 	must(w.T, err)
-	b, err := w.store.Batch(context.Background(), m.Ref())
+	b, err := w.store.Batch(w.Context(), m.Ref())
 	if errors.Is(err, batch.ErrNotFound) || b.Status.Terminal() {
 		return
 	}
-	rec, err := w.store.Request(context.Background(), m.Key())
+	rec, err := w.store.Request(w.Context(), m.Key())
 	if err != nil || !rec.Phase.Status().Terminal() {
 		w.broken("line %d was acknowledged while it was %v", m.Line, rec.Phase)
 	}
@@ -266,13 +266,13 @@ func (w *world) line(n int) string {
 		at = p.Answer
 	case state.Failed:
 		at = p.Answer
-	default:
+	case state.Pending, state.Claimed, state.Processing, state.Canceled:
 		w.Fatalf("line %d has no answer: %+v", n, p)
 	}
 	if at == (state.Span{}) {
 		w.Fatalf("line %d has no span: %+v", n, rec.Phase)
 	}
-	body, err := w.files.Read(context.Background(), batch.SegmentKey(testBatch, at.Object), at.Offset, at.Length)
+	body, err := w.files.Read(w.Context(), batch.SegmentKey(testBatch, at.Object), at.Offset, at.Length)
 	must(w.T, err)
 	if !strings.HasPrefix(string(body), fmt.Sprintf(`{"id":"batch_req_test_%d","custom_id":"c%d",`, n, n)) ||
 		!strings.HasSuffix(string(body), "}\n") || strings.Count(string(body), "\n") != 1 {
@@ -294,7 +294,7 @@ func (w *world) segments() int {
 }
 
 func (w *world) progress() batch.Counts {
-	c, err := w.store.Progress(context.Background(), testBatch)
+	c, err := w.store.Progress(w.Context(), testBatch)
 	must(w.T, err)
 
 	return c
@@ -302,7 +302,7 @@ func (w *world) progress() batch.Counts {
 
 func (w *world) update(f func(*batch.Batch) error) {
 	w.Helper()
-	_, err := w.store.UpdateBatch(context.Background(), batch.Ref{Tenant: testTenant, ID: testBatch}, f)
+	_, err := w.store.UpdateBatch(w.Context(), batch.Ref{Tenant: testTenant, ID: testBatch}, f)
 	must(w.T, err)
 }
 
@@ -313,13 +313,9 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func repeat(s state.Status, n int) []state.Status {
-	out := make([]state.Status, n)
-	for i := range out {
-		out[i] = s
-	}
-
-	return out
+// allCompleted returns what done wants of n completed lines.
+func allCompleted(n int) []state.Status {
+	return slices.Repeat([]state.Status{state.StatusCompleted}, n)
 }
 
 // An upstream answers calls. answer gets the line and how often it was called

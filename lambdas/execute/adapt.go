@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/musketry/musketry/internal/execute"
+	"github.com/musketry/musketry/internal/retry"
+	"github.com/musketry/musketry/internal/upstream"
+)
+
+// frozen is how long no call was made when kept connections are taken for
+// dead: a Lambda's environment is frozen between events, and its peers are not.
+const frozen = 30 * time.Second
+
+// A caller is the upstream as the worker calls it.
+type caller struct {
+	client *upstream.Client
+	clock  func() time.Time
+	called atomic.Int64 // when the last call began, in Unix nanoseconds
+}
+
+var _ execute.Caller = (*caller)(nil)
+
+// Call sends c once.
+func (a *caller) Call(ctx context.Context, c execute.Call) (execute.Reply, error) {
+	now := a.clock()
+	if last := a.called.Swap(now.UnixNano()); last != 0 && now.Sub(time.Unix(0, last)) > frozen {
+		a.client.CloseIdleConnections()
+	}
+	res, err := a.client.Call(ctx, upstream.Request{
+		Method: http.MethodPost, URL: c.URL, Body: c.Body,
+		BatchID: c.BatchID, RequestID: c.RequestID, CustomID: c.CustomID, IdempotencyKey: c.IdempotencyKey,
+	})
+	if err != nil {
+		return execute.Reply{}, callError(err)
+	}
+	reply := execute.Reply{
+		StatusCode: res.Status, RequestID: res.RequestID, Body: res.Body, ErrorInBody: res.ErrorInBody,
+		Model: upstream.Model(res.Body), RetryAfter: retryAfter(res, a.clock()),
+	}
+	if res.Status >= http.StatusBadRequest || res.ErrorInBody {
+		reply.ErrorCode = upstream.ErrorCode(res.Body)
+	}
+
+	return reply, nil
+}
+
+func retryAfter(res upstream.Response, now time.Time) time.Duration {
+	h := http.Header{}
+	h.Set("Retry-After", res.RetryAfter)
+	h.Set("Retry-After-Ms", res.RetryAfterMS)
+	wait, _ := retry.RetryAfter(h, now) // 0 if nothing is asked
+
+	return wait
+}
+
+// callError gives the client's errors the worker's type. The end of ctx keeps
+// its own.
+func callError(err error) error {
+	if e, ok := errors.AsType[*upstream.BuildError](err); ok {
+		return &execute.CallError{Kind: execute.CallUnsendable, Text: e.Field + " " + e.Reason}
+	}
+	if e, ok := errors.AsType[*upstream.KeyError](err); ok {
+		return &execute.CallError{Kind: execute.CallUnsent, Text: e.Error()}
+	}
+	if e, ok := errors.AsType[*upstream.TimeoutError](err); ok {
+		return &execute.CallError{Kind: execute.CallTimedOut, Text: fmt.Sprintf("%s took longer than %s", e.Phase, e.Limit)}
+	}
+	if e, ok := errors.AsType[*upstream.TooLargeError](err); ok {
+		return &execute.CallError{Kind: execute.CallTooLarge, Text: e.Error(), Limit: e.Limit}
+	}
+	if e, ok := errors.AsType[*upstream.NetworkError](err); ok {
+		return &execute.CallError{Kind: execute.CallBroken, Text: e.Reason}
+	}
+
+	return err
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/musketry/musketry/internal/execute"
+	"github.com/musketry/musketry/internal/upstream"
+)
+
+// ran is a worker that keeps what it got and leaves stay in the queue.
+type ran struct {
+	got  []execute.Delivery
+	stay []string
+}
+
+func (r *ran) Run(_ context.Context, deliveries []execute.Delivery) []string {
+	r.got = deliveries
+
+	return r.stay
+}
+
+func TestHandle(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		stay []string
+		want string
+	}{
+		"all done": {want: `{"batchItemFailures":[]}`},
+		"one stays": {
+			stay: []string{"m2"}, want: `{"batchItemFailures":[{"itemIdentifier":"m2"}]}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			worker := &ran{stay: tc.stay}
+			flushed := false
+			h := handler{worker: worker, after: func() { flushed = true }}
+			var event events.SQSEvent
+			err := json.Unmarshal([]byte(`{"Records":[
+				{"messageId":"m1","receiptHandle":"h1","body":"b1","attributes":{"ApproximateReceiveCount":"1"}},
+				{"messageId":"m2","receiptHandle":"h2","body":"b2"}]}`), &event)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response, err := h.handle(t.Context(), event)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := json.Marshal(response)
+			if err != nil || string(got) != tc.want {
+				t.Errorf("got %s, %v, want %s", got, err, tc.want)
+			}
+			want := []execute.Delivery{
+				{MessageID: "m1", Handle: "h1", Receives: 1, Body: "b1"},
+				{MessageID: "m2", Handle: "h2", Receives: 2, Body: "b2"},
+			}
+			if diff := cmp.Diff(want, worker.got); diff != "" {
+				t.Error(diff)
+			}
+			if !flushed {
+				t.Error("after was not called")
+			}
+		})
+	}
+}
+
+// call makes one call of a real client to a server that answers with answer.
+func call(t *testing.T, answer http.HandlerFunc, cfg upstream.Config, url string) (execute.Reply, error) {
+	t.Helper()
+	server := httptest.NewServer(answer)
+	t.Cleanup(server.Close)
+	cfg.BaseURL = server.URL
+	client, err := upstream.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &caller{client: client, clock: time.Now}
+
+	return a.Call(t.Context(), execute.Call{
+		RequestID: "batch_req_1", IdempotencyKey: "batch_req_1", URL: url, Body: []byte(`{"model":"m"}`),
+	})
+}
+
+func TestReplies(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		status int
+		header map[string]string
+		body   string
+		want   execute.Reply
+	}{
+		"answer": {
+			status: 200, header: map[string]string{"X-Request-Id": "r"}, body: `{"model":"m-1","choices":[{}]}`,
+			want: execute.Reply{StatusCode: 200, RequestID: "r", Model: "m-1"},
+		},
+		"busy": {
+			status: 429, header: map[string]string{"Retry-After": "7"}, body: `{"error":{"code":"slow_down"}}`,
+			want: execute.Reply{StatusCode: 429, ErrorCode: "slow_down", RetryAfter: 7 * time.Second},
+		},
+		"busy for milliseconds": {
+			status: 503, header: map[string]string{"Retry-After": "7", "Retry-After-Ms": "1500"}, body: `x`,
+			want: execute.Reply{StatusCode: 503, RetryAfter: 1500 * time.Millisecond},
+		},
+		"error in body": {
+			status: 200, body: `{"error":{"code":"server_error"}}`,
+			want: execute.Reply{StatusCode: 200, ErrorInBody: true, ErrorCode: "server_error"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := call(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.Method != http.MethodPost || r.URL.Path != "/v1/embeddings" || r.Header.Get("Idempotency-Key") == "" {
+					t.Errorf("called %s %s with %v", r.Method, r.URL, r.Header)
+				}
+				for name, value := range tc.header {
+					w.Header().Set(name, value)
+				}
+				w.WriteHeader(tc.status)
+				_, _ = w.Write([]byte(tc.body))
+			}, upstream.Config{}, "/v1/embeddings")
+			if err != nil {
+				t.Fatal(err)
+			}
+			tc.want.Body = []byte(tc.body)
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestCallErrors(t *testing.T) {
+	t.Parallel()
+	large := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(strings.Repeat("x", 100))) }
+	for name, tc := range map[string]struct {
+		answer http.HandlerFunc
+		cfg    upstream.Config
+		url    string
+		want   execute.CallError
+	}{
+		"malformed": {
+			answer: large, url: "no path",
+			want: execute.CallError{Kind: execute.CallUnsendable, Text: "url must begin with a slash"},
+		},
+		"no key": {
+			answer: large, cfg: upstream.Config{Key: func(context.Context) (string, error) { return "", errors.New("no SSM") }},
+			want: execute.CallError{Kind: execute.CallUnsent, Text: "no upstream key: no SSM"},
+		},
+		"slow": {
+			answer: func(_ http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body) // only then a server sees its client go
+				<-r.Context().Done()
+			},
+			cfg:  upstream.Config{TotalTimeout: 50 * time.Millisecond},
+			want: execute.CallError{Kind: execute.CallTimedOut, Text: "total took longer than 50ms"},
+		},
+		"large": {
+			answer: large, cfg: upstream.Config{MaxBody: 10},
+			want: execute.CallError{Kind: execute.CallTooLarge, Text: "upstream answer is larger than 10 bytes", Limit: 10},
+		},
+		"reset": {
+			answer: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+			want:   execute.CallError{Kind: execute.CallBroken, Text: "the connection ended before the answer did"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := tc.url
+			if url == "" {
+				url = "/v1/embeddings"
+			}
+			_, err := call(t, tc.answer, tc.cfg, url)
+			got, ok := errors.AsType[*execute.CallError](err)
+			if !ok {
+				t.Fatalf("got %v, want a CallError", err)
+			}
+			if diff := cmp.Diff(tc.want, *got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestAbortIsNoCallError(t *testing.T) {
+	t.Parallel()
+	client, err := upstream.New(upstream.Config{BaseURL: "http://127.0.0.1:9"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = (&caller{client: client, clock: time.Now}).Call(ctx, execute.Call{URL: "/v1/embeddings"})
+	if _, ok := errors.AsType[*execute.CallError](err); ok || err == nil {
+		t.Errorf("got %v, want the context's own error", err)
+	}
+}
