@@ -182,8 +182,8 @@ func TestBrokenForms(t *testing.T) {
 
 func TestCompressedInputIsUnpacked(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(_ *api.Deps, c *api.Config) { c.MaxInputBytes = 20 << 20 })
-	content := strings.Repeat(line, 12<<20/len(line)) // more than a part of an object
+	w := newWorld(t, func(_ *api.Deps, c *api.Config) { c.MaxInputBytes = 10 << 20 })
+	content := strings.Repeat(line, 9<<20/len(line)) // more than a part of an object
 	body, kind := formOf(t, "in.jsonl.gz", packed(t, content), "purpose", "batch")
 	r := w.ask(ask{method: "POST", path: "/v1/files", key: w.alice, kind: kind, body: body}).want(200)
 	if r.number("bytes") != int64(len(content)) || r.text("filename") != "in.jsonl" {
@@ -194,7 +194,7 @@ func TestCompressedInputIsUnpacked(t *testing.T) {
 		t.Errorf("stored content differs: %v", err)
 	}
 	// What unpacks to more than is allowed ends before it fills the memory.
-	body, kind = formOf(t, "bomb.jsonl.gz", packed(t, strings.Repeat(line, 21<<20/len(line))), "purpose", "batch")
+	body, kind = formOf(t, "bomb.jsonl.gz", packed(t, strings.Repeat(line, 11<<20/len(line))), "purpose", "batch")
 	w.ask(ask{method: "POST", path: "/v1/files", key: w.alice, kind: kind, body: body}).
 		refused(400, "file", "file_too_large", "File is too large.")
 	body, kind = formOf(t, "cut.jsonl.gz", packed(t, content)[:1000], "purpose", "batch")
@@ -208,8 +208,11 @@ func TestCompressedInputIsUnpacked(t *testing.T) {
 func packed(t *testing.T, content string) string {
 	t.Helper()
 	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	_, err := z.Write([]byte(content))
+	z, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = z.Write([]byte(content))
 	if err != nil || z.Close() != nil {
 		t.Fatal("gzip failed")
 	}

@@ -285,10 +285,26 @@ func (r reply) ids() []string {
 	return ids
 }
 
+// schemas keeps what was compiled.
+var schemas sync.Map
+
+func schemaOf(name string) (*jsonschema.Schema, error) {
+	if known, ok := schemas.Load(name); ok {
+		return known.(*jsonschema.Schema), nil
+	}
+	schema, err := jsonschema.NewCompiler().Compile("testdata/openai.schema.json#/$defs/" + name)
+	if err != nil {
+		return nil, err
+	}
+	schemas.Store(name, schema)
+
+	return schema, nil
+}
+
 // suits checks the answer against OpenAI's own schema of this name.
 func (r reply) suits(name string) reply {
 	r.t.Helper()
-	schema, err := jsonschema.NewCompiler().Compile("testdata/openai.schema.json#/$defs/" + name)
+	schema, err := schemaOf(name)
 	if err != nil {
 		r.t.Fatal(err)
 	}
