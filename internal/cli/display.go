@@ -49,7 +49,7 @@ func (p progress) detail() string {
 		if p.rate > 0 {
 			parts = append(parts, speed(p.rate))
 		}
-		if p.left > 0 {
+		if p.left >= time.Second {
 			parts = append(parts, span(p.left)+" to go")
 		}
 	}

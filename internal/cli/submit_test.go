@@ -165,12 +165,14 @@ func TestSubmitRefusesFiles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newServer(t)
-			r := call{args: []string{"submit", "-"}, stdin: strings.NewReader(text), http: s.start()}.run(t.Context(), t)
-			if r.code != cli.ExitError || len(s.calls) != 0 {
-				t.Errorf("code %d, calls %v", r.code, s.calls)
-			}
-			golden(t, "refuse/"+name, r.session())
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t)
+				r := call{args: []string{"submit", "-"}, stdin: strings.NewReader(text), http: s.start()}.run(t.Context(), t)
+				if r.code != cli.ExitError || len(s.calls) != 0 {
+					t.Errorf("code %d, calls %v", r.code, s.calls)
+				}
+				golden(t, "refuse/"+name, r.session())
+			})
 		})
 	}
 }
@@ -188,16 +190,18 @@ func TestKeyFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newServer(t)
-			path := filepath.Join(t.TempDir(), "key")
-			if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			args := []string{"list", "--base-url", "http://musketry.test/v1", "--key-file", path}
-			r := call{args: args, http: s.start(), noEnv: true}.run(t.Context(), t)
-			if r.code != tt.code {
-				t.Error(r.session())
-			}
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t)
+				path := filepath.Join(t.TempDir(), "key")
+				if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				args := []string{"list", "--base-url", "http://musketry.test/v1", "--key-file", path}
+				r := call{args: args, http: s.start(), noEnv: true}.run(t.Context(), t)
+				if r.code != tt.code {
+					t.Error(r.session())
+				}
+			})
 		})
 	}
 }

@@ -74,7 +74,7 @@ func TestListWithoutGo(t *testing.T) {
 // Every line is one that a batch accepts.
 func TestWrite(t *testing.T) {
 	t.Parallel()
-	packages := list(t, prompts.Options{Internal: true})
+	packages := list(t, prompts.Options{})
 	var file bytes.Buffer
 	if err := prompts.Write(&file, packages, "standin"); err != nil {
 		t.Fatal(err)
@@ -90,7 +90,9 @@ func TestWrite(t *testing.T) {
 			t.Errorf("line %d: custom_id %q, model %q", i+1, in.CustomID, in.Model)
 		}
 		ids[in.CustomID] = true
-		var body struct{ Messages []struct{ Role, Content string } }
+		var body struct {
+			Messages []struct{ Role, Content string }
+		}
 		if err := json.Unmarshal(in.Body, &body); err != nil {
 			t.Fatal(err)
 		}
