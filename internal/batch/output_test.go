@@ -185,7 +185,7 @@ func checkLine(t failer, raw []byte) outLine {
 	if err := dec.Decode(&line); err != nil {
 		t.Fatalf("not JSON: %v: %q", err, raw)
 	}
-	if _, err := dec.Token(); err != io.EOF { //nolint:errorlint // Token returns io.EOF itself
+	if _, err := dec.Token(); err != io.EOF {
 		t.Fatalf("more than an object: %v", err)
 	}
 	_ = json.Unmarshal(body, &top)
@@ -240,7 +240,7 @@ func tokens(t failer, raw []byte) []json.Token {
 	var all []json.Token
 	for {
 		token, err := dec.Token()
-		if err == io.EOF { //nolint:errorlint // Token returns io.EOF itself
+		if err == io.EOF {
 			return all
 		}
 		if err != nil {

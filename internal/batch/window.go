@@ -26,7 +26,7 @@ func ParseWindow(s string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		var n uint64
 		if n, err = strconv.ParseUint(days, 10, 16); err == nil {
-			d = time.Duration(n) * 24 * time.Hour //nolint:gosec // at most 65,535 days: no overflow
+			d = time.Duration(n) * 24 * time.Hour // at most 65,535 days: no overflow
 		}
 	}
 	if err != nil || d < MinWindow || d > MaxWindow {

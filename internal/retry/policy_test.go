@@ -330,7 +330,7 @@ func decide(t *rapid.T) retry.Denial {
 		if !p.Jitter && wait < most {
 			t.Fatalf("wait %v without jitter, want %v", wait, most)
 		}
-		if d.NotBefore != d.NotBefore.Truncate(time.Millisecond) { //nolint:revive,staticcheck // the very value
+		if d.NotBefore != d.NotBefore.Truncate(time.Millisecond) {
 			t.Fatalf("scheduled at %v, want whole milliseconds", d.NotBefore)
 		}
 	case retry.DeniedMaxRetries:

@@ -14,7 +14,7 @@ import (
 // then Retry-After in seconds, a fraction allowed, or as a date
 // (https://www.rfc-editor.org/rfc/rfc9110#field.retry-after). A date in the
 // past is a wait of 0. What cannot be read, and a negative number, asks nothing.
-func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
+func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) { //nolint:revive // the header's name
 	if d, ok := number(h.Get("Retry-After-Ms"), time.Millisecond); ok {
 		return d, true
 	}

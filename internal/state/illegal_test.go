@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -43,14 +44,18 @@ var forgeries = []string{
 	"forge_phase_type", "forge_reason", "forge_request", "forge_state", "forge_state_any", "forge_state_read",
 }
 
-// A memo asks its importer once a package: asking costs a run of the go command.
+// A memo asks its importer once a package, since asking costs a run of the go
+// command, and one at a time.
 type memo struct {
 	types.Importer
+	mu    sync.Mutex
 	known map[string]*types.Package
 }
 
 // Import returns the package of that path.
-func (m memo) Import(path string) (*types.Package, error) {
+func (m *memo) Import(path string) (*types.Package, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if pkg, ok := m.known[path]; ok {
 		return pkg, nil
 	}
@@ -72,7 +77,7 @@ type checker struct {
 func newChecker(t *testing.T) checker {
 	t.Helper()
 	fset := token.NewFileSet()
-	imp := memo{Importer: importer.ForCompiler(fset, "source", nil), known: map[string]*types.Package{}}
+	imp := &memo{Importer: importer.ForCompiler(fset, "source", nil), known: map[string]*types.Package{}}
 	pkg, err := imp.Import(statePath)
 	if err != nil {
 		t.Fatalf("import %s: %v", statePath, err)
@@ -160,20 +165,31 @@ func TestIllegalTransitionsDoNotCompile(t *testing.T) {
 	t.Parallel()
 	c := newChecker(t)
 
-	t.Run("programs", func(t *testing.T) { //nolint:paralleltest // the importer is shared and not safe for concurrent use
+	t.Run("programs", func(t *testing.T) {
+		t.Parallel()
 		files, err := filepath.Glob("testdata/illegal/*.go")
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no illegal programs: %v", err)
 		}
 		for _, name := range files {
-			t.Run(strings.TrimSuffix(filepath.Base(name), ".go"), func(t *testing.T) { //nolint:paralleltest // as above
+			t.Run(strings.TrimSuffix(filepath.Base(name), ".go"), func(t *testing.T) {
+				t.Parallel()
 				testIllegal(t, c, name)
 			})
 		}
 	})
-	t.Run("every pair has its program", func(t *testing.T) { testComplete(t, c) }) //nolint:paralleltest // as above
-	t.Run("legal pairs compile", func(t *testing.T) { testLegal(t, c) })           //nolint:paralleltest // as above
-	t.Run("nothing else makes a request", func(t *testing.T) { testMakers(t, c) }) //nolint:paralleltest // as above
+	t.Run("every pair has its program", func(t *testing.T) {
+		t.Parallel()
+		testComplete(t, c)
+	})
+	t.Run("legal pairs compile", func(t *testing.T) {
+		t.Parallel()
+		testLegal(t, c)
+	})
+	t.Run("nothing else makes a request", func(t *testing.T) {
+		t.Parallel()
+		testMakers(t, c)
+	})
 }
 
 // testIllegal demands that the program has one error, the one that its "want"

@@ -392,7 +392,7 @@ func (l *life) Check(t *rapid.T) {
 		t.Fatalf("the specification changed (-want +got):\n%s", diff)
 	}
 	for _, at := range append(timesOf(stored.Phase), stored.Spec.Deadline) {
-		if at != ms(at) { //nolint:revive,staticcheck // not Equal: the zone and the monotonic clock must be gone, too
+		if at != ms(at) { // not Equal: the zone and the monotonic clock must be gone, too
 			t.Fatalf("%s keeps %v, want milliseconds in UTC", l.status, at)
 		}
 	}
@@ -521,6 +521,9 @@ func (l *life) steps() map[state.Status][]step {
 			{"Reclaim", l.ReclaimProcessing, to(claimed)},
 			{"end", l.EndProcessing, to(canceled, failed)},
 		},
+		completed: nil,
+		failed:    nil,
+		canceled:  nil,
 	}
 }
 

@@ -156,6 +156,7 @@ func (r NonRetryableHTTPStatus) clipped() Reason { return r }
 func (t Timeout) clipped() Reason                { return Timeout{Error: clip(t.Error)} }
 func (n NetworkError) clipped() Reason           { return NetworkError{Error: clip(n.Error)} }
 func (r RequestBuilderError) clipped() Reason    { return RequestBuilderError{Error: clip(r.Error)} }
+
 func (t TaskTerminated) clipped() Reason {
 	return TaskTerminated{Error: clip(t.Error), Deaths: t.Deaths}
 }

@@ -507,7 +507,7 @@ func TestMonotonicClockIsDropped(t *testing.T) {
 	r := state.New(s)
 	p := must(state.Start(must(state.Claim(r, state.Lease{ClaimID: "a", Expires: now}, now)), now))
 	for _, at := range append(timesOf(p.Phase()), r.Spec().Deadline) {
-		if at != ms(at) { //nolint:revive,staticcheck // not Equal: the monotonic clock must be gone, too
+		if at != ms(at) { // not Equal: the monotonic clock must be gone, too
 			t.Errorf("kept %#v", at)
 		}
 	}
