@@ -213,7 +213,7 @@ func TestFailuresThatAreRetried(t *testing.T) {
 				w.send(1)
 				var lasts []string
 				w.up.answer = func(ctx context.Context, _, before int) (execute.Reply, error) {
-					p, _ := w.record(1).Phase.(state.Processing)
+					p, _ := w.stored(ctx, 1).Phase.(state.Processing)
 					if p.Attempt != before || p.Reclaims != 0 {
 						t.Errorf("call %d is of attempt %d, with %d reclaims", before, p.Attempt, p.Reclaims)
 					}

@@ -119,11 +119,11 @@ func (m *machine) Apply(ctx context.Context, c state.Change) error {
 	}
 
 	return m.do(ctx, op, func() error {
-		before := m.world.record(c.Spec().Key.Line)
+		before := m.world.stored(ctx, c.Spec().Key.Line)
 		if err := m.world.store.Apply(ctx, c); err != nil {
 			return err
 		}
-		if after := m.world.record(c.Spec().Key.Line); before.Phase.Status().Terminal() && before.Phase != after.Phase {
+		if after := m.world.stored(ctx, c.Spec().Key.Line); before.Phase.Status().Terminal() && before.Phase != after.Phase {
 			m.world.broken("line %d was %v and became %v", c.Spec().Key.Line, before.Phase, after.Phase)
 		}
 

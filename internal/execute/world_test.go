@@ -117,7 +117,13 @@ func (w *world) sendAll(n int) {
 
 func (w *world) record(line int) state.Record {
 	w.Helper()
-	rec, err := w.store.Request(w.Context(), state.Key{Batch: testBatch, Line: line})
+
+	return w.stored(w.Context(), line)
+}
+
+func (w *world) stored(ctx context.Context, line int) state.Record {
+	w.Helper()
+	rec, err := w.store.Request(ctx, state.Key{Batch: testBatch, Line: line})
 	must(w.T, err)
 
 	return rec
@@ -346,7 +352,7 @@ func (u *upstream) call(ctx context.Context, c execute.Call) (execute.Reply, err
 	if _, err := fmt.Sscanf(c.RequestID, "batch_req_test_%d", &line); err != nil {
 		u.world.broken("called with request id %q", c.RequestID)
 	}
-	u.world.checkCall(line, c)
+	u.world.checkCall(ctx, line, c)
 	u.mu.Lock()
 	before := u.calls[line]
 	u.calls[line]++
@@ -372,8 +378,8 @@ func (u *upstream) call(ctx context.Context, c execute.Call) (execute.Reply, err
 }
 
 // checkCall holds the promises against a call that leaves now.
-func (w *world) checkCall(line int, c execute.Call) {
-	rec := w.record(line)
+func (w *world) checkCall(ctx context.Context, line int, c execute.Call) {
+	rec := w.stored(ctx, line)
 	p, ok := rec.Phase.(state.Processing)
 	if !ok {
 		w.broken("line %d was called while it was %v", line, rec.Phase)
