@@ -21,8 +21,10 @@ func NewAPI(scope constructs.Construct, id string, props *APIProps) awsapigatewa
 	api := awsapigateway.NewRestApi(scope, &id, &awsapigateway.RestApiProps{
 		RestApiName: &props.Name,
 		Description: jsii.String("OpenAI Files and Batches API of Musketry"),
-		// A file upload is bytes; everything else is text and stays readable.
-		BinaryMediaTypes: jsii.Strings("multipart/form-data"),
+		// A file upload is bytes; everything else is text and stays readable. The SDKs accept application/binary where
+		// they download: only then the gateway decodes an answer in base64, which a file that is no text needs.
+		// https://docs.aws.amazon.com/apigateway/latest/developerguide/lambda-proxy-binary-media.html
+		BinaryMediaTypes: jsii.Strings("multipart/form-data", "application/binary", "application/octet-stream"),
 		// Clients are anywhere, but a batch's traffic is small: no edge locations are needed.
 		EndpointTypes: &[]awsapigateway.EndpointType{awsapigateway.EndpointType_REGIONAL},
 		// Access logs need a role that is a setting of the whole account, which is not this stack's to change.

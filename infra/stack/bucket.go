@@ -9,22 +9,29 @@ import (
 	"github.com/musketry/musketry/internal/boot"
 )
 
-// The two halves of the bucket: a tenant's files stay until they are deleted, a batch's segments are scaffolding.
+// The three parts of the bucket: a tenant's files stay until they are deleted, a batch's segments and the parts of an
+// upload are scaffolding.
 const (
 	filesPattern    = "tenants/*"
 	segmentsPattern = "batches/*"
 	segmentsPrefix  = "batches/"
+	uploadsPattern  = "uploads/*"
+	uploadsPrefix   = "uploads/"
 )
 
 // segmentDays is how long a batch's segments live: the longest batch takes 7 days, and the rest is room for repairs.
 const segmentDays = 40
+
+// uploadDays is how long the parts of an upload live that nobody completed: it takes parts for one hour.
+const uploadDays = 2
 
 // BucketProps say what becomes of the bucket when the stack is deleted.
 type BucketProps struct {
 	Removal awscdk.RemovalPolicy
 }
 
-// Bucket holds input and output files under tenants/ and the segments of answers under batches/.
+// Bucket holds input and output files under tenants/, the segments of answers under batches/ and the parts of files that
+// come in parts under uploads/.
 type Bucket struct {
 	awss3.Bucket
 }
@@ -47,13 +54,18 @@ func NewBucket(scope constructs.Construct, id string, props *BucketProps) *Bucke
 				Prefix:     jsii.String(segmentsPrefix),
 				Expiration: awscdk.Duration_Days(jsii.Number(segmentDays)),
 			},
+			{
+				Id:         jsii.String("expire-upload-parts"),
+				Prefix:     jsii.String(uploadsPrefix),
+				Expiration: awscdk.Duration_Days(jsii.Number(uploadDays)),
+			},
 		},
 	})}
 }
 
-// GrantFiles lets submit keep a tenant's files and what loading needs beside a batch.
+// GrantFiles lets submit keep a tenant's files, take files in parts, and what loading needs beside a batch.
 func (b *Bucket) GrantFiles(fn *Function) {
-	for _, pattern := range []string{filesPattern, segmentsPattern} {
+	for _, pattern := range []string{filesPattern, segmentsPattern, uploadsPattern} {
 		b.grant(fn, pattern, "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
 	}
 }

@@ -162,6 +162,7 @@ func TestBucketIsClosedEncryptedAndTidy(t *testing.T) {
 				"AbortIncompleteMultipartUpload": map[string]any{"DaysAfterInitiation": 7},
 			},
 			map[string]any{"Id": "expire-segments", "Status": "Enabled", "Prefix": "batches/", "ExpirationInDays": 40},
+			map[string]any{"Id": "expire-upload-parts", "Status": "Enabled", "Prefix": "uploads/", "ExpirationInDays": 2},
 		}},
 	})
 	for _, kind := range []string{"AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy"} {
@@ -373,7 +374,9 @@ func TestGatewaySpeaksOpenAIErrors(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	s.has(t, "AWS::ApiGateway::RestApi", map[string]any{"BinaryMediaTypes": []any{"multipart/form-data"}})
+	s.has(t, "AWS::ApiGateway::RestApi", map[string]any{"BinaryMediaTypes": []any{
+		"multipart/form-data", "application/binary", "application/octet-stream",
+	}})
 	s.has(t, "AWS::ApiGateway::Stage", map[string]any{"StageName": "v1"})
 }
 
