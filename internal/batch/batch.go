@@ -338,13 +338,16 @@ func (b *Batch) GiveUp(message string, now time.Time) error {
 }
 
 // Abandon ends b at once because its flow could not go on, with a reason a
-// person can act on. A result file that is whole stays b's. It returns a
-// *StatusError if b is terminal.
+// person can act on. A result file that is whole stays b's. If no request of b
+// was ever sent it counts none. It returns a *StatusError if b is terminal.
 func (b *Batch) Abandon(message string, now time.Time) error {
 	if b.Status.Terminal() {
 		return &StatusError{Op: "abandon", Status: b.Status}
 	}
 	b.publish()
+	if !b.Sealed && b.InProgressAt.IsZero() {
+		b.Counts = Counts{}
+	}
 	b.Status, b.FailedAt, b.Token = StatusFailed, stamp(now), ""
 	b.Errors = []LineError{{Code: CodeInternal, Message: message}}
 
