@@ -36,9 +36,9 @@ env: need-go cloud-cli ## Prints the variables that lead a client to the local c
 	@$(CLOUD) env
 
 .PHONY: test
-test: need-cloud cloud-cli $(BIN)/golangci-lint-$(GOLANGCI_LINT) .tools/cfn-lint/.installed ## Runs every check and test.
+test: need-cloud cloud-cli $(BIN)/golangci-lint-$(GOLANGCI_LINT) .tools/cfn-lint/.installed .tools/openai/.installed ## Runs every check and test.
 	@$(BUILD) -o $(BIN)/check ./tools/check
-	@$(BIN)/check -cloud $(CLOUD) -lint $(BIN)/golangci-lint-$(GOLANGCI_LINT) -cfn-lint .tools/cfn-lint/bin/cfn-lint
+	@MUSKETRY_E2E_PYTHON="$(CURDIR)/.tools/openai/bin/python" $(BIN)/check -cloud $(CLOUD) -lint $(BIN)/golangci-lint-$(GOLANGCI_LINT) -cfn-lint .tools/cfn-lint/bin/cfn-lint
 
 .PHONY: lint
 lint: need-go $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## Runs the linters.
@@ -101,6 +101,8 @@ $(BIN)/golangci-lint-$(GOLANGCI_LINT):
 	@mv $(BIN)/golangci-lint $@
 
 .tools/cfn-lint/.installed: infra/requirements.txt
-	@python3 -m venv --clear .tools/cfn-lint
-	@.tools/cfn-lint/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+.tools/openai/.installed: localstack/e2e/requirements.txt
+.tools/%/.installed:
+	@python3 -m venv --clear .tools/$*
+	@.tools/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
