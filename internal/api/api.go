@@ -195,4 +195,5 @@ func (a *api) routes() {
 	a.route("POST /batches/{id}/cancel", a.cancelBatch)
 	a.route("GET /models", a.listModels)
 	a.route("GET /models/{id...}", a.retrieveModel)
+	a.mux.HandleFunc("GET /openapi.json", a.describe)
 }

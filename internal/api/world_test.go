@@ -159,6 +159,7 @@ func (w *world) ask(a ask) reply {
 	if out.Code >= 400 && a.method != http.MethodHead {
 		out.suits("ErrorResponse")
 	}
+	out.documented(a)
 	if out.Code >= 400 && out.Code < 500 && out.Header().Get("X-Should-Retry") != "false" {
 		w.t.Errorf("%s %s: %d without x-should-retry: false", a.method, a.path, out.Code)
 	}
