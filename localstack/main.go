@@ -53,13 +53,9 @@ func run(ctx context.Context, args []string) error {
 		}
 		*path = absolute
 	}
-	engine := os.Getenv("ENGINE")
-	if engine == "" {
-		engine = cloud.EngineNames()[0]
-	}
 	c, err := cloud.New(cloud.Config{
 		Root: *root, State: *state, Lambdas: *lambdas,
-		Engine: engine, Endpoint: os.Getenv("AWS_ENDPOINT_URL"),
+		Engine: os.Getenv("ENGINE"), Endpoint: os.Getenv("AWS_ENDPOINT_URL"),
 		UpstreamBaseURL: os.Getenv("UPSTREAM_BASE_URL"), UpstreamAPIKey: os.Getenv("UPSTREAM_API_KEY"),
 		Environ: os.Environ(), Out: os.Stdout, Now: time.Now, Random: rand.Reader,
 	})

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,8 +21,10 @@ import (
 var (
 	// ErrNotUp reports that no cloud is up in the state folder.
 	ErrNotUp = errors.New("no local cloud is up here: run make up")
-	// ErrEngine reports an unknown name of an engine.
-	ErrEngine = errors.New("unknown engine")
+	// ErrOtherEngine reports that another engine is up than the one asked for.
+	ErrOtherEngine = errors.New("another engine")
+	// ErrEngine reports an unknown name of an engine, or one that cannot be used.
+	ErrEngine = errors.New("cannot use engine")
 )
 
 // upTimeout bounds a whole start on a machine with empty caches.
@@ -30,7 +34,7 @@ const upTimeout = 15 * time.Minute
 type Config struct {
 	Root            string           // The checkout.
 	State           string           // Folder of this cloud's state; two clouds have two.
-	Engine          string           // One of EngineNames.
+	Engine          string           // One of EngineNames; may be empty: what is up already, or the first.
 	Endpoint        string           // The external engine's address; may be empty for others.
 	UpstreamBaseURL string           // A real provider; may be empty: then the stand-in is started.
 	UpstreamAPIKey  string           // Its key, put into SSM; may be empty.
@@ -68,15 +72,19 @@ func New(cfg Config) (*Cloud, error) {
 	c := &Cloud{cfg: cfg, checkout: checkout.Checkout{
 		Root: cfg.Root, Logs: cfg.State, Environ: cleanEnviron(cfg.Environ),
 	}}
-	if _, err := newEngine(cfg, c.checkout); err != nil {
-		return nil, err
+	st := c.readState()
+	if cfg.Engine == "" {
+		c.cfg.Engine = cmp.Or(st.Engine, EngineNames()[0])
 	}
-	c.wanted = cfg.Engine
-	if st := c.readState(); st.Engine != "" {
+	c.wanted = c.cfg.Engine
+	if st.Engine != "" {
 		c.cfg.Engine = st.Engine
 		if st.Engine == "external" && c.cfg.Endpoint == "" {
 			c.cfg.Endpoint = st.Endpoint
 		}
+	}
+	if !slices.Contains(EngineNames(), c.wanted) {
+		return nil, fmt.Errorf("%w %q: there are %s", ErrEngine, c.wanted, strings.Join(EngineNames(), " and "))
 	}
 	engine, err := newEngine(c.cfg, c.checkout)
 	if err != nil {
@@ -97,7 +105,7 @@ func (c *Cloud) Up(ctx context.Context) error {
 	}
 	defer unlock()
 	if c.wanted != c.cfg.Engine {
-		return fmt.Errorf("%w: %s is up here, and %s was asked for: run make down first", ErrEngine, c.cfg.Engine, c.wanted)
+		return fmt.Errorf("%w: %s is up here, and %s was asked for: run make down first", ErrOtherEngine, c.cfg.Engine, c.wanted)
 	}
 	begun := c.cfg.Now()
 	st := c.readState()

@@ -43,7 +43,7 @@ func newEngine(cfg Config, tools checkout.Checkout) (Engine, error) {
 	case "external":
 		return newExternal(cfg.Endpoint)
 	default:
-		return nil, fmt.Errorf("%w %q: there are %s", ErrEngine, cfg.Engine, strings.Join(EngineNames(), " and "))
+		return nil, fmt.Errorf("%w %q", ErrEngine, cfg.Engine)
 	}
 }
 
@@ -141,9 +141,9 @@ var _ Engine = (*external)(nil)
 func newExternal(endpoint string) (*external, error) {
 	switch {
 	case endpoint == "":
-		return nil, fmt.Errorf("%w external needs AWS_ENDPOINT_URL", ErrEngine)
+		return nil, fmt.Errorf("%w external: it needs AWS_ENDPOINT_URL", ErrEngine)
 	case slices.ContainsFunc([]string{"amazonaws.com", "api.aws"}, func(s string) bool { return strings.Contains(endpoint, s) }):
-		return nil, fmt.Errorf("%w: %s is AWS itself: use make deploy", ErrEngine, endpoint)
+		return nil, fmt.Errorf("%w external: %s is AWS itself, where make deploy deploys", ErrEngine, endpoint)
 	}
 	return &external{endpoint: strings.TrimSuffix(endpoint, "/")}, nil
 }
