@@ -1,0 +1,84 @@
+package finalize
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+
+	"github.com/musketry/musketry/internal/batch"
+)
+
+// Abandon ends a batch as failed because its flow could not go on, with a
+// reason that its owner can act on. cause is the flow's error as JSON.
+//
+// What was done is not lost. A batch whose requests are stored is given up:
+// its unfinished requests are terminated (or expired, or canceled, if that is
+// due anyway), and it is sealed and written out as ever. Only if that fails for
+// longer than Patience it ends without its result files; the answers remain in
+// its segments. A batch that was not loaded has called nobody, and ends at
+// once. It returns ErrUnfinished, or what kept it from the end, if it has to be
+// called again. An ended batch, or one that is not there, is no error.
+func (f *Finalizer) Abandon(ctx context.Context, ref batch.Ref, cause string) error {
+	s := f.steps()
+	name := errorName(cause)
+	s.Log.ErrorContext(ctx, "the flow gave up", slog.String("batch", ref.ID), slog.String("error", name))
+	b, err := s.update(ctx, ref, func(b *batch.Batch) error {
+		if b.Ready() || b.Sealed {
+			return b.GiveUp(fmt.Sprintf("An internal error (%s) kept this batch from going on. What was done is in its "+
+				"output and error files. Send the requests that have the code '%s' again.", name, batch.CodeTerminated), s.Clock())
+		}
+
+		return b.Abandon(fmt.Sprintf("An internal error (%s) kept the input file from being loaded. "+
+			"No request was sent. Create the batch again.", name), s.Clock())
+	})
+	if err == nil {
+		err = s.salvage(ctx, b, name)
+	}
+	switch {
+	case errors.Is(err, batch.ErrNotFound):
+		return nil
+	case err != nil:
+		return fmt.Errorf("finalize: abandon %s: %w", ref.ID, err)
+	}
+
+	return nil
+}
+
+// salvage brings b, which was given up, to its end.
+func (s steps) salvage(ctx context.Context, b batch.Batch, name string) error {
+	next, err := s.advance(ctx, b.Ref)
+	switch {
+	case err == nil && next == NextEnd:
+		return nil
+	case err == nil:
+		return ErrUnfinished
+	case ctx.Err() != nil || b.Status.Terminal() || s.Clock().Sub(b.GivenUpAt) < s.Config.Patience:
+		return err
+	}
+	s.Log.ErrorContext(ctx, "results cannot be written out", slog.String("batch", b.ID), slog.String("error", err.Error()))
+	b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
+		return b.Abandon(fmt.Sprintf("An internal error (%s) kept this batch from going on, and another one its results "+
+			"from being written out. Ask whoever runs this service: the answers are stored.", name), s.Clock())
+	})
+	if err != nil {
+		return err
+	}
+
+	return s.release(ctx, b)
+}
+
+// errorName returns the name of a flow's error, such as States.Timeout. What
+// else the error says is not for the batch's owner.
+func errorName(cause string) string {
+	var e struct {
+		Error string `json:"Error"` //nolint:tagliatelle // Step Functions' own spelling
+	}
+	if json.Unmarshal([]byte(cause), &e) != nil || !regexp.MustCompile(`^[\w.]{1,80}$`).MatchString(e.Error) {
+		return "unknown"
+	}
+
+	return e.Error
+}

@@ -1,0 +1,121 @@
+package finalize
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+)
+
+const (
+	// feedChunk is how many lines are enqueued between two writes of the cursor:
+	// so many messages at most are sent twice after a crash.
+	feedChunk = 5_000
+	// sendChunk bounds the messages held in memory.
+	sendChunk = 1_000
+)
+
+// feed enqueues requests until as many are unfinished as the window holds, or
+// all are enqueued, or time runs short. Messages are sent before the cursor
+// passes their lines, so a crash between the two sends them twice, which is
+// harmless. done is how many of those enqueued have their outcome.
+func (s steps) feed(ctx context.Context, b batch.Batch, done int) (batch.Batch, error) {
+	until := min(b.Counts.Total, done+s.Config.Window)
+	for b.Fed < until && b.Status == batch.StatusInProgress && !s.short(ctx) {
+		line := min(until, b.Fed+feedChunk)
+		if err := s.enqueue(ctx, b, b.Fed, line); err != nil {
+			return batch.Batch{}, err
+		}
+		var err error
+		b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
+			if err := b.Feed(line); err != nil {
+				return err //nolint:wrapcheck // the domain's own, told apart by update
+			}
+			b.Watched(b.Watch.See(done, s.Clock(), s.Config.Stall).Fed(s.Clock(), lookRest, s.Config.Stall))
+
+			return nil
+		})
+		if err != nil {
+			return batch.Batch{}, err
+		}
+	}
+
+	return b, nil
+}
+
+// enqueue sends the messages of the lines above after, up to line, that wait
+// for one.
+func (s steps) enqueue(ctx context.Context, b batch.Batch, after, line int) error {
+	out := outbox{steps: s}
+	for rec, err := range s.walk(ctx, b, after) {
+		if err != nil {
+			return err
+		}
+		if !rec.Phase.Status().Terminal() {
+			if err := out.add(ctx, batch.MessageOf(b.Tenant, rec.Spec)); err != nil {
+				return err
+			}
+		}
+		if rec.Spec.Key.Line == line {
+			break
+		}
+	}
+
+	return out.flush(ctx)
+}
+
+// An outbox sends messages in chunks.
+type outbox struct {
+	steps
+	messages []batch.Message
+	sent     int
+}
+
+func (o *outbox) add(ctx context.Context, m batch.Message) error {
+	if o.messages = append(o.messages, m); len(o.messages) < sendChunk {
+		return nil
+	}
+
+	return o.flush(ctx)
+}
+
+func (o *outbox) flush(ctx context.Context) error {
+	if len(o.messages) == 0 {
+		return nil
+	}
+	if err := o.Queue.Send(ctx, o.messages); err != nil {
+		return fmt.Errorf("send messages: %w", err)
+	}
+	o.sent += len(o.messages)
+	o.messages = o.messages[:0]
+
+	return nil
+}
+
+// walk returns all of b's requests whose line is above after, in the order of
+// their lines, and an error where one is missing.
+func (s steps) walk(ctx context.Context, b batch.Batch, after int) iter.Seq2[state.Record, error] {
+	return func(yield func(state.Record, error) bool) {
+		line := after
+		for rec, err := range s.Requests.Requests(ctx, b.ID, b.Shards, after) {
+			line++
+			switch {
+			case err != nil:
+				yield(state.Record{}, fmt.Errorf("read requests: %w", err))
+
+				return
+			case rec.Spec.Key.Line != line:
+				yield(state.Record{}, fmt.Errorf("line %d: %w", line, state.ErrNotFound))
+
+				return
+			case !yield(rec, nil):
+				return
+			}
+		}
+		if line < b.Counts.Total {
+			yield(state.Record{}, fmt.Errorf("line %d: %w", line+1, state.ErrNotFound))
+		}
+	}
+}

@@ -1,0 +1,258 @@
+package finalize
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+)
+
+// ErrNotLoaded reports a batch whose requests are not all stored although its
+// load step is over.
+var ErrNotLoaded = errors.New("finalize: the batch is not loaded")
+
+// ErrUnfinished reports a batch that was given up and that another call of
+// Abandon must bring to its end, since time ran short.
+var ErrUnfinished = errors.New("finalize: the batch has not ended yet")
+
+// A Next is what the flow is to do after Advance.
+type Next string
+
+// The nexts.
+const (
+	NextAdvance Next = "advance"     // advance again: time ran short
+	NextLong    Next = "park_long"   // park for at most LongPark
+	NextMedium  Next = "park_medium" // park for at most MediumPark
+	NextShort   Next = "park_short"  // park for at most ShortPark
+	NextEnd     Next = "end"         // nothing: the batch is over
+)
+
+// The lengths of the flow's parks, which stand in its definition too: Step
+// Functions takes them as literals on every cloud.
+const (
+	LongPark   = 10 * time.Minute
+	MediumPark = 30 * time.Second
+	ShortPark  = 5 * time.Second
+)
+
+// A Config is what a deployment chooses. A zero field stands for the default.
+type Config struct {
+	// Window is the most unfinished requests of a batch that are enqueued;
+	// 10,000. A queue has at most 120,000 messages in flight
+	// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html).
+	Window int
+	// Grace is how long after a cancel or the deadline answers that were paid
+	// for are still taken; 5 s.
+	Grace time.Duration
+	// Stall is how long nothing of a batch must move before silent requests are
+	// enqueued again; 10 min.
+	Stall time.Duration
+	// Stale is the age at which a worker's heartbeat is stale; 30 s.
+	Stale time.Duration
+	// Part is the least size of an upload's part in bytes; 8 MiB. It must not be
+	// below 5 MiB (https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html).
+	Part int64
+	// Writers and Readers are how many writes of requests, or reads of segments,
+	// run at once; 32 and 8.
+	Writers, Readers int
+	// Retention is the life of an output file whose batch names none; 30 days.
+	Retention time.Duration
+	// Patience is how long the results of a batch that was given up are tried to
+	// be written out, in spite of errors; 30 min.
+	Patience time.Duration
+	// Margin is how long before its context's deadline a step comes to a stop;
+	// 45 s. It must be longer than writing a part takes.
+	Margin time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	c.Window = defaultTo(c.Window, 10_000)
+	c.Grace = defaultTo(c.Grace, 5*time.Second)
+	c.Stall = defaultTo(c.Stall, 10*time.Minute)
+	c.Stale = defaultTo(c.Stale, 30*time.Second)
+	c.Part = defaultTo(c.Part, 8<<20)
+	c.Writers = defaultTo(c.Writers, 32)
+	c.Readers = defaultTo(c.Readers, 8)
+	c.Retention = defaultTo(c.Retention, 30*24*time.Hour)
+	c.Patience = defaultTo(c.Patience, 30*time.Minute)
+	c.Margin = defaultTo(c.Margin, 45*time.Second)
+
+	return c
+}
+
+func defaultTo[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+
+	return v
+}
+
+// A Finalizer has what the steps of a batch's flow need. Use it by pointer,
+// with every field but Config set, and do not change it while it is used.
+type Finalizer struct {
+	Requests  Requests
+	Batches   Batches
+	Objects   Objects
+	Uploads   Uploads
+	Queue     Queue
+	Flow      Flow
+	Clock     func() time.Time
+	NewFileID func(now time.Time) (string, error) // safe for concurrent use
+	Log       *slog.Logger
+	Config    Config
+}
+
+// Advance brings a batch as far towards its end as it can at present, and as
+// ctx's deadline, less the margin, lets it, and says what the flow is to do
+// next. It may run any number of times, at the same time too, and die anywhere.
+// It returns ErrNotLoaded, batch.ErrNotFound, and what stores return.
+func (f *Finalizer) Advance(ctx context.Context, ref batch.Ref) (Next, error) {
+	s := f.steps()
+	next, err := s.advance(ctx, ref)
+	if err != nil {
+		return "", fmt.Errorf("finalize: advance %s: %w", ref.ID, err)
+	}
+
+	return next, nil
+}
+
+// steps are a Finalizer whose configuration is complete.
+type steps struct{ *Finalizer }
+
+func (f *Finalizer) steps() steps {
+	complete := *f
+	complete.Config = f.Config.withDefaults()
+
+	return steps{&complete}
+}
+
+func (s steps) advance(ctx context.Context, ref batch.Ref) (Next, error) {
+	b, err := s.Batches.Batch(ctx, ref)
+	for err == nil {
+		var next Next
+		if b, next, err = s.step(ctx, b); err == nil && next != "" {
+			return next, nil
+		}
+		if err == nil && s.short(ctx) {
+			return NextAdvance, nil
+		}
+	}
+
+	return "", err
+}
+
+// step takes one step with b. It returns b as it is then, and what the flow is
+// to do next; nothing, if another step may follow at once.
+func (s steps) step(ctx context.Context, b batch.Batch) (batch.Batch, Next, error) {
+	switch left := s.left(b); {
+	case b.Status.Terminal():
+		return b, NextEnd, s.release(ctx, b)
+	case b.Sealed:
+		b, err := s.publish(ctx, b)
+
+		return b, "", err
+	case !b.Ready():
+		return b, "", ErrNotLoaded
+	case left <= 0:
+		b, err := s.sealAll(ctx, b)
+
+		return b, "", err
+	case left <= ShortPark:
+		if err := s.wait(ctx, left); err != nil {
+			return b, "", err
+		}
+		b, err := s.read(ctx, b.Ref)
+
+		return b, "", err
+	}
+
+	return s.run(ctx, b)
+}
+
+// left is how long it is until b is sealed, whatever is unfinished then.
+func (s steps) left(b batch.Batch) time.Duration {
+	if b.GivenUp != "" {
+		return 0
+	}
+	at := b.Deadline
+	if b.Canceling() && b.CancelingAt.Before(at) {
+		at = b.CancelingAt
+	}
+
+	return at.Add(s.Config.Grace).Sub(s.Clock())
+}
+
+// parking returns how b is to be parked: for as long as there is until it is
+// sealed, but hardly longer, since the flow's transitions cost.
+func (s steps) parking(b batch.Batch) Next {
+	switch left := s.left(b); {
+	case left >= LongPark:
+		return NextLong
+	case left >= MediumPark-ShortPark:
+		return NextMedium
+	}
+
+	return NextShort
+}
+
+// release gives up an ended batch's hold of its input file.
+func (s steps) release(ctx context.Context, b batch.Batch) error {
+	_, err := s.Batches.UpdateFile(ctx, b.Tenant, b.InputFileID, func(f *batch.File) error {
+		f.Release(b.ID)
+
+		return nil
+	})
+	if err != nil && !errors.Is(err, batch.ErrNotFound) {
+		return fmt.Errorf("release input file: %w", err)
+	}
+
+	return nil
+}
+
+// update changes b. If b's status forbids the change somebody else has moved
+// it on, and what they made of it is returned.
+func (s steps) update(ctx context.Context, ref batch.Ref, change func(*batch.Batch) error) (batch.Batch, error) {
+	b, err := s.Batches.UpdateBatch(ctx, ref, change)
+	var moved *batch.StatusError
+	if errors.As(err, &moved) {
+		return s.read(ctx, ref)
+	}
+	if err != nil {
+		return batch.Batch{}, fmt.Errorf("update batch: %w", err)
+	}
+
+	return b, nil
+}
+
+func (s steps) read(ctx context.Context, ref batch.Ref) (batch.Batch, error) {
+	b, err := s.Batches.Batch(ctx, ref)
+	if err != nil {
+		return batch.Batch{}, fmt.Errorf("read batch: %w", err)
+	}
+
+	return b, nil
+}
+
+// short reports whether ctx's deadline is nearer than the margin.
+func (s steps) short(ctx context.Context) bool {
+	end, ok := ctx.Deadline()
+
+	return ok && !s.Clock().Add(s.Config.Margin).Before(end)
+}
+
+// wait waits for d, or until ctx ends.
+func (s steps) wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait: %w", ctx.Err())
+	}
+}

@@ -1,0 +1,808 @@
+package finalize_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/finalize"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// partly is the size of answers of which two fill a part.
+const partly = 2_700_000
+
+// bubble runs test under virtual time.
+func bubble(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, test)
+}
+
+func TestAdvanceToTheEnd(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 50, 10)
+		if next := w.advance(nil); next != finalize.NextLong {
+			t.Fatalf("after feeding, next is %q", next)
+		}
+		if n := w.queue.Len(); n != 50 || w.batch().Fed != 50 {
+			t.Fatalf("%d messages, %d fed", n, w.batch().Fed)
+		}
+		w.work("w1")
+		if next := w.advance(nil); next != finalize.NextEnd {
+			t.Fatalf("next is %q", next)
+		}
+		output, errs := w.want()
+		w.check(batch.StatusCompleted, output, errs)
+		if again := w.advance(nil); again != finalize.NextEnd {
+			t.Errorf("of an ended batch, next is %q", again)
+		}
+	})
+}
+
+func TestAdvanceWritesNoEmptyFile(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 2, 10) // both are answered
+		w.advance(nil)
+		w.work("w1")
+		w.advance(nil)
+		output, _ := w.want()
+		w.check(batch.StatusCompleted, output, nil)
+	})
+}
+
+func TestAdvanceOfUnloaded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 3, 10)
+		w.update(func(b *batch.Batch) error { b.Load.Line = 2; return nil })
+		if _, err := w.finalizer(nil).Advance(t.Context(), w.ref); !errors.Is(err, finalize.ErrNotLoaded) {
+			t.Errorf("error is %v", err)
+		}
+		ref := batch.Ref{Tenant: "other", ID: w.ref.ID}
+		if _, err := w.finalizer(nil).Advance(t.Context(), ref); !errors.Is(err, batch.ErrNotFound) {
+			t.Errorf("error is %v", err)
+		}
+	})
+}
+
+// TestEmptyBatch ends a batch that was stopped while it was validated.
+func TestEmptyBatch(t *testing.T) {
+	for status, stop := range map[batch.Status]func(*batch.Batch) error{
+		batch.StatusCanceled: func(b *batch.Batch) error { return b.Cancel(time.Now()) },
+		batch.StatusExpired:  func(*batch.Batch) error { return nil },
+	} {
+		t.Run(string(status), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, 0, 0)
+				w.update(func(b *batch.Batch) error {
+					b.Status, b.Load = batch.StatusValidating, batch.LoadCursor{}
+					if err := stop(b); err != nil {
+						return err
+					}
+
+					return b.Seal(batch.Counts{}, time.Now())
+				})
+				if next := w.advance(nil); next != finalize.NextEnd {
+					t.Fatalf("next is %q", next)
+				}
+				w.check(status, nil, nil)
+			})
+		})
+	}
+}
+
+// TestWindow feeds a batch of several windows as its requests are done.
+func TestWindow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 25, 10)
+		f := w.finalizer(nil)
+		f.Config.Window = 10
+		for i, fed := range []int{10, 20, 25} {
+			next, err := f.Advance(t.Context(), w.ref)
+			if next != finalize.NextLong || err != nil {
+				t.Fatalf("round %d: next is %q, %v", i, next, err)
+			}
+			if got := w.batch().Fed; got != fed || w.queue.Len() != min(10, 25-10*i) {
+				t.Fatalf("round %d: %d fed, %d messages", i, got, w.queue.Len())
+			}
+			w.must(f.Park(t.Context(), w.ref, fmt.Sprint("token", i)))
+			w.work("w1")
+		}
+		if next, err := f.Advance(t.Context(), w.ref); next != finalize.NextEnd || err != nil {
+			t.Fatalf("next is %q, %v", next, err)
+		}
+		output, errs := w.want()
+		w.check(batch.StatusCompleted, output, errs)
+	})
+}
+
+// stops are the ways in which a batch ends with requests undone, and the line
+// that each of these gets.
+func stops() map[batch.Status]struct {
+	stop func(w *world)
+	line func(k state.Key) []byte
+} {
+	id := func(k state.Key) string { return fmt.Sprintf("id-%d", k.Line) }
+
+	return map[batch.Status]struct {
+		stop func(w *world)
+		line func(k state.Key) []byte
+	}{
+		batch.StatusCanceled: {
+			func(w *world) { w.cancel() },
+			func(k state.Key) []byte { return batch.AppendCanceled(nil, k, id(k)) },
+		},
+		batch.StatusExpired: {
+			func(w *world) { time.Sleep(time.Until(w.batch().Deadline)) },
+			func(k state.Key) []byte { return batch.AppendFailure(nil, k, id(k), state.Expired{}) },
+		},
+	}
+}
+
+// TestStop cancels a batch, or lets its deadline pass, with some requests done
+// and one in flight, whose late answer still counts within the grace.
+func TestStop(t *testing.T) {
+	for status, tt := range stops() {
+		t.Run(string(status), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, 20, 10)
+				w.advance(nil)
+				done := w.call("w1", 1, 2, 3, 4, 6)
+				w.count("w1", done...)
+				late := newLate(w, 9)
+				never := newLate(w, 12)
+				tt.stop(w)
+				stopped := time.Now()
+				go func() {
+					time.Sleep(3 * time.Second)
+					w.must(late.finish())
+				}()
+				if next := w.advance(nil); next != finalize.NextEnd {
+					t.Fatalf("next is %q", next)
+				}
+				if took := time.Since(stopped); took < 5*time.Second || took > 6*time.Second {
+					t.Errorf("sealed after %v", took)
+				}
+				var output, errs []byte
+				b := w.batch()
+				for line := 1; line <= 20; line++ {
+					k := b.Key(line)
+					switch {
+					case line > 4 && line != 6 && line != 9:
+						errs = append(errs, tt.line(k)...)
+					case kind(line) == "answered":
+						output = append(output, w.wantLine(k)...)
+					default:
+						errs = append(errs, w.wantLine(k)...)
+					}
+				}
+				w.check(status, output, errs)
+				if err := never.finish(); !errors.Is(err, state.ErrConflict) {
+					t.Errorf("after the seal a worker wrote: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// A late is a call in flight.
+type late struct {
+	w      *world
+	change state.Change
+}
+
+func newLate(w *world, line int) late {
+	w.t.Helper()
+	b, now := w.batch(), time.Now()
+	rec, err := w.store.Request(w.t.Context(), b.Key(line))
+	w.must(err)
+	r, err := state.As[state.Pending](rec)
+	w.must(err)
+	claimed, err := state.Claim(r, state.Lease{ClaimID: fmt.Sprint("late-", line), Worker: "w2", Expires: now.Add(25 * time.Hour)}, now)
+	w.must(err)
+	started, err := state.Start(claimed, now)
+	w.must(err)
+	c, err := started.Change()
+	w.must(err)
+	w.must(w.store.Apply(w.t.Context(), c))
+	result := w.wantLine(b.Key(line))
+	id := fmt.Sprint("late-", line)
+	w.must(w.files.Put(w.t.Context(), batch.SegmentKey(w.ref.ID, id), result))
+	c, err = state.Complete(started.Stored(),
+		state.Result{StatusCode: 200, Answer: state.Span{Object: id, Length: int64(len(result))}}, now).Change()
+	w.must(err)
+
+	return late{w, c}
+}
+
+func (l late) finish() error { return l.w.store.Apply(l.w.t.Context(), l.change) }
+
+// TestSealMeetsLateAnswer lets an answer be recorded right before the seal's
+// own write of the same request: the answer stays.
+func TestSealMeetsLateAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 2, 10)
+		w.advance(nil)
+		l := newLate(w, 2)
+		f := w.finalizer(nil)
+		f.Requests = &racing{port: f.Requests, line: 2, first: func() { w.must(l.finish()) }}
+		w.cancel()
+		if next, err := f.Advance(t.Context(), w.ref); next != finalize.NextEnd || err != nil {
+			t.Fatalf("next is %q, %v", next, err)
+		}
+		b := w.batch()
+		w.check(batch.StatusCanceled, w.wantLine(b.Key(2)), batch.AppendCanceled(nil, b.Key(1), "id-1"))
+	})
+}
+
+// A racing lets another be faster with one line.
+type racing struct {
+	port
+	line  int
+	first func()
+	once  sync.Once
+}
+
+func (r *racing) Apply(ctx context.Context, c state.Change) error {
+	if c.Spec().Key.Line == r.line {
+		r.once.Do(r.first)
+	}
+
+	return r.port.Apply(ctx, c)
+}
+
+// TestCrashes makes each call of a batch's life, one after the other, fail
+// before or after it took effect, and repeats the step as the flow does. The
+// result files, in one piece or in parts, are the same to the byte each time.
+func TestCrashes(t *testing.T) {
+	for _, status := range []batch.Status{batch.StatusCompleted, batch.StatusCanceled, batch.StatusExpired} {
+		for _, part := range []int64{1 << 20, 200} {
+			for _, after := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, parts of %d, after %t", status, part, after), func(t *testing.T) {
+					t.Parallel()
+					var output, errs []byte
+					for at, calls := 0, 0; at <= calls && !t.Failed(); at++ {
+						synctest.Test(t, func(t *testing.T) {
+							faults := &faults{at: at, after: after}
+							w := newWorld(t, 20, 10)
+							calls = liveAndCrash(w, faults, status, part)
+							if at == 0 { // none: what it writes is what all others must write
+								if output, errs = w.results(); status == batch.StatusCompleted {
+									output, errs = w.want()
+								}
+							}
+							w.check(status, output, errs)
+						})
+					}
+				})
+			}
+		}
+	}
+}
+
+// liveAndCrash lives a batch's life to its end, in parts of so many bytes. It
+// returns how many calls that took.
+func liveAndCrash(w *world, faults *faults, status batch.Status, part int64) int {
+	f := w.finalizer(faults)
+	f.Config.Part = part
+	f.Uploads = faultyUploads{&tinyParts{Files: w.files, parts: map[string]map[int][]byte{}}, faults}
+	advance := func(want finalize.Next) {
+		for {
+			next, err := f.Advance(w.t.Context(), w.ref)
+			if err == nil && next == want {
+				return
+			}
+			if !errors.Is(err, errCrash) {
+				w.t.Fatalf("crash %d: next is %q, %v", faults.at, next, err)
+			}
+		}
+	}
+	advance(finalize.NextLong)
+	if stop, ok := stops()[status]; ok {
+		w.count("w1", w.call("w1", 1, 2, 3, 4, 6, 7, 8)...)
+		stop.stop(w)
+	} else {
+		w.work("w1")
+	}
+	advance(finalize.NextEnd)
+
+	return faults.calls
+}
+
+// TestTwoAtOnce lets several finalizers take every step at the same time. They
+// may fail each other, as a finished upload takes no part any more; the flow
+// repeats them.
+func TestTwoAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 6, partly)
+		together := func() {
+			var wg sync.WaitGroup
+			for range 3 {
+				wg.Go(func() {
+					for range 5 {
+						next, err := w.finalizer(nil).Advance(t.Context(), w.ref)
+						if err == nil && next != finalize.NextAdvance {
+							return
+						}
+						if !errors.Is(err, batch.ErrNoObject) {
+							t.Errorf("next is %q, %v", next, err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+		}
+		together()
+		w.work("w1")
+		together()
+		output, errs := w.want()
+		w.check(batch.StatusCompleted, output, errs)
+	})
+}
+
+// TestAdvanceMindsItsTime gives each invocation time for a few parts only.
+func TestAdvanceMindsItsTime(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 14, partly)
+		w.advance(nil)
+		w.work("w1")
+		f := w.finalizer(nil)
+		f.Uploads = slowUploads{f.Uploads}
+		runs, next := 0, finalize.NextAdvance
+		for ; next == finalize.NextAdvance; runs++ {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			var err error
+			next, err = f.Advance(ctx, w.ref)
+			w.must(err)
+			if end, _ := ctx.Deadline(); time.Until(end) < 35*time.Second {
+				t.Errorf("stopped %v before its end", time.Until(end))
+			}
+			cancel()
+		}
+		output, errs := w.want()
+		w.check(batch.StatusCompleted, output, errs)
+		// The output has 10 lines, of which two fill a part, and the error file 2.
+		// A part takes 10 s, and none is begun 15 s after the start, when no more
+		// than the margin is left.
+		if parts := len(w.batch().WriteOut.Output.Parts); parts != 5 || runs != 4 {
+			t.Errorf("%d parts in %d runs", parts, runs)
+		}
+	})
+}
+
+type slowUploads struct{ finalize.Uploads }
+
+func (u slowUploads) PutPart(ctx context.Context, key, id string, n int, body []byte) (string, error) {
+	time.Sleep(10 * time.Second)
+
+	return u.Uploads.PutPart(ctx, key, id, n, body)
+}
+
+// TestSealMindsItsTime seals a batch of many open requests over several runs.
+func TestSealMindsItsTime(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 300, 10)
+		w.advance(nil)
+		w.cancel()
+		f := w.finalizer(nil)
+		f.Requests = slowRequests{f.Requests}
+		f.Config.Writers = 10
+		runs, next := 0, finalize.NextAdvance
+		for ; next == finalize.NextAdvance; runs++ {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			var err error
+			next, err = f.Advance(ctx, w.ref)
+			w.must(err)
+			cancel()
+		}
+		if b := w.batch(); runs < 3 || b.Counts.Canceled != 300 || b.Status != batch.StatusCanceled {
+			t.Errorf("%d runs, batch is %s, %+v", runs, b.Status, b.Counts)
+		}
+	})
+}
+
+type slowRequests struct{ port }
+
+func (r slowRequests) Apply(ctx context.Context, c state.Change) error {
+	time.Sleep(time.Second)
+
+	return r.port.Apply(ctx, c)
+}
+
+// TestParking chooses parks by the time that is left.
+func TestParking(t *testing.T) {
+	for left, want := range map[time.Duration]finalize.Next{
+		24 * time.Hour:                 finalize.NextLong,
+		10*time.Minute - 4*time.Second: finalize.NextLong, // the grace counts
+		10*time.Minute - 6*time.Second: finalize.NextMedium,
+		21 * time.Second:               finalize.NextMedium,
+		19 * time.Second:               finalize.NextShort,
+		time.Second:                    finalize.NextShort,
+		-time.Second:                   finalize.NextEnd, // waits, seals, and ends
+	} {
+		t.Run(fmt.Sprint(left), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, 5, 10)
+				w.update(func(b *batch.Batch) error { b.Deadline = time.Now().Add(left); return nil })
+				if next := w.advance(nil); next != want {
+					t.Errorf("next is %q, want %q", next, want)
+				}
+			})
+		})
+	}
+}
+
+func TestPark(t *testing.T) {
+	for name, tt := range map[string]struct {
+		before func(w *world)
+		woken  bool
+	}{
+		"nothing to do": {func(*world) {}, false},
+		"some progress": {func(w *world) { w.count("w1", w.call("w1", 1, 2)...) }, false},
+		"all done":      {func(w *world) { w.work("w1") }, true},
+		"cancelled":     {func(w *world) { w.cancel() }, true},
+		"overdue":       {func(w *world) { time.Sleep(time.Until(w.batch().Deadline) + 5*time.Second) }, true},
+		"sealed": {func(w *world) {
+			w.work("w1")
+			w.update(func(b *batch.Batch) error {
+				return b.Seal(batch.Counts{Total: 5, Completed: 3, Failed: 2}, time.Now())
+			})
+		}, true},
+		"ended": {func(w *world) { w.work("w1"); w.advance(nil) }, true},
+		"gone":  {func(w *world) { w.ref.ID = "batch_none" }, true},
+		"cells that count too much, which Advance has seen": {func(w *world) {
+			w.count("w1", 1, 2, 3, 4, 5)
+			w.advance(nil)
+		}, false},
+		"cells that count too much, and have moved": {func(w *world) {
+			w.count("w1", 1, 2, 3, 4, 5)
+			w.advance(nil)
+			w.count("w1", 6)
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, 5, 10)
+				if next := w.advance(nil); next != finalize.NextLong {
+					t.Fatalf("next is %q", next)
+				}
+				tt.before(w)
+				w.must(w.finalizer(nil).Park(t.Context(), w.ref, "token"))
+				var want []string
+				if tt.woken {
+					want = []string{"token"}
+				} else if got := w.batch().Token; got != "token" {
+					t.Errorf("the token is %q", got)
+				}
+				if diff := cmp.Diff(want, w.flow.Wakes()); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
+func TestParkCrashes(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		for at := 1; at <= 3; at++ {
+			t.Run(fmt.Sprint(at, after), func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					w := newWorld(t, 5, 10)
+					w.advance(nil)
+					w.work("w1")
+					err := w.finalizer(&faults{at: at, after: after}).Park(t.Context(), w.ref, "token")
+					if !errors.Is(err, errCrash) {
+						t.Fatalf("error is %v", err)
+					}
+					if next := w.advance(nil); next != finalize.NextEnd { // at the tick
+						t.Errorf("next is %q", next)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestCellsFallShort lets a worker die after it recorded outcomes and before
+// it counted them. Whoever is brought its messages again wakes the flow, which
+// counts the requests; if others are unfinished, the cells are made up for.
+func TestCellsFallShort(t *testing.T) {
+	for name, open := range map[string]int{"all done": 0, "some open": 2} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, 10, 10)
+				w.advance(nil)
+				w.count("w1", w.call("w1", 1, 2, 3)...)
+				w.call("w2", []int{4, 5, 6, 7, 8, 9, 10}[:7-open]...)
+				time.Sleep(time.Minute)
+				next := w.advance(nil)
+				p, err := w.store.Progress(t.Context(), w.ref.ID)
+				w.must(err)
+				if open == 0 {
+					if next != finalize.NextEnd || p.Done() != 3 {
+						t.Errorf("next is %q, %d in the cells", next, p.Done())
+					}
+
+					return
+				}
+				if next != finalize.NextLong || p != (batch.Counts{Completed: 6, Failed: 2}) {
+					t.Errorf("next is %q, %+v in the cells", next, p)
+				}
+				w.count("w3", w.call("w3", 9, 10)...)
+				w.must(w.finalizer(nil).Park(t.Context(), w.ref, "token"))
+				if n := len(w.flow.Wakes()); n != 1 {
+					t.Errorf("woken %d times", n)
+				}
+				if next := w.advance(nil); next != finalize.NextEnd {
+					t.Errorf("next is %q", next)
+				}
+			})
+		})
+	}
+}
+
+// TestSilentRequestsAreEnqueuedAgain loses messages, and a worker. While
+// anything moves nothing is sent again, and after that at doubling intervals.
+func TestSilentRequestsAreEnqueuedAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 4, 10)
+		w.advance(nil)
+		start := time.Now()
+		w.must(w.store.Beat(t.Context(), state.Worker{ID: "w2", BeatAt: start}))
+		newLate(w, 1) // its worker beats once, and no more
+		newLate(w, 2) // so does this one's, but see below
+		w.count("w1", w.call("w1", 4)...)
+		drop := func() []int {
+			var lines []int
+			for {
+				got, err := w.queue.Receive(t.Context(), 10)
+				w.must(err)
+				if len(got) == 0 {
+					return lines
+				}
+				for _, m := range got {
+					lines = append(lines, m.Message.Line)
+					w.must(w.queue.Delete(t.Context(), []string{m.Handle}))
+				}
+			}
+		}
+		if diff := cmp.Diff([]int{1, 2, 3, 4}, drop()); diff != "" {
+			t.Fatal(diff)
+		}
+		sent := map[int][]int{} // by minute
+		for range 12 {
+			time.Sleep(time.Until(start.Add(time.Since(start).Truncate(10 * time.Minute)).Add(10 * time.Minute)))
+			if next := w.advance(nil); next != finalize.NextLong {
+				t.Fatalf("next is %q", next)
+			}
+			if lines := drop(); len(lines) > 0 {
+				sent[int(time.Since(start).Minutes())] = lines
+			}
+		}
+		// The first tick sees what moved before it; from then on nothing does.
+		want := map[int][]int{20: {1, 2, 3}, 30: {1, 2, 3}, 50: {1, 2, 3}, 90: {1, 2, 3}}
+		if diff := cmp.Diff(want, sent); diff != "" {
+			t.Error(diff)
+		}
+		w.must(w.store.Beat(t.Context(), state.Worker{ID: "w2", BeatAt: time.Now().Add(time.Hour)})) // it lives on
+		w.update(func(b *batch.Batch) error { b.Watch.ResendAt = time.Now(); return nil })
+		time.Sleep(10 * time.Minute)
+		w.advance(nil)
+		if diff := cmp.Diff([]int{3}, drop()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// TestQuietCostsLittle counts what an hour of a slow upstream costs.
+func TestQuietCostsLittle(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 4, 10)
+		w.advance(nil)
+		f := w.finalizer(nil)
+		walks := &walks{port: f.Requests}
+		f.Requests = walks
+		for range 6 {
+			time.Sleep(10 * time.Minute)
+			next, err := f.Advance(t.Context(), w.ref)
+			if next != finalize.NextLong || err != nil {
+				t.Fatalf("next is %q, %v", next, err)
+			}
+			next, err = f.Advance(t.Context(), w.ref) // a wake that somebody's duplicate brings
+			if next != finalize.NextLong || err != nil {
+				t.Fatalf("next is %q, %v", next, err)
+			}
+		}
+		if walks.n > 6 {
+			t.Errorf("the requests were read %d times", walks.n)
+		}
+	})
+}
+
+// walks counts how often the requests are read.
+type walks struct {
+	port
+	n int
+}
+
+func (w *walks) Requests(ctx context.Context, id string, shards, after int) iter.Seq2[state.Record, error] {
+	w.n++
+
+	return w.port.Requests(ctx, id, shards, after)
+}
+
+func TestMissingLine(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		for _, missing := range []int{1, 3, 5} {
+			w := newWorld(t, 5, 10)
+			w.advance(nil)
+			w.cancel()
+			f := w.finalizer(nil)
+			f.Requests = without{f.Requests, missing}
+			if _, err := f.Advance(t.Context(), w.ref); !errors.Is(err, state.ErrNotFound) {
+				t.Errorf("line %d: error is %v", missing, err)
+			}
+			if b := w.batch(); b.Sealed {
+				t.Errorf("line %d: sealed with %+v", missing, b.Counts)
+			}
+		}
+	})
+}
+
+// without lacks a line.
+type without struct {
+	port
+	line int
+}
+
+func (r without) Requests(ctx context.Context, id string, shards, after int) iter.Seq2[state.Record, error] {
+	return func(yield func(state.Record, error) bool) {
+		for rec, err := range r.port.Requests(ctx, id, shards, after) {
+			if rec.Spec.Key.Line != r.line && !yield(rec, err) {
+				return
+			}
+		}
+	}
+}
+
+func TestAbandon(t *testing.T) {
+	const cause = `{"Error":"States.Timeout","Cause":"arn:aws:secret"}`
+	for name, tt := range map[string]struct {
+		before func(w *world)
+		status batch.Status
+		files  bool
+		about  string
+	}{
+		"loaded": {func(w *world) {
+			w.advance(nil)
+			w.count("w1", w.call("w1", 1, 2, 3)...)
+		}, batch.StatusFailed, true, "States.Timeout"},
+		"not loaded": {func(w *world) {
+			w.update(func(b *batch.Batch) error { b.Load.Line, b.Status = 2, batch.StatusValidating; return nil })
+		}, batch.StatusFailed, false, "No request was sent"},
+		"sealed": {func(w *world) {
+			w.advance(nil)
+			w.work("w1")
+			w.update(func(b *batch.Batch) error {
+				b.WriteOut = batch.WriteOut{OutputID: "file-o", ErrorID: "file-e"}
+
+				return b.Seal(batch.Counts{Total: 5, Completed: 3, Failed: 2}, time.Now())
+			})
+		}, batch.StatusFailed, true, "States.Timeout"},
+		"cancelled": {func(w *world) {
+			w.advance(nil)
+			w.count("w1", w.call("w1", 1, 2, 3)...)
+			w.cancel()
+		}, batch.StatusCanceled, true, ""},
+		"ended": {func(w *world) {
+			w.advance(nil)
+			w.work("w1")
+			w.advance(nil)
+		}, batch.StatusCompleted, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := newWorld(t, 5, 10)
+				tt.before(w)
+				w.must(w.finalizer(nil).Abandon(t.Context(), w.ref, cause))
+				b := w.batch()
+				output, errs := w.results()
+				if b.Status != tt.status || (output != nil) != tt.files || (errs != nil) != tt.files {
+					t.Errorf("batch is %s, %+v, with %d and %d bytes", b.Status, b.Counts, len(output), len(errs))
+				}
+				if tt.about == "" {
+					if len(b.Errors) > 0 {
+						t.Errorf("errors: %+v", b.Errors)
+					}
+				} else if len(b.Errors) != 1 || !strings.Contains(b.Errors[0].Message, tt.about) ||
+					strings.Contains(b.Errors[0].Message, "secret") {
+					t.Errorf("errors: %+v", b.Errors)
+				}
+				if tt.files && b.Counts.Done() != 5 {
+					t.Errorf("counts are %+v", b.Counts)
+				}
+				w.must(w.finalizer(nil).Abandon(t.Context(), w.ref, cause)) // again
+				if diff := cmp.Diff(b, w.batch()); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
+func TestAbandonOfNoBatch(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 1, 10)
+		w.ref.ID = "batch_none"
+		w.must(w.finalizer(nil).Abandon(t.Context(), w.ref, "{}"))
+	})
+}
+
+func TestAbandonCrashes(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		t.Run(fmt.Sprint("after ", after), func(t *testing.T) {
+			t.Parallel()
+			for at, calls := 1, 1; calls >= at; at++ {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, 5, 10)
+					w.advance(nil)
+					w.count("w1", w.call("w1", 1, 2, 3)...)
+					f := &faults{at: at, after: after}
+					err := w.finalizer(f).Abandon(t.Context(), w.ref, "{}")
+					if calls = f.calls; calls < at {
+						return
+					}
+					if !errors.Is(err, errCrash) {
+						t.Fatalf("error is %v", err)
+					}
+					w.must(w.finalizer(nil).Abandon(t.Context(), w.ref, "{}"))
+					b := w.batch()
+					output := append(w.wantLine(b.Key(1)), w.wantLine(b.Key(2))...)
+					errs := w.wantLine(b.Key(3))
+					for line := 4; line <= 5; line++ {
+						errs = batch.AppendFailure(errs, b.Key(line), fmt.Sprint("id-", line), state.TaskTerminated{Deaths: 1})
+					}
+					w.check(batch.StatusFailed, output, errs)
+				})
+			}
+		})
+	}
+}
+
+// TestAbandonWithoutResults cannot read a segment: it tries for its patience,
+// and then ends the batch all the same.
+func TestAbandonWithoutResults(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, 5, 10)
+		w.advance(nil)
+		w.work("w1")
+		w.must(w.files.DeleteAll(t.Context(), "batches/"))
+		start, tries := time.Now(), 0
+		for ; ; tries++ {
+			err := w.finalizer(nil).Abandon(t.Context(), w.ref, "{}")
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, batch.ErrNoObject) {
+				t.Fatal(err)
+			}
+			time.Sleep(5 * time.Minute)
+		}
+		if took := time.Since(start); took != 30*time.Minute {
+			t.Errorf("took %v", took)
+		}
+		w.check(batch.StatusFailed, nil, nil)
+		if b := w.batch(); !strings.Contains(b.Errors[0].Message, "the answers are stored") {
+			t.Errorf("errors: %+v", b.Errors)
+		}
+	})
+}

@@ -1,0 +1,213 @@
+package finalize
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+)
+
+const (
+	// lookRest is the least time between two counts of a batch's requests, and
+	// lookMost the longest. A count of 10,000 requests reads about 4 MB.
+	lookRest = 30 * time.Second
+	lookMost = 5 * time.Minute
+	// quiet is how long the cells must stand still before they are doubted.
+	quiet = 5 * time.Second
+	// settled is the age at which an outcome must be in its worker's cell.
+	settled = 30 * time.Second
+)
+
+// run keeps a batch in progress going: it feeds the window, counts the requests
+// where the cells say that all is done or have come to a standstill, and seals
+// the batch if so it is. Otherwise there is nothing to do but to park it.
+func (s steps) run(ctx context.Context, b batch.Batch) (batch.Batch, Next, error) {
+	p, err := s.progress(ctx, b)
+	if err != nil {
+		return b, "", err
+	}
+	if b.Fed < min(b.Counts.Total, p.Done()+s.Config.Window) {
+		b, err = s.feed(ctx, b, p.Done())
+
+		return b, "", err
+	}
+	still := p.Done() >= b.Counts.Total
+	if !still && !s.Clock().Before(b.Watch.LookAt) {
+		was := p
+		if err = s.wait(ctx, quiet); err != nil {
+			return b, "", err
+		}
+		if p, err = s.progress(ctx, b); err != nil {
+			return b, "", err
+		}
+		if still = p == was; !still && p.Done() >= b.Fed {
+			return b, "", nil // the next step feeds, or counts
+		}
+	}
+	if still {
+		return s.look(ctx, b, p.Done())
+	}
+	b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
+		b.Watched(b.Watch.See(p.Done(), s.Clock(), s.Config.Stall))
+
+		return nil
+	})
+
+	return b, s.parking(b), err
+}
+
+func (s steps) progress(ctx context.Context, b batch.Batch) (batch.Counts, error) {
+	p, err := s.Requests.Progress(ctx, b.ID)
+	if err != nil {
+		return batch.Counts{}, fmt.Errorf("read cells: %w", err)
+	}
+
+	return p, nil
+}
+
+// look counts b's requests and seals it if all have their outcome. If not, it
+// enqueues again what nobody seems to have, if that is due, and makes up for
+// what the cells, which added up to was, lack.
+func (s steps) look(ctx context.Context, b batch.Batch, was int) (batch.Batch, Next, error) {
+	now := s.Clock()
+	watch := b.Watch.See(was, now, s.Config.Stall)
+	resend := !now.Before(watch.ResendAt)
+	out := outbox{steps: s}
+	deaf := leases{steps: s, now: now, lost: map[string]bool{}}
+	counts, sure := batch.Counts{Total: b.Counts.Total}, batch.Counts{}
+	for rec, err := range s.walk(ctx, b, 0) {
+		if err != nil || s.short(ctx) {
+			return b, "", err
+		}
+		if rec.Phase.Status().Terminal() {
+			counts = counts.Add(rec.Phase)
+			if now.Sub(outcomeAt(rec.Phase)) >= settled {
+				sure = sure.Add(rec.Phase)
+			}
+
+			continue
+		}
+		if !resend || rec.Spec.Key.Line > b.Fed {
+			continue
+		}
+		silent, err := deaf.silent(ctx, rec.Phase)
+		if err == nil && silent {
+			err = out.add(ctx, batch.MessageOf(b.Tenant, rec.Spec))
+		}
+		if err != nil {
+			return b, "", err
+		}
+	}
+	if counts.Done() == counts.Total {
+		b, err := s.seal(ctx, b, counts)
+
+		return b, "", err
+	}
+	if err := out.flush(ctx); err != nil {
+		return b, "", err
+	}
+	if out.sent > 0 {
+		s.Log.WarnContext(ctx, "requests enqueued again", slog.String("batch", b.ID), slog.Int("requests", out.sent))
+	}
+	done, err := s.makeUp(ctx, b, sure)
+	if err != nil {
+		return b, "", err
+	}
+	if watch = watch.Looked(now, lookRest, lookMost); resend {
+		watch = watch.Resent(now)
+	}
+	b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
+		b.Watched(watch.See(done, now, s.Config.Stall))
+
+		return nil
+	})
+	if err != nil || done != was {
+		return b, "", err // something moved meanwhile, or was put right: see again
+	}
+
+	return b, s.parking(b), nil
+}
+
+// makeUp writes what the cells lack of the outcomes that were found, and are so
+// old that their workers must have died before counting them, as one more cell.
+// It returns how many outcomes the cells hold then. The cell's id follows from
+// what was found, so two who find the same write it once.
+func (s steps) makeUp(ctx context.Context, b batch.Batch, found batch.Counts) (int, error) {
+	p, err := s.progress(ctx, b)
+	if err != nil {
+		return 0, err
+	}
+	lost := batch.Counts{
+		Completed: max(found.Completed-p.Completed, 0), Failed: max(found.Failed-p.Failed, 0),
+		Expired: max(found.Expired-p.Expired, 0), Canceled: max(found.Canceled-p.Canceled, 0),
+	}
+	if lost.Done() == 0 {
+		return p.Done(), nil
+	}
+	s.Log.WarnContext(ctx, "outcomes were not counted", slog.String("batch", b.ID), slog.Int("requests", lost.Done()))
+	cell := batch.Cell{ID: "lost-" + strconv.Itoa(p.Done()), Counts: lost}
+	if err := s.Requests.PutCell(ctx, b.ID, cell); err != nil {
+		return 0, fmt.Errorf("put cell: %w", err)
+	}
+
+	return p.Done() + lost.Done(), nil
+}
+
+// outcomeAt returns when a request got its outcome, and the zero time if it has
+// none.
+func outcomeAt(p state.Phase) time.Time {
+	switch p := p.(type) {
+	case state.Completed:
+		return p.CompletedAt
+	case state.Failed:
+		return p.FailedAt
+	case state.Canceled:
+		return p.CanceledAt
+	case state.Pending, state.Claimed, state.Processing:
+	}
+
+	return time.Time{}
+}
+
+// leases tells which requests nobody seems to have.
+type leases struct {
+	steps
+	now  time.Time
+	lost map[string]bool // by worker, of those looked up
+}
+
+// silent reports whether a request that has not ended seems forgotten: it could
+// have been claimed for long, or its worker is gone.
+func (l leases) silent(ctx context.Context, p state.Phase) (bool, error) {
+	switch p := p.(type) {
+	case state.Pending:
+		return l.now.Sub(p.NotBefore) >= l.Config.Stall, nil
+	case state.Claimed:
+		return l.gone(ctx, p.Lease)
+	case state.Processing:
+		return l.gone(ctx, p.Lease)
+	case state.Completed, state.Failed, state.Canceled:
+	}
+
+	return false, nil
+}
+
+func (l leases) gone(ctx context.Context, lease state.Lease) (bool, error) {
+	if !l.now.Before(lease.Expires) {
+		return true, nil
+	}
+	if lost, ok := l.lost[lease.Worker]; ok {
+		return lost, nil
+	}
+	w, err := l.Requests.Worker(ctx, lease.Worker)
+	if err != nil {
+		return false, fmt.Errorf("read worker: %w", err)
+	}
+	l.lost[lease.Worker] = lease.Lost(w, l.now, l.Config.Stale) != state.LossNone
+
+	return l.lost[lease.Worker], nil
+}

@@ -1,0 +1,53 @@
+package finalize
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/musketry/musketry/internal/batch"
+)
+
+// Park stores the token with which b's flow waits, and wakes it at once if
+// there is something to do already. A batch that ended, or is not there, wakes
+// the flow too. An error leaves the flow waiting until its tick.
+//
+// Nothing that happens while it parks is missed. Who cancels writes the batch
+// and then wakes the token that the write found there: either it finds this
+// one, or the write of the token finds the cancel. A worker writes its cell and
+// then reads the token: either it finds this one, or the cells, read after the
+// token was written, hold what it counted.
+func (f *Finalizer) Park(ctx context.Context, ref batch.Ref, token string) error {
+	s := f.steps()
+	due, err := s.park(ctx, ref, token)
+	if err == nil && due {
+		err = s.Flow.Wake(ctx, token)
+	}
+	if err != nil {
+		return fmt.Errorf("finalize: park %s: %w", ref.ID, err)
+	}
+
+	return nil
+}
+
+// park stores token and reports whether there is something to do.
+func (s steps) park(ctx context.Context, ref batch.Ref, token string) (due bool, err error) {
+	b, err := s.Batches.UpdateBatch(ctx, ref, func(b *batch.Batch) error { return b.Park(token) })
+	var over *batch.StatusError
+	if errors.As(err, &over) || errors.Is(err, batch.ErrNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("store token: %w", err)
+	}
+	if b.Sealed || b.Canceling() || s.left(b) <= 0 {
+		return true, nil
+	}
+	p, err := s.Requests.Progress(ctx, b.ID)
+	if err != nil {
+		return false, fmt.Errorf("read cells: %w", err)
+	}
+	// Advance has seen Watch.Done, and nothing to do about it: another answer to
+	// the same sum would only go round in circles.
+	return p.Done() >= b.Fed && p.Done() != b.Watch.Done, nil
+}

@@ -1,0 +1,73 @@
+package finalize
+
+import (
+	"context"
+	"iter"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// A Requests keeps requests, and what workers leave about them.
+type Requests interface {
+	// Apply makes one conditional write. It returns a *state.ConflictError,
+	// which names the winner, if the guard failed; one's own write seen again is
+	// no error.
+	Apply(ctx context.Context, c state.Change) error
+	// Requests reads consistently, in the order of lines, those above afterLine.
+	Requests(ctx context.Context, batchID string, shards, afterLine int) iter.Seq2[state.Record, error]
+	// Worker reads consistently; BeatAt is zero if id was never seen.
+	Worker(ctx context.Context, id string) (state.Worker, error)
+	// PutCell writes absolute counts; a cell that has more is left.
+	PutCell(ctx context.Context, batchID string, c batch.Cell) error
+	// Progress returns the sum of all cells, read consistently.
+	Progress(ctx context.Context, batchID string) (batch.Counts, error)
+}
+
+// A Batches keeps batches and files.
+type Batches interface {
+	// Batch reads consistently. It returns batch.ErrNotFound.
+	Batch(ctx context.Context, ref batch.Ref) (batch.Batch, error)
+	// UpdateBatch changes a batch, guarded by its revision. It returns
+	// batch.ErrNotFound, batch.ErrBusy if others write it all the time, and
+	// change's own error as it is.
+	UpdateBatch(ctx context.Context, ref batch.Ref, change func(*batch.Batch) error) (batch.Batch, error)
+	// CreateFile returns batch.ErrExists if there is a file of this id.
+	CreateFile(ctx context.Context, f batch.File) error
+	// UpdateFile is to a file what UpdateBatch is to a batch.
+	UpdateFile(ctx context.Context, tenant, id string, change func(*batch.File) error) (batch.File, error)
+}
+
+// An Objects keeps bytes.
+type Objects interface {
+	// Read returns exactly length bytes. It returns batch.ErrNoObject.
+	Read(ctx context.Context, key string, offset, length int64) ([]byte, error)
+	Put(ctx context.Context, key string, body []byte) error
+}
+
+// An Uploads writes objects in parts.
+type Uploads interface {
+	StartParts(ctx context.Context, key string) (uploadID string, err error)
+	// PutPart writes part n, from 1 to 10,000, in place of an earlier one. All
+	// but the last have at least 5 MiB. The tag depends on the bytes alone, as
+	// it does in a bucket encrypted by S3
+	// (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html), so two
+	// who write the same part agree on it.
+	PutPart(ctx context.Context, key, uploadID string, n int, body []byte) (etag string, err error)
+	// FinishParts joins the parts. Finishing a finished upload is no error.
+	FinishParts(ctx context.Context, key, uploadID string, etags []string) error
+	AbortParts(ctx context.Context, key, uploadID string) error
+}
+
+// A Queue brings messages to workers.
+type Queue interface {
+	// Send returns an error if any message may not have been sent.
+	Send(ctx context.Context, ms []batch.Message) error
+}
+
+// A Flow wakes a batch's flow.
+type Flow interface {
+	// Wake continues the flow that waits with token; a token that nobody waits
+	// with any more is no error.
+	Wake(ctx context.Context, token string) error
+}

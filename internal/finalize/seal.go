@@ -1,0 +1,153 @@
+package finalize
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// maxConflicts bounds how often one request is tried to be ended. No attempt
+// starts any more when a batch is sealed, so a request has one late write in it
+// at most, or a few where a clock is off.
+const maxConflicts = 10
+
+// sealAll gives every request that has no outcome its last state, by
+// conditional write, and then seals b. What was ended stays so: after a crash,
+// or when time ran short, another walk finds the less to do.
+func (s steps) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) {
+	tally := tally{counts: batch.Counts{Total: b.Counts.Total}}
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(s.Config.Writers)
+	var walkErr error
+	for rec, err := range s.walk(gctx, b, 0) {
+		if walkErr = err; err != nil {
+			break
+		}
+		if rec.Phase.Status().Terminal() {
+			tally.add(rec.Phase)
+
+			continue
+		}
+		if s.short(ctx) {
+			break
+		}
+		group.Go(func() error {
+			phase, err := s.end(gctx, b, rec)
+			if err == nil {
+				tally.add(phase)
+			}
+
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil || walkErr != nil {
+		return batch.Batch{}, errors.Join(err, walkErr)
+	}
+	if tally.counts.Done() < tally.counts.Total {
+		return b, nil // time ran short
+	}
+
+	return s.seal(ctx, b, tally.counts)
+}
+
+// A tally counts outcomes; many may add to it at once.
+type tally struct {
+	mu     sync.Mutex
+	counts batch.Counts
+}
+
+func (t *tally) add(p state.Phase) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.counts = t.counts.Add(p)
+}
+
+// end gives a request its last state and returns it; that of another writer,
+// if it was faster.
+func (s steps) end(ctx context.Context, b batch.Batch, rec state.Record) (state.Phase, error) {
+	var err error
+	for range maxConflicts {
+		var change state.Change
+		if change, err = ending(b, rec, s.Clock()); err != nil {
+			return nil, fmt.Errorf("end line %d: %w", rec.Spec.Key.Line, err)
+		}
+		if err = s.Requests.Apply(ctx, change); err == nil {
+			return change.To(), nil
+		}
+		var conflict *state.ConflictError
+		if !errors.As(err, &conflict) || conflict.Winner.Phase == nil {
+			break
+		}
+		if rec = conflict.Winner; rec.Phase.Status().Terminal() {
+			return rec.Phase, nil
+		}
+	}
+
+	return nil, fmt.Errorf("end line %d: %w", rec.Spec.Key.Line, err)
+}
+
+// ending returns the change that ends an unfinished request of a batch that is
+// sealed.
+func ending(b batch.Batch, rec state.Record, now time.Time) (state.Change, error) {
+	if r, err := state.As[state.Pending](rec); err == nil {
+		return endingOf(b, r, r.Phase().Reclaims, now)
+	}
+	if r, err := state.As[state.Claimed](rec); err == nil {
+		return endingOf(b, r, r.Phase().Reclaims, now)
+	}
+	r, err := state.As[state.Processing](rec)
+	if err != nil {
+		return state.Change{}, err //nolint:wrapcheck // its caller names the line
+	}
+
+	return endingOf(b, r, r.Phase().Reclaims, now)
+}
+
+// endingOf cancels r if its batch was cancelled, and terminates it if its batch
+// was given up before the deadline. Otherwise the deadline has passed.
+func endingOf[S state.Active](b batch.Batch, r state.Request[S], deaths int, now time.Time) (state.Change, error) {
+	switch {
+	case b.Canceling():
+		return state.Cancel(r, now).Change() //nolint:wrapcheck // its caller names the line
+	case b.GivenUp != "" && !b.Overdue(now):
+		return state.Terminate(r, deaths, now).Change() //nolint:wrapcheck // its caller names the line
+	}
+
+	return state.Expire(r, now).Change() //nolint:wrapcheck // its caller names the line
+}
+
+// seal freezes b's counts and chooses the ids of its result files.
+func (s steps) seal(ctx context.Context, b batch.Batch, counts batch.Counts) (batch.Batch, error) {
+	now := s.Clock()
+	outputID, err := s.NewFileID(now)
+	if err != nil {
+		return batch.Batch{}, fmt.Errorf("id of the output file: %w", err)
+	}
+	errorID, err := s.NewFileID(now)
+	if err != nil {
+		return batch.Batch{}, fmt.Errorf("id of the error file: %w", err)
+	}
+	b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
+		if b.Sealed {
+			return nil
+		}
+		b.WriteOut = batch.WriteOut{OutputID: outputID, ErrorID: errorID}
+
+		return b.Seal(counts, now)
+	})
+	if err == nil {
+		s.Log.InfoContext(ctx, "batch sealed", slog.String("batch", b.ID),
+			slog.Int("completed", counts.Completed), slog.Int("failed", counts.Failed),
+			slog.Int("expired", counts.Expired), slog.Int("canceled", counts.Canceled))
+	}
+
+	return b, err
+}

@@ -1,0 +1,496 @@
+package finalize_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/finalize"
+	"github.com/musketry/musketry/internal/memstore"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// A world is a batch that is loaded, and all that a finalizer and its workers
+// share. Use it in a synctest bubble: its clock is time.Now.
+type world struct {
+	t     testing.TB
+	store *memstore.Store
+	files *memstore.Files
+	queue *memstore.Queue
+	flow  *memstore.Flow
+	ref   batch.Ref
+	size  int // bytes of an answer's text
+
+	mu      sync.Mutex
+	ids     int
+	counted map[string]batch.Counts // by worker
+}
+
+// newWorld loads a batch of lines whose answers have size bytes of text.
+func newWorld(t testing.TB, lines, size int) *world {
+	t.Helper()
+	w := &world{
+		t: t, store: memstore.NewStore(), files: memstore.NewFiles(),
+		queue: memstore.NewQueue(time.Now, time.Minute), flow: memstore.NewFlow(),
+		ref: batch.Ref{Tenant: "acme", ID: "batch_1"}, size: size, counted: map[string]batch.Counts{},
+	}
+	ctx, now := t.Context(), time.Now()
+	b := batch.Batch{
+		Ref: w.ref, InputFileID: "file-in", Status: batch.StatusValidating, CreatedAt: now, Deadline: now.Add(24 * time.Hour),
+	}
+	w.must(w.store.CreateFile(ctx, batch.File{Tenant: "acme", ID: "file-in", Users: []string{"batch_0", "batch_1"}}))
+	w.must(w.store.CreateBatch(ctx, b))
+	w.must(b.Validated(lines))
+	var cs []state.Change
+	for line := 1; line <= lines; line++ {
+		c, err := state.New(state.Spec{
+			Key: b.Key(line), CustomID: fmt.Sprintf("id-%d", line),
+			Body: state.Span{Offset: int64(100 * line), Length: 99}, Deadline: b.Deadline,
+		}).Change()
+		w.must(err)
+		cs = append(cs, c)
+	}
+	w.must(w.store.Create(ctx, cs))
+	w.update(func(b *batch.Batch) error {
+		if err := b.Validated(lines); err != nil {
+			return err
+		}
+
+		return b.Loaded(lines, int64(100*lines+100), now)
+	})
+
+	return w
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) update(change func(*batch.Batch) error) {
+	w.t.Helper()
+	_, err := w.store.UpdateBatch(w.t.Context(), w.ref, change)
+	w.must(err)
+}
+
+func (w *world) cancel() {
+	w.t.Helper()
+	w.update(func(b *batch.Batch) error { return b.Cancel(time.Now()) })
+}
+
+func (w *world) batch() batch.Batch {
+	w.t.Helper()
+	b, err := w.store.Batch(w.t.Context(), w.ref)
+	w.must(err)
+
+	return b
+}
+
+// finalizer returns a finalizer whose every call goes by faults; nil for none.
+func (w *world) finalizer(f *faults) *finalize.Finalizer {
+	if f == nil {
+		f = &faults{}
+	}
+
+	return &finalize.Finalizer{
+		Requests: faultyRequests{w.store, f}, Batches: faultyBatches{w.store, f}, Objects: faultyObjects{w.files, f},
+		Uploads: faultyUploads{w.files, f}, Queue: faultyQueue{w.queue, f}, Flow: faultyFlow{w.flow, f},
+		Clock: time.Now, NewFileID: w.fileID, Log: slog.New(slog.DiscardHandler),
+		Config: finalize.Config{Part: 5 << 20},
+	}
+}
+
+func (w *world) fileID(time.Time) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ids++
+
+	return fmt.Sprintf("file-%d", w.ids), nil
+}
+
+// kind is what becomes of a line: it depends on the line alone.
+func kind(line int) string {
+	switch {
+	case line%7 == 3:
+		return "refused"
+	case line%7 == 5:
+		return "unreachable"
+	}
+
+	return "answered"
+}
+
+// answerLine is the result line of an answer, as a worker would write it.
+func (w *world) answerLine(k state.Key, status int) []byte {
+	return fmt.Appendf(nil, `{"custom_id":"id-%d","status_code":%d,"text":"%s"}`+"\n", k.Line, status, strings.Repeat("x", w.size))
+}
+
+// wantLine is the line that the results have of a line that was called.
+func (w *world) wantLine(k state.Key) []byte {
+	switch kind(k.Line) {
+	case "refused":
+		return w.answerLine(k, 400)
+	case "unreachable":
+		return batch.AppendFailure(nil, k, fmt.Sprintf("id-%d", k.Line), state.NetworkError{Error: "reset"})
+	}
+
+	return w.answerLine(k, 200)
+}
+
+// call does what a worker does with lines: it claims them, writes a segment of
+// their answers and then their outcomes. It returns the lines whose outcome it
+// recorded; others were faster with the rest.
+func (w *world) call(worker string, lines ...int) []int {
+	w.t.Helper()
+	ctx, b, now := w.t.Context(), w.batch(), time.Now()
+	var done []int
+	var segment []byte
+	var changes []state.Change
+	id, err := w.fileID(now) // any id that is not used twice
+	w.must(err)
+	for _, line := range lines {
+		rec, err := w.store.Request(ctx, b.Key(line))
+		w.must(err)
+		pending, err := state.As[state.Pending](rec)
+		if err != nil {
+			continue
+		}
+		lease := state.Lease{ClaimID: fmt.Sprintf("%s-%d", worker, line), Worker: worker, Expires: now.Add(time.Hour)}
+		claimed, err := state.Claim(pending, lease, now)
+		w.must(err)
+		started, err := state.Start(claimed, now)
+		w.must(err)
+		change, err := started.Change()
+		w.must(err)
+		w.must(w.store.Apply(ctx, change))
+		result := w.wantLine(b.Key(line))
+		span := state.Span{Object: id, Offset: int64(len(segment)), Length: int64(len(result))}
+		switch started = started.Stored(); kind(line) {
+		case "answered":
+			change, err = state.Complete(started, state.Result{StatusCode: 200, Answer: span}, now).Change()
+			segment = append(segment, result...)
+		case "refused":
+			change, err = state.Fail(started,
+				state.Failure{Reason: state.NonRetryableHTTPStatus{Status: 400}, Answer: span}, now).Change()
+			segment = append(segment, result...)
+		default:
+			failed := state.Fail(started, state.Failure{Reason: state.NetworkError{Error: "reset"}}, now)
+			failed, err = state.Deny(failed, state.DenialMaxRetries)
+			w.must(err)
+			change, err = failed.Change()
+		}
+		w.must(err)
+		changes = append(changes, change)
+	}
+	if len(changes) > 0 {
+		w.must(w.files.Put(ctx, batch.SegmentKey(w.ref.ID, id), segment))
+	}
+	for _, change := range changes {
+		var conflict *state.ConflictError
+		switch err := w.store.Apply(ctx, change); {
+		case err == nil:
+			done = append(done, change.Spec().Key.Line)
+		case !errors.As(err, &conflict):
+			w.t.Fatal(err)
+		}
+	}
+
+	return done
+}
+
+// count adds the outcomes of lines to a worker's cell.
+func (w *world) count(worker string, lines ...int) {
+	w.t.Helper()
+	c := w.counted[worker]
+	for _, line := range lines {
+		if kind(line) == "answered" {
+			c.Completed++
+		} else {
+			c.Failed++
+		}
+	}
+	w.counted[worker] = c
+	w.must(w.store.PutCell(w.t.Context(), w.ref.ID, batch.Cell{ID: worker, Counts: c}))
+}
+
+// work does what a worker does with all the messages in the queue.
+func (w *world) work(worker string) {
+	w.t.Helper()
+	for {
+		got, err := w.queue.Receive(w.t.Context(), 10)
+		w.must(err)
+		if len(got) == 0 {
+			return
+		}
+		var lines []int
+		var handles []string
+		for _, m := range got {
+			lines = append(lines, m.Message.Line)
+			handles = append(handles, m.Handle)
+		}
+		slices.Sort(lines)
+		if done := w.call(worker, slices.Compact(lines)...); len(done) > 0 {
+			w.count(worker, done...)
+		}
+		w.must(w.queue.Delete(w.t.Context(), handles))
+	}
+}
+
+// advance advances the batch until it is to be parked or ends, repeating what
+// crashes.
+func (w *world) advance(f *faults) finalize.Next {
+	w.t.Helper()
+	for range 100 {
+		next, err := w.finalizer(f).Advance(w.t.Context(), w.ref)
+		if errors.Is(err, errCrash) || next == finalize.NextAdvance {
+			continue
+		}
+		w.must(err)
+
+		return next
+	}
+	w.t.Fatal("advance goes on for ever")
+
+	return ""
+}
+
+// results returns the output and the error file, nil where there is none.
+func (w *world) results() (output, errs []byte) {
+	w.t.Helper()
+	b := w.batch()
+	read := func(id, name string) []byte {
+		if id == "" {
+			return nil
+		}
+		f, err := w.store.File(w.t.Context(), "acme", id)
+		w.must(err)
+		r, err := w.files.Open(w.t.Context(), f.ObjectKey(), 0)
+		w.must(err)
+		body, err := io.ReadAll(r)
+		w.must(err)
+		if f.Name != name || f.Purpose != batch.PurposeBatchOutput || f.Bytes != int64(len(body)) ||
+			f.ExpiresAt.Sub(f.CreatedAt) != 30*24*time.Hour {
+			w.t.Errorf("file is %+v, with %d bytes", f, len(body))
+		}
+
+		return body
+	}
+
+	return read(b.OutputFileID, "batch_1_output.jsonl"), read(b.ErrorFileID, "batch_1_error.jsonl")
+}
+
+// want returns what the results hold if every line was called.
+func (w *world) want() (output, errs []byte) {
+	b := w.batch()
+	for line := 1; line <= b.Counts.Total; line++ {
+		if kind(line) == "answered" {
+			output = append(output, w.wantLine(b.Key(line))...)
+		} else {
+			errs = append(errs, w.wantLine(b.Key(line))...)
+		}
+	}
+
+	return output, errs
+}
+
+// check holds the results and the files of an ended batch against what it is
+// to have.
+func (w *world) check(status batch.Status, wantOutput, wantErrs []byte) {
+	w.t.Helper()
+	b := w.batch()
+	output, errs := w.results()
+	if b.Status != status || b.Counts.Done() != b.Counts.Total {
+		w.t.Errorf("batch is %s with %+v, want %s", b.Status, b.Counts, status)
+	}
+	if !bytes.Equal(output, wantOutput) || !bytes.Equal(errs, wantErrs) {
+		w.t.Errorf("the results have %d and %d bytes, want %d and %d", len(output), len(errs), len(wantOutput), len(wantErrs))
+	}
+	f, err := w.store.File(w.t.Context(), "acme", "file-in")
+	w.must(err)
+	if !slices.Equal(f.Users, []string{"batch_0"}) {
+		w.t.Errorf("the input file is held by %v", f.Users)
+	}
+}
+
+var errCrash = errors.New("crash")
+
+// A faults fails one call of all that go by it, before or after it took effect.
+type faults struct {
+	at    int // the call that fails, counted from 1; 0 for none
+	after bool
+
+	mu    sync.Mutex
+	calls int
+}
+
+func (f *faults) do(call func() error) error {
+	f.mu.Lock()
+	f.calls++
+	fail := f.calls == f.at
+	f.mu.Unlock()
+	if fail && !f.after {
+		return errCrash
+	}
+	err := call()
+	if fail {
+		return errCrash
+	}
+
+	return err
+}
+
+func get[T any](f *faults, call func() (T, error)) (T, error) {
+	var got, none T
+	err := f.do(func() (err error) { got, err = call(); return err })
+	if err != nil {
+		return none, err
+	}
+
+	return got, nil
+}
+
+// port is finalize.Requests by another name: embedded under its own, it would
+// hide its method Requests.
+type port = finalize.Requests
+
+type faultyRequests struct {
+	port
+	f *faults
+}
+
+func (r faultyRequests) Apply(ctx context.Context, c state.Change) error {
+	return r.f.do(func() error { return r.port.Apply(ctx, c) })
+}
+
+func (r faultyRequests) PutCell(ctx context.Context, id string, c batch.Cell) error {
+	return r.f.do(func() error { return r.port.PutCell(ctx, id, c) })
+}
+
+func (r faultyRequests) Progress(ctx context.Context, id string) (batch.Counts, error) {
+	return get(r.f, func() (batch.Counts, error) { return r.port.Progress(ctx, id) })
+}
+
+type faultyBatches struct {
+	finalize.Batches
+	f *faults
+}
+
+func (b faultyBatches) Batch(ctx context.Context, ref batch.Ref) (batch.Batch, error) {
+	return get(b.f, func() (batch.Batch, error) { return b.Batches.Batch(ctx, ref) })
+}
+
+func (b faultyBatches) UpdateBatch(
+	ctx context.Context, ref batch.Ref, change func(*batch.Batch) error,
+) (batch.Batch, error) {
+	return get(b.f, func() (batch.Batch, error) { return b.Batches.UpdateBatch(ctx, ref, change) })
+}
+
+func (b faultyBatches) CreateFile(ctx context.Context, f batch.File) error {
+	return b.f.do(func() error { return b.Batches.CreateFile(ctx, f) })
+}
+
+func (b faultyBatches) UpdateFile(
+	ctx context.Context, tenant, id string, change func(*batch.File) error,
+) (batch.File, error) {
+	return get(b.f, func() (batch.File, error) { return b.Batches.UpdateFile(ctx, tenant, id, change) })
+}
+
+type faultyObjects struct {
+	finalize.Objects
+	f *faults
+}
+
+func (o faultyObjects) Read(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	return get(o.f, func() ([]byte, error) { return o.Objects.Read(ctx, key, offset, length) })
+}
+
+func (o faultyObjects) Put(ctx context.Context, key string, body []byte) error {
+	return o.f.do(func() error { return o.Objects.Put(ctx, key, body) })
+}
+
+type faultyUploads struct {
+	finalize.Uploads
+	f *faults
+}
+
+func (u faultyUploads) StartParts(ctx context.Context, key string) (string, error) {
+	return get(u.f, func() (string, error) { return u.Uploads.StartParts(ctx, key) })
+}
+
+func (u faultyUploads) PutPart(ctx context.Context, key, id string, n int, body []byte) (string, error) {
+	return get(u.f, func() (string, error) { return u.Uploads.PutPart(ctx, key, id, n, body) })
+}
+
+func (u faultyUploads) FinishParts(ctx context.Context, key, id string, tags []string) error {
+	return u.f.do(func() error { return u.Uploads.FinishParts(ctx, key, id, tags) })
+}
+
+// A tinyParts takes parts of any size, so that a test of many parts is quick.
+// Otherwise it is as strict as S3: the tags must be those of the parts, and an
+// upload that is finished takes no more.
+type tinyParts struct {
+	*memstore.Files
+	mu    sync.Mutex
+	parts map[string]map[int][]byte // by upload
+}
+
+func (u *tinyParts) PutPart(_ context.Context, _, id string, n int, body []byte) (string, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.parts[id] == nil {
+		u.parts[id] = map[int][]byte{}
+	}
+	if u.parts[id][0] != nil {
+		return "", batch.ErrNoObject
+	}
+	u.parts[id][n] = bytes.Clone(body)
+
+	return string(body), nil
+}
+
+func (u *tinyParts) FinishParts(ctx context.Context, key, id string, tags []string) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.parts[id][0] != nil {
+		return nil
+	}
+	var whole []byte
+	for i, tag := range tags {
+		if string(u.parts[id][i+1]) != tag {
+			return fmt.Errorf("part %d is not the one that was put", i+1)
+		}
+		whole = append(whole, tag...)
+	}
+	u.parts[id][0] = []byte("finished")
+
+	return u.Put(ctx, key, whole)
+}
+
+type faultyQueue struct {
+	finalize.Queue
+	f *faults
+}
+
+func (q faultyQueue) Send(ctx context.Context, ms []batch.Message) error {
+	return q.f.do(func() error { return q.Queue.Send(ctx, ms) })
+}
+
+type faultyFlow struct {
+	finalize.Flow
+	f *faults
+}
+
+func (l faultyFlow) Wake(ctx context.Context, token string) error {
+	return l.f.do(func() error { return l.Flow.Wake(ctx, token) })
+}
