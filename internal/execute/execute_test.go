@@ -385,6 +385,32 @@ func TestBackoffIsKeptByWhoeverGetsTheMessage(t *testing.T) {
 	})
 }
 
+func TestBytesInHandAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lines := input(12)
+		for i := range lines { // too far apart for one read
+			lines[i] = lines[i][:len(lines[i])-1] + strings.Repeat(" ", 100<<10) + "}"
+		}
+		w := newWorld(t, lines)
+		w.send(1, 3, 5, 7, 9, 11)
+		w.up.answer = func(context.Context, int, int) (execute.Reply, error) {
+			time.Sleep(time.Second)
+
+			return ok("{}")
+		}
+		m := &machine{world: w}
+		p := w.process(m, execute.Config{Bytes: 500 << 10})
+		if failed := w.invoke(m, p, w.deliver(10)); len(failed) > 0 {
+			t.Errorf("%d messages stay", len(failed))
+		}
+		if w.up.peak != 2 {
+			t.Errorf("%d calls at once, want the 2 for which there is room", w.up.peak)
+		}
+		w.kept()
+	})
+}
+
 func TestConcurrencyIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -220,6 +220,29 @@ func TestLostHeartbeatAbortsCalls(t *testing.T) {
 	})
 }
 
+func TestNoCallLeavesAfterALongPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(1))
+		w.send(1)
+		m := &machine{world: w}
+		m.plan = func(op string, _ int) fault {
+			if op == "start" { // the process is frozen, and its timers with it
+				m.skipped.Store(int64(time.Minute))
+			}
+
+			return none
+		}
+		if failed := w.invoke(m, w.process(m, execute.Config{}), w.deliver(10)); len(failed) != 1 {
+			t.Errorf("%d messages stay, want 1", len(failed))
+		}
+		if got := w.up.called(1)[0]; got != 0 {
+			t.Error("called although the others may take this worker for dead")
+		}
+		w.done(state.StatusProcessing)
+	})
+}
+
 func TestFirstHeartbeatComesBeforeAnyClaim(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -387,7 +410,17 @@ func TestShutdownLeavesNothingBehind(t *testing.T) {
 
 			return hang(&aborted)(ctx, line, before)
 		}
-		m := &machine{world: w}
+		var ended atomic.Bool
+		m := &machine{world: w, plan: func(op string, n int) fault {
+			if op == "ended" {
+				ended.Store(true)
+			}
+			if op == "hide" && n > 1 && !ended.Load() {
+				t.Error("a message is shown whose lease has not ended")
+			}
+
+			return none
+		}}
 		p := w.process(m, execute.Config{CallLimit: time.Hour})
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
@@ -508,8 +541,16 @@ func TestAnswerWaitsTwoSecondsForOthers(t *testing.T) {
 
 func TestStoreThatFailsForAWhileLosesNothing(t *testing.T) {
 	t.Parallel()
+	type failing struct {
+		op     string
+		faults []fault // in turn
+	}
+	var all []failing
 	for _, op := range []string{"put", "outcome", "start", "retry", "cell", "batch", "read", "request", "worker", "hide"} {
-		t.Run(op, func(t *testing.T) {
+		all = append(all, failing{op, []fault{failBefore}}, failing{op, []fault{failAfter}}, failing{op, []fault{failBefore, failAfter}})
+	}
+	for _, f := range all {
+		t.Run(fmt.Sprint(f.op, f.faults), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, input(3))
@@ -523,17 +564,45 @@ func TestStoreThatFailsForAWhileLosesNothing(t *testing.T) {
 				}
 				until := time.Now().Add(time.Minute)
 				m := &machine{world: w, plan: func(o string, n int) fault {
-					if o != op || time.Now().After(until) {
+					if o != f.op || time.Now().After(until) {
 						return none
 					}
 
-					return []fault{failBefore, failAfter}[n%2]
+					return f.faults[n%len(f.faults)]
 				}}
 				w.drive(30*time.Minute, func() *machine { return m })
 				w.done(allCompleted(3)...)
 			})
 		})
 	}
+}
+
+func TestOutcomesThatAreNotCountedComeBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(2))
+		w.sendAll(2)
+		broken := &machine{world: w, plan: func(op string, _ int) fault {
+			if op == "cell" {
+				return failBefore
+			}
+
+			return none
+		}}
+		failed := w.invoke(broken, w.process(broken, execute.Config{}), w.deliver(10))
+		if len(failed) != 2 {
+			t.Errorf("%d messages stay, want 2", len(failed))
+		}
+		woken := len(w.flow.Wakes())
+		m := &machine{world: w}
+		if failed := w.invoke(m, w.process(m, execute.Config{}), w.deliver(10)); len(failed) != 0 {
+			t.Errorf("%d messages stay, want none", len(failed))
+		}
+		if len(w.flow.Wakes()) == woken {
+			t.Error("whoever found the outcomes did not wake the flow to recount")
+		}
+		w.done(allCompleted(2)...)
+	})
 }
 
 func TestUnsentIsNoAttempt(t *testing.T) {

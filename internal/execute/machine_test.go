@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
@@ -29,6 +30,8 @@ const (
 type machine struct {
 	world *world
 	plan  func(op string, n int) fault // for the n-th operation of a kind, from 1
+
+	skipped atomic.Int64 // by how much its clock is ahead of its timers, in nanoseconds
 
 	mu   sync.Mutex
 	seen map[string]int
@@ -65,6 +68,9 @@ func (m *machine) dying() <-chan struct{} {
 
 	return m.pipe
 }
+
+// now is the machine's clock.
+func (m *machine) now() time.Time { return time.Now().Add(time.Duration(m.skipped.Load())) }
 
 // do has the effect of one operation, or what the plan says.
 func (m *machine) do(ctx context.Context, op string, effect func() error) error {

@@ -148,7 +148,7 @@ func (w *world) process(m *machine, cfg execute.Config) *execute.Worker {
 	return execute.New(execute.Deps{
 		Requests: m, Workers: m, Batches: m, Files: m, Queue: m, Flow: m, Caller: m,
 		Metrics: w.stats, Log: slog.New(slog.DiscardHandler),
-		Clock: time.Now, Uniform: func() float64 { return 0.5 }, NewID: w.newID,
+		Clock: m.now, Uniform: func() float64 { return 0.5 }, NewID: w.newID,
 	}, cfg)
 }
 
