@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
@@ -93,7 +92,7 @@ func (a *api) deleteFile(w http.ResponseWriter, r *http.Request, tenant string) 
 		return err
 	}
 	f, err = a.Files.UpdateFile(ctx, tenant, id, func(f *batch.File) error {
-		dropHolds(f, orphans)
+		release(f, orphans)
 		if len(f.Users) > 0 {
 			return inUse(f)
 		}
@@ -147,7 +146,7 @@ func (a *api) file(r *http.Request, tenant string) (batch.File, error) {
 		if err != nil {
 			return batch.File{}, err
 		}
-		dropHolds(&f, orphans)
+		release(&f, orphans)
 	}
 	if f.Expired(now) {
 		return batch.File{}, noFile(id, "id")
@@ -178,11 +177,10 @@ func (a *api) orphans(ctx context.Context, f batch.File) ([]string, error) {
 	return orphans, nil
 }
 
-func dropHolds(f *batch.File, users []string) {
-	if len(users) == 0 {
-		return
+func release(f *batch.File, users []string) {
+	for _, user := range users {
+		f.Release(user)
 	}
-	f.Users = slices.DeleteFunc(slices.Clone(f.Users), func(user string) bool { return slices.Contains(users, user) })
 }
 
 func noFile(id, param string) error {

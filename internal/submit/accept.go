@@ -92,7 +92,7 @@ func NewAcceptor(
 // What a crash after each write leaves:
 //
 //	the receipt      an order that is sent again becomes the batch of the same id
-//	the file's hold  a hold of a batch that is not there; whoever deletes the file drops it after HoldGrace
+//	the file's hold  a hold of a batch that is not there; whoever deletes the file drops it 10 minutes later
 //	the flow         the flow's first step puts the batch, so it runs although nobody was told its id
 //	the batch        the same, and the user finds it in the list
 func (a *Acceptor) Accept(ctx context.Context, o batch.Order) (batch.Batch, error) {
@@ -131,8 +131,9 @@ func (a *Acceptor) start(ctx context.Context, b batch.Batch) (batch.Batch, error
 		if err := a.usable(a.clock())(f); err != nil {
 			return err
 		}
+		f.Hold(b.ID)
 
-		return hold(f, b.ID)
+		return nil
 	})
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("submit: hold input file: %w", err)
@@ -214,14 +215,6 @@ func (a *Acceptor) usable(now time.Time) func(*batch.File) error {
 
 		return nil
 	}
-}
-
-func hold(f *batch.File, batchID string) error {
-	if !slices.Contains(f.Users, batchID) {
-		f.Users = append(slices.Clone(f.Users), batchID)
-	}
-
-	return nil
 }
 
 // check returns the order's window in time, or a *batch.OrderError.
