@@ -558,8 +558,8 @@ func TestSilentRequestsAreEnqueuedAgain(t *testing.T) {
 		w.advance(nil)
 		start := time.Now()
 		w.must(w.store.Beat(t.Context(), state.Worker{ID: "w2", BeatAt: start}))
-		newLate(w, 1) // its worker beats once, and no more
-		newLate(w, 2) // so does this one's, but see below
+		newLate(w, 1) // in flight, but their worker beats once and no more
+		newLate(w, 2)
 		w.count("w1", w.call("w1", 4)...)
 		drop := func() []int {
 			var lines []int
