@@ -1,5 +1,3 @@
-// Submit is the function behind the API, and a batch's first step: it answers
-// requests of API Gateway, and loads batches as tasks of their flows.
 package main
 
 import (
@@ -8,18 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/submit"
 )
-
-// httpTime bounds a call of the API. API Gateway gives up after 29 s
-// (https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html); a
-// large upload's completion goes on for the client's next try.
-const httpTime = 5 * time.Minute
 
 // errEvent reports an event that is neither a request nor a task.
 var errEvent = errors.New("submit: the event is neither a request of API Gateway nor a load task")
@@ -49,9 +41,6 @@ type loaded struct {
 func (h handler) handle(ctx context.Context, e event) (any, error) {
 	switch {
 	case e.HTTPMethod != "":
-		ctx, cancel := context.WithTimeout(ctx, httpTime)
-		defer cancel()
-
 		return proxy(ctx, h.api, &e.APIGatewayProxyRequest)
 	case e.Task != "load":
 		return nil, errEvent

@@ -8,10 +8,16 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/aws/aws-lambda-go/events"
 )
+
+// httpTime bounds a call of the API. API Gateway gives up after 29 s
+// (https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html); a
+// large upload's completion goes on for the client's next try.
+const httpTime = 5 * time.Minute
 
 // proxy has handler answer an event of API Gateway's REST proxy integration
 // (https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html).
@@ -19,6 +25,8 @@ import (
 func proxy(
 	ctx context.Context, handler http.Handler, event *events.APIGatewayProxyRequest,
 ) (events.APIGatewayProxyResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, httpTime)
+	defer cancel()
 	r, err := request(ctx, event)
 	if err != nil {
 		return events.APIGatewayProxyResponse{}, err
