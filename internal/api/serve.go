@@ -53,7 +53,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	pattern := a.dispatch(seen, r.WithContext(context.WithValue(r.Context(), callKey{}, c)), c)
 	attrs := []slog.Attr{
 		slog.String("request_id", c.id), slog.String("tenant", c.tenant), slog.String("method", clip(r.Method)),
-		slog.String("route", pattern), slog.Int("status", seen.status), slog.Duration("took", a.Clock().Sub(began)),
+		slog.String("route", pattern), slog.Int("status", seen.status), slog.Int64("took_ms", a.Clock().Sub(began).Milliseconds()),
 	}
 	level := slog.LevelInfo
 	if seen.status >= http.StatusInternalServerError {

@@ -105,24 +105,31 @@ func (a *Acceptor) Accept(ctx context.Context, o batch.Order) (batch.Batch, erro
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("submit: accept: %w", err)
 	}
-	// An order's file is looked at before its receipt is written, so that a
-	// refusal leaves no receipt.
-	if _, err := a.store.UpdateFile(ctx, o.Tenant, o.InputFileID, a.usable(now)); err != nil {
-		return batch.Batch{}, fmt.Errorf("submit: input file: %w", err)
-	}
-	ref, first, err := a.receive(ctx, o, batch.Ref{Tenant: o.Tenant, ID: id}, now)
+	receipt, err := a.receive(ctx, o, id, now)
 	if err != nil {
 		return batch.Batch{}, err
 	}
-	if !first {
+	ref := batch.Ref{Tenant: o.Tenant, ID: receipt.BatchID}
+	if ref.ID != id {
 		b, err := a.store.Batch(ctx, ref)
 		if !errors.Is(err, batch.ErrNotFound) {
 			return b, err
 		}
 		// The first order died, or is still, before its last write: go on for it.
 	}
+	b, err := a.start(ctx, a.record(o, ref, window))
+	if ref.ID == id && refused(err) {
+		err = errors.Join(err, a.void(ctx, receipt))
+	}
 
-	return a.start(ctx, a.record(o, ref, window))
+	return b, err
+}
+
+// refused reports whether err says that an order cannot be taken as it is.
+func refused(err error) bool {
+	var order *batch.OrderError
+
+	return errors.As(err, &order) || errors.Is(err, batch.ErrNotFound)
 }
 
 // start takes the input's hold, starts b's flow and puts b.

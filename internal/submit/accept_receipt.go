@@ -21,22 +21,20 @@ const (
 	keyWindow = 30 * 24 * time.Hour
 )
 
-// receive returns the batch that o is to become, and whether that is fresh,
-// since o was not seen before. It returns batch.ErrIdempotency if o's key
-// belongs to another order.
+// receive returns the receipt that says which batch o becomes: fresh, unless o
+// was seen before. It returns batch.ErrIdempotency if o's key belongs to
+// another order.
 //
 // An order with a key is recognised by the key. One without is recognised by
 // its fields, and only if the client says that it repeats it: equal orders of
 // somebody who wants two batches are two.
-func (a *Acceptor) receive(
-	ctx context.Context, o batch.Order, fresh batch.Ref, now time.Time,
-) (ref batch.Ref, first bool, err error) {
+func (a *Acceptor) receive(ctx context.Context, o batch.Order, fresh string, now time.Time) (batch.Receipt, error) {
 	sum, err := fingerprint(o)
 	if err != nil {
-		return batch.Ref{}, false, err
+		return batch.Receipt{}, err
 	}
 	r := batch.Receipt{
-		Tenant: o.Tenant, Key: "order:" + sum, Order: sum, BatchID: fresh.ID,
+		Tenant: o.Tenant, Key: "order:" + sum, Order: sum, BatchID: fresh,
 		CreatedAt: now, ExpiresAt: now.Add(repeatWindow),
 	}
 	if o.IdempotencyKey != "" {
@@ -45,20 +43,31 @@ func (a *Acceptor) receive(
 	}
 	if o.IdempotencyKey == "" && !o.Repeated {
 		if err := a.receipts.PutReceipt(ctx, r); err != nil {
-			return batch.Ref{}, false, fmt.Errorf("submit: put receipt: %w", err)
+			return batch.Receipt{}, fmt.Errorf("submit: put receipt: %w", err)
 		}
 
-		return fresh, true, nil
+		return r, nil
 	}
 	held, err := a.receipts.ClaimReceipt(ctx, r)
 	if err != nil {
-		return batch.Ref{}, false, fmt.Errorf("submit: claim receipt: %w", err)
+		return batch.Receipt{}, fmt.Errorf("submit: claim receipt: %w", err)
 	}
 	if held.Order != sum {
-		return batch.Ref{}, false, batch.ErrIdempotency
+		return batch.Receipt{}, batch.ErrIdempotency
 	}
 
-	return batch.Ref{Tenant: o.Tenant, ID: held.BatchID}, held.BatchID == fresh.ID, nil
+	return held, nil
+}
+
+// void takes back the receipt of an order that was refused, so that its key
+// can be used for the order as it is mended.
+func (a *Acceptor) void(ctx context.Context, r batch.Receipt) error {
+	r.ExpiresAt = r.CreatedAt
+	if err := a.receipts.PutReceipt(ctx, r); err != nil {
+		return fmt.Errorf("submit: void receipt: %w", err)
+	}
+
+	return nil
 }
 
 // fingerprint returns the SHA-256 of the fields that make two orders equal.

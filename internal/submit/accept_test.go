@@ -194,6 +194,7 @@ func TestAcceptRefuses(t *testing.T) {
 			t.Parallel()
 			a := newAcceptance(t)
 			o := a.order()
+			o.IdempotencyKey = "key"
 			if c.order != nil {
 				c.order(&o)
 			}
@@ -214,11 +215,19 @@ func TestAcceptRefuses(t *testing.T) {
 			if n := len(a.flow.Starts()); n != 0 {
 				t.Errorf("%d flows were started", n)
 			}
-			// A refusal leaves no receipt: the order mended is taken.
-			if c.order != nil {
-				if _, err := a.Accept(t.Context(), a.order()); err != nil {
-					t.Error(err)
+			// A refusal leaves no receipt: under its key the order as it is mended is taken.
+			mended := a.order()
+			mended.IdempotencyKey = o.IdempotencyKey
+			if c.file != nil {
+				mended.InputFileID = "file-01jnfh0000000000000000000b"
+				other := a.file
+				other.ID = mended.InputFileID
+				if err := a.store.CreateFile(t.Context(), other); err != nil {
+					t.Fatal(err)
 				}
+			}
+			if _, err := a.Accept(t.Context(), mended); err != nil {
+				t.Error(err)
 			}
 		})
 	}
@@ -229,7 +238,7 @@ func TestAcceptRefuses(t *testing.T) {
 func TestAcceptAfterACrash(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{"", "key"} {
-		for at := 1; at <= 5; at++ {
+		for at := 1; at <= 4; at++ {
 			t.Run(fmt.Sprintf("key %q, call %d", key, at), func(t *testing.T) {
 				t.Parallel()
 				a := newAcceptance(t)
@@ -308,6 +317,28 @@ func TestAcceptProperty(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestKeyOutlivesTheFile repeats an order whose file was deleted since.
+func TestKeyOutlivesTheFile(t *testing.T) {
+	t.Parallel()
+	a := newAcceptance(t)
+	o := a.order()
+	o.IdempotencyKey = "key"
+	first, err := a.Accept(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := a.store.File(t.Context(), "alice", a.file.ID)
+	if err == nil {
+		err = a.store.DeleteFile(t.Context(), file)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := a.Accept(t.Context(), o); err != nil || again.ID != first.ID {
+		t.Errorf("the repeat is %s, want %s: %v", again.ID, first.ID, err)
+	}
 }
 
 func TestAcceptAtOnce(t *testing.T) {
