@@ -10,6 +10,10 @@ BIN   := .tools/bin
 CLOUD := $(BIN)/localstack
 # One way of building for all our programs, so that they share what the compiler has cached.
 BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false
+# Compiles everything for the local cloud in one go, so that the large packages do not wait for each other. Nothing is
+# written but the cache: more than one command is not linked.
+COMPILE = test -n "$$(ls .tools 2>/dev/null)" || echo "compiling everything, once: a minute or two"; \
+	$(BUILD) ./localstack ./infra ./localstack/standin ./lambdas/...
 
 .PHONY: help
 help: ## Lists what there is.
@@ -19,12 +23,16 @@ help: ## Lists what there is.
 	@echo "UPSTREAM_BASE_URL and UPSTREAM_API_KEY name a real provider instead of the stand-in."
 
 .PHONY: demo
-demo: up ## Starts a local cloud and runs a few hundred requests through it.
+demo: need-cloud ## Starts a local cloud and runs a few hundred requests through it.
+	@$(COMPILE) ./cmd/musketry ./examples/godoc ./tools/demo
+	@$(MAKE) up
 	@$(BUILD) -o $(BIN)/ ./cmd/musketry ./examples/godoc ./tools/demo
 	@eval "$$($(CLOUD) env)" && $(BIN)/demo -bin $(BIN) -dir .cloud/demo
 
 .PHONY: up
-up: need-cloud cloud-cli ## Starts the local cloud and deploys to it, or deploys what has changed.
+up: need-cloud ## Starts the local cloud and deploys to it, or deploys what has changed.
+	@$(COMPILE)
+	@$(MAKE) cloud-cli
 	@$(CLOUD) up
 
 .PHONY: down
@@ -87,7 +95,7 @@ need-go:
 	@command -v go >/dev/null 2>&1 || { echo "missing: Go 1.26 or newer (https://go.dev/dl)" >&2; exit 1; }
 
 need-node:
-	@command -v npm >/dev/null 2>&1 && node -e 'process.exit(parseInt(process.versions.node) < 18)' >/dev/null 2>&1 || \
+	@command -v npm >/dev/null 2>&1 && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' >/dev/null 2>&1 || \
 		{ echo "missing: Node 18 or newer with npm (https://nodejs.org)" >&2; exit 1; }
 
 need-python:
