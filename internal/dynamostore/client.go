@@ -50,8 +50,8 @@ func NewClient(cfg aws.Config, optFns ...func(*dynamodb.Options)) *dynamodb.Clie
 		o.Retryer = retry.NewStandard(func(so *retry.StandardOptions) {
 			so.MaxAttempts, so.MaxBackoff, so.RateLimiter = attempts, maxPause, ratelimit.None
 		})
-		if cfg.HTTPClient == nil {
-			o.HTTPClient = awshttp.NewBuildableClient().WithTimeout(attemptTime).
+		if client, ok := buildable(cfg.HTTPClient); ok {
+			o.HTTPClient = client.WithTimeout(attemptTime).
 				WithTransportOptions(func(t *http.Transport) {
 					t.MaxIdleConns, t.MaxIdleConnsPerHost = connections, connections
 				})
@@ -59,4 +59,15 @@ func NewClient(cfg aws.Config, optFns ...func(*dynamodb.Options)) *dynamodb.Clie
 	}
 
 	return dynamodb.NewFromConfig(cfg, append([]func(*dynamodb.Options){tune}, optFns...)...)
+}
+
+// buildable returns the SDK's own client, with what the environment makes of it
+// (AWS_CA_BUNDLE), and false if the caller chose another.
+func buildable(client aws.HTTPClient) (*awshttp.BuildableClient, bool) {
+	if client == nil {
+		return awshttp.NewBuildableClient(), true
+	}
+	b, ok := client.(*awshttp.BuildableClient)
+
+	return b, ok
 }

@@ -1,4 +1,4 @@
-//go:build cloud || e2e
+//go:build e2e
 
 package dynamostore_test
 

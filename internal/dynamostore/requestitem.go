@@ -45,16 +45,11 @@ const (
 // deadline, whatever its own end: until the batch is sealed none may be
 // missing.
 func encodeRequest(rec state.Record, retention time.Duration) item {
-	spec := rec.Spec
-	it := requestKey(spec.Key).item()
+	it := requestKey(rec.Spec.Key).item()
+	it.setSpec(rec.Spec)
 	it.setString(attrStatus, string(rec.Phase.Status()))
-	it.setString(attrCustomID, spec.CustomID)
-	it.setTime(attrDeadline, spec.Deadline)
-	it.setString(attrBodyObject, spec.Body.Object)
-	it.setInt(attrBodyOffset, spec.Body.Offset)
-	it.setInt(attrBodyLength, spec.Body.Length)
 	if retention > 0 {
-		it.setExpiry(spec.Deadline.Add(retention))
+		it.setExpiry(rec.Spec.Deadline.Add(retention))
 	}
 	switch p := rec.Phase.(type) {
 	case state.Pending:
@@ -89,6 +84,14 @@ func encodeRequest(rec state.Record, retention time.Duration) item {
 	}
 
 	return it
+}
+
+func (it item) setSpec(spec state.Spec) {
+	it.setString(attrCustomID, spec.CustomID)
+	it.setTime(attrDeadline, spec.Deadline)
+	it.setString(attrBodyObject, spec.Body.Object)
+	it.setInt(attrBodyOffset, spec.Body.Offset)
+	it.setInt(attrBodyLength, spec.Body.Length)
 }
 
 func (it item) setTries(attempt, reclaims int, last string) {

@@ -61,10 +61,10 @@ func TestQueueHidesWhatWasReceived(t *testing.T) {
 		want(t, got, [2]int{1, 1}, [2]int{2, 1})
 		_, got = receive(t, q, 10)
 		want(t, got, [2]int{3, 1})
-		time.Sleep(visibility - 1)
+		time.Sleep(visibility - time.Nanosecond)
 		_, got = receive(t, q, 10)
 		want(t, got)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		_, got = receive(t, q, 2)
 		want(t, got, [2]int{1, 2}, [2]int{2, 2})
 		if q.Len() != 3 {

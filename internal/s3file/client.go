@@ -74,8 +74,8 @@ func NewClient(cfg aws.Config, optFns ...func(*s3.Options)) *s3.Client {
 		o.Retryer = retry.NewStandard(func(so *retry.StandardOptions) {
 			so.MaxAttempts, so.MaxBackoff, so.RateLimiter = attempts, maxPause, ratelimit.None
 		})
-		if cfg.HTTPClient == nil {
-			o.HTTPClient = awshttp.NewBuildableClient().WithReadTimeout(silence).
+		if client, ok := buildable(cfg.HTTPClient); ok {
+			o.HTTPClient = client.WithReadTimeout(silence).
 				WithTransportOptions(func(t *http.Transport) {
 					t.MaxIdleConns, t.MaxIdleConnsPerHost = connections, connections
 					t.ResponseHeaderTimeout = answerTime
@@ -89,3 +89,14 @@ func NewClient(cfg aws.Config, optFns ...func(*s3.Options)) *s3.Client {
 // PathStyle is an option for clouds whose buckets have no names in DNS, as a
 // local one's.
 func PathStyle(o *s3.Options) { o.UsePathStyle = true }
+
+// buildable returns the SDK's own client, with what the environment makes of it
+// (AWS_CA_BUNDLE), and false if the caller chose another.
+func buildable(client aws.HTTPClient) (*awshttp.BuildableClient, bool) {
+	if client == nil {
+		return awshttp.NewBuildableClient(), true
+	}
+	b, ok := client.(*awshttp.BuildableClient)
+
+	return b, ok
+}

@@ -19,11 +19,16 @@ import (
 type Store interface {
 	Requests
 	Workers
+	Records
+	Keys
+}
+
+// Records keeps what tenants have.
+type Records interface {
 	Batches
 	Files
 	Uploads
 	Receipts
-	Keys
 }
 
 // Requests keeps requests.

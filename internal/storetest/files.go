@@ -209,7 +209,7 @@ func batchesBy(t *testing.T, s Store, owner string, limit int, between func()) [
 	for after, more := "", true; more; {
 		page, on, err := s.Batches(t.Context(), owner, after, limit)
 		ok(t, err)
-		if len(page) > limit || on && len(page) < limit {
+		if len(page) > limit || on && len(page) < limit || more && len(page) == 0 && after != "" {
 			t.Fatalf("a page of %d with more %t, of %d wanted", len(page), on, limit)
 		}
 		for _, b := range page {
@@ -258,7 +258,7 @@ func batchPagesMoving(t *testing.T, s Store) {
 
 func filePages(t *testing.T, s Store) {
 	owner := unique("t-")
-	all := map[batch.Purpose][]string{}
+	all := make(map[batch.Purpose][]string)
 	for i := range 30 {
 		f := newFile(owner)
 		f.ID = fmt.Sprintf("file-m%04d", i)
@@ -287,7 +287,7 @@ func filesBy(t *testing.T, s Store, owner string, q batch.FileQuery) []string {
 	for more := true; more; {
 		page, on, err := s.Files(t.Context(), owner, q)
 		ok(t, err)
-		if len(page) > q.Limit || on && len(page) < q.Limit {
+		if len(page) > q.Limit || on && len(page) < q.Limit || more && len(page) == 0 && q.After != "" {
 			t.Fatalf("a page of %d with more %t, of %d wanted", len(page), on, q.Limit)
 		}
 		for _, f := range page {

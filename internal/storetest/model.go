@@ -157,9 +157,10 @@ func anyChange(rt *rapid.T, rec state.Record) (state.Change, bool) {
 		}
 
 		return leased(rt, r, now)
-	default:
-		return state.Change{}, false
+	case state.Completed, state.Failed, state.Canceled:
 	}
+
+	return state.Change{}, false
 }
 
 // leased returns a change that is legal for a request with a lease.

@@ -148,4 +148,11 @@ func keyTenants(t *testing.T, s Store) {
 	all, err := s.Keys(t.Context(), owner)
 	ok(t, err)
 	same(t, "keys", all, []tenant.Key{mine})
+
+	moved := mine
+	moved.Tenant = other.Tenant
+	ok(t, s.PutKey(t.Context(), moved))
+	all, err = s.Keys(t.Context(), owner)
+	ok(t, err)
+	same(t, "keys", len(all), 0)
 }
