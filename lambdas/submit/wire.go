@@ -1,0 +1,46 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+
+	"github.com/musketry/musketry/internal/api"
+	"github.com/musketry/musketry/internal/boot"
+	"github.com/musketry/musketry/internal/dynamostore"
+	"github.com/musketry/musketry/internal/retry"
+	"github.com/musketry/musketry/internal/s3file"
+	"github.com/musketry/musketry/internal/sfnflow"
+	"github.com/musketry/musketry/internal/submit"
+)
+
+// wire joins the API and the loader to AWS's services.
+func wire(env boot.Config, cfg aws.Config, clock func() time.Time, log *slog.Logger) (handler, error) {
+	store, err := dynamostore.New(dynamostore.NewClient(cfg),
+		dynamostore.Config{Table: env.Table, Now: clock, Retention: boot.Retention})
+	if err != nil {
+		return handler{}, fmt.Errorf("submit: store: %w", err)
+	}
+	var options []func(*s3.Options)
+	if boot.OtherEndpoint(cfg) {
+		options = append(options, s3file.PathStyle)
+	}
+	client := s3file.NewClient(cfg, options...)
+	bucket := s3file.New(client, env.Bucket)
+	flow := sfnflow.New(sfn.NewFromConfig(cfg), env.FlowARN)
+	acceptor := submit.NewAcceptor(store, flow, store, submit.AcceptConfig{Policy: retry.Default()}, clock, rand.Reader)
+	loader := submit.NewLoader(store, bucket, submit.LoadConfig{}, clock, log)
+
+	return handler{
+		api: api.New(api.Deps{
+			Keys: store, Files: store, Batches: store, Objects: bucket, Parts: bucket, Uploads: store, Acceptor: acceptor,
+			Presigner: s3file.NewPresigner(client, env.Bucket), Logger: log, Clock: clock, Random: rand.Reader,
+		}, api.Config{Room: room, BatchLife: boot.Retention}),
+		load: loader.Load,
+	}, nil
+}
