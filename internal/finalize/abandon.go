@@ -11,6 +11,10 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 )
 
+// maxCause is the most bytes of a flow's error that are logged. Our errors have
+// no bodies and no secrets in them.
+const maxCause = 1_000
+
 // Abandon ends a batch as failed because its flow could not go on, with a
 // reason that its owner can act on. cause is the flow's error as JSON.
 //
@@ -23,19 +27,19 @@ import (
 // called again. An ended batch, or one that is not there, is no error.
 func (f *Finalizer) Abandon(ctx context.Context, ref batch.Ref, cause string) error {
 	s := f.steps()
-	name := errorName(cause)
-	s.Log.ErrorContext(ctx, "the flow gave up", slog.String("batch", ref.ID), slog.String("error", name))
+	trouble := trouble(cause)
+	s.Log.ErrorContext(ctx, "the flow gave up", slog.String("batch", ref.ID), slog.String("cause", cause[:min(len(cause), maxCause)]))
 	b, err := s.update(ctx, ref, func(b *batch.Batch) error {
 		if b.Ready() || b.Sealed {
-			return b.GiveUp(fmt.Sprintf("An internal error (%s) kept this batch from going on. What was done is in its "+
-				"output and error files. Send the requests that have the code '%s' again.", name, batch.CodeTerminated), s.Clock())
+			return b.GiveUp(fmt.Sprintf("%s kept this batch from going on. What was done is in its output and "+
+				"error files. Send the requests that have the code '%s' again.", trouble, batch.CodeTerminated), s.Clock())
 		}
 
-		return b.Abandon(fmt.Sprintf("An internal error (%s) kept the input file from being loaded. "+
-			"No request was sent. Create the batch again.", name), s.Clock())
+		return b.Abandon(fmt.Sprintf("%s kept the input file from being loaded. No request was sent. "+
+			"Create the batch again.", trouble), s.Clock())
 	})
 	if err == nil {
-		err = s.salvage(ctx, b, name)
+		err = s.salvage(ctx, b, trouble)
 	}
 	switch {
 	case errors.Is(err, batch.ErrNotFound):
@@ -48,7 +52,7 @@ func (f *Finalizer) Abandon(ctx context.Context, ref batch.Ref, cause string) er
 }
 
 // salvage brings b, which was given up, to its end.
-func (s steps) salvage(ctx context.Context, b batch.Batch, name string) error {
+func (s steps) salvage(ctx context.Context, b batch.Batch, trouble string) error {
 	next, err := s.advance(ctx, b.Ref)
 	switch {
 	case err == nil && next == NextEnd:
@@ -60,8 +64,8 @@ func (s steps) salvage(ctx context.Context, b batch.Batch, name string) error {
 	}
 	s.Log.ErrorContext(ctx, "results cannot be written out", slog.String("batch", b.ID), slog.String("error", err.Error()))
 	b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
-		return b.Abandon(fmt.Sprintf("An internal error (%s) kept this batch from going on, and another one its results "+
-			"from being written out. Ask whoever runs this service: the answers are stored.", name), s.Clock())
+		return b.Abandon(fmt.Sprintf("%s kept this batch from going on, and another one its results from being "+
+			"written out. Ask whoever runs this service: the answers are stored.", trouble), s.Clock())
 	})
 	if err != nil {
 		return err
@@ -70,15 +74,16 @@ func (s steps) salvage(ctx context.Context, b batch.Batch, name string) error {
 	return s.release(ctx, b)
 }
 
-// errorName returns the name of a flow's error, such as States.Timeout. What
-// else the error says is not for the batch's owner.
-func errorName(cause string) string {
+// trouble says what a flow's error is to the batch's owner: no more than its
+// name, and only if it is Step Functions' or Lambda's own, such as
+// States.Timeout. The names of our own errors would tell nobody anything.
+func trouble(cause string) string {
 	var e struct {
 		Error string `json:"Error"` //nolint:tagliatelle // Step Functions' own spelling
 	}
-	if json.Unmarshal([]byte(cause), &e) != nil || !regexp.MustCompile(`^[\w.]{1,80}$`).MatchString(e.Error) {
-		return "unknown"
+	if json.Unmarshal([]byte(cause), &e) != nil || !regexp.MustCompile(`^(States|Lambda)\.\w{1,80}$`).MatchString(e.Error) {
+		return "An internal error"
 	}
 
-	return e.Error
+	return fmt.Sprintf("An internal error (%s)", e.Error)
 }

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/finalize"
+)
+
+var errStep = errors.New("no")
+
+// A recorder keeps what it was asked.
+type recorder struct {
+	asked string
+	err   error
+}
+
+func (r *recorder) Advance(_ context.Context, ref batch.Ref) (finalize.Next, error) {
+	r.asked = "advance " + ref.Tenant + " " + ref.ID
+
+	return finalize.NextLong, r.err
+}
+
+func (r *recorder) Park(_ context.Context, ref batch.Ref, token string) error {
+	r.asked = "park " + ref.Tenant + " " + ref.ID + " " + token
+
+	return r.err
+}
+
+func (r *recorder) Abandon(_ context.Context, ref batch.Ref, cause string) error {
+	r.asked = "abandon " + ref.Tenant + " " + ref.ID + " " + cause
+
+	return r.err
+}
+
+// TestHandle has the payloads of the flow's definition, and its answers.
+func TestHandle(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		payload, asked, answer string
+		fails                  bool
+	}{
+		"advance": {
+			`{"task":"advance","tenant":"t","batch":"b"}`, "advance t b",
+			`{"tenant":"t","batch":"b","next":"park_long"}`, false,
+		},
+		"park": {
+			`{"task":"park","tenant":"t","batch":"b","token":"k"}`, "park t b k",
+			`{"tenant":"t","batch":"b","next":""}`, false,
+		},
+		"abandon": {
+			`{"task":"abandon","tenant":"t","batch":"b","cause":"{\"Error\":\"E\"}"}`, `abandon t b {"Error":"E"}`,
+			`{"tenant":"t","batch":"b","next":"end"}`, false,
+		},
+		"no token": {`{"task":"park","tenant":"t","batch":"b"}`, "", "", true},
+		"no batch": {`{"task":"advance","tenant":"t"}`, "", "", true},
+		"no task":  {`{"tenant":"t","batch":"b"}`, "", "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var in task
+			if err := json.Unmarshal([]byte(tt.payload), &in); err != nil {
+				t.Fatal(err)
+			}
+			r := &recorder{}
+			out, err := handler{r}.handle(t.Context(), in)
+			if r.asked != tt.asked || (err != nil) != tt.fails {
+				t.Fatalf("asked %q, %v", r.asked, err)
+			}
+			if tt.fails {
+				return
+			}
+			if got, err := json.Marshal(out); string(got) != tt.answer || err != nil {
+				t.Errorf("answer is %s, %v", got, err)
+			}
+			r.err = errStep
+			if _, err := (handler{r}).handle(t.Context(), in); !errors.Is(err, errStep) {
+				t.Errorf("error is %v", err)
+			}
+		})
+	}
+}

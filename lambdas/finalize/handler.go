@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/finalize"
+)
+
+// An useCase is what the handler needs of a finalize.Finalizer.
+type useCase interface {
+	Advance(ctx context.Context, ref batch.Ref) (finalize.Next, error)
+	Park(ctx context.Context, ref batch.Ref, token string) error
+	Abandon(ctx context.Context, ref batch.Ref, cause string) error
+}
+
+// A handler translates the tasks of a batch's flow.
+type handler struct{ finalizer useCase }
+
+// A task is what the flow asks for.
+type task struct {
+	Task   string `json:"task"` // advance, park or abandon
+	Tenant string `json:"tenant"`
+	Batch  string `json:"batch"`
+	Token  string `json:"token"` // park's: with which the flow waits
+	Cause  string `json:"cause"` // abandon's: the flow's error as JSON
+}
+
+// An answer says what the flow is to do next; nothing, for one that parks.
+type answer struct {
+	Tenant string        `json:"tenant"`
+	Batch  string        `json:"batch"`
+	Next   finalize.Next `json:"next"`
+}
+
+func (h handler) handle(ctx context.Context, t task) (answer, error) {
+	ref, a := batch.Ref{Tenant: t.Tenant, ID: t.Batch}, answer{Tenant: t.Tenant, Batch: t.Batch}
+	var err error
+	switch {
+	case t.Tenant == "" || t.Batch == "":
+		err = fmt.Errorf("finalize: task %.20q names no batch", t.Task)
+	case t.Task == "advance":
+		a.Next, err = h.finalizer.Advance(ctx, ref)
+	case t.Task == "park" && t.Token != "":
+		err = h.finalizer.Park(ctx, ref, t.Token)
+	case t.Task == "abandon":
+		a.Next, err = finalize.NextEnd, h.finalizer.Abandon(ctx, ref, t.Cause)
+	default:
+		err = fmt.Errorf("finalize: no such task: %.20q", t.Task)
+	}
+
+	return a, err
+}
