@@ -1,0 +1,46 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	mathrand "math/rand/v2"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/musketry/musketry/internal/boot"
+	"github.com/musketry/musketry/internal/dynamostore"
+	"github.com/musketry/musketry/internal/execute"
+	"github.com/musketry/musketry/internal/s3file"
+	"github.com/musketry/musketry/internal/sfnflow"
+	"github.com/musketry/musketry/internal/sqsqueue"
+	"github.com/musketry/musketry/internal/upstream"
+)
+
+// wire joins the worker to AWS's services and to the upstream.
+func wire(kit boot.Kit) (handler, error) {
+	store, err := dynamostore.New(dynamostore.NewClient(kit.AWS),
+		dynamostore.Config{Table: kit.Table, Now: kit.Clock, Retention: boot.Retention})
+	if err != nil {
+		return handler{}, fmt.Errorf("execute: store: %w", err)
+	}
+	client, err := upstream.New(upstream.Config{BaseURL: kit.UpstreamBaseURL, Key: kit.UpstreamKey()})
+	if err != nil {
+		return handler{}, fmt.Errorf("execute: %s: %w", boot.EnvUpstreamBaseURL, err)
+	}
+	var options []func(*s3.Options)
+	if boot.OtherEndpoint(kit.AWS) {
+		options = append(options, s3file.PathStyle)
+	}
+	worker := execute.New(execute.Deps{
+		Requests: store, Workers: store, Batches: store,
+		Files:  s3file.New(s3file.NewClient(kit.AWS, options...), kit.Bucket),
+		Queue:  sqsqueue.New(sqs.NewFromConfig(kit.AWS), sqsqueue.Config{URL: kit.QueueURL}),
+		Flow:   sfnflow.New(sfn.NewFromConfig(kit.AWS), ""), // it wakes flows and starts none
+		Caller: &caller{client: client, clock: kit.Clock}, Metrics: kit.Metrics, Log: kit.Log,
+		Clock: kit.Clock, Uniform: mathrand.Float64, NewID: rand.Text,
+	}, execute.Config{})
+
+	return handler{worker: worker, after: kit.Metrics.Flush}, nil
+}
