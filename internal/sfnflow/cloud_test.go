@@ -1,0 +1,178 @@
+//go:build e2e
+
+package sfnflow_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/sfnflow"
+)
+
+// A rig is a state machine on the local cloud that goes with its test: it
+// sends a token to a queue, waits to be woken by it, and ends with its input.
+type rig struct {
+	states  *sfn.Client
+	queues  *sqs.Client
+	queue   string
+	machine string
+}
+
+func newRig(t *testing.T) rig {
+	t.Helper()
+	endpoint := os.Getenv("AWS_ENDPOINT_URL")
+	if endpoint == "" {
+		t.Fatal("AWS_ENDPOINT_URL names no local cloud")
+	}
+	cfg, err := config.LoadDefaultConfig(t.Context(), config.WithRegion("us-east-1"),
+		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")),
+		config.WithBaseEndpoint(endpoint))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rig{states: sfn.NewFromConfig(cfg), queues: sqs.NewFromConfig(cfg)}
+	name, ctx := "flowtest-"+strings.ToLower(rand.Text()), context.WithoutCancel(t.Context())
+	queue, err := r.queues.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: &name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.queue = *queue.QueueUrl
+	t.Cleanup(func() { _, _ = r.queues.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: &r.queue}) })
+	machine, err := r.states.CreateStateMachine(ctx, &sfn.CreateStateMachineInput{
+		Name: &name, RoleArn: aws.String("arn:aws:iam::000000000000:role/flowtest"),
+		Definition: aws.String(fmt.Sprintf(`{
+			"StartAt": "Park",
+			"States": {"Park": {
+				"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
+				"Parameters": {"QueueUrl": %q, "MessageBody": {"token.$": "$$.Task.Token"}},
+				"TimeoutSeconds": 60, "ResultPath": "$.woken", "End": true
+			}}
+		}`, r.queue)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.machine = *machine.StateMachineArn
+	t.Cleanup(func() {
+		_, _ = r.states.DeleteStateMachine(ctx, &sfn.DeleteStateMachineInput{StateMachineArn: &r.machine})
+	})
+
+	return r
+}
+
+// token returns the token with which the execution waits.
+func (r rig) token(t *testing.T) string {
+	t.Helper()
+	for range 10 {
+		out, err := r.queues.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &r.queue, WaitTimeSeconds: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(out.Messages) == 0 {
+			continue
+		}
+		var m struct{ Token string }
+		if err := json.Unmarshal([]byte(*out.Messages[0].Body), &m); err != nil {
+			t.Fatal(err)
+		}
+
+		return m.Token
+	}
+	t.Fatal("the execution does not wait")
+
+	return ""
+}
+
+func (r rig) executions(t *testing.T) []types.ExecutionListItem {
+	t.Helper()
+	out, err := r.states.ListExecutions(t.Context(), &sfn.ListExecutionsInput{StateMachineArn: &r.machine})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return out.Executions
+}
+
+// end returns what the only execution ended with.
+func (r rig) end(t *testing.T) string {
+	t.Helper()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for range 100 {
+		out, err := r.states.DescribeExecution(t.Context(), &sfn.DescribeExecutionInput{
+			ExecutionArn: r.executions(t)[0].ExecutionArn,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.Status == types.ExecutionStatusSucceeded {
+			return *out.Output
+		}
+		<-tick.C
+	}
+	t.Fatal("the execution does not end")
+
+	return ""
+}
+
+func TestOnTheCloud(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	f := sfnflow.New(r.states, r.machine)
+	for range 2 { // the second time it is running already
+		if err := f.Start(t.Context(), record()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all := r.executions(t); len(all) != 1 || *all[0].Name != record().ID {
+		t.Fatalf("executions: %+v", all)
+	}
+	token := r.token(t)
+	for range 2 { // the second time nobody waits
+		if err := f.Wake(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out struct {
+		Tenant, Batch string
+		Record        json.RawMessage
+		Woken         map[string]any
+	}
+	if err := json.Unmarshal([]byte(r.end(t)), &out); err != nil {
+		t.Fatal(err)
+	}
+	b, err := batch.DecodeRecord(out.Record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(record(), b); diff != "" || out.Tenant != "acme" || out.Batch != "batch_1" || out.Woken == nil {
+		t.Errorf("it ended with %+v: %s", out, diff)
+	}
+	if err := f.Wake(t.Context(), token); err != nil { // its execution is over
+		t.Error(err)
+	}
+	if err := f.Wake(t.Context(), "no token at all"); err != nil {
+		t.Error(err)
+	}
+	if err := f.Start(t.Context(), record()); err != nil { // it has ended
+		t.Error(err)
+	}
+	if all := r.executions(t); len(all) != 1 {
+		t.Errorf("executions: %+v", all)
+	}
+}
