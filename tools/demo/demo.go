@@ -56,7 +56,7 @@ func (d demo) run(ctx context.Context) error {
 		return err
 	}
 	begun := d.now()
-	id, err := d.program(ctx, "musketry", "submit", input, "--watch")
+	told, err := d.program(ctx, "musketry", "submit", input, "--watch")
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,8 @@ func (d demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	id = strings.TrimSpace(id)
+	// The first line is the batch's id, so that a script can read it; what became of it follows.
+	id, _, _ := strings.Cut(strings.TrimSpace(told), "\n")
 	ended, err := d.status(ctx, id)
 	if err != nil {
 		return err
