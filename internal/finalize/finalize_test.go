@@ -21,47 +21,43 @@ import (
 // partly is the size of answers of which two fill a part.
 const partly = 2_700_000
 
-// bubble runs test under virtual time.
-func bubble(t *testing.T, test func(t *testing.T)) {
-	t.Helper()
-	t.Parallel()
-	synctest.Test(t, test)
-}
-
 func TestAdvanceToTheEnd(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 50, 10)
-		if next := w.advance(nil); next != finalize.NextLong {
+		if next := w.advance(); next != finalize.NextLong {
 			t.Fatalf("after feeding, next is %q", next)
 		}
 		if n := w.queue.Len(); n != 50 || w.batch().Fed != 50 {
 			t.Fatalf("%d messages, %d fed", n, w.batch().Fed)
 		}
-		w.work("w1")
-		if next := w.advance(nil); next != finalize.NextEnd {
+		w.work()
+		if next := w.advance(); next != finalize.NextEnd {
 			t.Fatalf("next is %q", next)
 		}
 		output, errs := w.want()
 		w.check(batch.StatusCompleted, output, errs)
-		if again := w.advance(nil); again != finalize.NextEnd {
+		if again := w.advance(); again != finalize.NextEnd {
 			t.Errorf("of an ended batch, next is %q", again)
 		}
 	})
 }
 
 func TestAdvanceWritesNoEmptyFile(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 2, 10) // both are answered
-		w.advance(nil)
-		w.work("w1")
-		w.advance(nil)
+		w.advance()
+		w.work()
+		w.advance()
 		output, _ := w.want()
 		w.check(batch.StatusCompleted, output, nil)
 	})
 }
 
 func TestAdvanceOfUnloaded(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 3, 10)
 		w.update(func(b *batch.Batch) error { b.Load.Line = 2; return nil })
 		if _, err := w.finalizer(nil).Advance(t.Context(), w.ref); !errors.Is(err, finalize.ErrNotLoaded) {
@@ -76,25 +72,30 @@ func TestAdvanceOfUnloaded(t *testing.T) {
 
 // TestEmptyBatch ends a batch that was stopped while it was validated.
 func TestEmptyBatch(t *testing.T) {
-	for status, stop := range map[batch.Status]func(*batch.Batch) error{
-		batch.StatusCanceled: func(b *batch.Batch) error { return b.Cancel(time.Now()) },
-		batch.StatusExpired:  func(*batch.Batch) error { return nil },
+	t.Parallel()
+	for _, tt := range []struct {
+		status batch.Status
+		stop   func(*batch.Batch) error
+	}{
+		{batch.StatusCanceled, func(b *batch.Batch) error { return b.Cancel(time.Now()) }},
+		{batch.StatusExpired, func(*batch.Batch) error { return nil }},
 	} {
-		t.Run(string(status), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+		t.Run(string(tt.status), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, 0, 0)
 				w.update(func(b *batch.Batch) error {
 					b.Status, b.Load = batch.StatusValidating, batch.LoadCursor{}
-					if err := stop(b); err != nil {
+					if err := tt.stop(b); err != nil {
 						return err
 					}
 
 					return b.Seal(batch.Counts{}, time.Now())
 				})
-				if next := w.advance(nil); next != finalize.NextEnd {
+				if next := w.advance(); next != finalize.NextEnd {
 					t.Fatalf("next is %q", next)
 				}
-				w.check(status, nil, nil)
+				w.check(tt.status, nil, nil)
 			})
 		})
 	}
@@ -102,7 +103,8 @@ func TestEmptyBatch(t *testing.T) {
 
 // TestWindow feeds a batch of several windows as its requests are done.
 func TestWindow(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 25, 10)
 		f := w.finalizer(nil)
 		f.Config.Window = 10
@@ -115,7 +117,7 @@ func TestWindow(t *testing.T) {
 				t.Fatalf("round %d: %d fed, %d messages", i, got, w.queue.Len())
 			}
 			w.must(f.Park(t.Context(), w.ref, fmt.Sprint("token", i)))
-			w.work("w1")
+			w.work()
 		}
 		if next, err := f.Advance(t.Context(), w.ref); next != finalize.NextEnd || err != nil {
 			t.Fatalf("next is %q, %v", next, err)
@@ -125,37 +127,37 @@ func TestWindow(t *testing.T) {
 	})
 }
 
-// stops are the ways in which a batch ends with requests undone, and the line
-// that each of these gets.
-func stops() map[batch.Status]struct {
-	stop func(w *world)
-	line func(k state.Key) []byte
-} {
+// A stop is a way in which a batch ends with requests undone.
+type stop struct {
+	status batch.Status
+	stop   func(w *world)
+	line   func(k state.Key) []byte // what a request that is undone gets
+}
+
+func stops() []stop {
 	id := func(k state.Key) string { return fmt.Sprintf("id-%d", k.Line) }
 
-	return map[batch.Status]struct {
-		stop func(w *world)
-		line func(k state.Key) []byte
-	}{
-		batch.StatusCanceled: {
-			func(w *world) { w.cancel() },
-			func(k state.Key) []byte { return batch.AppendCanceled(nil, k, id(k)) },
-		},
-		batch.StatusExpired: {
-			func(w *world) { time.Sleep(time.Until(w.batch().Deadline)) },
-			func(k state.Key) []byte { return batch.AppendFailure(nil, k, id(k), state.Expired{}) },
-		},
-	}
+	return []stop{{
+		batch.StatusCanceled,
+		func(w *world) { w.cancel() },
+		func(k state.Key) []byte { return batch.AppendCanceled(nil, k, id(k)) },
+	}, {
+		batch.StatusExpired,
+		func(w *world) { time.Sleep(time.Until(w.batch().Deadline)) },
+		func(k state.Key) []byte { return batch.AppendFailure(nil, k, id(k), state.Expired{}) },
+	}}
 }
 
 // TestStop cancels a batch, or lets its deadline pass, with some requests done
 // and one in flight, whose late answer still counts within the grace.
 func TestStop(t *testing.T) {
-	for status, tt := range stops() {
-		t.Run(string(status), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+	t.Parallel()
+	for _, tt := range stops() {
+		t.Run(string(tt.status), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, 20, 10)
-				w.advance(nil)
+				w.advance()
 				done := w.call("w1", 1, 2, 3, 4, 6)
 				w.count("w1", done...)
 				late := newLate(w, 9)
@@ -166,7 +168,7 @@ func TestStop(t *testing.T) {
 					time.Sleep(3 * time.Second)
 					w.must(late.finish())
 				}()
-				if next := w.advance(nil); next != finalize.NextEnd {
+				if next := w.advance(); next != finalize.NextEnd {
 					t.Fatalf("next is %q", next)
 				}
 				if took := time.Since(stopped); took < 5*time.Second || took > 6*time.Second {
@@ -185,7 +187,7 @@ func TestStop(t *testing.T) {
 						errs = append(errs, w.wantLine(k)...)
 					}
 				}
-				w.check(status, output, errs)
+				w.check(tt.status, output, errs)
 				if err := never.finish(); !errors.Is(err, state.ErrConflict) {
 					t.Errorf("after the seal a worker wrote: %v", err)
 				}
@@ -229,9 +231,10 @@ func (l late) finish() error { return l.w.store.Apply(l.w.t.Context(), l.change)
 // TestSealMeetsLateAnswer lets an answer be recorded right before the seal's
 // own write of the same request: the answer stays.
 func TestSealMeetsLateAnswer(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 2, 10)
-		w.advance(nil)
+		w.advance()
 		l := newLate(w, 2)
 		f := w.finalizer(nil)
 		f.Requests = &racing{port: f.Requests, line: 2, first: func() { w.must(l.finish()) }}
@@ -264,6 +267,7 @@ func (r *racing) Apply(ctx context.Context, c state.Change) error {
 // before or after it took effect, and repeats the step as the flow does. The
 // result files, in one piece or in parts, are the same to the byte each time.
 func TestCrashes(t *testing.T) {
+	t.Parallel()
 	for _, status := range []batch.Status{batch.StatusCompleted, batch.StatusCanceled, batch.StatusExpired} {
 		for _, part := range []int64{1 << 20, 200} {
 			for _, after := range []bool{false, true} {
@@ -307,11 +311,14 @@ func liveAndCrash(w *world, faults *faults, status batch.Status, part int64) int
 		}
 	}
 	advance(finalize.NextLong)
-	if stop, ok := stops()[status]; ok {
-		w.count("w1", w.call("w1", 1, 2, 3, 4, 6, 7, 8)...)
-		stop.stop(w)
-	} else {
-		w.work("w1")
+	if status == batch.StatusCompleted {
+		w.work()
+	}
+	for _, tt := range stops() {
+		if tt.status == status {
+			w.count("w1", w.call("w1", 1, 2, 3, 4, 6, 7, 8)...)
+			tt.stop(w)
+		}
 	}
 	advance(finalize.NextEnd)
 
@@ -322,7 +329,8 @@ func liveAndCrash(w *world, faults *faults, status batch.Status, part int64) int
 // may fail each other, as a finished upload takes no part any more; the flow
 // repeats them.
 func TestTwoAtOnce(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 6, partly)
 		together := func() {
 			var wg sync.WaitGroup
@@ -342,7 +350,7 @@ func TestTwoAtOnce(t *testing.T) {
 			wg.Wait()
 		}
 		together()
-		w.work("w1")
+		w.work()
 		together()
 		output, errs := w.want()
 		w.check(batch.StatusCompleted, output, errs)
@@ -351,10 +359,11 @@ func TestTwoAtOnce(t *testing.T) {
 
 // TestAdvanceMindsItsTime gives each invocation time for a few parts only.
 func TestAdvanceMindsItsTime(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 14, partly)
-		w.advance(nil)
-		w.work("w1")
+		w.advance()
+		w.work()
 		f := w.finalizer(nil)
 		f.Uploads = slowUploads{f.Uploads}
 		runs, next := 0, finalize.NextAdvance
@@ -389,9 +398,10 @@ func (u slowUploads) PutPart(ctx context.Context, key, id string, n int, body []
 
 // TestSealMindsItsTime seals a batch of many open requests over several runs.
 func TestSealMindsItsTime(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 300, 10)
-		w.advance(nil)
+		w.advance()
 		w.cancel()
 		f := w.finalizer(nil)
 		f.Requests = slowRequests{f.Requests}
@@ -420,21 +430,26 @@ func (r slowRequests) Apply(ctx context.Context, c state.Change) error {
 
 // TestParking chooses parks by the time that is left.
 func TestParking(t *testing.T) {
-	for left, want := range map[time.Duration]finalize.Next{
-		24 * time.Hour:                 finalize.NextLong,
-		10*time.Minute - 4*time.Second: finalize.NextLong, // the grace counts
-		10*time.Minute - 6*time.Second: finalize.NextMedium,
-		21 * time.Second:               finalize.NextMedium,
-		19 * time.Second:               finalize.NextShort,
-		time.Second:                    finalize.NextShort,
-		-time.Second:                   finalize.NextEnd, // waits, seals, and ends
+	t.Parallel()
+	for _, tt := range []struct {
+		left time.Duration
+		want finalize.Next
+	}{
+		{24 * time.Hour, finalize.NextLong},
+		{10*time.Minute - 4*time.Second, finalize.NextLong}, // the grace counts
+		{10*time.Minute - 6*time.Second, finalize.NextMedium},
+		{21 * time.Second, finalize.NextMedium},
+		{19 * time.Second, finalize.NextShort},
+		{time.Second, finalize.NextShort},
+		{-time.Second, finalize.NextEnd}, // waits, seals, and ends
 	} {
-		t.Run(fmt.Sprint(left), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+		t.Run(fmt.Sprint(tt.left), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, 5, 10)
-				w.update(func(b *batch.Batch) error { b.Deadline = time.Now().Add(left); return nil })
-				if next := w.advance(nil); next != want {
-					t.Errorf("next is %q, want %q", next, want)
+				w.update(func(b *batch.Batch) error { b.Deadline = time.Now().Add(tt.left); return nil })
+				if next := w.advance(); next != tt.want {
+					t.Errorf("next is %q, want %q", next, tt.want)
 				}
 			})
 		})
@@ -442,37 +457,39 @@ func TestParking(t *testing.T) {
 }
 
 func TestPark(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		before func(w *world)
 		woken  bool
 	}{
 		"nothing to do": {func(*world) {}, false},
 		"some progress": {func(w *world) { w.count("w1", w.call("w1", 1, 2)...) }, false},
-		"all done":      {func(w *world) { w.work("w1") }, true},
+		"all done":      {func(w *world) { w.work() }, true},
 		"cancelled":     {func(w *world) { w.cancel() }, true},
 		"overdue":       {func(w *world) { time.Sleep(time.Until(w.batch().Deadline) + 5*time.Second) }, true},
 		"sealed": {func(w *world) {
-			w.work("w1")
+			w.work()
 			w.update(func(b *batch.Batch) error {
 				return b.Seal(batch.Counts{Total: 5, Completed: 3, Failed: 2}, time.Now())
 			})
 		}, true},
-		"ended": {func(w *world) { w.work("w1"); w.advance(nil) }, true},
+		"ended": {func(w *world) { w.work(); w.advance() }, true},
 		"gone":  {func(w *world) { w.ref.ID = "batch_none" }, true},
 		"cells that count too much, which Advance has seen": {func(w *world) {
 			w.count("w1", 1, 2, 3, 4, 5)
-			w.advance(nil)
+			w.advance()
 		}, false},
 		"cells that count too much, and have moved": {func(w *world) {
 			w.count("w1", 1, 2, 3, 4, 5)
-			w.advance(nil)
+			w.advance()
 			w.count("w1", 6)
 		}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, 5, 10)
-				if next := w.advance(nil); next != finalize.NextLong {
+				if next := w.advance(); next != finalize.NextLong {
 					t.Fatalf("next is %q", next)
 				}
 				tt.before(w)
@@ -492,18 +509,20 @@ func TestPark(t *testing.T) {
 }
 
 func TestParkCrashes(t *testing.T) {
+	t.Parallel()
 	for _, after := range []bool{false, true} {
 		for at := 1; at <= 3; at++ {
 			t.Run(fmt.Sprint(at, after), func(t *testing.T) {
-				bubble(t, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t, 5, 10)
-					w.advance(nil)
-					w.work("w1")
+					w.advance()
+					w.work()
 					err := w.finalizer(&faults{at: at, after: after}).Park(t.Context(), w.ref, "token")
 					if !errors.Is(err, errCrash) {
 						t.Fatalf("error is %v", err)
 					}
-					if next := w.advance(nil); next != finalize.NextEnd { // at the tick
+					if next := w.advance(); next != finalize.NextEnd { // at the tick
 						t.Errorf("next is %q", next)
 					}
 				})
@@ -516,15 +535,17 @@ func TestParkCrashes(t *testing.T) {
 // it counted them. Whoever is brought its messages again wakes the flow, which
 // counts the requests; if others are unfinished, the cells are made up for.
 func TestCellsFallShort(t *testing.T) {
+	t.Parallel()
 	for name, open := range map[string]int{"all done": 0, "some open": 2} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, 10, 10)
-				w.advance(nil)
+				w.advance()
 				w.count("w1", w.call("w1", 1, 2, 3)...)
 				w.call("w2", []int{4, 5, 6, 7, 8, 9, 10}[:7-open]...)
 				time.Sleep(time.Minute)
-				next := w.advance(nil)
+				next := w.advance()
 				p, err := w.store.Progress(t.Context(), w.ref.ID)
 				w.must(err)
 				if open == 0 {
@@ -542,7 +563,7 @@ func TestCellsFallShort(t *testing.T) {
 				if n := len(w.flow.Wakes()); n != 1 {
 					t.Errorf("woken %d times", n)
 				}
-				if next := w.advance(nil); next != finalize.NextEnd {
+				if next := w.advance(); next != finalize.NextEnd {
 					t.Errorf("next is %q", next)
 				}
 			})
@@ -553,9 +574,10 @@ func TestCellsFallShort(t *testing.T) {
 // TestSilentRequestsAreEnqueuedAgain loses messages, and a worker. While
 // anything moves nothing is sent again, and after that at doubling intervals.
 func TestSilentRequestsAreEnqueuedAgain(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 4, 10)
-		w.advance(nil)
+		w.advance()
 		start := time.Now()
 		w.must(w.store.Beat(t.Context(), state.Worker{ID: "w2", BeatAt: start}))
 		newLate(w, 1) // in flight, but their worker beats once and no more
@@ -581,7 +603,7 @@ func TestSilentRequestsAreEnqueuedAgain(t *testing.T) {
 		sent := map[int][]int{} // by minute
 		for range 12 {
 			time.Sleep(time.Until(start.Add(time.Since(start).Truncate(10 * time.Minute)).Add(10 * time.Minute)))
-			if next := w.advance(nil); next != finalize.NextLong {
+			if next := w.advance(); next != finalize.NextLong {
 				t.Fatalf("next is %q", next)
 			}
 			if lines := drop(); len(lines) > 0 {
@@ -596,7 +618,7 @@ func TestSilentRequestsAreEnqueuedAgain(t *testing.T) {
 		w.must(w.store.Beat(t.Context(), state.Worker{ID: "w2", BeatAt: time.Now().Add(time.Hour)})) // it lives on
 		w.update(func(b *batch.Batch) error { b.Watch.ResendAt = time.Now(); return nil })
 		time.Sleep(10 * time.Minute)
-		w.advance(nil)
+		w.advance()
 		if diff := cmp.Diff([]int{3}, drop()); diff != "" {
 			t.Error(diff)
 		}
@@ -605,9 +627,10 @@ func TestSilentRequestsAreEnqueuedAgain(t *testing.T) {
 
 // TestQuietCostsLittle counts what an hour of a slow upstream costs.
 func TestQuietCostsLittle(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 4, 10)
-		w.advance(nil)
+		w.advance()
 		f := w.finalizer(nil)
 		walks := &walks{port: f.Requests}
 		f.Requests = walks
@@ -641,10 +664,11 @@ func (w *walks) Requests(ctx context.Context, id string, shards, after int) iter
 }
 
 func TestMissingLine(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		for _, missing := range []int{1, 3, 5} {
 			w := newWorld(t, 5, 10)
-			w.advance(nil)
+			w.advance()
 			w.cancel()
 			f := w.finalizer(nil)
 			f.Requests = without{f.Requests, missing}
@@ -675,6 +699,7 @@ func (r without) Requests(ctx context.Context, id string, shards, after int) ite
 }
 
 func TestAbandon(t *testing.T) {
+	t.Parallel()
 	const cause = `{"Error":"States.Timeout","Cause":"arn:aws:secret"}`
 	for name, tt := range map[string]struct {
 		before func(w *world)
@@ -683,15 +708,15 @@ func TestAbandon(t *testing.T) {
 		about  string
 	}{
 		"loaded": {func(w *world) {
-			w.advance(nil)
+			w.advance()
 			w.count("w1", w.call("w1", 1, 2, 3)...)
 		}, batch.StatusFailed, true, "States.Timeout"},
 		"not loaded": {func(w *world) {
 			w.update(func(b *batch.Batch) error { b.Load.Line, b.Status = 2, batch.StatusValidating; return nil })
 		}, batch.StatusFailed, false, "No request was sent"},
 		"sealed": {func(w *world) {
-			w.advance(nil)
-			w.work("w1")
+			w.advance()
+			w.work()
 			w.update(func(b *batch.Batch) error {
 				b.WriteOut = batch.WriteOut{OutputID: "file-o", ErrorID: "file-e"}
 
@@ -699,18 +724,19 @@ func TestAbandon(t *testing.T) {
 			})
 		}, batch.StatusFailed, true, "States.Timeout"},
 		"cancelled": {func(w *world) {
-			w.advance(nil)
+			w.advance()
 			w.count("w1", w.call("w1", 1, 2, 3)...)
 			w.cancel()
 		}, batch.StatusCanceled, true, ""},
 		"ended": {func(w *world) {
-			w.advance(nil)
-			w.work("w1")
-			w.advance(nil)
+			w.advance()
+			w.work()
+			w.advance()
 		}, batch.StatusCompleted, true, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, 5, 10)
 				tt.before(w)
 				w.must(w.finalizer(nil).Abandon(t.Context(), w.ref, cause))
@@ -740,7 +766,8 @@ func TestAbandon(t *testing.T) {
 }
 
 func TestAbandonOfNoBatch(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1, 10)
 		w.ref.ID = "batch_none"
 		w.must(w.finalizer(nil).Abandon(t.Context(), w.ref, "{}"))
@@ -748,13 +775,14 @@ func TestAbandonOfNoBatch(t *testing.T) {
 }
 
 func TestAbandonCrashes(t *testing.T) {
+	t.Parallel()
 	for _, after := range []bool{false, true} {
 		t.Run(fmt.Sprint("after ", after), func(t *testing.T) {
 			t.Parallel()
 			for at, calls := 1, 1; calls >= at; at++ {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t, 5, 10)
-					w.advance(nil)
+					w.advance()
 					w.count("w1", w.call("w1", 1, 2, 3)...)
 					f := &faults{at: at, after: after}
 					err := w.finalizer(f).Abandon(t.Context(), w.ref, "{}")
@@ -781,10 +809,11 @@ func TestAbandonCrashes(t *testing.T) {
 // TestAbandonWithoutResults cannot read a segment: it tries for its patience,
 // and then ends the batch all the same.
 func TestAbandonWithoutResults(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 5, 10)
-		w.advance(nil)
-		w.work("w1")
+		w.advance()
+		w.work()
 		w.must(w.files.DeleteAll(t.Context(), "batches/"))
 		start, tries := time.Now(), 0
 		for ; ; tries++ {

@@ -75,49 +75,34 @@ func (s steps) progress(ctx context.Context, b batch.Batch) (batch.Counts, error
 func (s steps) look(ctx context.Context, b batch.Batch, was int) (batch.Batch, Next, error) {
 	now := s.Clock()
 	watch := b.Watch.See(was, now, s.Config.Stall)
-	resend := !now.Before(watch.ResendAt)
-	out := outbox{steps: s}
-	deaf := leases{steps: s, now: now, lost: map[string]bool{}}
-	counts, sure := batch.Counts{Total: b.Counts.Total}, batch.Counts{}
+	c := census{
+		steps: s, batch: b, now: now, resend: !now.Before(watch.ResendAt), out: outbox{steps: s},
+		counts: batch.Counts{Total: b.Counts.Total}, lost: map[string]bool{},
+	}
 	for rec, err := range s.walk(ctx, b, 0) {
 		if err != nil || s.short(ctx) {
 			return b, "", err
 		}
-		if rec.Phase.Status().Terminal() {
-			counts = counts.Add(rec.Phase)
-			if now.Sub(outcomeAt(rec.Phase)) >= settled {
-				sure = sure.Add(rec.Phase)
-			}
-
-			continue
-		}
-		if !resend || rec.Spec.Key.Line > b.Fed {
-			continue
-		}
-		silent, err := deaf.silent(ctx, rec.Phase)
-		if err == nil && silent {
-			err = out.add(ctx, batch.MessageOf(b.Tenant, rec.Spec))
-		}
-		if err != nil {
+		if err := c.add(ctx, rec); err != nil {
 			return b, "", err
 		}
 	}
-	if counts.Done() == counts.Total {
-		b, err := s.seal(ctx, b, counts)
+	if c.counts.Done() == c.counts.Total {
+		b, err := s.seal(ctx, b, c.counts)
 
 		return b, "", err
 	}
-	if err := out.flush(ctx); err != nil {
+	if err := c.out.flush(ctx); err != nil {
 		return b, "", err
 	}
-	if out.sent > 0 {
-		s.Log.WarnContext(ctx, "requests enqueued again", slog.String("batch", b.ID), slog.Int("requests", out.sent))
+	if c.out.sent > 0 {
+		s.Log.WarnContext(ctx, "requests enqueued again", slog.String("batch", b.ID), slog.Int("requests", c.out.sent))
 	}
-	done, err := s.makeUp(ctx, b, sure)
+	done, err := s.makeUp(ctx, b, c.sure)
 	if err != nil {
 		return b, "", err
 	}
-	if watch = watch.Looked(now, lookRest, lookMost); resend {
+	if watch = watch.Looked(now, lookRest, lookMost); c.resend {
 		watch = watch.Resent(now)
 	}
 	b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
@@ -173,41 +158,65 @@ func outcomeAt(p state.Phase) time.Time {
 	return time.Time{}
 }
 
-// leases tells which requests nobody seems to have.
-type leases struct {
+// A census counts requests, and enqueues again those that nobody seems to have.
+type census struct {
 	steps
-	now  time.Time
-	lost map[string]bool // by worker, of those looked up
+	batch  batch.Batch
+	now    time.Time
+	resend bool
+	out    outbox
+	counts batch.Counts
+	sure   batch.Counts    // of outcomes that must be in the cells
+	lost   map[string]bool // whether a worker is, of those looked up
+}
+
+func (c *census) add(ctx context.Context, rec state.Record) error {
+	if rec.Phase.Status().Terminal() {
+		c.counts = c.counts.Add(rec.Phase)
+		if c.now.Sub(outcomeAt(rec.Phase)) >= settled {
+			c.sure = c.sure.Add(rec.Phase)
+		}
+
+		return nil
+	}
+	if !c.resend || rec.Spec.Key.Line > c.batch.Fed {
+		return nil
+	}
+	if silent, err := c.silent(ctx, rec.Phase); err != nil || !silent {
+		return err
+	}
+
+	return c.out.add(ctx, batch.MessageOf(c.batch.Tenant, rec.Spec))
 }
 
 // silent reports whether a request that has not ended seems forgotten: it could
 // have been claimed for long, or its worker is gone.
-func (l leases) silent(ctx context.Context, p state.Phase) (bool, error) {
+func (c *census) silent(ctx context.Context, p state.Phase) (bool, error) {
 	switch p := p.(type) {
 	case state.Pending:
-		return l.now.Sub(p.NotBefore) >= l.Config.Stall, nil
+		return c.now.Sub(p.NotBefore) >= c.Config.Stall, nil
 	case state.Claimed:
-		return l.gone(ctx, p.Lease)
+		return c.gone(ctx, p.Lease)
 	case state.Processing:
-		return l.gone(ctx, p.Lease)
+		return c.gone(ctx, p.Lease)
 	case state.Completed, state.Failed, state.Canceled:
 	}
 
 	return false, nil
 }
 
-func (l leases) gone(ctx context.Context, lease state.Lease) (bool, error) {
-	if !l.now.Before(lease.Expires) {
+func (c *census) gone(ctx context.Context, lease state.Lease) (bool, error) {
+	if !c.now.Before(lease.Expires) {
 		return true, nil
 	}
-	if lost, ok := l.lost[lease.Worker]; ok {
+	if lost, ok := c.lost[lease.Worker]; ok {
 		return lost, nil
 	}
-	w, err := l.Requests.Worker(ctx, lease.Worker)
+	w, err := c.Requests.Worker(ctx, lease.Worker)
 	if err != nil {
 		return false, fmt.Errorf("read worker: %w", err)
 	}
-	l.lost[lease.Worker] = lease.Lost(w, l.now, l.Config.Stale) != state.LossNone
+	c.lost[lease.Worker] = lease.Lost(w, c.now, c.Config.Stale) != state.LossNone
 
-	return l.lost[lease.Worker], nil
+	return c.lost[lease.Worker], nil
 }

@@ -22,7 +22,7 @@ import (
 // A world is a batch that is loaded, and all that a finalizer and its workers
 // share. Use it in a synctest bubble: its clock is time.Now.
 type world struct {
-	t     testing.TB
+	t     *testing.T
 	store *memstore.Store
 	files *memstore.Files
 	queue *memstore.Queue
@@ -36,7 +36,7 @@ type world struct {
 }
 
 // newWorld loads a batch of lines whose answers have size bytes of text.
-func newWorld(t testing.TB, lines, size int) *world {
+func newWorld(t *testing.T, lines, size int) *world {
 	t.Helper()
 	w := &world{
 		t: t, store: memstore.NewStore(), files: memstore.NewFiles(),
@@ -121,10 +121,10 @@ func (w *world) fileID(time.Time) (string, error) {
 
 // kind is what becomes of a line: it depends on the line alone.
 func kind(line int) string {
-	switch {
-	case line%7 == 3:
+	switch line % 7 {
+	case 3:
 		return "refused"
-	case line%7 == 5:
+	case 5:
 		return "unreachable"
 	}
 
@@ -225,8 +225,9 @@ func (w *world) count(worker string, lines ...int) {
 }
 
 // work does what a worker does with all the messages in the queue.
-func (w *world) work(worker string) {
+func (w *world) work() {
 	w.t.Helper()
+	const worker = "w1"
 	for {
 		got, err := w.queue.Receive(w.t.Context(), 10)
 		w.must(err)
@@ -247,22 +248,13 @@ func (w *world) work(worker string) {
 	}
 }
 
-// advance advances the batch until it is to be parked or ends, repeating what
-// crashes.
-func (w *world) advance(f *faults) finalize.Next {
+// advance advances the batch until it is to be parked or ends.
+func (w *world) advance() finalize.Next {
 	w.t.Helper()
-	for range 100 {
-		next, err := w.finalizer(f).Advance(w.t.Context(), w.ref)
-		if errors.Is(err, errCrash) || next == finalize.NextAdvance {
-			continue
-		}
-		w.must(err)
+	next, err := w.finalizer(nil).Advance(w.t.Context(), w.ref)
+	w.must(err)
 
-		return next
-	}
-	w.t.Fatal("advance goes on for ever")
-
-	return ""
+	return next
 }
 
 // results returns the output and the error file, nil where there is none.

@@ -72,14 +72,10 @@ func (r result) key(b batch.Batch) string { return batch.FileKey(b.Tenant, r.id(
 // fills it, so where it ends depends on the lines alone, and all who write it
 // write the same bytes.
 func (s steps) write(ctx context.Context, b batch.Batch, r result) (batch.Batch, error) {
-	cursor := *r.file(&b.WriteOut)
-	p := part{after: cursor.Line}
-	for rec, err := range s.walk(ctx, b, cursor.Line) {
-		if err != nil {
-			return batch.Batch{}, err
-		}
-		if s.short(ctx) {
-			return b, nil
+	p := part{after: r.file(&b.WriteOut).Line}
+	for rec, err := range s.walk(ctx, b, p.after) {
+		if err != nil || s.short(ctx) {
+			return b, err
 		}
 		if !r.holds(rec.Phase) {
 			continue
@@ -90,26 +86,30 @@ func (s steps) write(ctx context.Context, b batch.Batch, r result) (batch.Batch,
 		if int64(len(p.bytes)) < s.Config.Part {
 			continue
 		}
-		if b, err = s.putPart(ctx, b, r, &p); err != nil {
-			return batch.Batch{}, err
-		}
-		if cursor = *r.file(&b.WriteOut); cursor.Done || cursor.Line != p.line {
-			return b, nil
+		var ours bool
+		if b, ours, err = s.putPart(ctx, b, r, &p); err != nil || !ours {
+			return b, err
 		}
 		p.reset()
 	}
-	if len(cursor.Parts) == 0 {
-		return s.putWhole(ctx, b, r, &p)
+
+	return s.putRest(ctx, b, r, &p)
+}
+
+// putRest writes what is left of r, which may be all or nothing of it, and
+// finishes it.
+func (s steps) putRest(ctx context.Context, b batch.Batch, r result, p *part) (batch.Batch, error) {
+	if len(r.file(&b.WriteOut).Parts) == 0 {
+		return s.putWhole(ctx, b, r, p)
 	}
 	if len(p.bytes) > 0 {
+		var ours bool
 		var err error
-		if b, err = s.putPart(ctx, b, r, &p); err != nil {
-			return batch.Batch{}, err
-		}
-		if cursor = *r.file(&b.WriteOut); cursor.Done || cursor.Line != p.line {
-			return b, nil
+		if b, ours, err = s.putPart(ctx, b, r, p); err != nil || !ours {
+			return b, err
 		}
 	}
+	cursor := r.file(&b.WriteOut)
 	if err := s.Uploads.FinishParts(ctx, r.key(b), cursor.UploadID, cursor.Parts); err != nil {
 		return batch.Batch{}, fmt.Errorf("finish upload: %w", err)
 	}
@@ -118,26 +118,26 @@ func (s steps) write(ctx context.Context, b batch.Batch, r result) (batch.Batch,
 }
 
 // putPart uploads p, and then moves the cursor past its lines unless another
-// finalizer has done so.
-func (s steps) putPart(ctx context.Context, b batch.Batch, r result, p *part) (batch.Batch, error) {
+// finalizer has done so. It reports whether the cursor stands where p ends; if
+// not, the other is ahead.
+func (s steps) putPart(ctx context.Context, b batch.Batch, r result, p *part) (batch.Batch, bool, error) {
 	if err := s.fetch(ctx, p); err != nil {
-		return batch.Batch{}, err
+		return batch.Batch{}, false, err
 	}
 	b, err := s.startParts(ctx, b, r)
 	if err != nil {
-		return batch.Batch{}, err
+		return batch.Batch{}, false, err
 	}
 	cursor := *r.file(&b.WriteOut)
 	if cursor.Done || cursor.Line != p.after {
-		return b, nil
+		return b, false, nil
 	}
 	n := len(cursor.Parts) + 1
 	tag, err := s.Uploads.PutPart(ctx, r.key(b), cursor.UploadID, n, p.bytes)
 	if err != nil {
-		return batch.Batch{}, fmt.Errorf("upload part %d: %w", n, err)
+		return batch.Batch{}, false, fmt.Errorf("upload part %d: %w", n, err)
 	}
-
-	return s.update(ctx, b.Ref, func(b *batch.Batch) error {
+	b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
 		if c := r.file(&b.WriteOut); !c.Done && c.Line == p.after {
 			c.Parts = append(slices.Clone(c.Parts), tag)
 			c.Line, c.Bytes = p.line, c.Bytes+int64(len(p.bytes))
@@ -145,6 +145,12 @@ func (s steps) putPart(ctx context.Context, b batch.Batch, r result, p *part) (b
 
 		return nil
 	})
+	if err != nil {
+		return batch.Batch{}, false, err
+	}
+	cursor = *r.file(&b.WriteOut)
+
+	return b, !cursor.Done && cursor.Line == p.line, nil
 }
 
 // startParts begins the upload of r unless that was done. Of two who begin at

@@ -134,7 +134,7 @@ func (q *Queue) Send(ctx context.Context, ms []batch.Message) error {
 // hours. There is nothing left to hide, and none of this loses a message.
 func (q *Queue) Hide(ctx context.Context, handles []string, d time.Duration) error {
 	d = min(max(d, 0), maxHide)
-	seconds := int32((d + time.Second - 1) / time.Second) //nolint:gosec // at most 43,200
+	seconds := int32((d + time.Second - 1) / time.Second) // at most 43,200
 	change := func(ctx context.Context, chunk []string) (outcome, error) {
 		entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(chunk))
 		for i, handle := range chunk {

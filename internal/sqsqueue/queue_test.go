@@ -222,15 +222,18 @@ func TestEntriesThatFail(t *testing.T) {
 	}{
 		"at first": {
 			func(seen int) string { return map[int]string{1: "InternalError", 2: "ServiceUnavailable"}[seen] },
-			[]do{send, hide, remove}, 3, 300 * time.Millisecond, false,
+			[]do{send, hide, remove},
+			3, 300 * time.Millisecond, false,
 		},
 		"by silence": {
 			func(seen int) string { return map[int]string{1: "-"}[seen] },
-			[]do{send, hide, remove}, 2, 100 * time.Millisecond, false,
+			[]do{send, hide, remove},
+			2, 100 * time.Millisecond, false,
 		},
 		"for ever": {
 			func(int) string { return "InternalError" },
-			[]do{send, hide, remove}, 6, 3100 * time.Millisecond, true,
+			[]do{send, hide, remove},
+			6, 3100 * time.Millisecond, true,
 		},
 		"by our fault":          {func(int) string { return "!InvalidMessageContents" }, []do{send, hide, remove}, 1, 0, true},
 		"gone":                  {func(int) string { return "!ReceiptHandleIsInvalid" }, []do{hide, remove}, 1, 0, false},
@@ -298,16 +301,24 @@ func TestPausesEndWithTheirContext(t *testing.T) {
 
 func TestHideSeconds(t *testing.T) {
 	t.Parallel()
-	for d, want := range map[time.Duration]int32{
-		-time.Second: 0, 0: 0, 1: 1, time.Second: 1, 1500 * time.Millisecond: 2,
-		12 * time.Hour: 43_200, 13 * time.Hour: 43_200,
+	for _, tt := range []struct {
+		d    time.Duration
+		want int32
+	}{
+		{-time.Second, 0},
+		{0, 0},
+		{1, 1},
+		{time.Second, 1},
+		{1500 * time.Millisecond, 2},
+		{12 * time.Hour, 43_200},
+		{13 * time.Hour, 43_200},
 	} {
 		c := newCloud(t, nil)
-		if err := sqsqueue.New(c, sqsqueue.Config{URL: "u"}).Hide(t.Context(), handles(1), d); err != nil {
+		if err := sqsqueue.New(c, sqsqueue.Config{URL: "u"}).Hide(t.Context(), handles(1), tt.d); err != nil {
 			t.Fatal(err)
 		}
-		if c.seconds[0] != want {
-			t.Errorf("%v is %d s, want %d", d, c.seconds[0], want)
+		if c.seconds[0] != tt.want {
+			t.Errorf("%v is %d s, want %d", tt.d, c.seconds[0], tt.want)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/musketry/musketry/internal/batch"
 )
@@ -30,19 +31,9 @@ func (l *Loader) validate(ctx context.Context, b batch.Batch) (batch.Batch, erro
 
 	v := verdict{endpoint: b.Endpoint, limit: l.config.MaxRequests, seen: map[digest]uint32{}}
 	for more := true; more; {
-		switch now := l.clock(); {
-		case b.Canceling() || b.Overdue(now):
-			return l.sealEmpty(ctx, b)
-		case l.short(ctx):
-			return batch.Batch{}, ErrSlow
-		case now.Sub(polled) >= l.config.Poll:
-			polled = now
-			if b, err = l.store.Batch(ctx, b.Ref); err != nil {
-				return batch.Batch{}, fmt.Errorf("read batch: %w", err)
-			}
-			if !loading(b) || b.Load.Validated {
-				return b, nil // another load was faster
-			}
+		var over bool
+		if b, over, err = l.overtaken(ctx, b, &polled); err != nil || over {
+			return b, err
 		}
 		if more, err = v.read(in); err != nil {
 			return batch.Batch{}, err
@@ -53,6 +44,32 @@ func (l *Loader) validate(ctx context.Context, b batch.Batch) (batch.Batch, erro
 	}
 
 	return l.update(ctx, b.Ref, func(b *batch.Batch) error { return b.Validated(v.total) })
+}
+
+// overtaken reports whether validation is over before its verdict: b was
+// cancelled or is overdue, and is sealed; or another load has validated it. It
+// reads b every so often, and returns ErrSlow if time runs short.
+func (l *Loader) overtaken(ctx context.Context, b batch.Batch, polled *time.Time) (batch.Batch, bool, error) {
+	now := l.clock()
+	if now.Sub(*polled) >= l.config.Poll {
+		*polled = now
+		var err error
+		if b, err = l.store.Batch(ctx, b.Ref); err != nil {
+			return batch.Batch{}, true, fmt.Errorf("read batch: %w", err)
+		}
+	}
+	switch {
+	case !loading(b) || b.Load.Validated:
+		return b, true, nil
+	case b.Canceling() || b.Overdue(now):
+		b, err := l.sealEmpty(ctx, b)
+
+		return b, true, err
+	case l.short(ctx):
+		return batch.Batch{}, true, ErrSlow
+	}
+
+	return b, false, nil
 }
 
 // sealEmpty seals b with no requests unless another load has validated it:
