@@ -797,7 +797,7 @@ func TestAbandonCrashes(t *testing.T) {
 					output := append(w.wantLine(b.Key(1)), w.wantLine(b.Key(2))...)
 					errs := w.wantLine(b.Key(3))
 					for line := 4; line <= 5; line++ {
-						errs = batch.AppendFailure(errs, b.Key(line), fmt.Sprint("id-", line), state.TaskTerminated{Deaths: 1})
+						errs = batch.AppendFailure(errs, b.Key(line), fmt.Sprint("id-", line), state.TaskTerminated{Deaths: 1, Error: "the request was given up with its batch"})
 					}
 					w.check(batch.StatusFailed, output, errs)
 				})

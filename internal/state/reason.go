@@ -52,8 +52,8 @@ type (
 	// RequestBuilderError is a request that cannot be sent at all.
 	RequestBuilderError struct{ Error string }
 	// TaskTerminated is a call that its worker did not survive. With Deaths 0
-	// it was a panic, recovered, and is tried again; otherwise so many workers
-	// died over the request that it is given up.
+	// it was a panic, recovered, and is tried again; otherwise the request is
+	// given up: for what Error says, or for the workers that died over it.
 	TaskTerminated struct {
 		Error  string
 		Deaths int
@@ -132,11 +132,14 @@ func (n NetworkError) String() string        { return clip("the call broke off: 
 func (r RequestBuilderError) String() string { return clip("the request cannot be sent: " + r.Error) }
 
 func (t TaskTerminated) String() string {
-	if t.Deaths > 0 {
-		return fmt.Sprintf("%d workers died over this request", t.Deaths)
+	switch {
+	case t.Deaths == 0:
+		return clip("the call panicked: " + t.Error)
+	case t.Error != "":
+		return clip(t.Error)
 	}
 
-	return clip("the call panicked: " + t.Error)
+	return fmt.Sprintf("%d workers died over this request", t.Deaths)
 }
 
 func (r ResponseTooLarge) String() string {

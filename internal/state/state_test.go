@@ -218,8 +218,8 @@ func TestRecords(t *testing.T) {
 		"terminate": {state.Terminate(p, 5, t3).Phase(), state.Failed{
 			Attempt: 4, ClaimID: "b", Reclaims: 2, Reason: state.TaskTerminated{Deaths: 5}, FailedAt: ms(t3),
 		}},
-		"terminate counts one at least": {state.Terminate(c, -1, t3).Phase(), state.Failed{
-			Attempt: 4, ClaimID: "b", Reclaims: 2, Reason: state.TaskTerminated{Deaths: 1}, FailedAt: ms(t3),
+		"terminate without a death says why": {state.Terminate(c, -1, t3).Phase(), state.Failed{
+			Attempt: 4, ClaimID: "b", Reclaims: 2, Reason: state.TaskTerminated{Deaths: 1, Error: "the request was given up with its batch"}, FailedAt: ms(t3),
 		}},
 	}
 	for name, c := range cases {

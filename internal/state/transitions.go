@@ -166,13 +166,18 @@ func Expire[S Active](r Request[S], now time.Time) Request[Failed] {
 	})
 }
 
-// Terminate ends r because deaths workers (at least 1) died over it.
+// Terminate ends r because deaths workers died over it, or, where none did,
+// because its batch is given up.
 func Terminate[S Active](r Request[S], deaths int, now time.Time) Request[Failed] {
 	attempt, reclaims := r.phase.past()
+	reason := TaskTerminated{Deaths: deaths}
+	if deaths < 1 {
+		reason = TaskTerminated{Deaths: 1, Error: "the request was given up with its batch"}
+	}
 
 	return move(r, Failed{
 		Attempt: attempt, ClaimID: r.phase.claimID(), Reclaims: reclaims,
-		Reason: TaskTerminated{Deaths: max(deaths, 1)}, FailedAt: stamp(now),
+		Reason: reason, FailedAt: stamp(now),
 	})
 }
 
