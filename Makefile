@@ -6,6 +6,9 @@ MAKEFLAGS += --no-print-directory
 
 GOLANGCI_LINT := v2.15.0
 
+# The model that the demonstration asks: the stand-in takes 0.3 to 2 seconds for an answer, as its name says.
+MODEL ?= standin:latency=300ms..2s
+
 BIN   := .tools/bin
 CLOUD := $(BIN)/localstack
 # One way of building for all our programs, so that they share what the compiler has cached.
@@ -20,14 +23,14 @@ help: ## Lists what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "ENGINE=ministack|external chooses the local cloud; external takes AWS_ENDPOINT_URL."
-	@echo "UPSTREAM_BASE_URL and UPSTREAM_API_KEY name a real provider instead of the stand-in."
+	@echo "UPSTREAM_BASE_URL and UPSTREAM_API_KEY name a real provider instead of the stand-in; MODEL the demonstration's model."
 
 .PHONY: demo
 demo: need-cloud ## Starts a local cloud and runs a few hundred requests through it.
 	@$(COMPILE) ./cmd/musketry ./examples/godoc ./tools/demo
 	@$(MAKE) up
 	@$(BUILD) -o $(BIN)/ ./cmd/musketry ./examples/godoc ./tools/demo
-	@eval "$$($(CLOUD) env)" && $(BIN)/demo -bin $(BIN) -dir .cloud/demo
+	@eval "$$($(CLOUD) env)" && $(BIN)/demo -bin $(BIN) -dir .cloud/demo -model '$(MODEL)'
 
 .PHONY: up
 up: need-cloud ## Starts the local cloud and deploys to it, or deploys what has changed.

@@ -26,6 +26,7 @@ var errUnanswered = errors.New("not every line was answered")
 
 type demo struct {
 	bin, dir string
+	model    string
 	engine   string // The engine's address, which may count calls.
 	out      io.Writer
 	progress io.Writer
@@ -48,7 +49,7 @@ func (d demo) run(ctx context.Context) error {
 		return err
 	}
 	input, output := filepath.Join(d.dir, "input.jsonl"), filepath.Join(d.dir, "answers.jsonl")
-	if _, err := d.program(ctx, "godoc", "-o", input); err != nil {
+	if _, err := d.program(ctx, "godoc", "-internal", "-model", d.model, "-o", input); err != nil {
 		return err
 	}
 	before, err := countCalls(ctx, d.engine)

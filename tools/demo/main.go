@@ -15,11 +15,13 @@ import (
 func main() {
 	bin := flag.String("bin", ".tools/bin", "folder of the programs musketry and godoc")
 	dir := flag.String("dir", ".cloud/demo", "folder for input and answers")
+	model := flag.String("model", "gpt-4o-mini", "model that is asked")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	d := demo{
-		bin: *bin, dir: *dir, engine: os.Getenv("AWS_ENDPOINT_URL"), out: os.Stdout, progress: os.Stderr, now: time.Now,
+		bin: *bin, dir: *dir, model: *model, engine: os.Getenv("AWS_ENDPOINT_URL"),
+		out: os.Stdout, progress: os.Stderr, now: time.Now,
 	}
 	if err := d.run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
