@@ -13,6 +13,7 @@ import (
 
 	"github.com/musketry/musketry/internal/api"
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
 )
 
 func TestCreateBatch(t *testing.T) {
@@ -202,12 +203,22 @@ func TestBatchOverItsLife(t *testing.T) {
 			ErrorID: "file-01jnfh0000000000000000000b", Error: batch.Multipart{Done: true},
 		}
 	})
+	w.change(id, func(b *batch.Batch) {
+		b.Usage = state.Usage{Input: 40, Cached: 8, Output: 30, Reasoning: 20, Total: 70}
+	})
 	r := check("finalizing", 5, 3, 1, 1, 0)
-	if r.json["output_file_id"] != nil || r.json["error_file_id"] != nil {
-		t.Error("files are named before the end")
+	if r.json["output_file_id"] != nil || r.json["error_file_id"] != nil || r.json["usage"] != nil {
+		t.Error("files or usage are named before the end")
 	}
 	w.change(id, func(b *batch.Batch) { must(b.End(w.clock())) })
 	r = check("expired", 5, 3, 1, 1, 0)
+	usage := map[string]any{
+		"input_tokens": 40.0, "input_tokens_details": map[string]any{"cached_tokens": 8.0},
+		"output_tokens": 30.0, "output_tokens_details": map[string]any{"reasoning_tokens": 20.0}, "total_tokens": 70.0,
+	}
+	if diff := cmp.Diff(usage, r.json["usage"]); diff != "" {
+		t.Errorf("usage (-want +got):\n%s", diff)
+	}
 	if r.text("output_file_id") != "file-01jnfh0000000000000000000a" || r.text("error_file_id") != "file-01jnfh0000000000000000000b" {
 		t.Errorf("files are %v, %v", r.json["output_file_id"], r.json["error_file_id"])
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
 )
 
 // The shapes are OpenAI's, its optional fields as explicit nulls; see
@@ -75,7 +76,7 @@ type (
 		CancellingAt     *int64            `json:"cancelling_at"`
 		CancelledAt      *int64            `json:"cancelled_at"`
 		RequestCounts    countsShape       `json:"request_counts"`
-		Usage            *struct{}         `json:"usage"` // token sums are not kept
+		Usage            *usageShape       `json:"usage"`
 		Metadata         map[string]string `json:"metadata"`
 	}
 
@@ -99,6 +100,22 @@ type (
 		Failed    int `json:"failed"`
 		Expired   int `json:"expired"`
 		Cancelled int `json:"cancelled"`
+	}
+
+	usageShape struct {
+		InputTokens        int64              `json:"input_tokens"`
+		InputTokensDetails inputDetailsShape  `json:"input_tokens_details"`
+		OutputTokens       int64              `json:"output_tokens"`
+		OutputDetails      outputDetailsShape `json:"output_tokens_details"`
+		TotalTokens        int64              `json:"total_tokens"`
+	}
+
+	inputDetailsShape struct {
+		CachedTokens int64 `json:"cached_tokens"`
+	}
+
+	outputDetailsShape struct {
+		ReasoningTokens int64 `json:"reasoning_tokens"`
 	}
 
 	modelShape struct {
@@ -145,6 +162,7 @@ func shapeBatch(b batch.Batch, counts batch.Counts) batchShape {
 	}
 	if b.Status.Terminal() {
 		shape.OutputFileID, shape.ErrorFileID = orNull(b.OutputFileID), orNull(b.ErrorFileID)
+		shape.Usage = shapeUsage(b.Usage)
 	}
 	if len(b.Errors) > 0 {
 		shape.Errors = &errorsShape{Object: "list", Data: make([]lineErrorShape, 0, len(b.Errors))}
@@ -158,6 +176,19 @@ func shapeBatch(b batch.Batch, counts batch.Counts) batchShape {
 	}
 
 	return shape
+}
+
+// shapeUsage shapes sums of tokens; nil where no answer told any.
+func shapeUsage(u state.Usage) *usageShape {
+	if u == (state.Usage{}) {
+		return nil
+	}
+
+	return &usageShape{
+		InputTokens: u.Input, InputTokensDetails: inputDetailsShape{CachedTokens: u.Cached},
+		OutputTokens: u.Output, OutputDetails: outputDetailsShape{ReasoningTokens: u.Reasoning},
+		TotalTokens: u.Total,
+	}
 }
 
 // shapeList makes a list of shapes, whose ids idOf returns.

@@ -105,6 +105,8 @@ type Batch struct {
 
 	Endpoint           string // the url that every line must name, such as /v1/chat/completions
 	InputFileID        string
+	RetryOf            string // the batch whose requests that were not completed these are; empty if none
+	Gather             Gather // of a retry
 	Window             string // the completion window as the user wrote it
 	Metadata           map[string]string
 	OutputExpiresAfter time.Duration // 0: the default retention
@@ -113,12 +115,14 @@ type Batch struct {
 	Status   Status
 	Errors   []LineError // why the file was refused, at most MaxErrors
 	Load     LoadCursor
-	Shards   int // write shards; 0 until validated
-	Fed      int // lines whose messages have been sent once
+	Shards   int   // write shards; 0 until validated
+	Fed      int   // lines whose messages have been sent once
+	Stopped  []int // lines that their owner canceled one by one, the last MaxStopped, until the seal
 	Counts   Counts
-	Token    string // the flow's task token while it is parked; empty otherwise
-	Watch    Watch  // what the flow's last look at the running batch saw
-	Sealed   bool   // every line has its outcome and Counts are final
+	Token    string      // the flow's task token while it is parked; empty otherwise
+	Watch    Watch       // what the flow's last look at the running batch saw
+	Sealed   bool        // every line has its outcome and Counts are final
+	Usage    state.Usage // the sum of the answers'; zero until the seal, and where no answer told
 	WriteOut WriteOut
 	GivenUp  string // why the batch will end failed, for a person; empty if all is well
 
@@ -291,7 +295,7 @@ func (b *Batch) Seal(counts Counts, now time.Time) error {
 		return fmt.Errorf("batch: cannot seal: %d of %d requests of %s have an outcome",
 			counts.Done(), b.Counts.Total, b.ID)
 	}
-	b.Sealed, b.Counts, b.Token = true, counts, ""
+	b.Sealed, b.Counts, b.Token, b.Stopped = true, counts, "", nil
 	b.Status, b.FinalizingAt = StatusFinalizing, stamp(now)
 
 	return nil

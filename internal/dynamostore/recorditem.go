@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/tenant"
 )
 
@@ -23,10 +24,14 @@ const (
 	attrErrors      = "errors"    // JSON
 	attrLoad        = "load"      // JSON
 	attrWriteOut    = "write_out" // JSON
+	attrGather      = "gather"    // JSON
+	attrStopped     = "stopped"   // JSON
+	attrRetryOf     = "retry_of"
 	attrShards      = "shards"
 	attrFed         = "fed"
 	attrToken       = "token"
 	attrSealed      = "sealed"
+	attrUsage       = "usage" // JSON
 	attrGivenUp     = "given_up"
 
 	attrWatchDone     = "watch_done"
@@ -80,6 +85,7 @@ func encodeBatch(b batch.Batch, retention time.Duration) (item, error) {
 	it.setInt(attrRev, b.Rev)
 	it.setString(attrEndpoint, b.Endpoint)
 	it.setString(attrInput, b.InputFileID)
+	it.setString(attrRetryOf, b.RetryOf)
 	it.setString(attrWindow, b.Window)
 	it.setInt(attrOutputLife, int64(b.OutputExpiresAfter))
 	it.setString(attrBatchStatus, string(b.Status))
@@ -136,6 +142,9 @@ func (it item) setBatchParts(b batch.Batch) error {
 		{attrErrors, b.Errors, b.Errors != nil},
 		{attrLoad, b.Load, b.Load != batch.LoadCursor{}},
 		{attrWriteOut, b.WriteOut, true},
+		{attrGather, b.Gather, b.RetryOf != ""},
+		{attrStopped, b.Stopped, b.Stopped != nil},
+		{attrUsage, b.Usage, b.Usage != state.Usage{}},
 	}
 	for _, p := range parts {
 		if p.present {
@@ -168,6 +177,7 @@ func decodeBatch(it item) (batch.Batch, error) {
 		Rev:                r.int64(attrRev),
 		Endpoint:           r.string(attrEndpoint),
 		InputFileID:        r.string(attrInput),
+		RetryOf:            r.string(attrRetryOf),
 		Window:             r.string(attrWindow),
 		OutputExpiresAfter: time.Duration(r.int64(attrOutputLife)),
 		Status:             batch.Status(r.string(attrBatchStatus)),
@@ -202,6 +212,9 @@ func decodeBatch(it item) (batch.Batch, error) {
 	r.json(attrErrors, &b.Errors)
 	r.json(attrLoad, &b.Load)
 	r.json(attrWriteOut, &b.WriteOut)
+	r.json(attrGather, &b.Gather)
+	r.json(attrStopped, &b.Stopped)
+	r.json(attrUsage, &b.Usage)
 	if r.err != nil {
 		return batch.Batch{}, fmt.Errorf("batch %s: %w", b.ID, r.err)
 	}

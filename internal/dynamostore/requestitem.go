@@ -35,6 +35,12 @@ const (
 	attrAnswerOffset = "o"
 	attrAnswerLength = "ol"
 
+	attrInputTokens     = "ui"
+	attrCachedTokens    = "uc"
+	attrOutputTokens    = "uo"
+	attrReasoningTokens = "ur"
+	attrTotalTokens     = "ut"
+
 	attrReason = "f"
 	attrText   = "ft" // the reason's error
 	attrNumber = "fn" // the reason's status, deaths or limit
@@ -69,6 +75,7 @@ func encodeRequest(rec state.Record, retention time.Duration) item {
 		it.setString(attrClaim, p.ClaimID)
 		it.setInt(attrCode, int64(p.StatusCode))
 		it.setAnswer(p.Answer, p.Model)
+		it.setUsage(p.Usage)
 		it.setTimes(p.ClaimedAt, p.StartedAt, p.CompletedAt)
 	case state.Failed:
 		it.setTries(p.Attempt, p.Reclaims, "")
@@ -117,6 +124,14 @@ func (it item) setAnswer(at state.Span, model string) {
 	it.setInt(attrAnswerOffset, at.Offset)
 	it.setInt(attrAnswerLength, at.Length)
 	it.setString(attrModel, model)
+}
+
+func (it item) setUsage(u state.Usage) {
+	it.setInt(attrInputTokens, u.Input)
+	it.setInt(attrCachedTokens, u.Cached)
+	it.setInt(attrOutputTokens, u.Output)
+	it.setInt(attrReasoningTokens, u.Reasoning)
+	it.setInt(attrTotalTokens, u.Total)
 }
 
 func (it item) setReason(reason state.Reason) {
@@ -184,7 +199,7 @@ func (r *reader) phase() state.Phase {
 	case state.StatusCompleted:
 		return state.Completed{
 			Attempt: attempt, ClaimID: claim, StatusCode: r.int(attrCode), Answer: r.answer(),
-			Model: r.string(attrModel), ClaimedAt: claimed, StartedAt: started, CompletedAt: ended,
+			Model: r.string(attrModel), Usage: r.usage(), ClaimedAt: claimed, StartedAt: started, CompletedAt: ended,
 		}
 	case state.StatusFailed:
 		return state.Failed{
@@ -208,6 +223,13 @@ func (r *reader) lease() state.Lease {
 func (r *reader) answer() state.Span {
 	return state.Span{
 		Object: r.string(attrAnswerObject), Offset: r.int64(attrAnswerOffset), Length: r.int64(attrAnswerLength),
+	}
+}
+
+func (r *reader) usage() state.Usage {
+	return state.Usage{
+		Input: r.int64(attrInputTokens), Cached: r.int64(attrCachedTokens), Output: r.int64(attrOutputTokens),
+		Reasoning: r.int64(attrReasoningTokens), Total: r.int64(attrTotalTokens),
 	}
 }
 

@@ -133,10 +133,12 @@ func (r *run) final(j *job, p state.Request[state.Processing], v verdict, why st
 	} else {
 		o.line = batch.AppendFailure(nil, spec.Key, spec.CustomID, v.reason)
 	}
-	status, answered := v.reply.StatusCode, v.reply.Model
+	result := state.Result{StatusCode: v.reply.StatusCode, Model: v.reply.Model, Usage: v.reply.Usage}
 	o.change = func(at state.Span) (state.Change, error) {
 		if v.reason == nil {
-			return state.Complete(p, state.Result{StatusCode: status, Answer: at, Model: answered}, now).Change()
+			result.Answer = at
+
+			return state.Complete(p, result, now).Change()
 		}
 		failed := state.Fail(p, state.Failure{Reason: v.reason, Answer: at, Model: model}, now)
 		if why != state.DenialNone {

@@ -219,8 +219,9 @@ func newLate(w *world, line int) late {
 	result := w.wantLine(b.Key(line))
 	id := fmt.Sprint("late-", line)
 	w.must(w.files.Put(w.t.Context(), batch.SegmentKey(w.ref.ID, id), result))
-	c, err = state.Complete(started.Stored(),
-		state.Result{StatusCode: 200, Answer: state.Span{Object: id, Length: int64(len(result))}}, now).Change()
+	c, err = state.Complete(started.Stored(), state.Result{
+		StatusCode: 200, Answer: state.Span{Object: id, Length: int64(len(result))}, Usage: state.Usage{Output: 1, Total: 1},
+	}, now).Change()
 	w.must(err)
 
 	return late{w, c}

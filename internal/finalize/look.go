@@ -88,7 +88,7 @@ func (s steps) look(ctx context.Context, b batch.Batch, was int) (batch.Batch, N
 		}
 	}
 	if c.counts.Done() == c.counts.Total {
-		b, err := s.seal(ctx, b, c.counts)
+		b, err := s.seal(ctx, b, c.counts, c.usage)
 
 		return b, "", err
 	}
@@ -166,13 +166,14 @@ type census struct {
 	resend bool
 	out    outbox
 	counts batch.Counts
+	usage  state.Usage
 	sure   batch.Counts    // of outcomes that must be in the cells
 	lost   map[string]bool // whether a worker is, of those looked up
 }
 
 func (c *census) add(ctx context.Context, rec state.Record) error {
 	if rec.Phase.Status().Terminal() {
-		c.counts = c.counts.Add(rec.Phase)
+		c.counts, c.usage = c.counts.Add(rec.Phase), c.usage.Plus(usageOf(rec.Phase))
 		if c.now.Sub(outcomeAt(rec.Phase)) >= settled {
 			c.sure = c.sure.Add(rec.Phase)
 		}

@@ -55,19 +55,27 @@ func (s steps) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) 
 		return b, nil // time ran short
 	}
 
-	return s.seal(ctx, b, tally.counts)
+	return s.seal(ctx, b, tally.counts, tally.usage)
 }
 
 // A tally counts outcomes; many may add to it at once.
 type tally struct {
 	mu     sync.Mutex
 	counts batch.Counts
+	usage  state.Usage
 }
 
 func (t *tally) add(p state.Phase) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.counts = t.counts.Add(p)
+	t.counts, t.usage = t.counts.Add(p), t.usage.Plus(usageOf(p))
+}
+
+// usageOf returns the tokens that an outcome took.
+func usageOf(p state.Phase) state.Usage {
+	done, _ := p.(state.Completed)
+
+	return done.Usage
 }
 
 // end gives a request its last state and returns it; that of another writer,
@@ -124,8 +132,10 @@ func endingOf[S state.Active](b batch.Batch, r state.Request[S], deaths int, now
 	return state.Expire(r, now).Change() //nolint:wrapcheck // its caller names the line
 }
 
-// seal freezes b's counts and chooses the ids of its result files.
-func (s steps) seal(ctx context.Context, b batch.Batch, counts batch.Counts) (batch.Batch, error) {
+// seal freezes b's counts and usage and chooses the ids of its result files.
+func (s steps) seal(
+	ctx context.Context, b batch.Batch, counts batch.Counts, usage state.Usage,
+) (batch.Batch, error) {
 	now := s.Clock()
 	outputID, err := s.NewFileID(now)
 	if err != nil {
@@ -139,7 +149,7 @@ func (s steps) seal(ctx context.Context, b batch.Batch, counts batch.Counts) (ba
 		if b.Sealed {
 			return nil
 		}
-		b.WriteOut = batch.WriteOut{OutputID: outputID, ErrorID: errorID}
+		b.WriteOut, b.Usage = batch.WriteOut{OutputID: outputID, ErrorID: errorID}, usage
 
 		return b.Seal(counts, now)
 	})

@@ -178,7 +178,9 @@ func (w *world) call(worker string, lines ...int) []int {
 		span := state.Span{Object: id, Offset: int64(len(segment)), Length: int64(len(result))}
 		switch started = started.Stored(); kind(line) {
 		case "answered":
-			change, err = state.Complete(started, state.Result{StatusCode: 200, Answer: span}, now).Change()
+			change, err = state.Complete(started, state.Result{
+				StatusCode: 200, Answer: span, Usage: state.Usage{Input: 10, Output: int64(line), Total: int64(10 + line)},
+			}, now).Change()
 			segment = append(segment, result...)
 		case "refused":
 			change, err = state.Fail(started,
@@ -308,11 +310,28 @@ func (w *world) check(status batch.Status, wantOutput, wantErrs []byte) {
 	if !bytes.Equal(output, wantOutput) || !bytes.Equal(errs, wantErrs) {
 		w.t.Errorf("the results have %d and %d bytes, want %d and %d", len(output), len(errs), len(wantOutput), len(wantErrs))
 	}
+	if usage := w.usage(b); b.Usage != usage || (b.Usage == state.Usage{}) != (b.Counts.Completed == 0) {
+		w.t.Errorf("usage is %+v, want %+v", b.Usage, usage)
+	}
 	f, err := w.store.File(w.t.Context(), "acme", "file-in")
 	w.must(err)
 	if !slices.Equal(f.Users, []string{"batch_0"}) {
 		w.t.Errorf("the input file is held by %v", f.Users)
 	}
+}
+
+// usage sums up what the stored requests say.
+func (w *world) usage(b batch.Batch) state.Usage {
+	w.t.Helper()
+	var sum state.Usage
+	for rec, err := range w.store.Requests(w.t.Context(), b.ID, b.Shards, 0) {
+		w.must(err)
+		if done, ok := rec.Phase.(state.Completed); ok {
+			sum = sum.Plus(done.Usage)
+		}
+	}
+
+	return sum
 }
 
 var errCrash = errors.New("crash")

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/musketry/musketry/internal/execute"
+	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/upstream"
 )
 
@@ -101,8 +102,10 @@ func TestReplies(t *testing.T) {
 		want   execute.Reply
 	}{
 		"answer": {
-			status: 200, header: map[string]string{"X-Request-Id": "r"}, body: `{"model":"m-1","choices":[{}]}`,
-			want: execute.Reply{StatusCode: 200, RequestID: "r", Model: "m-1"},
+			status: 200, header: map[string]string{"X-Request-Id": "r"}, body: `{"model":"m-1","choices":[{}],"usage":{"prompt_tokens":3,"total_tokens":5}}`,
+			want: execute.Reply{
+				StatusCode: 200, RequestID: "r", Model: "m-1", Usage: state.Usage{Input: 3, Total: 5},
+			},
 		},
 		"busy": {
 			status: 429, header: map[string]string{"Retry-After": "7"}, body: `{"error":{"code":"slow_down"}}`,
