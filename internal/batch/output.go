@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/musketry/musketry/internal/state"
@@ -25,7 +24,7 @@ const (
 // RequestID returns the id of a batch's request, by which its line in the
 // output names it.
 func RequestID(k state.Key) string {
-	return fmt.Sprintf("batch_req_%s_%d", strings.TrimPrefix(k.Batch, "batch_"), k.Line)
+	return fmt.Sprintf("%s%d", requestPrefix(k.Batch), k.Line)
 }
 
 // An Answer is what the upstream sent.
@@ -74,6 +73,17 @@ func AppendCanceled(dst []byte, k state.Key, customID string) []byte {
 	dst = appendHead(dst, k, customID)
 	dst = append(dst, `,"response":null,"error":`...)
 	dst = appendError(dst, CodeCanceled, "This request was not executed because the batch was cancelled.")
+
+	return appendEnd(dst, start)
+}
+
+// AppendStopped appends the error line of a request that its owner canceled,
+// and not its batch.
+func AppendStopped(dst []byte, k state.Key, customID string) []byte {
+	start := len(dst)
+	dst = appendHead(dst, k, customID)
+	dst = append(dst, `,"response":null,"error":`...)
+	dst = appendError(dst, CodeCanceled, "This request was cancelled before it was completed.")
 
 	return appendEnd(dst, start)
 }

@@ -200,15 +200,17 @@ func (s steps) parking(b batch.Batch) Next {
 	return NextShort
 }
 
-// release gives up an ended batch's hold of its input file.
+// release gives up an ended batch's holds of its input files.
 func (s steps) release(ctx context.Context, b batch.Batch) error {
-	_, err := s.Batches.UpdateFile(ctx, b.Tenant, b.InputFileID, func(f *batch.File) error {
-		f.Release(b.ID)
+	for _, id := range b.Inputs() {
+		_, err := s.Batches.UpdateFile(ctx, b.Tenant, id, func(f *batch.File) error {
+			f.Release(b.ID)
 
-		return nil
-	})
-	if err != nil && !errors.Is(err, batch.ErrNotFound) {
-		return fmt.Errorf("release input file: %w", err)
+			return nil
+		})
+		if err != nil && !errors.Is(err, batch.ErrNotFound) {
+			return fmt.Errorf("release input file: %w", err)
+		}
 	}
 
 	return nil

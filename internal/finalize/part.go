@@ -58,7 +58,11 @@ func (p *part) add(b batch.Batch, rec state.Record) error {
 		}
 		answer = phase.Answer
 	case state.Canceled:
-		p.bytes = batch.AppendCanceled(p.bytes, rec.Spec.Key, rec.Spec.CustomID)
+		if b.Canceling() {
+			p.bytes = batch.AppendCanceled(p.bytes, rec.Spec.Key, rec.Spec.CustomID)
+		} else {
+			p.bytes = batch.AppendStopped(p.bytes, rec.Spec.Key, rec.Spec.CustomID)
+		}
 
 		return nil
 	case state.Pending, state.Claimed, state.Processing:

@@ -241,6 +241,8 @@ func copyBatch(b batch.Batch) batch.Batch {
 	b.Policy.Retryable = slices.Clone(b.Policy.Retryable)
 	b.WriteOut.Output.Parts = slices.Clone(b.WriteOut.Output.Parts)
 	b.WriteOut.Error.Parts = slices.Clone(b.WriteOut.Error.Parts)
+	b.Gather.File.Parts = slices.Clone(b.Gather.File.Parts)
+	b.Stopped = slices.Clone(b.Stopped)
 	b.CreatedAt, b.Deadline = stamp(b.CreatedAt), stamp(b.Deadline)
 	b.InProgressAt, b.FinalizingAt = stamp(b.InProgressAt), stamp(b.FinalizingAt)
 	b.CompletedAt, b.FailedAt = stamp(b.CompletedAt), stamp(b.FailedAt)

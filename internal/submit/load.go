@@ -52,11 +52,12 @@ type LoadStore interface {
 	UpdateFile(ctx context.Context, tenant, id string, change func(*batch.File) error) (batch.File, error)
 }
 
-// An InputStore keeps the bytes of input files.
+// An InputStore keeps the bytes of input files, and indexes of their requests.
 type InputStore interface {
 	// Open reads from offset on. It returns batch.ErrNoObject if there are no
 	// such bytes.
 	Open(ctx context.Context, key string, offset int64) (io.ReadCloser, error)
+	Put(ctx context.Context, key string, body []byte) error
 }
 
 // A LoadConfig is what a deployment chooses for loading. A zero field stands
@@ -118,7 +119,8 @@ func NewLoader(
 // ErrSlow, and what the stores return.
 //
 // Validation writes nothing before its verdict, so it begins anew after a
-// crash. A bad file rejects the batch. A cancel or the deadline stops
+// crash; the index of a good file is written before the verdict is, and so again
+// and the same. A bad file rejects the batch. A cancel or the deadline stops
 // validation and seals the batch with no requests. Storing goes on from its
 // cursor, and whatever happens meanwhile all requests are stored, those of a
 // cancelled or overdue batch in their last state, so that each line has its

@@ -76,6 +76,8 @@ func (m madeInput) Open(_ context.Context, _ string, offset int64) (io.ReadClose
 	return r, err
 }
 
+func (madeInput) Put(context.Context, string, []byte) error { return nil }
+
 type madeReader struct {
 	madeInput
 	next int

@@ -60,6 +60,10 @@ func (b *bench) put(tb testing.TB, input string) {
 	}
 }
 
+func (b *bench) loaderOf(inputs submit.InputStore) *submit.Loader {
+	return submit.NewLoader(b.store, inputs, submit.LoadConfig{}, b.clock, slog.New(slog.DiscardHandler))
+}
+
 func (b *bench) loader(store submit.LoadStore, config submit.LoadConfig) *submit.Loader {
 	return submit.NewLoader(store, b.files, config, b.clock, slog.New(slog.DiscardHandler))
 }

@@ -12,9 +12,10 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 )
 
-// validate reads the whole input file, and then records that it is good and
-// how many requests it has, or rejects b. A batch that meanwhile was
-// cancelled or overdue is sealed with no requests. Nothing is written before.
+// validate reads the whole input file, and then writes the index of its
+// requests and records that it is good and how many there are, or rejects b. A
+// batch that meanwhile was cancelled or overdue is sealed with no requests.
+// Nothing is written before.
 func (l *Loader) validate(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 	polled := l.clock()
 	in, err := l.open(ctx, b, 0)
@@ -41,6 +42,10 @@ func (l *Loader) validate(ctx context.Context, b batch.Batch) (batch.Batch, erro
 	}
 	if errs := v.errors(); len(errs) > 0 {
 		return l.reject(ctx, b, errs)
+	}
+	v.seen = nil // its memory may serve the index
+	if err := l.inputs.Put(ctx, batch.IndexKey(b.ID), v.index.Bytes()); err != nil {
+		return batch.Batch{}, fmt.Errorf("put index: %w", err)
 	}
 
 	return l.update(ctx, b.Ref, func(b *batch.Batch) error { return b.Validated(v.total) })
@@ -108,6 +113,7 @@ type verdict struct {
 	limit    int // requests
 	total    int // requests so far
 	seen     map[digest]uint32
+	index    batch.Index
 	errs     []batch.LineError
 }
 
@@ -164,6 +170,7 @@ func (v *verdict) judge(ln line) {
 		return
 	}
 	v.seen[id] = uint32(ln.number) //nolint:gosec // wraps in a message about a file of 4 billion lines
+	v.index.Add(sum, v.total)
 }
 
 func (v *verdict) add(e batch.LineError) { v.errs = append(v.errs, e) }
