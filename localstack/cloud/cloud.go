@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -50,6 +51,7 @@ type Cloud struct {
 	cfg      Config
 	wanted   string // The engine asked for, which must not differ from one that is up.
 	engine   Engine
+	telling  sync.Mutex // One line at a time: steps that run together tell of themselves.
 	checkout checkout.Checkout
 }
 
@@ -275,5 +277,7 @@ func (c *Cloud) writeState(st state) error {
 // say tells one step, its time and what came of it.
 func (c *Cloud) say(step string, begun time.Time, format string, args ...any) {
 	took := c.cfg.Now().Sub(begun).Round(100 * time.Millisecond)
+	c.telling.Lock()
+	defer c.telling.Unlock()
 	fmt.Fprintf(c.cfg.Out, "%-9s %6s  %s\n", step, took, strings.TrimSpace(fmt.Sprintf(format, args...)))
 }
