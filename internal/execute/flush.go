@@ -138,24 +138,22 @@ func (r *run) acknowledge(j *job, err error) {
 	}
 }
 
-// wake hints to the batch's flow that there may be something to do: always if
-// surely is set, and otherwise if every line that was fed has its outcome.
-func (r *run) wake(ref batch.Ref, surely bool) {
-	if err := r.tryWake(ref, surely); err != nil {
+// wake hints to the batch's flow that there may be something to do: every line
+// that was fed has its outcome; or, if found is set, outcomes were found that
+// the cells may lack, and the flow would count the requests again if it woke.
+func (r *run) wake(ref batch.Ref, found bool) {
+	if err := r.tryWake(ref, found); err != nil {
 		r.log.Warn("cannot wake the flow", slog.String("batch", ref.ID), errAttr(err))
 	}
 }
 
-func (r *run) tryWake(ref batch.Ref, surely bool) error {
-	done := 0
-	if !surely {
-		var err error
-		if done, err = r.progress(ref); err != nil {
-			return err
-		}
-		if done < r.watch.fed(ref) { // what is cached is never more than what is stored
-			return nil
-		}
+func (r *run) tryWake(ref batch.Ref, found bool) error {
+	done, err := r.progress(ref)
+	if err != nil {
+		return err
+	}
+	if !found && done < r.watch.fed(ref) { // what is cached is never more than what is stored
+		return nil
 	}
 	b, err := r.batch(ref)
 	switch {
@@ -163,7 +161,11 @@ func (r *run) tryWake(ref batch.Ref, surely bool) error {
 		return nil
 	case err != nil:
 		return err
-	case b.Status.Terminal() || b.Token == "" || !surely && done < b.Fed:
+	case b.Status.Terminal() || b.Token == "":
+		return nil
+	case done < b.Fed && (!found || r.Clock().Before(b.Watch.LookAt)):
+		// Messages that come twice, perhaps by the thousand, must not turn the
+		// flow for nothing: each turn costs, and its history is bounded.
 		return nil
 	}
 

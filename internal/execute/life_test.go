@@ -652,3 +652,30 @@ func TestWakeOnlyWhenThereIsSomethingToDo(t *testing.T) {
 		w.done(allCompleted(3)...)
 	})
 }
+
+// A message sent twice, or by the thousand, must not make the flow turn for
+// nothing: its history and its price grow with each turn, and before it counts
+// again there is nothing that it could do.
+func TestWhatWasFoundWakesOnlyAFlowThatWouldLook(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rest := time.Minute
+		w := newWorld(t, input(3), func(b *batch.Batch) { b.Watch.LookAt = time.Now().Add(rest) })
+		m := &machine{world: w}
+		p := w.process(m, execute.Config{})
+		for range 5 {
+			w.send(1, 2)
+			w.invoke(m, p, w.deliver(10))
+		}
+		if got := w.flow.Wakes(); len(got) != 0 {
+			t.Errorf("woken %d times before it would look", len(got))
+		}
+		time.Sleep(rest)
+		w.send(1)
+		w.invoke(m, p, w.deliver(10))
+		if diff := cmp.Diff([]string{testToken}, w.flow.Wakes()); diff != "" {
+			t.Errorf("wakes once it would look: %s", diff)
+		}
+		w.done(state.StatusCompleted, state.StatusCompleted, state.StatusPending)
+	})
+}
