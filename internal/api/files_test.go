@@ -77,6 +77,14 @@ func TestFormsOfEveryClient(t *testing.T) {
 	}
 }
 
+// A byte order mark, as Windows' editors write it, is no part of the first line.
+func TestCreateFileTakesAByteOrderMark(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	body, kind := formOf(t, "a.jsonl", "\uFEFF"+line, "purpose", "batch")
+	w.ask(ask{method: "POST", path: "/v1/files", key: w.alice, kind: kind, body: body}).want(http.StatusOK)
+}
+
 func TestCreateFileRefuses(t *testing.T) {
 	t.Parallel()
 	const format = "Invalid file format for Batch API. Must be .jsonl"

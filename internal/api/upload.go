@@ -179,7 +179,7 @@ func readPart(content io.Reader) ([]byte, error) {
 // file, is not JSON. A line that head does not hold whole is left to the
 // batch's validation.
 func checkJSONL(head []byte) error {
-	rest := head
+	rest := bytes.TrimPrefix(head, []byte("\uFEFF")) // loading passes over it too
 	for len(rest) > 0 {
 		line, after, ended := bytes.Cut(rest, []byte("\n"))
 		if line = bytes.TrimSpace(line); len(line) == 0 {
