@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/musketry/musketry/internal/boot"
 	"github.com/musketry/musketry/internal/cli"
 )
 
@@ -22,6 +23,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first Ctrl-C asks, the second one kills.
 	context.AfterFunc(ctx, stop)
+	deployment := &admin{table: os.Getenv(boot.EnvTable), open: openKeys(time.Now), now: time.Now, random: rand.Reader}
 	os.Exit(cli.Run(ctx, cli.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Terminal: term.IsTerminal(int(os.Stderr.Fd())),
@@ -32,7 +34,7 @@ func main() {
 		Random:   mathrand.Float64,
 		NewID:    rand.Text,
 		Version:  version(),
-	}, os.Args[1:]))
+	}, os.Args[1:], deployment.keysCommand()))
 }
 
 func version() string {

@@ -15,12 +15,14 @@ import (
 //	pk                  sk             what
 //	req#BATCH#SHARD     LINE           a request; LINE has nine digits, so that it sorts as a number
 //	cells#BATCH         CELL           a worker process's counts of a batch
+//	journal#BATCH       N              which lines were recorded next; N has nine digits
 //	worker#WORKER       worker         a worker's heartbeat
 //	tenant#TENANT       batch#BATCH    a batch; its id sorts by time
 //	tenant#TENANT       file#FILE      a file; its id sorts by time
 //	tenant#TENANT       upload#UPLOAD  a file that comes in parts
 //	tenant#TENANT       receipt#KEY    which batch an order became
-//	tenant#TENANT       key#HASH       that the tenant has this key, and nothing else of it
+//	tenant#TENANT       usage          what of a tenant's is unfinished
+//	keys                key#TENANT#HASH  that the tenant has this key, and nothing else of it
 //	key#HASH            key            an API key
 const (
 	attrPK  = "pk"
@@ -29,6 +31,8 @@ const (
 
 	skWorker = "worker"
 	skKey    = "key"
+	skUsage  = "usage"
+	pkKeys   = "keys" // one partition lists all keys: a deployment has few, and hardly ever makes one
 
 	prefixBatch   = "batch#"
 	prefixFile    = "file#"
@@ -63,10 +67,14 @@ func batchKey(tenant, id string) key   { return key{ownedBy(tenant), prefixBatch
 func fileKey(tenant, id string) key    { return key{ownedBy(tenant), prefixFile + id} }
 func uploadKey(tenant, id string) key  { return key{ownedBy(tenant), prefixUpload + id} }
 func receiptKey(tenant, k string) key  { return key{ownedBy(tenant), prefixReceipt + k} }
+func usageKey(tenant string) key       { return key{ownedBy(tenant), skUsage} }
 func keyKey(hash string) key           { return key{prefixKey + hash, skKey} }
-func keyMark(tenant, hash string) key  { return key{ownedBy(tenant), prefixKey + hash} }
+func keyMark(tenant, hash string) key  { return key{pkKeys, keysOf(tenant) + hash} }
 func idOf(prefix, sk string) string    { return strings.TrimPrefix(sk, prefix) }
 func tenantOf(pk string) string        { return strings.TrimPrefix(pk, "tenant#") }
+
+// keysOf returns how the sort keys of a tenant's marks begin. No tenant's name has a '#'.
+func keysOf(tenant string) string { return prefixKey + tenant + "#" }
 
 // past returns what sorts right after everything that begins with prefix.
 func past(prefix string) string {

@@ -176,25 +176,31 @@ func (s *Store) PutKey(ctx context.Context, k tenant.Key) error {
 	return s.put(ctx, encodeKey(k), condition{})
 }
 
-// Keys returns a tenant's keys, revoked ones too, in the order of their making.
+// Keys returns a tenant's keys, revoked ones too, in the order of their making;
+// every tenant's where tenantName is empty.
 func (s *Store) Keys(ctx context.Context, tenantName string) ([]tenant.Key, error) {
+	prefix := prefixKey
+	if tenantName != "" {
+		prefix = keysOf(tenantName)
+	}
 	var keys []tenant.Key
 	for after, more := "", true; more; {
 		marks, on, err := s.list(ctx, listing{
-			pk: ownedBy(tenantName), prefix: prefixKey, after: after, limit: filteredPage, forward: true,
+			pk: pkKeys, prefix: prefix, after: after, limit: filteredPage, forward: true,
 		})
 		if err != nil {
 			return nil, err
 		}
 		for _, it := range marks {
 			mark := reader{item: it}
-			after = idOf(prefixKey, mark.string(attrSK))
-			k, err := s.anyKey(ctx, after)
+			after = idOf(prefix, mark.string(attrSK))
+			owner, hash, _ := strings.Cut(idOf(prefixKey, mark.string(attrSK)), "#")
+			k, err := s.anyKey(ctx, hash)
 			switch {
 			case errors.Is(err, tenant.ErrUnknownKey): // PutKey never came so far
 			case err != nil:
 				return nil, err
-			case k.Tenant == tenantName:
+			case k.Tenant == owner:
 				keys = append(keys, k)
 			}
 		}

@@ -21,11 +21,13 @@ type Store struct {
 	requests map[string]map[int]state.Record // by batch and line
 	workers  map[string]state.Worker
 	cells    map[string]map[string]batch.Cell // by batch and cell
+	journals map[string][]batch.Entry         // by batch, in their order
 	batches  map[string]map[string]batch.Batch
 	files    map[string]map[string]batch.File
 	keys     map[string]tenant.Key
 	uploads  map[string]map[string]batch.Upload
 	receipts map[receiptKey]batch.Receipt
+	usages   map[string]batch.Usage
 }
 
 // NewStore returns an empty Store.
@@ -34,11 +36,13 @@ func NewStore() *Store {
 		requests: map[string]map[int]state.Record{},
 		workers:  map[string]state.Worker{},
 		cells:    map[string]map[string]batch.Cell{},
+		journals: map[string][]batch.Entry{},
 		batches:  map[string]map[string]batch.Batch{},
 		files:    map[string]map[string]batch.File{},
 		keys:     map[string]tenant.Key{},
 		uploads:  map[string]map[string]batch.Upload{},
 		receipts: map[receiptKey]batch.Receipt{},
+		usages:   map[string]batch.Usage{},
 	}
 }
 
@@ -243,7 +247,8 @@ func (s *Store) PutKey(ctx context.Context, k tenant.Key) error {
 	return nil
 }
 
-// Keys returns a tenant's keys, revoked ones too, in the order of their making.
+// Keys returns a tenant's keys, revoked ones too, in the order of their making;
+// every tenant's where tenantName is empty.
 func (s *Store) Keys(ctx context.Context, tenantName string) ([]tenant.Key, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("memstore: keys: %w", err)
@@ -252,7 +257,7 @@ func (s *Store) Keys(ctx context.Context, tenantName string) ([]tenant.Key, erro
 	defer s.mu.Unlock()
 	var keys []tenant.Key
 	for _, k := range s.keys {
-		if k.Tenant == tenantName {
+		if tenantName == "" || k.Tenant == tenantName {
 			keys = append(keys, k)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 type Store interface {
 	Requests
 	Workers
+	Journals
 	Records
 	Keys
 }
@@ -29,6 +30,7 @@ type Records interface {
 	Files
 	Uploads
 	Receipts
+	Usages
 }
 
 // Requests keeps requests.
@@ -45,6 +47,12 @@ type Workers interface {
 	Worker(ctx context.Context, id string) (state.Worker, error)
 	PutCell(ctx context.Context, batchID string, c batch.Cell) error
 	Progress(ctx context.Context, batchID string) (batch.Counts, error)
+}
+
+// Journals keeps in what order lines were recorded.
+type Journals interface {
+	AppendJournal(ctx context.Context, batchID string, e batch.Entry) (int, error)
+	Journal(ctx context.Context, batchID string, after, limit int) ([]batch.Entry, error)
 }
 
 // Batches keeps batches.
@@ -77,6 +85,11 @@ type Receipts interface {
 	PutReceipt(ctx context.Context, r batch.Receipt) error
 }
 
+// Usages keeps what of tenants' is unfinished.
+type Usages interface {
+	UpdateUsage(ctx context.Context, tenantName string, change func(*batch.Usage) error) (batch.Usage, error)
+}
+
 // Keys keeps API keys.
 type Keys interface {
 	Key(ctx context.Context, hash string) (tenant.Key, error)
@@ -94,8 +107,8 @@ type trial[S any] struct {
 // open may return one store to all of them.
 func Run(t *testing.T, open func(*testing.T) Store) {
 	t.Helper()
-	runAll(t, open, requestTrials(), raceTrials(), walkTrials(), workerTrials(),
-		batchTrials(), fileTrials(), listingTrials(), uploadTrials(), keyTrials(), modelTrials())
+	runAll(t, open, requestTrials(), raceTrials(), walkTrials(), workerTrials(), journalTrials(),
+		batchTrials(), fileTrials(), listingTrials(), uploadTrials(), keyTrials(), usageTrials(), modelTrials())
 }
 
 func runAll[S any](t *testing.T, open func(*testing.T) S, groups ...[]trial[S]) {

@@ -95,6 +95,7 @@ func keyTrials() []trial[Store] {
 		{"Key/put, found, listed", keyFound},
 		{"Key/revoked", keyRevoked},
 		{"Key/tenants", keyTenants},
+		{"Key/everyone's", keyEveryone},
 	}
 }
 
@@ -155,4 +156,21 @@ func keyTenants(t *testing.T, s Store) {
 	all, err = s.Keys(t.Context(), owner)
 	ok(t, err)
 	same(t, "keys", len(all), 0)
+}
+
+func keyEveryone(t *testing.T, s Store) {
+	owner := unique("t-")
+	mine, other := newKey(owner, 0), newKey(owner+"1", time.Second)
+	other.RevokedAt = noon().Add(time.Hour)
+	ok(t, s.PutKey(t.Context(), mine))
+	ok(t, s.PutKey(t.Context(), other))
+	all, err := s.Keys(t.Context(), "")
+	ok(t, err)
+	var ours []tenant.Key
+	for _, k := range all { // others use the same store
+		if k.Tenant == mine.Tenant || k.Tenant == other.Tenant {
+			ours = append(ours, k)
+		}
+	}
+	same(t, "keys", ours, []tenant.Key{mine, other})
 }

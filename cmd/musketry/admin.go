@@ -1,0 +1,279 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/smithy-go"
+	"github.com/spf13/cobra"
+
+	"github.com/musketry/musketry/internal/boot"
+	"github.com/musketry/musketry/internal/dynamostore"
+	"github.com/musketry/musketry/internal/tenant"
+)
+
+const (
+	// adminPatience bounds one admin command: a few calls to DynamoDB.
+	adminPatience = time.Minute
+	// credentialsPatience bounds the search for credentials, whose last place is
+	// a network address that may not answer.
+	credentialsPatience = 10 * time.Second
+	// leastHash is how much of a hash names a key.
+	leastHash = 8
+	// shownHash is how much of a hash a list shows.
+	shownHash = 12
+)
+
+// A keyStore keeps API keys.
+type keyStore interface {
+	// Keys returns a tenant's keys, or every tenant's if tenantName is empty.
+	Keys(ctx context.Context, tenantName string) ([]tenant.Key, error)
+	PutKey(ctx context.Context, k tenant.Key) error
+}
+
+var _ keyStore = (*dynamostore.Store)(nil)
+
+// An admin is what the commands for a deployment's owner work with.
+type admin struct {
+	table  string // MUSKETRY_TABLE, or --table
+	open   func(ctx context.Context, table string) (keyStore, error)
+	now    func() time.Time
+	random io.Reader
+}
+
+// keysCommand returns "keys", with the commands to make, list and revoke them.
+func (a *admin) keysCommand() *cobra.Command {
+	keys := &cobra.Command{
+		Use:   "keys",
+		Short: "Make, list and revoke API keys",
+		Long: "Make, list and revoke API keys, in the deployment's DynamoDB table and with your own AWS\n" +
+			"credentials. Only a key's hash is kept: the key itself is shown once.",
+		Example: `  musketry admin keys create --table Musketry-Table… --tenant acme --name ci
+  musketry admin keys list --tenant acme
+  musketry admin keys revoke Jx3k`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	keys.PersistentFlags().StringVar(&a.table, "table", a.table,
+		"the deployment's DynamoDB table (default: $"+boot.EnvTable+")")
+	keys.PersistentFlags().Lookup("table").DefValue = ""
+	keys.AddCommand(a.createCommand(), a.listCommand(), a.revokeCommand())
+
+	return keys
+}
+
+func (a *admin) createCommand() *cobra.Command {
+	var owner, name string
+	cmd := &cobra.Command{
+		Use:   "create --tenant NAME",
+		Short: "Make a key and show it, once",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			secret, key, err := tenant.NewKey(owner, name, a.random, a.now())
+			if err != nil {
+				return fmt.Errorf("--tenant: %w", err)
+			}
+
+			return a.with(cmd.Context(), func(ctx context.Context, store keyStore) error {
+				if err := store.PutKey(ctx, key); err != nil {
+					return fmt.Errorf("keep the key: %w", err)
+				}
+				cmd.PrintErrf("A key of tenant %s, hash %.*s…. It is shown only now:\n", key.Tenant, shownHash, key.Hash)
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), secret)
+
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&owner, "tenant", "", "whose key it is: 1 to 64 lower-case letters, digits and hyphens")
+	cmd.Flags().StringVar(&name, "name", "", "a name to know it by, such as ci")
+	_ = cmd.MarkFlagRequired("tenant") // the flag is there
+
+	return cmd
+}
+
+func (a *admin) listCommand() *cobra.Command {
+	var owner string
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List keys: never themselves, but their last characters",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.with(cmd.Context(), func(ctx context.Context, store keyStore) error {
+				keys, err := store.Keys(ctx, owner)
+				if err != nil {
+					return fmt.Errorf("list keys: %w", err)
+				}
+				if len(keys) == 0 {
+					cmd.PrintErrln("There are no keys.")
+
+					return nil
+				}
+
+				return printKeys(cmd.OutOrStdout(), keys)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&owner, "tenant", "", "only this tenant's")
+
+	return cmd
+}
+
+func (a *admin) revokeCommand() *cobra.Command {
+	var owner string
+	cmd := &cobra.Command{
+		Use:   "revoke HASH|HINT",
+		Short: "Revoke a key, named by its hash's beginning or by its last four characters",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(cmd.Context(), func(ctx context.Context, store keyStore) error {
+				keys, err := store.Keys(ctx, owner)
+				if err != nil {
+					return fmt.Errorf("list keys: %w", err)
+				}
+				key, err := find(keys, args[0])
+				if err != nil {
+					return err
+				}
+				key.RevokedAt = a.now()
+				if err := store.PutKey(ctx, key); err != nil {
+					return fmt.Errorf("revoke the key: %w", err)
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "Revoked key %.*s… (…%s) of tenant %s. It is refused within 60 seconds.\n",
+					shownHash, key.Hash, key.Hint, key.Tenant)
+
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&owner, "tenant", "", "look among this tenant's only")
+
+	return cmd
+}
+
+// with calls f with the deployment's keys and explains its error.
+func (a *admin) with(ctx context.Context, f func(ctx context.Context, store keyStore) error) error {
+	ctx, cancel := context.WithTimeout(ctx, adminPatience)
+	defer cancel()
+	if a.table == "" {
+		return fmt.Errorf("which deployment? Name its DynamoDB table with --table or %s; it is among the outputs of \"make deploy\"",
+			boot.EnvTable)
+	}
+	store, err := a.open(ctx, a.table)
+	if err == nil {
+		err = f(ctx, store)
+	}
+
+	return explain(err, a.table)
+}
+
+// find returns the one key in force that word names.
+func find(keys []tenant.Key, word string) (tenant.Key, error) {
+	var found []tenant.Key
+	revoked := false
+	for _, k := range keys {
+		switch {
+		case k.Hint != word && (len(word) < leastHash || !strings.HasPrefix(k.Hash, strings.ToLower(word))):
+		case k.RevokedAt.IsZero():
+			found = append(found, k)
+		default:
+			revoked = true
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return tenant.Key{}, fmt.Errorf("%d keys are named %.64q: name one by %d or more characters of its hash, as in the list",
+			len(found), word, leastHash)
+	case revoked:
+		return tenant.Key{}, fmt.Errorf("the key named %.64q was revoked before", word)
+	}
+
+	return tenant.Key{}, fmt.Errorf("no key is named %.64q: give its last four characters or %d or more of its hash, as in the list",
+		word, leastHash)
+}
+
+func printKeys(out io.Writer, keys []tenant.Key) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "TENANT\tNAME\tHASH\tHINT\tCREATED\tREVOKED") // Flush tells
+	for _, k := range keys {
+		revoked := "-"
+		if !k.RevokedAt.IsZero() {
+			revoked = k.RevokedAt.UTC().Format(time.RFC3339)
+		}
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%.*s\t…%s\t%s\t%s\n",
+			k.Tenant, nameOf(k), shownHash, k.Hash, k.Hint, k.CreatedAt.UTC().Format(time.RFC3339), revoked)
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("standard output: %w", err)
+	}
+
+	return nil
+}
+
+func nameOf(k tenant.Key) string {
+	if k.Name == "" {
+		return "-"
+	}
+
+	return fmt.Sprintf("%.64q", k.Name) // quoted: what was typed cannot move the cursor
+}
+
+// openKeys returns the keys in a table that the environment's AWS credentials
+// lead to.
+func openKeys(now func() time.Time) func(ctx context.Context, table string) (keyStore, error) {
+	return func(ctx context.Context, table string) (keyStore, error) {
+		cfg, err := boot.AWS(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("read the AWS configuration: %w", err)
+		}
+		if cfg.Region == "" {
+			return nil, errors.New("no AWS region: set AWS_REGION, or one in your profile")
+		}
+		if err := signedIn(ctx, cfg); err != nil {
+			return nil, err
+		}
+		store, err := dynamostore.New(dynamostore.NewClient(cfg), dynamostore.Config{Table: table, Now: now})
+		if err != nil {
+			return nil, fmt.Errorf("--table: %w", err)
+		}
+
+		return store, nil
+	}
+}
+
+func signedIn(ctx context.Context, cfg aws.Config) error {
+	ctx, cancel := context.WithTimeout(ctx, credentialsPatience)
+	defer cancel()
+	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		return fmt.Errorf("no AWS credentials: set AWS_PROFILE, or sign in: %w", err)
+	}
+
+	return nil
+}
+
+// explain says of an error of AWS what it means for whoever runs a command.
+func explain(err error, table string) error {
+	var answer smithy.APIError
+	if !errors.As(err, &answer) {
+		return err
+	}
+	switch answer.ErrorCode() {
+	case "ResourceNotFoundException":
+		return fmt.Errorf("there is no table %s in this account and region (AWS_PROFILE, AWS_REGION): %w", table, err)
+	case "AccessDeniedException", "UnauthorizedOperation":
+		return fmt.Errorf("your AWS credentials lack the rights; they need dynamodb:Query, GetItem and PutItem on table %s: %w",
+			table, err)
+	case "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException", "MissingAuthenticationTokenException":
+		return fmt.Errorf("AWS does not take your credentials: sign in again: %w", err)
+	}
+
+	return err
+}
