@@ -141,6 +141,31 @@ func targets(s state) []string {
 	return all
 }
 
+// Nothing comes after Abandon: once its repeats are used up, its batch never ends. With full jitter a pause is half as
+// long as it may be, on the average.
+func TestFlowsAbandonOutlastsAnOutage(t *testing.T) {
+	t.Parallel()
+	const (
+		patience = 30 * 60      // Seconds for which finalize insists on the results of a batch that was given up.
+		outage   = 24 * 60 * 60 // Seconds.
+		events   = 3            // Failed, scheduled, started.
+		most     = 2_000        // Events: what a batch of 7 days leaves of its history.
+	)
+	retry := readFlow(t).States["Abandon"].Retry[0]
+	number := func(name string) float64 { f, _ := retry[name].(float64); return f }
+	total, pause := 0.0, number("IntervalSeconds")
+	for range int(number("MaxAttempts")) {
+		total += pause / 2
+		pause = min(pause*number("BackoffRate"), number("MaxDelaySeconds"))
+	}
+	if total < patience+outage {
+		t.Errorf("Abandon is repeated for %.0f s, want %d at least", total, patience+outage)
+	}
+	if n := int(number("MaxAttempts")) * events; n > most {
+		t.Errorf("Abandon's repeats make up to %d events, want %d at most", n, most)
+	}
+}
+
 func TestFlowsHistoryFits(t *testing.T) {
 	t.Parallel()
 	flow := readFlow(t)
