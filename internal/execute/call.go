@@ -35,9 +35,9 @@ func (r *run) work(j *job) (*outcome, error) {
 
 // attempt makes one call, if it still may, and judges what came of it.
 func (r *run) attempt(j *job, p state.Request[state.Processing]) (*outcome, error) {
-	ctx, cancel := r.callContext(j.watched)
+	ctx, cancel := r.callContext(j)
 	defer cancel()
-	if err := r.mayStart(j.watched); err != nil {
+	if err := cmp.Or(r.mayStart(j.watched), context.Cause(ctx)); err != nil {
 		return nil, r.claimed(err)
 	}
 	reply, err := r.send(ctx, j, r.callOf(j, p))
@@ -58,16 +58,18 @@ func (r *run) attempt(j *job, p state.Request[state.Processing]) (*outcome, erro
 }
 
 // callContext returns the context of one attempt: it ends when the batch
-// stops, at the batch's deadline and at the attempt's limit, each with its
-// cause.
-func (r *run) callContext(w *watched) (context.Context, context.CancelFunc) {
-	b := w.last()
-	due, cancelDue := context.WithDeadlineCause(w.ctx, b.Deadline, errOverdue)
+// stops, when the request's owner stops it, at the batch's deadline and at the
+// attempt's limit, each with its cause.
+func (r *run) callContext(j *job) (context.Context, context.CancelFunc) {
+	b := j.watched.last()
+	own, land := j.watched.fly(j.message.Line)
+	due, cancelDue := context.WithDeadlineCause(own, b.Deadline, errOverdue)
 	ctx, cancel := context.WithTimeoutCause(due, r.limit, errCallLimit)
 
 	return ctx, func() {
 		cancel()
 		cancelDue()
+		land()
 	}
 }
 
@@ -82,7 +84,6 @@ func (r *run) callOf(j *job, p state.Request[state.Processing]) Call {
 
 // send makes the call.
 func (r *run) send(ctx context.Context, j *job, c Call) (reply Reply, err error) {
-	defer j.watched.calling()()
 	panicked := r.guard(j, func() { reply, err = r.Caller.Call(ctx, c) })
 
 	return reply, cmp.Or(panicked, err)
@@ -128,6 +129,8 @@ func (r *run) claimed(cause error) error {
 	switch {
 	case errors.Is(cause, errOver):
 		return errOver
+	case errors.Is(cause, errDone): // its owner stopped it, and has written so
+		return errDone
 	case errors.Is(cause, errStopped), errors.Is(cause, errOverdue), errors.Is(cause, errUnsent):
 		return aside(r.jitter(unsure), cause.Error())
 	}

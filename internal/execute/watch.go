@@ -3,6 +3,7 @@ package execute
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,10 +30,16 @@ type watched struct {
 
 	reading turn
 
-	mu     sync.Mutex
-	record batch.Batch
-	readAt time.Time // zero: never
-	calls  int       // in flight
+	mu      sync.Mutex
+	record  batch.Batch
+	readAt  time.Time // zero: never
+	flights map[*flight]struct{}
+}
+
+// A flight is a call of a batch, from its start until it is judged.
+type flight struct {
+	line int
+	stop context.CancelCauseFunc
 }
 
 func newWatch(r *run) *watch { return &watch{run: r, batches: make(map[batch.Ref]*watched)} }
@@ -59,7 +66,7 @@ func (w *watch) entry(ref batch.Ref) *watched {
 	defer w.mu.Unlock()
 	b, ok := w.batches[ref]
 	if !ok {
-		b = &watched{ref: ref, reading: newTurn()}
+		b = &watched{ref: ref, reading: newTurn(), flights: make(map[*flight]struct{})}
 		b.ctx, b.stop = context.WithCancelCause(w.run.calls)
 		w.batches[ref] = b
 	}
@@ -67,8 +74,8 @@ func (w *watch) entry(ref batch.Ref) *watched {
 	return b
 }
 
-// read reads b anew, and ends its calls if it stops. It returns errOver if b
-// is terminal or gone.
+// read reads b anew, and ends its calls if it stops, or those that it names. It
+// returns errOver if b is terminal or gone.
 func (w *watch) read(b *watched) (batch.Batch, error) {
 	at := w.run.Clock()
 	record, err := w.run.batch(b.ref)
@@ -82,6 +89,9 @@ func (w *watch) read(b *watched) (batch.Batch, error) {
 	}
 	b.mu.Lock()
 	b.record, b.readAt = record, at
+	for f := range b.flights {
+		b.check(f)
+	}
 	b.mu.Unlock()
 	if cause := gate(record, w.run.Clock()); cause != nil {
 		b.stop(cause)
@@ -138,7 +148,7 @@ func (w *watch) busy() []*watched {
 	busy := make([]*watched, 0, len(w.batches))
 	for _, b := range w.batches {
 		b.mu.Lock()
-		if b.calls > 0 {
+		if len(b.flights) > 0 {
 			busy = append(busy, b)
 		}
 		b.mu.Unlock()
@@ -158,15 +168,28 @@ func (b *watched) last() batch.Batch {
 	return b.record
 }
 
-// calling says that a call of b is in flight until done is called.
-func (b *watched) calling() (done func()) {
+// fly returns the context of a call of line, which is in flight until land is
+// called.
+func (b *watched) fly(line int) (ctx context.Context, land func()) {
+	ctx, stop := context.WithCancelCause(b.ctx)
+	f := &flight{line: line, stop: stop}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.calls++
+	b.flights[f] = struct{}{}
+	b.check(f)
 
-	return func() {
+	return ctx, func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.calls--
+		delete(b.flights, f)
+		stop(nil)
+	}
+}
+
+// check aborts f if its request's owner has stopped it; b.mu is held. What the
+// batch names has its outcome.
+func (b *watched) check(f *flight) {
+	if slices.Contains(b.record.Stopped, f.line) {
+		f.stop(errDone)
 	}
 }
