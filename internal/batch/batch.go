@@ -149,6 +149,7 @@ type WriteOut struct {
 	ErrorID  string
 	Output   Multipart
 	Error    Multipart
+	Journal  int // the number of the journal's last entry, once it is whole; 0 before
 }
 
 // A Multipart is a file being written in parts.

@@ -27,5 +27,13 @@ func EncodeBatch(b batch.Batch, retention time.Duration) (map[string]types.Attri
 // DecodeBatch reads what EncodeBatch wrote.
 func DecodeBatch(it map[string]types.AttributeValue) (batch.Batch, error) { return decodeBatch(it) }
 
+// EncodeEntry returns a journal's entry's item.
+func EncodeEntry(batchID string, e batch.Entry) map[string]types.AttributeValue {
+	return encodeEntry(batchID, e)
+}
+
+// DecodeEntry reads what EncodeEntry wrote.
+func DecodeEntry(it map[string]types.AttributeValue) (batch.Entry, error) { return decodeEntry(it) }
+
 // Size returns an item's size in bytes.
 func Size(it map[string]types.AttributeValue) int { return item(it).size() }

@@ -272,6 +272,18 @@ func TestAWriteWhoseAnswerWasLostCountsOnce(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", cmp.Diff(c.Record(), rec))
 	}
 
+	e := batch.Entry{Segment: "s", Places: []batch.Place{{Line: 1, Length: 9}}}
+	for n, e := range []batch.Entry{e, {Closed: true}} {
+		if got, err := s.AppendJournal(ctx, batchID, e); err != nil || got != n+1 {
+			t.Errorf("entry %d, %v, want %d", got, err, n+1)
+		}
+	}
+	entries, err := plain.Journal(ctx, batchID, 0, 9)
+	check(t, err)
+	if e.N = 1; !cmp.Equal(entries, []batch.Entry{e, {N: 2, Closed: true}}) {
+		t.Errorf("entries %+v", entries)
+	}
+
 	check(t, s.PutCell(ctx, batchID, batch.Cell{ID: "a", Counts: batch.Counts{Completed: 2}}))
 	mine := batch.Receipt{Tenant: "acme", Key: "k", BatchID: "b", CreatedAt: noon(), ExpiresAt: noon().Add(time.Hour)}
 	held, err := s.ClaimReceipt(ctx, mine)

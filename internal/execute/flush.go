@@ -10,8 +10,8 @@ import (
 )
 
 // flush makes entries of one batch durable, in the order on which everybody
-// else relies: lines, requests, counts, messages, and then the hint to the
-// flow. Whatever fails leaves its messages in the queue.
+// else relies: lines, requests, journal, counts, messages, and then the hint to
+// the flow. Whatever fails leaves its messages in the queue.
 func (r *run) flush(ref batch.Ref, entries []*entry) {
 	if len(entries) == 0 {
 		return
@@ -53,6 +53,7 @@ func (r *run) record(ref batch.Ref, outcomes []*entry) (counted, known bool) {
 	phases := make([]state.Phase, len(outcomes)) // nil: not written by us
 	errs := make([]error, len(outcomes))
 	each(outcomes, func(i int, e *entry) { phases[i], errs[i] = r.applyOutcome(e, spans[i]) })
+	r.enter(ref, spans, outcomes, phases)
 	counted = r.count(ref, phases)
 	for i, e := range outcomes {
 		if phases[i] != nil && !counted {
@@ -103,6 +104,29 @@ func (r *run) applyOutcome(e *entry, at state.Span) (state.Phase, error) {
 	r.Metrics.Count("outcomes_total", 1, labels...)
 
 	return change.To(), nil
+}
+
+// enter tells early readers of the lines that this worker recorded. It is tried
+// once: an entry whose writing failed may be there nevertheless, and the flow
+// makes up for those that are not when it seals the batch.
+func (r *run) enter(ref batch.Ref, spans []state.Span, outcomes []*entry, phases []state.Phase) {
+	e := batch.Entry{}
+	for i, at := range spans {
+		if phases[i] != nil {
+			e.Segment = at.Object
+			e.Places = append(e.Places, batch.Place{Line: outcomes[i].job.message.Line, Offset: at.Offset, Length: at.Length})
+		}
+	}
+	if len(e.Places) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.ops, opLimit)
+	defer cancel()
+	_, err := r.Batches.AppendJournal(ctx, ref.ID, e)
+	if err != nil && !errors.Is(err, batch.ErrJournalClosed) {
+		r.log.Warn("cannot enter lines into the journal", slog.String("batch", ref.ID), errAttr(err))
+		r.Metrics.Count("journal_failures_total", 1)
+	}
 }
 
 // count adds phases to this process's cell of the batch and writes it. It

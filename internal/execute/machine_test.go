@@ -183,6 +183,17 @@ func (m *machine) PutCell(ctx context.Context, batchID string, c batch.Cell) err
 	return m.do(ctx, "cell", func() error { return m.world.store.PutCell(ctx, batchID, c) })
 }
 
+func (m *machine) AppendJournal(ctx context.Context, batchID string, e batch.Entry) (n int, err error) {
+	err = m.do(ctx, "journal", func() error {
+		var err error
+		n, err = m.world.store.AppendJournal(ctx, batchID, e)
+
+		return err
+	})
+
+	return n, err
+}
+
 func (m *machine) Progress(ctx context.Context, batchID string) (c batch.Counts, err error) {
 	err = m.do(ctx, "progress", func() error {
 		var err error

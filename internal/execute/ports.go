@@ -34,6 +34,9 @@ type Batches interface {
 	PutCell(ctx context.Context, batchID string, c batch.Cell) error
 	// Progress returns the sum of all cells, read consistently.
 	Progress(ctx context.Context, batchID string) (batch.Counts, error)
+	// AppendJournal adds e after the last entry. Returns batch.ErrJournalClosed.
+	// After any other error e may have been added, so it is not to be repeated.
+	AppendJournal(ctx context.Context, batchID string, e batch.Entry) (int, error)
 }
 
 // Files keeps input files and segments.

@@ -347,7 +347,9 @@ func ok(body string) (execute.Reply, error) {
 }
 
 // answered are the tokens of each answer.
-func answered() state.Usage { return state.Usage{Input: 3, Cached: 1, Output: 4, Reasoning: 2, Total: 7} }
+func answered() state.Usage {
+	return state.Usage{Input: 3, Cached: 1, Output: 4, Reasoning: 2, Total: 7}
+}
 
 func status(code int) (execute.Reply, error) {
 	return execute.Reply{StatusCode: code, Body: []byte(`{"error":{"code":"server_error"}}`), ErrorCode: "server_error"}, nil

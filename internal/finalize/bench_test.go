@@ -55,8 +55,15 @@ func BenchmarkFinalize(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
+		var entered batch.Entry
+		for line := 1; line <= benchLines; line++ {
+			entered.Places = append(entered.Places, batch.Place{Line: line})
+		}
+		if _, err := store.AppendJournal(b.Context(), record.ID, entered); err != nil {
+			b.Fatal(err)
+		}
 		f := finalize.Finalizer{
-			Requests: made, Batches: store, Objects: made, Uploads: made, Queue: memstore.NewQueue(time.Now, time.Minute),
+			Requests: made, Journal: store, Batches: store, Objects: made, Uploads: made, Queue: memstore.NewQueue(time.Now, time.Minute),
 			Flow: memstore.NewFlow(), Clock: time.Now, Log: slog.New(slog.DiscardHandler),
 			NewFileID: func(time.Time) (string, error) { return "file-out", nil },
 		}

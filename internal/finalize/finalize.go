@@ -96,6 +96,7 @@ func defaultTo[T comparable](v, otherwise T) T {
 // with every field but Config set, and do not change it while it is used.
 type Finalizer struct {
 	Requests  Requests
+	Journal   Journal
 	Batches   Batches
 	Objects   Objects
 	Uploads   Uploads
@@ -200,7 +201,8 @@ func (s steps) parking(b batch.Batch) Next {
 	return NextShort
 }
 
-// release gives up an ended batch's holds of its input files.
+// release gives up an ended batch's holds of its input files, and its place
+// among what of its tenant's is unfinished.
 func (s steps) release(ctx context.Context, b batch.Batch) error {
 	for _, id := range b.Inputs() {
 		_, err := s.Batches.UpdateFile(ctx, b.Tenant, id, func(f *batch.File) error {
@@ -211,6 +213,14 @@ func (s steps) release(ctx context.Context, b batch.Batch) error {
 		if err != nil && !errors.Is(err, batch.ErrNotFound) {
 			return fmt.Errorf("release input file: %w", err)
 		}
+	}
+	_, err := s.Batches.UpdateUsage(ctx, b.Tenant, func(u *batch.Usage) error {
+		u.Drop(b.ID)
+
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("update usage: %w", err)
 	}
 
 	return nil

@@ -24,6 +24,17 @@ type Requests interface {
 	Progress(ctx context.Context, batchID string) (batch.Counts, error)
 }
 
+// A Journal keeps in what order lines were recorded.
+type Journal interface {
+	// AppendJournal adds an entry and returns its number: with e.N 0 after the
+	// last one, or batch.ErrJournalClosed if that one is closed, and otherwise as
+	// e.N, or batch.ErrExists if there is one of another segment.
+	AppendJournal(ctx context.Context, batchID string, e batch.Entry) (int, error)
+	// Journal returns at most limit entries after the one numbered after, read
+	// consistently.
+	Journal(ctx context.Context, batchID string, after, limit int) ([]batch.Entry, error)
+}
+
 // A Batches keeps batches and files.
 type Batches interface {
 	// Batch reads consistently. It returns batch.ErrNotFound.
@@ -36,6 +47,9 @@ type Batches interface {
 	CreateFile(ctx context.Context, f batch.File) error
 	// UpdateFile is to a file what UpdateBatch is to a batch.
 	UpdateFile(ctx context.Context, tenant, id string, change func(*batch.File) error) (batch.File, error)
+	// UpdateUsage is the same to what of a tenant's is unfinished; a tenant
+	// without a record has an empty one.
+	UpdateUsage(ctx context.Context, tenant string, change func(*batch.Usage) error) (batch.Usage, error)
 }
 
 // An Objects keeps bytes.

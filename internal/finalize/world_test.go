@@ -104,7 +104,7 @@ func (w *world) finalizer(f *faults) *finalize.Finalizer {
 	}
 
 	return &finalize.Finalizer{
-		Requests: faultyRequests{w.store, f}, Batches: faultyBatches{w.store, f}, Objects: faultyObjects{w.files, f},
+		Requests: faultyRequests{w.store, f}, Journal: faultyJournal{w.store, f}, Batches: faultyBatches{w.store, f}, Objects: faultyObjects{w.files, f},
 		Uploads: faultyUploads{w.files, f}, Queue: faultyQueue{w.queue, f}, Flow: faultyFlow{w.flow, f},
 		Clock: time.Now, NewFileID: w.fileID, Log: slog.New(slog.DiscardHandler),
 		Config: finalize.Config{Part: 5 << 20},
@@ -198,17 +198,38 @@ func (w *world) call(worker string, lines ...int) []int {
 	if len(changes) > 0 {
 		w.must(w.files.Put(ctx, batch.SegmentKey(w.ref.ID, id), segment))
 	}
+	entry := batch.Entry{Segment: id}
 	for _, change := range changes {
 		var conflict *state.ConflictError
 		switch err := w.store.Apply(ctx, change); {
 		case err == nil:
 			done = append(done, change.Spec().Key.Line)
+			if at := spanOf(change.To()); at.Length > 0 {
+				entry.Places = append(entry.Places, batch.Place{Line: done[len(done)-1], Offset: at.Offset, Length: at.Length})
+			}
 		case !errors.As(err, &conflict):
 			w.t.Fatal(err)
 		}
 	}
 
+	if len(entry.Places) > 0 && entry.Places[0].Line%4 != 0 { // it dies before its entry now and then
+		_, err := w.store.AppendJournal(ctx, w.ref.ID, entry)
+		w.must(err)
+	}
+
 	return done
+}
+
+func spanOf(p state.Phase) state.Span {
+	switch p := p.(type) {
+	case state.Completed:
+		return p.Answer
+	case state.Failed:
+		return p.Answer
+	case state.Pending, state.Claimed, state.Processing, state.Canceled:
+	}
+
+	return state.Span{}
 }
 
 // count adds the outcomes of lines to a worker's cell.
@@ -310,6 +331,9 @@ func (w *world) check(status batch.Status, wantOutput, wantErrs []byte) {
 	if !bytes.Equal(output, wantOutput) || !bytes.Equal(errs, wantErrs) {
 		w.t.Errorf("the results have %d and %d bytes, want %d and %d", len(output), len(errs), len(wantOutput), len(wantErrs))
 	}
+	if len(wantOutput)+len(wantErrs) > 0 || b.Counts.Total == 0 { // otherwise its segments are gone
+		w.checkJournal(b, append(bytes.Clone(output), errs...))
+	}
 	if usage := w.usage(b); b.Usage != usage || (b.Usage == state.Usage{}) != (b.Counts.Completed == 0) {
 		w.t.Errorf("usage is %+v, want %+v", b.Usage, usage)
 	}
@@ -319,6 +343,30 @@ func (w *world) check(status batch.Status, wantOutput, wantErrs []byte) {
 		w.t.Errorf("the input file is held by %v", f.Users)
 	}
 }
+
+// checkJournal demands that an ended batch's journal names each line of its
+// results exactly once, and ends where the batch says.
+func (w *world) checkJournal(b batch.Batch, results []byte) {
+	w.t.Helper()
+	entries, err := w.store.Journal(w.t.Context(), b.ID, 0, 1_000_000)
+	w.must(err)
+	var lines []byte
+	for _, e := range entries {
+		for _, p := range e.Places {
+			body, err := w.files.Read(w.t.Context(), batch.SegmentKey(b.ID, e.Segment), p.Offset, p.Length)
+			w.must(err)
+			lines = append(lines, body...)
+		}
+	}
+	if len(entries) != b.WriteOut.Journal || !entries[len(entries)-1].Closed {
+		w.t.Errorf("the journal has %d entries, and the batch says %d", len(entries), b.WriteOut.Journal)
+	}
+	if got, want := sortedLines(lines), sortedLines(results); !slices.Equal(got, want) {
+		w.t.Errorf("the journal has %d lines, and the results %d", len(got), len(want))
+	}
+}
+
+func sortedLines(text []byte) []string { return slices.Sorted(strings.Lines(string(text))) }
 
 // usage sums up what the stored requests say.
 func (w *world) usage(b batch.Batch) state.Usage {
@@ -390,6 +438,18 @@ func (r faultyRequests) PutCell(ctx context.Context, id string, c batch.Cell) er
 
 func (r faultyRequests) Progress(ctx context.Context, id string) (batch.Counts, error) {
 	return get(r.f, func() (batch.Counts, error) { return r.port.Progress(ctx, id) })
+}
+
+// ledger is to finalize.Journal what port is to finalize.Requests.
+type ledger = finalize.Journal
+
+type faultyJournal struct {
+	ledger
+	f *faults
+}
+
+func (j faultyJournal) AppendJournal(ctx context.Context, id string, e batch.Entry) (int, error) {
+	return get(j.f, func() (int, error) { return j.ledger.AppendJournal(ctx, id, e) })
 }
 
 type faultyBatches struct {

@@ -11,9 +11,15 @@ import (
 	"github.com/musketry/musketry/internal/state"
 )
 
-// publish writes out a sealed batch's result files, one after the other, and
-// ends it. It returns b unended if time runs short.
+// publish makes a sealed batch's journal whole, writes out its result files,
+// one after the other, and ends it. It returns b unended if time runs short.
 func (s steps) publish(ctx context.Context, b batch.Batch) (batch.Batch, error) {
+	if b.WriteOut.Journal == 0 {
+		var err error
+		if b, err = s.settle(ctx, b); err != nil || b.WriteOut.Journal == 0 || b.Status.Terminal() {
+			return b, err
+		}
+	}
 	for _, r := range results() {
 		for !r.done(&b) {
 			var err error

@@ -1,0 +1,65 @@
+package memstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/musketry/musketry/internal/batch"
+)
+
+// errGap reports an entry that would leave a gap in a journal.
+var errGap = errors.New("memstore: a journal has no gaps")
+
+// AppendJournal adds e to a batch's journal and returns its number. With e.N 0
+// it comes after the last entry, or batch.ErrJournalClosed is returned if that
+// one is closed. Otherwise it becomes entry e.N, or batch.ErrExists is returned
+// if there is one of another segment; the one before it must exist.
+func (s *Store) AppendJournal(ctx context.Context, batchID string, e batch.Entry) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, fmt.Errorf("memstore: append to journal: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.journals[batchID]
+	last := len(all)
+	switch {
+	case e.N == 0 && last > 0 && all[last-1].Closed:
+		return 0, fmt.Errorf("memstore: journal of %s: %w", batchID, batch.ErrJournalClosed)
+	case e.N == 0:
+		e.N = last + 1
+	case e.N <= last && all[e.N-1].Segment == e.Segment:
+		return e.N, nil
+	case e.N <= last:
+		return 0, fmt.Errorf("memstore: entry %d of %s: %w", e.N, batchID, batch.ErrExists)
+	case e.N > last+1:
+		return 0, errGap
+	}
+	e.Places = slices.Clone(e.Places)
+	s.journals[batchID] = append(all, e)
+
+	return e.N, nil
+}
+
+// Journal returns at most limit (at least 1) entries of a batch's journal whose
+// number is above after, in their order.
+func (s *Store) Journal(ctx context.Context, batchID string, after, limit int) ([]batch.Entry, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("memstore: journal: %w", err)
+	}
+	if limit < 1 {
+		return nil, errPage
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.journals[batchID]
+	from := min(max(after, 0), len(all))
+	var page []batch.Entry
+	for _, e := range all[from:min(from+limit, len(all))] {
+		e.Places = slices.Clone(e.Places)
+		page = append(page, e)
+	}
+
+	return page, nil
+}
