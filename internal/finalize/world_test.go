@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -49,6 +50,12 @@ func newWorld(t *testing.T, lines, size int) *world {
 	}
 	w.must(w.store.CreateFile(ctx, batch.File{Tenant: "acme", ID: "file-in", Users: []string{"batch_0", "batch_1"}}))
 	w.must(w.store.CreateBatch(ctx, b))
+	_, err := w.store.UpdateUsage(ctx, "acme", func(u *batch.Usage) error {
+		u.Batches = map[string]int{"batch_0": 7, "batch_1": lines}
+
+		return nil
+	})
+	w.must(err)
 	w.must(b.Validated(lines))
 	var cs []state.Change
 	for line := 1; line <= lines; line++ {
@@ -342,6 +349,11 @@ func (w *world) check(status batch.Status, wantOutput, wantErrs []byte) {
 	if !slices.Equal(f.Users, []string{"batch_0"}) {
 		w.t.Errorf("the input file is held by %v", f.Users)
 	}
+	u, err := w.store.UpdateUsage(w.t.Context(), "acme", func(*batch.Usage) error { return nil })
+	w.must(err)
+	if !maps.Equal(u.Batches, map[string]int{"batch_0": 7}) {
+		w.t.Errorf("of the tenant's are unfinished %v", u.Batches)
+	}
 }
 
 // checkJournal demands that an ended batch's journal names each line of its
@@ -469,6 +481,12 @@ func (b faultyBatches) UpdateBatch(
 
 func (b faultyBatches) CreateFile(ctx context.Context, f batch.File) error {
 	return b.f.do(func() error { return b.Batches.CreateFile(ctx, f) })
+}
+
+func (b faultyBatches) UpdateUsage(
+	ctx context.Context, tenant string, change func(*batch.Usage) error,
+) (batch.Usage, error) {
+	return get(b.f, func() (batch.Usage, error) { return b.Batches.UpdateUsage(ctx, tenant, change) })
 }
 
 func (b faultyBatches) UpdateFile(

@@ -33,6 +33,9 @@ type AcceptStore interface {
 	Batch(ctx context.Context, ref batch.Ref) (batch.Batch, error)
 	// UpdateBatch is to a batch what UpdateFile is to a file.
 	UpdateBatch(ctx context.Context, ref batch.Ref, change func(*batch.Batch) error) (batch.Batch, error)
+	// UpdateUsage is to what of a tenant's is unfinished what UpdateFile is to a
+	// file; a tenant without a record has an empty one.
+	UpdateUsage(ctx context.Context, tenant string, change func(*batch.Usage) error) (batch.Usage, error)
 }
 
 // A Starter starts and wakes the flows of batches.
@@ -59,6 +62,8 @@ type AcceptConfig struct {
 	Policy         retry.Policy // of every batch
 	ExtraEndpoints []string     // taken besides OpenAI's, such as /v1/rerank
 	MaxInputBytes  int64        // the largest input file; 0 for OpenAI's 200 MB
+	MaxRequests    int          // of a batch, as its Loader has it; 0 for OpenAI's 50,000
+	Limits         batch.Limits // of each tenant; zero for none
 }
 
 // An Acceptor takes orders for batches.
@@ -79,19 +84,22 @@ func NewAcceptor(
 	if config.MaxInputBytes == 0 {
 		config.MaxInputBytes = batch.MaxInputBytes
 	}
+	config.MaxRequests = defaultTo(config.MaxRequests, defaultRequests)
 
 	return &Acceptor{store: store, flow: flow, receipts: receipts, config: config, clock: clock, random: random}
 }
 
 // Accept makes a batch of an order and returns it as stored, usually
 // validating. It returns a *batch.OrderError if the order cannot be taken,
-// batch.ErrNotFound if the tenant has no such input file, and
-// batch.ErrIdempotency if the order's key was used for another one; nothing
-// is stored then.
+// batch.ErrNotFound if the tenant has no such input file,
+// batch.ErrIdempotency if the order's key was used for another one, and a
+// *batch.LimitError if the tenant has too much unfinished; nothing is stored
+// then.
 //
 // What a crash after each write leaves:
 //
 //	the receipt      an order that is sent again becomes the batch of the same id
+//	the usage        a batch that counts and is not there; whoever meets the limit drops it 10 minutes later
 //	the file's hold  a hold of a batch that is not there; whoever deletes the file drops it 10 minutes later
 //	the flow         the flow's first step puts the batch, so it runs although nobody was told its id
 //	the batch        the same, and the user finds it in the list
@@ -127,23 +135,26 @@ func (a *Acceptor) Accept(ctx context.Context, o batch.Order) (batch.Batch, erro
 
 // refused reports whether err says that an order cannot be taken as it is.
 func refused(err error) bool {
-	var order *batch.OrderError
+	var (
+		order *batch.OrderError
+		limit *batch.LimitError
+	)
 
-	return errors.As(err, &order) || errors.Is(err, batch.ErrNotFound)
+	return errors.As(err, &order) || errors.As(err, &limit) || errors.Is(err, batch.ErrNotFound)
 }
 
-// start takes the input's hold, starts b's flow and puts b.
+// start takes b's place among what is unfinished and the input's hold, starts
+// b's flow and puts b.
 func (a *Acceptor) start(ctx context.Context, b batch.Batch) (batch.Batch, error) {
-	_, err := a.store.UpdateFile(ctx, b.Tenant, b.InputFileID, func(f *batch.File) error {
-		if err := a.usable(a.clock())(f); err != nil {
-			return err
-		}
-		f.Hold(b.ID)
-
-		return nil
-	})
+	f, err := a.store.UpdateFile(ctx, b.Tenant, b.InputFileID, a.usable(a.clock()))
 	if err != nil {
-		return batch.Batch{}, fmt.Errorf("submit: hold input file: %w", err)
+		return batch.Batch{}, fmt.Errorf("submit: read input file: %w", err)
+	}
+	if err := a.take(ctx, b, f.Bytes); err != nil {
+		return batch.Batch{}, err
+	}
+	if err := a.hold(ctx, b); err != nil {
+		return batch.Batch{}, err
 	}
 	if err := a.flow.Start(ctx, b); err != nil {
 		return batch.Batch{}, fmt.Errorf("submit: start flow: %w", err)
@@ -159,6 +170,28 @@ func (a *Acceptor) start(ctx context.Context, b batch.Batch) (batch.Batch, error
 	}
 
 	return b, nil
+}
+
+// hold takes the hold of b's input file; if that cannot be, b's place is given
+// back.
+func (a *Acceptor) hold(ctx context.Context, b batch.Batch) error {
+	_, err := a.store.UpdateFile(ctx, b.Tenant, b.InputFileID, func(f *batch.File) error {
+		if err := a.usable(a.clock())(f); err != nil {
+			return err
+		}
+		f.Hold(b.ID)
+
+		return nil
+	})
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("submit: hold input file: %w", err)
+	if refused(err) {
+		err = errors.Join(err, a.drop(ctx, b.Ref))
+	}
+
+	return err
 }
 
 // record is the batch as it starts. It depends on the order and the id alone,

@@ -47,9 +47,17 @@ type LoadStore interface {
 	// Create inserts requests, each under the condition that it is absent. One
 	// that exists is left alone and no error.
 	Create(ctx context.Context, cs []state.Change) error
+	Holds
+}
+
+// A Holds keeps what a batch occupies until its end.
+type Holds interface {
 	// UpdateFile is to a file what UpdateBatch is to a batch. It returns
 	// batch.ErrNotFound if the tenant has no such file.
 	UpdateFile(ctx context.Context, tenant, id string, change func(*batch.File) error) (batch.File, error)
+	// UpdateUsage is the same to what of a tenant's is unfinished; a tenant
+	// without a record has an empty one.
+	UpdateUsage(ctx context.Context, tenant string, change func(*batch.Usage) error) (batch.Usage, error)
 }
 
 // An InputStore keeps the bytes of input files, and indexes of their requests.
@@ -59,6 +67,10 @@ type InputStore interface {
 	Open(ctx context.Context, key string, offset int64) (io.ReadCloser, error)
 	Put(ctx context.Context, key string, body []byte) error
 }
+
+// defaultRequests is the most requests of a batch unless a deployment chooses
+// otherwise, as at OpenAI (https://platform.openai.com/docs/guides/batch).
+const defaultRequests = 50_000
 
 // A LoadConfig is what a deployment chooses for loading. A zero field stands
 // for the default.
@@ -79,7 +91,7 @@ type LoadConfig struct {
 }
 
 func (c LoadConfig) withDefaults() LoadConfig {
-	c.MaxRequests = defaultTo(c.MaxRequests, 50_000)
+	c.MaxRequests = defaultTo(c.MaxRequests, defaultRequests)
 	c.Group = defaultTo(c.Group, 1_000)
 	c.Cursor = defaultTo(c.Cursor, 5_000)
 	c.Poll = defaultTo(c.Poll, 2*time.Second)
@@ -131,6 +143,9 @@ func (l *Loader) Load(ctx context.Context, t Task) (Next, error) {
 		b, err = l.validate(ctx, b)
 	}
 	if err == nil && loading(b) && b.Load.Validated {
+		err = l.reckon(ctx, b.Tenant, func(u *batch.Usage) { u.Count(b.ID, b.Counts.Total) })
+	}
+	if err == nil && loading(b) && b.Load.Validated {
 		b, err = l.fill(ctx, b)
 	}
 	if err == nil && b.Status.Terminal() {
@@ -178,7 +193,8 @@ func (l *Loader) update(ctx context.Context, ref batch.Ref, change func(*batch.B
 	return b, nil
 }
 
-// release gives up an ended batch's hold of its input file.
+// release gives up an ended batch's hold of its input file, and its place among
+// what of its tenant's is unfinished.
 func (l *Loader) release(ctx context.Context, b batch.Batch) error {
 	_, err := l.store.UpdateFile(ctx, b.Tenant, b.InputFileID, func(f *batch.File) error {
 		f.Release(b.ID)
@@ -187,6 +203,20 @@ func (l *Loader) release(ctx context.Context, b batch.Batch) error {
 	})
 	if err != nil && !errors.Is(err, batch.ErrNotFound) {
 		return fmt.Errorf("release input file: %w", err)
+	}
+
+	return l.reckon(ctx, b.Tenant, func(u *batch.Usage) { u.Drop(b.ID) })
+}
+
+// reckon changes what of a tenant's is unfinished.
+func (l *Loader) reckon(ctx context.Context, tenant string, change func(*batch.Usage)) error {
+	_, err := l.store.UpdateUsage(ctx, tenant, func(u *batch.Usage) error {
+		change(u)
+
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("update usage: %w", err)
 	}
 
 	return nil
