@@ -9,6 +9,9 @@ GOLANGCI_LINT := v2.15.0
 # The model that the demonstration asks: the stand-in takes 0.3 to 2 seconds for an answer, as its name says.
 MODEL ?= standin:latency=300ms..2s
 
+# The real clients that the end-to-end tests drive.
+CLIENTS := .tools/openai/.installed .tools/openai-1/.installed .tools/e2e-node/.installed
+
 BIN   := .tools/bin
 CLOUD := $(BIN)/localstack
 # One way of building for all our programs, so that they share what the compiler has cached.
@@ -47,9 +50,12 @@ env: need-go cloud-cli ## Prints the variables that lead a client to the local c
 	@$(CLOUD) env
 
 .PHONY: test
-test: need-cloud cloud-cli $(BIN)/golangci-lint-$(GOLANGCI_LINT) .tools/cfn-lint/.installed .tools/openai/.installed ## Runs every check and test.
+test: need-cloud cloud-cli $(BIN)/golangci-lint-$(GOLANGCI_LINT) .tools/cfn-lint/.installed $(CLIENTS) ## Runs every check and test.
 	@$(BUILD) -o $(BIN)/check ./tools/check
-	@MUSKETRY_E2E_PYTHON="$(CURDIR)/.tools/openai/bin/python" $(BIN)/check -cloud $(CLOUD) -lint $(BIN)/golangci-lint-$(GOLANGCI_LINT) -cfn-lint .tools/cfn-lint/bin/cfn-lint
+	@MUSKETRY_E2E_PYTHON="$(CURDIR)/.tools/openai/bin/python" \
+		MUSKETRY_E2E_PYTHON_1="$(CURDIR)/.tools/openai-1/bin/python" \
+		MUSKETRY_E2E_NODE_MODULES="$(CURDIR)/.tools/e2e-node/node_modules" \
+		$(BIN)/check -cloud $(CLOUD) -lint $(BIN)/golangci-lint-$(GOLANGCI_LINT) -cfn-lint .tools/cfn-lint/bin/cfn-lint
 
 .PHONY: lint
 lint: need-go $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## Runs the linters.
@@ -113,7 +119,14 @@ $(BIN)/golangci-lint-$(GOLANGCI_LINT):
 
 .tools/cfn-lint/.installed: infra/requirements.txt
 .tools/openai/.installed: localstack/e2e/requirements.txt
+.tools/openai-1/.installed: localstack/e2e/requirements-1.txt
 .tools/%/.installed:
 	@python3 -m venv --clear .tools/$*
 	@.tools/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.tools/e2e-node/.installed: localstack/e2e/node/package-lock.json localstack/e2e/node/package.json
+	@mkdir -p .tools/e2e-node
+	@cp localstack/e2e/node/package.json localstack/e2e/node/package-lock.json localstack/e2e/node/.npmrc .tools/e2e-node/
+	@cd .tools/e2e-node && npm ci --ignore-scripts --loglevel=error
 	@touch $@
