@@ -144,12 +144,13 @@ func (a *api) completeUpload(w http.ResponseWriter, r *http.Request, tenant stri
 	if err != nil {
 		return err
 	}
-	if u.Status != batch.UploadCompleted {
+	switch s := u.StatusAt(a.Clock()); {
+	case s == batch.UploadPending:
 		if u, err = a.assemble(ctx, u, ids, sum); err != nil {
 			return err
 		}
-	} else if !slices.Equal(u.Parts, ids) {
-		return &batch.UploadError{Op: "complete", Status: u.Status}
+	case s != batch.UploadCompleted || !slices.Equal(u.Parts, ids):
+		return &batch.UploadError{Op: "complete", Status: s}
 	}
 	f, err := a.Files.File(ctx, tenant, u.FileID)
 	if errors.Is(err, batch.ErrNotFound) { // deleted since

@@ -195,7 +195,7 @@ func TestUploadsEnd(t *testing.T) {
 		}
 	}
 	w.part(w.alice, id, "{}\n").refused(409, "", "", "status 'cancelled'")
-	w.post("/v1/uploads/"+id+"/complete", completion("", part)).refused(400, "part_ids", "invalid_value", "No such part")
+	w.post("/v1/uploads/"+id+"/complete", completion("", part)).refused(409, "", "", "Cannot complete an upload with status 'cancelled'.")
 
 	id = w.post("/v1/uploads", uploadOf(3)).want(200).text("id")
 	part = w.part(w.alice, id, "{}\n").text("id")
