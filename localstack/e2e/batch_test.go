@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -45,7 +46,7 @@ func TestOutcomes(t *testing.T) {
 		"slow":         {model: "standin:latency=1s", calls: 1, status: 200},
 	}
 	order := slices.Sorted(mapKeys(wants))
-	lines := make([]line, 0, len(order))
+	lines := make([]any, 0, len(order))
 	for _, id := range order {
 		lines = append(lines, chat(id, wants[id].model, m))
 	}
@@ -140,53 +141,51 @@ func errorCode(r result) string {
 // and calls nobody.
 func TestBadFiles(t *testing.T) {
 	t.Parallel()
-	good := func(t *testing.T, m, id string) string {
-		t.Helper()
+	good := func(m, id string) line { return chat(id, "standin", m) }
+	elsewhere := func(m string) line {
+		l := good(m, "b")
+		l.URL = "/v1/embeddings"
 
-		return jsonl(t, chat(id, "standin", m))
+		return l
+	}
+	gotten := func(m string) line {
+		l := good(m, "b")
+		l.Method = "GET"
+
+		return l
 	}
 	tests := map[string]struct {
-		content func(t *testing.T, m string) string
-		code    string
-		line    int64
-		param   string
+		lines func(m string) []any // a string is a line as it is
+		code  string
+		line  int64
+		param string
 	}{
 		"broken JSON": {
-			content: func(t *testing.T, m string) string { return good(t, m, "a") + "{\"custom_id\": \n" },
-			code:    "invalid_json_line", line: 2,
+			lines: func(m string) []any { return []any{good(m, "a"), "{\"custom_id\": "} },
+			code:  "invalid_json_line", line: 2,
 		},
 		"duplicate custom_id": {
-			content: func(t *testing.T, m string) string { return good(t, m, "a") + good(t, m, "b") + good(t, m, "a") },
-			code:    "duplicate_custom_id", line: 3, param: "custom_id",
+			lines: func(m string) []any { return []any{good(m, "a"), good(m, "b"), good(m, "a")} },
+			code:  "duplicate_custom_id", line: 3, param: "custom_id",
 		},
 		"missing custom_id": {
-			content: func(t *testing.T, m string) string { return good(t, m, "a") + good(t, m, "") },
-			code:    "missing_required_parameter", line: 2, param: "custom_id",
+			lines: func(m string) []any { return []any{good(m, "a"), good(m, "")} },
+			code:  "missing_required_parameter", line: 2, param: "custom_id",
 		},
 		"wrong url": {
-			content: func(t *testing.T, m string) string {
-				l := chat("b", "standin", m)
-				l.URL = "/v1/embeddings"
-
-				return good(t, m, "a") + jsonl(t, l)
-			},
-			code: "invalid_url", line: 2, param: "url",
+			lines: func(m string) []any { return []any{good(m, "a"), elsewhere(m)} },
+			code:  "invalid_url", line: 2, param: "url",
 		},
 		"wrong method": {
-			content: func(t *testing.T, m string) string {
-				l := chat("b", "standin", m)
-				l.Method = "GET"
-
-				return good(t, m, "a") + jsonl(t, l)
-			},
-			code: "invalid_method", line: 2, param: "method",
+			lines: func(m string) []any { return []any{good(m, "a"), gotten(m)} },
+			code:  "invalid_method", line: 2, param: "method",
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c, m := newClient(t, "OPENAI_API_KEY"), marker(t)
-			b := create(t.Context(), t, c, upload(t.Context(), t, c, test.content(t, m)), "10m")
+			b := create(t.Context(), t, c, upload(t.Context(), t, c, jsonl(t, test.lines(m)...)), "10m")
 			b = await(t.Context(), t, c, b.ID, patience, ended)
 			if b.Status != openai.BatchStatusFailed || len(b.Errors.Data) != 1 {
 				t.Fatalf("batch ended %s, want failed with one error", describe(b))
@@ -220,7 +219,7 @@ func TestEmptyFile(t *testing.T) {
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	c, m := newClient(t, "OPENAI_API_KEY"), marker(t)
-	var lines []line
+	var lines []any
 	for i := range 4 {
 		lines = append(lines, chat(fmt.Sprintf("done-%d", i), "standin", m))
 	}
@@ -299,7 +298,7 @@ func pause(t *testing.T, d time.Duration) {
 func TestExpiry(t *testing.T) {
 	t.Parallel()
 	c, m := newClient(t, "OPENAI_API_KEY"), marker(t)
-	lines := []line{
+	lines := []any{
 		chat("done", "standin", m), chat("hangs", "standin:hang", m), chat("done-too", "standin", m),
 		chat("limited", "standin:status=429+retry-after=3600", m),
 	}
@@ -324,7 +323,7 @@ func TestExpiry(t *testing.T) {
 				t.Errorf("hangs: %+v, want batch_expired", r)
 			}
 		case "limited": // a retry that the deadline denies keeps the real failure
-			if r.Response == nil || r.Response.StatusCode != 429 {
+			if r.Response == nil || r.Response.StatusCode != http.StatusTooManyRequests {
 				t.Errorf("limited: %+v, want the 429 itself", r)
 			}
 		default:
@@ -341,8 +340,15 @@ func TestTenants(t *testing.T) {
 	file := upload(t.Context(), t, mine, jsonl(t, chat("a", "standin", m)))
 	b := create(t.Context(), t, mine, file, "10m")
 	attempts := map[string]func() error{
-		"retrieve file":  func() error { _, err := other.Files.Get(t.Context(), file); return err },
-		"file content":   func() error { _, err := other.Files.Content(t.Context(), file); return err },
+		"retrieve file": func() error { _, err := other.Files.Get(t.Context(), file); return err },
+		"file content": func() error {
+			res, err := other.Files.Content(t.Context(), file)
+			if err == nil {
+				_ = res.Body.Close()
+			}
+
+			return err
+		},
 		"delete file":    func() error { _, err := other.Files.Delete(t.Context(), file); return err },
 		"retrieve batch": func() error { _, err := other.Batches.Get(t.Context(), b.ID); return err },
 		"cancel batch":   func() error { _, err := other.Batches.Cancel(t.Context(), b.ID); return err },

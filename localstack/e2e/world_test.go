@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,11 +69,17 @@ func marker(t *testing.T) string {
 	return fmt.Sprintf("%s-%d", strings.ReplaceAll(t.Name(), "/", "-"), time.Now().UnixNano())
 }
 
-func jsonl(t *testing.T, lines ...line) string {
+// jsonl returns a file of lines; a string is a line as it is.
+func jsonl(t *testing.T, lines ...any) string {
 	t.Helper()
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
 	for _, l := range lines {
+		if raw, ok := l.(string); ok {
+			b.WriteString(raw + "\n")
+
+			continue
+		}
 		if err := enc.Encode(l); err != nil {
 			t.Fatal(err)
 		}
@@ -141,12 +148,9 @@ func describe(b *openai.Batch) string {
 }
 
 func ended(b *openai.Batch) bool {
-	switch b.Status {
-	case openai.BatchStatusCompleted, openai.BatchStatusFailed, openai.BatchStatusExpired, openai.BatchStatusCancelled:
-		return true
-	default:
-		return false
-	}
+	return slices.Contains([]openai.BatchStatus{
+		openai.BatchStatusCompleted, openai.BatchStatusFailed, openai.BatchStatusExpired, openai.BatchStatusCancelled,
+	}, b.Status)
 }
 
 // A result is a line of an output or error file.
