@@ -2,21 +2,26 @@ package stack
 
 import (
 	"fmt"
+	"strings"
 
+	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigateway"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
+
+	"github.com/musketry/musketry/internal/boot"
 )
 
 // APIProps name the API, its stage and the function behind every path.
 type APIProps struct {
-	Name    string
-	Stage   string // Last segment of the base URL.
-	Handler *Function
+	Name      string
+	Stage     string // Last segment of the base URL.
+	Streaming bool   // Whether boot.StreamedRoutes are streamed.
+	Handler   *Function
 }
 
-// NewAPI adds the REST API: every method and path goes to one function, and what the gateway itself refuses is told in
-// OpenAI's error envelope.
+// NewAPI adds the REST API: every method and path goes to one function, by a stream where answers may be large, and what
+// the gateway itself refuses is told in OpenAI's error envelope.
 func NewAPI(scope constructs.Construct, id string, props *APIProps) awsapigateway.RestApi {
 	api := awsapigateway.NewRestApi(scope, &id, &awsapigateway.RestApiProps{
 		RestApiName: &props.Name,
@@ -37,10 +42,59 @@ func NewAPI(scope constructs.Construct, id string, props *APIProps) awsapigatewa
 	})
 	api.Root().AddMethod(jsii.String("ANY"), integration, nil)
 	api.Root().AddProxy(&awsapigateway.ProxyResourceOptions{DefaultIntegration: integration})
+	if props.Streaming {
+		for _, route := range boot.StreamedRoutes() {
+			addStream(api, route, props.Handler, integration)
+		}
+	}
 	for _, refusal := range refusals() {
 		api.AddGatewayResponse(jsii.String(refusal.id), refusal.options())
 	}
 	return api
+}
+
+// streamMilliseconds is how long a streamed answer may take, API Gateway's own maximum:
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode.html
+const streamMilliseconds = 15 * 60 * 1000
+
+// addStream adds a route, "GET /path", whose answer the gateway passes on while the function writes it. What else is asked
+// for on the way to it goes where everything goes, by methods of its own: then nothing hangs on what the gateway does with
+// a path that has a resource but no method.
+func addStream(api awsapigateway.RestApi, route string, handler *Function, rest awsapigateway.Integration) {
+	method, path, _ := strings.Cut(route, " ")
+	node := api.Root()
+	for part := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
+		if !strings.HasPrefix(part, "{") {
+			addCatchAll(node, rest)
+		}
+		next := node.GetResource(&part)
+		if next == nil {
+			next = node.AddResource(&part, nil)
+			next.AddMethod(jsii.String("ANY"), rest, nil)
+		}
+		node = next
+	}
+	stream := awsapigateway.NewLambdaIntegration(handler.Function, &awsapigateway.LambdaIntegrationOptions{
+		AllowTestInvoke: jsii.Bool(false),
+	})
+	resource, ok := node.AddMethod(&method, stream, nil).Node().DefaultChild().(awsapigateway.CfnMethod)
+	if !ok {
+		panic("stack: a method of API Gateway has no resource of CloudFormation") // a bug of this app: nothing is synthesized
+	}
+	// https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html
+	resource.AddPropertyOverride(jsii.String("Integration.ResponseTransferMode"), "STREAM")
+	resource.AddPropertyOverride(jsii.String("Integration.TimeoutInMillis"), streamMilliseconds)
+	resource.AddPropertyOverride(jsii.String("Integration.Uri"), awscdk.Fn_Sub(
+		jsii.String("arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2021-11-15/functions/${Function}"+
+			"/response-streaming-invocations"), &map[string]*string{"Function": handler.FunctionArn()}))
+}
+
+// addCatchAll sends what lies below a resource, and has none of its own, to an integration. It is not for a resource with
+// a child like {id}, beside which API Gateway takes no second variable.
+func addCatchAll(node awsapigateway.IResource, rest awsapigateway.Integration) {
+	if node.GetResource(jsii.String("{proxy+}")) == nil {
+		node.AddProxy(&awsapigateway.ProxyResourceOptions{DefaultIntegration: rest})
+	}
 }
 
 // refusal is an answer that the gateway gives without asking the function.

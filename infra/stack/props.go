@@ -19,6 +19,7 @@ type Props struct {
 	UpstreamBaseURL      string  // The provider that execute calls.
 	UpstreamKeyParameter string  // Name of the SSM SecureString with its key; it starts with a slash.
 	MessageGroups        string  // "on" for SQS fair queues (MessageGroupId = tenant), "off" where refused.
+	Streaming            string  // "on" to stream downloads; "off" where the gateway cannot.
 	LogLevel             string  // DEBUG, INFO, WARN or ERROR.
 	MaxConcurrency       float64 // Invocations of execute at once, 2 to 1,000 (an event source's own bounds).
 	SubmitMemory         float64 // MB, 128 to 10,240.
@@ -31,8 +32,8 @@ type Props struct {
 var namePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,59}$`)
 
 // PropsFromContext reads the parameters from the CDK context (`cdk -c name=value`): name, apiStage, assets,
-// architecture, removal, upstreamBaseUrl, upstreamKeyParameter, messageGroups, logLevel, maxConcurrency, submitMemory,
-// executeMemory, finalizeMemory. An unusable value is an error that names its key.
+// architecture, removal, upstreamBaseUrl, upstreamKeyParameter, messageGroups, streaming, logLevel, maxConcurrency,
+// submitMemory, executeMemory, finalizeMemory. An unusable value is an error that names its key.
 func PropsFromContext(node constructs.Node) (*Props, error) {
 	c := contextReader{node: node}
 	props := &Props{
@@ -43,6 +44,7 @@ func PropsFromContext(node constructs.Node) (*Props, error) {
 		Removal:         c.oneOf("removal", "retain", "destroy"),
 		UpstreamBaseURL: c.text("upstreamBaseUrl", "https://api.openai.com/v1"),
 		MessageGroups:   c.oneOf("messageGroups", "on", "off"),
+		Streaming:       c.oneOf("streaming", "on", "off"),
 		LogLevel:        c.oneOf("logLevel", "INFO", "DEBUG", "WARN", "ERROR"),
 		// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
 		MaxConcurrency: c.number("maxConcurrency", 50, 2, 1000),

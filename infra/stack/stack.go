@@ -45,7 +45,9 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 	finalize.Setenv(boot.EnvMessageGroups, &props.MessageGroups)
 
 	flow := NewFlow(stack, "Flow", &FlowProps{Name: flowName, Submit: submit, Finalize: finalize})
-	api := NewAPI(stack, "Api", &APIProps{Name: props.Name, Stage: props.APIStage, Handler: submit})
+	api := NewAPI(stack, "Api", &APIProps{
+		Name: props.Name, Stage: props.APIStage, Streaming: props.Streaming == "on", Handler: submit,
+	})
 
 	output(stack, outputs.APIID, api.RestApiId())
 	output(stack, outputs.APIURL, api.UrlForPath(jsii.String("/")))

@@ -3,7 +3,9 @@ package stack_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -380,6 +382,81 @@ func TestGatewaySpeaksOpenAIErrors(t *testing.T) {
 	s.has(t, "AWS::ApiGateway::Stage", map[string]any{"StageName": "v1"})
 }
 
+// TestStreamedRoutes demands of each streamed route what API Gateway needs for a stream, and of the ways to it that no
+// path lacks a method.
+func TestStreamedRoutes(t *testing.T) {
+	t.Parallel()
+	s := sharedSynth(t)
+	methods := s.methods()
+	for _, route := range boot.StreamedRoutes() {
+		integration, _ := methods[route].Properties["Integration"].(map[string]any)
+		uri := fmt.Sprint(integration["Uri"])
+		if integration["Type"] != "AWS_PROXY" || integration["IntegrationHttpMethod"] != "POST" ||
+			integration["ResponseTransferMode"] != "STREAM" || integration["TimeoutInMillis"] != 900000.0 ||
+			!strings.Contains(uri, ":lambda:path/2021-11-15/functions/${Function}/response-streaming-invocations") ||
+			!strings.Contains(uri, "map[Function:map[Fn::GetAtt:[Submit") {
+			t.Errorf("%s: %v", route, integration)
+		}
+		if !s.mayInvoke(strings.Replace(route, " ", "", 1)) {
+			t.Errorf("%s: the gateway may not invoke the function", route)
+		}
+	}
+	want := []string{
+		"ANY /", "ANY /files", "ANY /files/{id}", "ANY /files/{id}/content", "ANY /files/{id}/{proxy+}", "ANY /{proxy+}",
+		"GET /files/{id}/content",
+	}
+	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(methods))); diff != "" {
+		t.Error(diff)
+	}
+	streams := 0
+	for _, m := range methods {
+		if integration, _ := m.Properties["Integration"].(map[string]any); integration["ResponseTransferMode"] != nil {
+			streams++
+		}
+	}
+	if streams != len(boot.StreamedRoutes()) {
+		t.Errorf("%d methods stream, want %d", streams, len(boot.StreamedRoutes()))
+	}
+}
+
+func TestStreamingCanBeOff(t *testing.T) {
+	t.Parallel()
+	got := slices.Sorted(maps.Keys(synthWith(t, map[string]any{"streaming": "off"}).methods()))
+	if diff := cmp.Diff([]string{"ANY /", "ANY /{proxy+}"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// methods gives the API's methods by verb and path.
+func (s *synth) methods() map[string]resource {
+	found := map[string]resource{}
+	for _, m := range s.ofType("AWS::ApiGateway::Method") {
+		found[fmt.Sprint(m.Properties["HttpMethod"])+" /"+s.pathOf(m.Properties["ResourceId"])] = m
+	}
+	return found
+}
+
+// pathOf gives the path of the API's resource that a value refers to; empty for the root.
+func (s *synth) pathOf(ref any) string {
+	object, _ := ref.(map[string]any)
+	r, known := s.resources[fmt.Sprint(object["Ref"])]
+	if !known {
+		return ""
+	}
+	return path.Join(s.pathOf(r.Properties["ParentId"]), fmt.Sprint(r.Properties["PathPart"]))
+}
+
+// mayInvoke reports whether a permission names a verb and path, variables as stars.
+func (s *synth) mayInvoke(route string) bool {
+	source := regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(route, "*")
+	for _, p := range s.ofType("AWS::Lambda::Permission") {
+		if strings.Contains(fmt.Sprint(p.Properties["SourceArn"]), "/"+source+"]") {
+			return p.Properties["Action"] == "lambda:InvokeFunction"
+		}
+	}
+	return false
+}
+
 func TestOutputs(t *testing.T) {
 	t.Parallel()
 	var got []string
@@ -405,6 +482,7 @@ func TestContextIsChecked(t *testing.T) {
 		"maxConcurrency":       {"maxConcurrency": "1"},
 		"executeMemory":        {"executeMemory": "64"},
 		"messageGroups":        {"messageGroups": "yes"},
+		"streaming":            {"streaming": "maybe"},
 		"upstreamKeyParameter": {"upstreamKeyParameter": "no-slash"},
 	}
 	for key, context := range tests {

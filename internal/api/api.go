@@ -58,6 +58,13 @@ type ObjectStore interface {
 	DeleteAll(ctx context.Context, prefix string) error
 }
 
+// A ContentStore reads objects piece by piece.
+type ContentStore interface {
+	// Open returns a reader of the bytes from offset on. It returns
+	// batch.ErrNoObject if there is no such object.
+	Open(ctx context.Context, key string, offset int64) (io.ReadCloser, error)
+}
+
 // An UploadStore keeps the records of files that come in parts.
 type UploadStore interface {
 	// CreateUpload returns batch.ErrExists if there is an upload of this id.
@@ -100,6 +107,7 @@ type Deps struct {
 	Files     FileStore
 	Batches   BatchStore
 	Objects   ObjectStore
+	Contents  ContentStore // of the same objects
 	Parts     PartStore
 	Uploads   UploadStore
 	Acceptor  Acceptor

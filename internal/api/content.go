@@ -1,11 +1,15 @@
 package api
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"mime"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +22,18 @@ import (
 // once, and a slow download that has begun goes on.
 const presignedLife = 15 * time.Minute
 
+// pourTries is how often an object is opened for one answer: a body that breaks
+// off is read on from where it broke.
+const pourTries = 4
+
+// A Streamer is a ResponseWriter that sends an answer while it is written, and
+// so takes larger ones than Config.MaxAnswer.
+type Streamer interface {
+	http.ResponseWriter
+	// MaxStream returns how many bytes of content an answer may have.
+	MaxStream() int64
+}
+
 // fileContent answers a file's bytes: whole, or the part that the header Range
 // names (https://www.rfc-editor.org/rfc/rfc9110#section-14.2), one range at
 // most. A part that one answer cannot carry is answered up to where it can,
@@ -28,12 +44,84 @@ func (a *api) fileContent(w http.ResponseWriter, r *http.Request, tenant string)
 	if err != nil {
 		return err
 	}
-	span, err := parseRange(r.Header.Get("Range"), f.Bytes)
+	asked := r.Header.Get("Range")
+	if known := r.Header.Get("If-Range"); known != "" && known != entityTag(f) {
+		asked = "" // RFC 9110, 13.1.5: a part of something else is of no use
+	}
+	span, err := parseRange(asked, f.Bytes)
 	if err != nil {
 		w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", f.Bytes))
 
 		return err
 	}
+	if s, ok := streamer(w); ok {
+		return a.streamContent(w, r, f, span, s.MaxStream())
+	}
+
+	return a.bufferContent(w, r, f, span)
+}
+
+// streamContent sends span as it is read, up to limit bytes of it. It returns
+// an error also where the answer has begun, which is broken off then.
+func (a *api) streamContent(w http.ResponseWriter, r *http.Request, f batch.File, span span, limit int64) error {
+	if span.length > limit {
+		if !span.partial {
+			return a.elsewhere(w, r, f)
+		}
+		span.length = limit
+	}
+	body, err := a.Contents.Open(r.Context(), f.ObjectKey(), span.first)
+	if err != nil {
+		return fmt.Errorf("api: open content: %w", err)
+	}
+	contentHead(w, f, span)
+
+	return a.pour(r.Context(), w, body, f.ObjectKey(), span)
+}
+
+// pour copies span of an object, of which body is the first opening. It returns
+// io.ErrUnexpectedEOF, among others, if the object ends before span does.
+func (a *api) pour(ctx context.Context, w io.Writer, body io.ReadCloser, key string, span span) error {
+	out := &outlet{w: w}
+	for try := 1; ; try++ {
+		n, err := io.CopyN(out, body, span.length)
+		_ = body.Close() // what was needed of it has been read
+		span.first, span.length = span.first+n, span.length-n
+		switch {
+		case span.length == 0:
+			return nil
+		case out.err != nil:
+			return fmt.Errorf("api: send content: %w", out.err)
+		case errors.Is(err, io.EOF):
+			err = io.ErrUnexpectedEOF
+		}
+		if try == pourTries || ctx.Err() != nil {
+			return fmt.Errorf("api: read content, %d bytes left: %w", span.length, err)
+		}
+		if body, err = a.Contents.Open(ctx, key, span.first); err != nil {
+			return fmt.Errorf("api: open content again, %d bytes left: %w", span.length, err)
+		}
+	}
+}
+
+// An outlet remembers that writing failed, which io.CopyN does not tell from a
+// failure to read.
+type outlet struct {
+	w   io.Writer
+	err error
+}
+
+func (o *outlet) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	if err != nil {
+		o.err = err
+	}
+
+	return n, err //nolint:wrapcheck // io.Copy's business
+}
+
+// bufferContent answers as much of span as fits into one answer.
+func (a *api) bufferContent(w http.ResponseWriter, r *http.Request, f batch.File, span span) error {
 	if !span.partial && f.Bytes > int64(a.config.MaxAnswer) {
 		return a.elsewhere(w, r, f)
 	}
@@ -47,22 +135,45 @@ func (a *api) fileContent(w http.ResponseWriter, r *http.Request, tenant string)
 		}
 		body = sent
 	}
-	status := http.StatusOK
-	if span.partial {
-		status = http.StatusPartialContent
-		w.Header().Set("Content-Range",
-			fmt.Sprintf("bytes %d-%d/%d", span.first, span.first+int64(len(body))-1, f.Bytes))
-	}
-	h := w.Header()
-	h.Set("Accept-Ranges", "bytes")
-	h.Set("Content-Type", contentType(f.Name))
-	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": f.Name}))
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
+	span.length = int64(len(body))
+	contentHead(w, f, span)
 	_, _ = w.Write(body) //nolint:gosec // the user's own bytes, as an attachment and never sniffed; who is gone needs no error
 
 	return nil
+}
+
+// contentHead writes status and header of an answer with span of f.
+func contentHead(w http.ResponseWriter, f batch.File, span span) {
+	status := http.StatusOK
+	h := w.Header()
+	if span.partial {
+		status = http.StatusPartialContent
+		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", span.first, span.first+span.length-1, f.Bytes))
+	}
+	h.Set("Accept-Ranges", "bytes")
+	h.Set("ETag", entityTag(f))
+	h.Set("Content-Type", contentType(f.Name))
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": f.Name}))
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.FormatInt(span.length, 10))
+	w.WriteHeader(status)
+}
+
+// entityTag names the bytes of f, which never change under one id.
+func entityTag(f batch.File) string { return strconv.Quote(f.ID) }
+
+// streamer returns what w writes to if that is a Streamer.
+func streamer(w http.ResponseWriter) (Streamer, bool) {
+	for {
+		if s, ok := w.(Streamer); ok {
+			return s, true
+		}
+		inner, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return nil, false
+		}
+		w = inner.Unwrap()
+	}
 }
 
 // fitting returns as much of body's start as one answer has room for. It does
@@ -93,7 +204,7 @@ func (a *api) fitting(body []byte, rest int64) []byte {
 
 // elsewhere answers for a file that no answer can carry whole.
 func (a *api) elsewhere(w http.ResponseWriter, r *http.Request, f batch.File) error {
-	if a.Presigner == nil {
+	if a.Presigner == nil || staysHome(r) {
 		return &refusalError{
 			status: http.StatusRequestEntityTooLarge, code: "file_too_large_for_one_answer",
 			message: fmt.Sprintf("The file has %d bytes, more than one answer can carry. Read it in ranges: send "+
@@ -109,6 +220,14 @@ func (a *api) elsewhere(w http.ResponseWriter, r *http.Request, f batch.File) er
 	w.WriteHeader(http.StatusFound)
 
 	return nil
+}
+
+// staysHome reports whether r comes from a client that refuses a redirect to
+// another origin, with an error that helps nobody: openai-go from version 3 on.
+func staysHome(r *http.Request) bool {
+	major, _, _ := strings.Cut(r.Header.Get("X-Stainless-Package-Version"), ".")
+
+	return r.Header.Get("X-Stainless-Lang") == "go" && !slices.Contains([]string{"0", "1", "2"}, major)
 }
 
 func contentType(name string) string {

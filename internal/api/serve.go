@@ -16,7 +16,7 @@ import (
 )
 
 // A handler serves a route for a tenant. Whatever it returns is answered as an
-// error; it has written nothing then.
+// error if it has written nothing, and breaks the answer off if it has.
 type handler func(w http.ResponseWriter, r *http.Request, tenant string) error
 
 // A call is what the log says of a request. It travels in its context.
@@ -25,6 +25,7 @@ type call struct {
 	tenant string
 	err    error
 	stack  []byte // of a panic
+	cut    bool   // the answer has begun and cannot be ended
 }
 
 type callKey struct{}
@@ -39,12 +40,24 @@ func (a *api) route(pattern string, h handler) {
 		}
 		if err != nil {
 			c.err = err
-			writeError(w, err)
+			c.fail(w)
 		}
 	})
 }
 
-// ServeHTTP answers every request in OpenAI's shapes, whatever happens.
+// fail answers c's error, unless an answer has begun.
+func (c *call) fail(w http.ResponseWriter) {
+	if seen, ok := w.(*statusWriter); ok && seen.wrote {
+		c.cut = true
+
+		return
+	}
+	writeError(w, c.err)
+}
+
+// ServeHTTP answers every request in OpenAI's shapes, whatever happens. It
+// panics with http.ErrAbortHandler where an answer breaks off, so that nobody
+// takes the beginning for the whole.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := a.Clock()
 	c := &call{id: a.requestID()}
@@ -56,11 +69,18 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		slog.String("route", pattern), slog.Int("status", seen.status), slog.Int64("took_ms", a.Clock().Sub(began).Milliseconds()),
 	}
 	level := slog.LevelInfo
-	if seen.status >= http.StatusInternalServerError {
+	switch {
+	case seen.status >= http.StatusInternalServerError || c.stack != nil:
 		level = slog.LevelError
 		attrs = append(attrs, slog.Any("error", c.err), slog.String("stack", string(c.stack)))
+	case c.cut: // most often by a client that has gone
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.Any("error", c.err))
 	}
-	a.Logger.LogAttrs(r.Context(), level, "request served", attrs...)
+	a.Logger.LogAttrs(r.Context(), level, "request served", append(attrs, slog.Bool("cut", c.cut))...)
+	if c.cut {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // dispatch returns the pattern of the route that answered; empty if none did.

@@ -77,7 +77,7 @@ func newWorld(t *testing.T, tune ...func(*api.Deps, *api.Config)) *world {
 	acceptor := submit.NewAcceptor(w.store, w.flow, w.store,
 		submit.AcceptConfig{Policy: retry.Default(), ExtraEndpoints: []string{"/v1/rerank"}}, w.clock, rand.Reader)
 	w.deps = api.Deps{
-		Keys: w.store, Files: w.store, Batches: w.store, Objects: w.files, Parts: w.files, Uploads: w.store,
+		Keys: w.store, Files: w.store, Batches: w.store, Objects: w.files, Contents: w.files, Parts: w.files, Uploads: w.store,
 		Acceptor: acceptor, Logger: slog.New(slog.NewJSONHandler(w.log, nil)), Clock: w.clock, Random: rand.Reader,
 	}
 	w.config = api.Config{Models: []string{"fast", "vendor/slow"}}

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/boot"
 	"github.com/musketry/musketry/internal/submit"
 )
 
@@ -40,6 +42,8 @@ type loaded struct {
 // handle answers e with a response of API Gateway or a loaded.
 func (h handler) handle(ctx context.Context, e event) (any, error) {
 	switch {
+	case slices.Contains(boot.StreamedRoutes(), e.HTTPMethod+" "+e.Resource):
+		return stream(ctx, h.api, &e.APIGatewayProxyRequest)
 	case e.HTTPMethod != "":
 		return proxy(ctx, h.api, &e.APIGatewayProxyRequest)
 	case e.Task != "load":

@@ -21,7 +21,8 @@ const httpTime = 5 * time.Minute
 
 // proxy has handler answer an event of API Gateway's REST proxy integration
 // (https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html).
-// It returns an error if the event is no request.
+// It returns an error if the event is no request, and errCut if handler breaks
+// the answer off.
 func proxy(
 	ctx context.Context, handler http.Handler, event *events.APIGatewayProxyRequest,
 ) (events.APIGatewayProxyResponse, error) {
@@ -32,7 +33,9 @@ func proxy(
 		return events.APIGatewayProxyResponse{}, err
 	}
 	w := &answer{header: http.Header{}}
-	handler.ServeHTTP(w, r)
+	if !w.serve(handler, r) {
+		return events.APIGatewayProxyResponse{}, errCut
+	}
 
 	return w.event(), nil
 }
@@ -90,6 +93,14 @@ type answer struct {
 	body   bytes.Buffer
 }
 
+// serve has handler answer r, and reports whether it did so to the end.
+func (w *answer) serve(handler http.Handler, r *http.Request) (whole bool) {
+	defer func() { _ = recover() }() // the handler's way to break off; it has logged why
+	handler.ServeHTTP(w, r)
+
+	return true
+}
+
 func (w *answer) Header() http.Header { return w.header }
 
 func (w *answer) WriteHeader(status int) {
@@ -109,18 +120,9 @@ func (w *answer) Write(p []byte) (int, error) {
 // as base64, which a gateway decodes for those who accept a binary media type.
 func (w *answer) event() events.APIGatewayProxyResponse {
 	w.WriteHeader(http.StatusOK)
-	out := events.APIGatewayProxyResponse{
-		StatusCode: w.status, Headers: map[string]string{}, MultiValueHeaders: map[string][]string{},
-	}
-	for name, values := range w.sent {
-		switch {
-		case name == "Content-Length": // the gateway's own to say
-		case len(values) == 1:
-			out.Headers[name] = values[0]
-		default:
-			out.MultiValueHeaders[name] = values
-		}
-	}
+	w.sent.Del("Content-Length") // the gateway's own to say
+	out := events.APIGatewayProxyResponse{StatusCode: w.status}
+	out.Headers, out.MultiValueHeaders = headers(w.sent)
 	if body := w.body.Bytes(); utf8.Valid(body) {
 		out.Body = string(body)
 	} else {
@@ -128,6 +130,20 @@ func (w *answer) event() events.APIGatewayProxyResponse {
 	}
 
 	return out
+}
+
+// headers are h as events have them: those with one value, and the others.
+func headers(h http.Header) (single map[string]string, many map[string][]string) {
+	single, many = map[string]string{}, map[string][]string{}
+	for name, values := range h {
+		if len(values) == 1 {
+			single[name] = values[0]
+		} else {
+			many[name] = values
+		}
+	}
+
+	return single, many
 }
 
 // room returns how many bytes body takes in an answer: in a JSON string as

@@ -38,8 +38,8 @@ func wire(env boot.Config, cfg aws.Config, clock func() time.Time, log *slog.Log
 
 	return handler{
 		api: api.New(api.Deps{
-			Keys: store, Files: store, Batches: store, Objects: bucket, Parts: bucket, Uploads: store, Acceptor: acceptor,
-			Presigner: s3file.NewPresigner(client, env.Bucket), Logger: log, Clock: clock, Random: rand.Reader,
+			Keys: store, Files: store, Batches: store, Objects: bucket, Contents: bucket, Parts: bucket, Uploads: store,
+			Acceptor: acceptor, Presigner: s3file.NewPresigner(client, env.Bucket), Logger: log, Clock: clock, Random: rand.Reader,
 		}, api.Config{Room: room, BatchLife: boot.Retention}),
 		load: loader.Load,
 	}, nil

@@ -115,11 +115,20 @@ func (c *Cloud) startStandIn(ctx context.Context) (string, error) {
 	return checkout.ReadText(ready)
 }
 
+// streaming is "on" where the engine's gateway streams a Lambda's answer, which launch.py teaches ours.
+func (c *Cloud) streaming() string {
+	if c.cfg.Engine == "external" {
+		return "off"
+	}
+	return "on"
+}
+
 // deploy bootstraps and deploys with the CDK, unless this very instance of the engine has all of it already.
 func (c *Cloud) deploy(ctx context.Context, st *state, built artifacts) error {
 	contexts := []string{
 		"name=" + stackName, "apiStage=" + apiStage, "assets=" + built.lambdas, "architecture=" + hostArchitecture(),
 		"removal=destroy", "maxConcurrency=" + maxConcurrency, "upstreamBaseUrl=" + st.Upstream,
+		"streaming=" + c.streaming(),
 	}
 	hash, err := c.inputsHash(st.Instance, contexts, built)
 	if err != nil {

@@ -4,6 +4,8 @@ Each fix says what it mends. Beside the server, `GET /_musketry/calls` tells wha
 service and operation, as JSON.
 """
 
+import asyncio
+import contextvars
 import json
 import socketserver
 import sys
@@ -19,9 +21,11 @@ socketserver.StreamRequestHandler.disable_nagle_algorithm = True
 
 import ministack.app as app  # noqa: E402
 import ministack.core.lambda_runtime as lambda_runtime  # noqa: E402
+import ministack.services.apigateway_v1 as apigateway  # noqa: E402
 import ministack.services.lambda_svc as lambda_svc  # noqa: E402
 import ministack.services.sqs as sqs  # noqa: E402
 import ministack.services.stepfunctions as stepfunctions  # noqa: E402
+from ministack.core.responses import StreamingResponse  # noqa: E402
 
 # A function that logs nothing waits 50 ms an invocation for its first line, one that logs waits 5 ms more.
 lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (0.003, 0.001, 0.250)
@@ -50,6 +54,156 @@ def execute_function_counted(func, event):
 
 
 lambda_svc._execute_function = execute_function_counted
+
+# API Gateway's response streaming: an integration whose URI ends so is answered while its function writes, with a head
+# in JSON, eight zero bytes and the body. The engine knows neither the URI nor such an answer.
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html
+STREAM_URI = "/response-streaming-invocations"
+STREAM_TYPE = "application/vnd.awslambda.http-integration-response"
+STREAM_ERROR = "Lambda-Runtime-Function-Error-Type"
+DELIMITER = bytes(8)
+HEAD_LIMIT = 16 * 1024
+WHOLE, BROKEN = object(), object()
+
+
+class Stream:
+    """An answer on its way from a function's thread to a client's coroutine, a few pieces at a time."""
+
+    def __init__(self):
+        self.loop = asyncio.get_running_loop()
+        self.pieces = asyncio.Queue(maxsize=4)
+        self.begun = False
+        self.abandoned = False
+
+    def put(self, piece):
+        """Hands over a piece, WHOLE or BROKEN, and waits for room. Nobody waits for a client that has gone."""
+        self.begun = True
+        if not self.abandoned:
+            asyncio.run_coroutine_threadsafe(self.pieces.put(piece), self.loop).result()
+
+    def abandon(self):
+        self.abandoned = True
+        while not self.pieces.empty():
+            self.pieces.get_nowait()
+
+    async def head(self):
+        """Gives the answer's head and what came of its body with it, or None for an answer without a head."""
+        got = b""
+        while len(got) < HEAD_LIMIT:
+            piece = await self.pieces.get()
+            if piece is WHOLE or piece is BROKEN:
+                return None
+            got += piece
+            head, found, rest = got.partition(DELIMITER)
+            if found:
+                return json.loads(head), rest
+        return None
+
+
+asked_stream = contextvars.ContextVar("asked_stream", default=None)  # of the request; the engine's threads inherit it
+open_streams = {}  # by the invocation's id
+
+invoke_worker = lambda_runtime.ProvidedWorker.invoke
+
+
+def invoke_worker_streamed(self, event, request_id, **kwargs):
+    stream = asked_stream.get()
+    if stream is None:
+        return invoke_worker(self, event, request_id, **kwargs)
+    open_streams[request_id] = stream
+    try:
+        return invoke_worker(self, event, request_id, **kwargs)
+    finally:
+        del open_streams[request_id]
+
+
+lambda_runtime.ProvidedWorker.invoke = invoke_worker_streamed
+
+build_handler = lambda_runtime.ProvidedWorker._build_handler_class
+
+
+def build_streaming_handler(self, generation, pending):
+    """Gives the class behind a function's Runtime API, which passes a streamed answer on as it comes."""
+    worker, base = self, build_handler(self, generation, pending)
+
+    class StreamingHandler(base):
+        def do_POST(self):
+            match = lambda_runtime._INVOCATION_RESULT_RE.search(self.path)
+            stream = open_streams.get(match.group(1)) if match else None
+            if stream is None or self.headers.get("Content-Type") != STREAM_TYPE:
+                super().do_POST()
+                return
+            failure, end = "Runtime.ExitError", BROKEN
+            try:
+                failure = self.pass_on(stream)
+                end = BROKEN if failure else WHOLE
+            finally:
+                kind = "error" if failure else "response"
+                known = worker._record_result(generation, match.group(1), kind, {"errorType": failure} if failure else {})
+                stream.put(end)
+            self._respond(202 if known else 400)
+
+        def pass_on(self, stream):
+            """Reads chunks up to the last, and gives the type of the error that the function names behind it, if any."""
+            while size := int(self.rfile.readline().strip(), 16):
+                piece = self.rfile.read(size)
+                if len(piece) < size:
+                    raise ConnectionError("the function ended within its answer")
+                stream.put(piece)
+                self.rfile.readline()
+            trailers = {}
+            while line := self.rfile.readline().strip():
+                name, _, value = line.decode("latin-1").partition(":")
+                trailers[name.lower()] = value.strip()
+            return trailers.get(STREAM_ERROR.lower())
+
+    return StreamingHandler
+
+
+lambda_runtime.ProvidedWorker._build_handler_class = build_streaming_handler
+
+invoke_proxy = apigateway._invoke_lambda_proxy_v1
+
+
+async def invoke_proxy_streamed(integration, *args, **kwargs):
+    if not integration.get("uri", "").endswith(STREAM_URI):
+        return await invoke_proxy(integration, *args, **kwargs)
+    stream = Stream()
+    asked_stream.set(stream)
+    plain = dict(integration, uri=integration["uri"].removesuffix(STREAM_URI) + "/invocations")
+    invocation = asyncio.ensure_future(invoke_proxy(plain, *args, **kwargs))
+    head = asyncio.ensure_future(stream.head())
+    await asyncio.wait({invocation, head}, return_when=asyncio.FIRST_COMPLETED)
+    if not stream.begun:  # the function failed, or was never asked
+        head.cancel()
+        return await invocation
+    told = await head
+    if told is None:
+        stream.abandon()
+        return 502, {"Content-Type": "application/json"}, b'{"message":"Internal server error"}'
+    answer, begin = told
+    headers = dict(answer.get("headers") or {})
+    for name, values in (answer.get("multiValueHeaders") or {}).items():
+        headers = {known: value for known, value in headers.items() if known.lower() != name.lower()}
+        headers[name] = list(values)
+
+    async def run(send, receive):
+        piece = begin
+        try:
+            while piece is not WHOLE and piece is not BROKEN:
+                if piece:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                piece = await stream.pieces.get()
+        finally:
+            stream.abandon()
+        if piece is WHOLE:  # what breaks off gets no end: the connection is closed, and the client sees it
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await invocation
+
+    return answer.get("statusCode", 200), headers, StreamingResponse(run)
+
+
+apigateway._invoke_lambda_proxy_v1 = invoke_proxy_streamed
 
 receive_for_source = sqs._receive_messages_for_esm
 delete_for_source = sqs._delete_messages_for_esm

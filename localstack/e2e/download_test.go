@@ -1,0 +1,182 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/openai/openai-go/v3"
+	"github.com/openai/openai-go/v3/option"
+)
+
+const (
+	largeFile = 60_000_000 // bytes: more than the issue's 50 MB, and ten times what a Lambda answers at once
+	partBytes = 4_000_000
+)
+
+// uploadParts sends content by the Uploads API and returns the file's id.
+func uploadParts(ctx context.Context, t *testing.T, c openai.Client, content []byte) string {
+	t.Helper()
+	u, err := c.Uploads.New(ctx, openai.UploadNewParams{
+		Bytes: int64(len(content)), Filename: "large.bin", MimeType: "application/octet-stream",
+		Purpose: openai.FilePurposeUserData,
+	})
+	if err != nil {
+		t.Fatalf("upload: %v", err)
+	}
+	var parts []string
+	for from := 0; from < len(content); from += partBytes {
+		piece := content[from:min(from+partBytes, len(content))]
+		p, err := c.Uploads.Parts.New(ctx, u.ID, openai.UploadPartNewParams{Data: bytes.NewReader(piece)})
+		if err != nil {
+			t.Fatalf("part at %d: %v", from, err)
+		}
+		parts = append(parts, p.ID)
+	}
+	done, err := c.Uploads.Complete(ctx, u.ID, openai.UploadCompleteParams{PartIDs: parts})
+	if err != nil {
+		t.Fatalf("complete: %v", err)
+	}
+
+	return done.File.ID
+}
+
+// noise returns n bytes that are no text and never repeat.
+func noise(n int) []byte {
+	out := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{7}).Read(out) // never fails
+
+	return out
+}
+
+func sum(content []byte) string {
+	digest := sha256.Sum256(content)
+
+	return hex.EncodeToString(digest[:])
+}
+
+// TestDownload demands that a file of more than 50 MB arrives whole with every client, and in parts as asked.
+func TestDownload(t *testing.T) {
+	t.Parallel()
+	c, content := newClient(t, "OPENAI_API_KEY"), noise(largeFile)
+	id := uploadParts(t.Context(), t, c, content)
+	t.Run("Go", func(t *testing.T) {
+		t.Parallel()
+		res, err := c.Files.Content(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		got, err := io.ReadAll(res.Body)
+		if err != nil || sum(got) != sum(content) {
+			t.Errorf("%d bytes, want %d of the same sum: %v", len(got), len(content), err)
+		}
+		h := res.Header
+		if h.Get("X-Request-Id") == "" || h.Get("Accept-Ranges") != "bytes" || res.ContentLength != largeFile {
+			t.Errorf("header %v, length %d", h, res.ContentLength)
+		}
+	})
+	t.Run("Python", func(t *testing.T) {
+		t.Parallel()
+		cmd := exec.CommandContext(t.Context(), variable(t, "MUSKETRY_E2E_PYTHON"), "testdata/download.py", id, sum(content))
+		cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
+	t.Run("ranges", func(t *testing.T) {
+		t.Parallel()
+		ranges(t, c, id, content)
+	})
+}
+
+// ranges asks for parts of a file, some of them larger than what a Lambda answers at once.
+func ranges(t *testing.T, c openai.Client, id string, content []byte) {
+	t.Helper()
+	tag, size := `"`+id+`"`, len(content)
+	for header, want := range map[string][2]int{
+		"bytes=0-0": {0, 1}, "bytes=-10": {size - 10, size}, "bytes=59999999-70000000": {size - 1, size},
+		"bytes=1000000-20999999": {1_000_000, 21_000_000},
+	} {
+		res, err := c.Files.Content(t.Context(), id, option.WithHeader("Range", header), option.WithHeader("If-Range", tag))
+		if err != nil {
+			t.Fatalf("%s: %v", header, err)
+		}
+		got, err := io.ReadAll(res.Body)
+		if err = errors.Join(err, res.Body.Close()); err != nil {
+			t.Fatalf("%s: %v", header, err)
+		}
+		named := fmt.Sprintf("bytes %d-%d/%d", want[0], want[1]-1, size)
+		if res.StatusCode != http.StatusPartialContent || res.Header.Get("Content-Range") != named ||
+			res.Header.Get("ETag") != tag || !bytes.Equal(got, content[want[0]:want[1]]) {
+			t.Errorf("%s: %d, %d bytes, header %v", header, res.StatusCode, len(got), res.Header)
+		}
+	}
+	//nolint:bodyclose // there is none
+	_, err := c.Files.Content(t.Context(), id, option.WithHeader("Range", "bytes=60000000-"))
+	var refused *openai.Error
+	if !errors.As(err, &refused) || refused.StatusCode != http.StatusRequestedRangeNotSatisfiable {
+		t.Errorf("a range behind the end: %v, want a 416", err)
+	}
+}
+
+// TestDownloadBreaksOff demands that a download that fails on its way fails at the client too.
+func TestDownloadBreaksOff(t *testing.T) {
+	t.Parallel()
+	c, content := newClient(t, "OPENAI_API_KEY"), noise(3_000_000)
+	id := uploadParts(t.Context(), t, c, content)
+	cutObject(t, id, content[:1_500_000])
+	res, err := c.Files.Content(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if got, err := io.ReadAll(res.Body); !errors.Is(err, io.ErrUnexpectedEOF) || len(got) > 1_500_000 {
+		t.Errorf("%d of %d bytes: %v, want %v", len(got), len(content), err, io.ErrUnexpectedEOF)
+	}
+}
+
+// cutObject leaves a file's object less than its record says.
+func cutObject(t *testing.T, id string, content []byte) {
+	t.Helper()
+	cfg, err := config.LoadDefaultConfig(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })
+	bucket := variable(t, "MUSKETRY_BUCKET")
+	pages := s3.NewListObjectsV2Paginator(store, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: aws.String("tenants/")})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range page.Contents {
+			if !strings.HasSuffix(*o.Key, "/files/"+id) {
+				continue
+			}
+			in := &s3.PutObjectInput{Bucket: &bucket, Key: o.Key, Body: bytes.NewReader(content)}
+			if _, err := store.PutObject(t.Context(), in); err != nil {
+				t.Fatal(err)
+			}
+
+			return
+		}
+	}
+	t.Fatalf("%s has no object", id)
+}
