@@ -48,7 +48,7 @@ func deploy(t *testing.T) *deployment {
 	acceptor := submit.NewAcceptor(store, memstore.NewFlow(), store,
 		submit.AcceptConfig{Policy: retry.Default()}, time.Now, rand.Reader)
 	srv := httptest.NewServer(api.New(api.Deps{
-		Keys: store, Files: store, Batches: store, Objects: files, Parts: files, Uploads: store,
+		Keys: store, Files: store, Batches: store, Objects: files, Contents: files, Parts: files, Uploads: store,
 		Acceptor: acceptor, Logger: slog.New(slog.DiscardHandler), Clock: time.Now, Random: rand.Reader,
 	}, api.Config{}))
 	t.Cleanup(srv.Close)
