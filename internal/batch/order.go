@@ -10,6 +10,7 @@ import (
 type Order struct {
 	Tenant             string
 	InputFileID        string
+	RetryOf            string // the batch whose requests that were not completed are ordered; empty: all of the file's
 	Endpoint           string
 	Window             string // as ParseWindow reads it
 	Metadata           map[string]string

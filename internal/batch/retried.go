@@ -20,6 +20,16 @@ func RetryFileID(batchID string) string { return PrefixFile + strings.TrimPrefix
 // Gathering reports whether b's input file is still to be made.
 func (b *Batch) Gathering() bool { return b.RetryOf != "" && !b.Gather.File.Done }
 
+// Source returns the id of the file that b was ordered with: its input file, or
+// that of the batch it tries again.
+func (b *Batch) Source() string {
+	if b.RetryOf == "" {
+		return b.InputFileID
+	}
+
+	return b.Gather.From
+}
+
 // Inputs returns the ids of the files of which b may have a hold.
 func (b *Batch) Inputs() []string {
 	if b.RetryOf == "" {

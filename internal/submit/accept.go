@@ -90,7 +90,9 @@ func NewAcceptor(
 }
 
 // Accept makes a batch of an order and returns it as stored, usually
-// validating. It returns a *batch.OrderError if the order cannot be taken,
+// validating. Of an order that tries another batch again, the file is that
+// batch's, and the new batch's own is made from it as it is loaded. It returns
+// a *batch.OrderError if the order cannot be taken,
 // batch.ErrNotFound if the tenant has no such input file,
 // batch.ErrIdempotency if the order's key was used for another one, and a
 // *batch.LimitError if the tenant has too much unfinished; nothing is stored
@@ -146,7 +148,7 @@ func refused(err error) bool {
 // start takes b's place among what is unfinished and the input's hold, starts
 // b's flow and puts b.
 func (a *Acceptor) start(ctx context.Context, b batch.Batch) (batch.Batch, error) {
-	f, err := a.store.UpdateFile(ctx, b.Tenant, b.InputFileID, a.usable(a.clock()))
+	f, err := a.store.UpdateFile(ctx, b.Tenant, b.Source(), a.usable(a.clock()))
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("submit: read input file: %w", err)
 	}
@@ -175,7 +177,7 @@ func (a *Acceptor) start(ctx context.Context, b batch.Batch) (batch.Batch, error
 // hold takes the hold of b's input file; if that cannot be, b's place is given
 // back.
 func (a *Acceptor) hold(ctx context.Context, b batch.Batch) error {
-	_, err := a.store.UpdateFile(ctx, b.Tenant, b.InputFileID, func(f *batch.File) error {
+	_, err := a.store.UpdateFile(ctx, b.Tenant, b.Source(), func(f *batch.File) error {
 		if err := a.usable(a.clock())(f); err != nil {
 			return err
 		}
@@ -198,8 +200,7 @@ func (a *Acceptor) hold(ctx context.Context, b batch.Batch) error {
 // so that whoever goes on for a dead one starts the same batch.
 func (a *Acceptor) record(o batch.Order, ref batch.Ref, window time.Duration) batch.Batch {
 	created, _ := batch.ParseID(batch.PrefixBatch, ref.ID)
-
-	return batch.Batch{
+	b := batch.Batch{
 		Ref:                ref,
 		Endpoint:           o.Endpoint,
 		InputFileID:        o.InputFileID,
@@ -211,6 +212,11 @@ func (a *Acceptor) record(o batch.Order, ref batch.Ref, window time.Duration) ba
 		CreatedAt:          created,
 		Deadline:           created.Add(window),
 	}
+	if o.RetryOf != "" {
+		b.RetryOf, b.Gather.From, b.InputFileID = o.RetryOf, o.InputFileID, batch.RetryFileID(ref.ID)
+	}
+
+	return b
 }
 
 // Cancel asks a batch to stop, wakes its flow and returns the batch as stored.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"time"
 
@@ -66,6 +67,21 @@ type InputStore interface {
 	// such bytes.
 	Open(ctx context.Context, key string, offset int64) (io.ReadCloser, error)
 	Put(ctx context.Context, key string, body []byte) error
+	StartParts(ctx context.Context, key string) (uploadID string, err error)
+	// PutPart writes part n, counted from 1, in place of an earlier one. All but
+	// the last have at least 5 MiB. The tag depends on the bytes alone.
+	PutPart(ctx context.Context, key, uploadID string, n int, body []byte) (etag string, err error)
+	// FinishParts joins the parts. Finishing a finished upload is no error.
+	FinishParts(ctx context.Context, key, uploadID string, etags []string) error
+}
+
+// A SourceStore has the requests of which a retry is made, and takes the record
+// of the file that they become.
+type SourceStore interface {
+	// Requests reads consistently, in the order of lines, those above afterLine.
+	Requests(ctx context.Context, batchID string, shards, afterLine int) iter.Seq2[state.Record, error]
+	// CreateFile returns batch.ErrExists if there is a file of this id.
+	CreateFile(ctx context.Context, f batch.File) error
 }
 
 // defaultRequests is the most requests of a batch unless a deployment chooses
@@ -88,6 +104,11 @@ type LoadConfig struct {
 	// Margin is how long before its context's deadline a load comes to a stop;
 	// by default 30 s. It must be longer than creating a group takes.
 	Margin time.Duration
+	// Part is the size of the parts in which a retry's input file is written, at
+	// least 5 MiB; by default 8 MiB. A line more is held in memory.
+	Part int
+	// FileLife is how long a retry's input file is kept; by default 30 days.
+	FileLife time.Duration
 }
 
 func (c LoadConfig) withDefaults() LoadConfig {
@@ -96,6 +117,8 @@ func (c LoadConfig) withDefaults() LoadConfig {
 	c.Cursor = defaultTo(c.Cursor, 5_000)
 	c.Poll = defaultTo(c.Poll, 2*time.Second)
 	c.Margin = defaultTo(c.Margin, 30*time.Second)
+	c.Part = defaultTo(c.Part, 8<<20)
+	c.FileLife = defaultTo(c.FileLife, batch.MaxFileLife)
 
 	return c
 }
@@ -112,6 +135,7 @@ func defaultTo[T comparable](v, otherwise T) T {
 // A Loader validates batches' input files and stores their requests.
 type Loader struct {
 	store  LoadStore
+	source SourceStore
 	inputs InputStore
 	config LoadConfig
 	clock  func() time.Time
@@ -120,9 +144,9 @@ type Loader struct {
 
 // NewLoader returns a Loader.
 func NewLoader(
-	store LoadStore, inputs InputStore, config LoadConfig, clock func() time.Time, log *slog.Logger,
+	store LoadStore, source SourceStore, inputs InputStore, config LoadConfig, clock func() time.Time, log *slog.Logger,
 ) *Loader {
-	return &Loader{store: store, inputs: inputs, config: config.withDefaults(), clock: clock, log: log}
+	return &Loader{store: store, source: source, inputs: inputs, config: config.withDefaults(), clock: clock, log: log}
 }
 
 // Load brings a batch as far towards being loaded as ctx's deadline, less the
@@ -130,17 +154,17 @@ func NewLoader(
 // of times, at the same time too, and die anywhere. It returns ErrInput and
 // ErrSlow, and what the stores return.
 //
-// Validation writes nothing before its verdict, so it begins anew after a
-// crash; the index of a good file is written before the verdict is, and so again
-// and the same. A bad file rejects the batch. A cancel or the deadline stops
-// validation and seals the batch with no requests. Storing goes on from its
+// The input file of a retry is made first. Validation writes nothing before its
+// verdict, so it begins anew after a crash; the index of a good file is written
+// before the verdict is, and so again and the same. A bad file rejects the batch.
+// A cancel or the deadline stops validation and seals the batch with no requests. Storing goes on from its
 // cursor, and whatever happens meanwhile all requests are stored, those of a
 // cancelled or overdue batch in their last state, so that each line has its
 // outcome.
 func (l *Loader) Load(ctx context.Context, t Task) (Next, error) {
 	b, err := l.accepted(ctx, t.Record)
 	if err == nil && loading(b) && !b.Load.Validated {
-		b, err = l.validate(ctx, b)
+		b, err = l.passOne(ctx, b)
 	}
 	if err == nil && loading(b) && b.Load.Validated {
 		err = l.reckon(ctx, b.Tenant, func(u *batch.Usage) { u.Count(b.ID, b.Counts.Total) })
@@ -159,6 +183,22 @@ func (l *Loader) Load(ctx context.Context, t Task) (Next, error) {
 	}
 
 	return NextAdvance, nil
+}
+
+// passOne makes the input file of a retry, and validates b's input file if there
+// is time left.
+func (l *Loader) passOne(ctx context.Context, b batch.Batch) (batch.Batch, error) {
+	if b.Gathering() {
+		var err error
+		if b, err = l.gather(ctx, b); err != nil || b.Gathering() || !loading(b) || l.short(ctx) {
+			return b, err
+		}
+	}
+	if err := l.letGo(ctx, b); err != nil {
+		return batch.Batch{}, err
+	}
+
+	return l.validate(ctx, b)
 }
 
 // loading reports whether b still waits for its requests.
@@ -193,16 +233,13 @@ func (l *Loader) update(ctx context.Context, ref batch.Ref, change func(*batch.B
 	return b, nil
 }
 
-// release gives up an ended batch's hold of its input file, and its place among
-// what of its tenant's is unfinished.
+// release gives up an ended batch's holds of its input files, and its place
+// among what of its tenant's is unfinished.
 func (l *Loader) release(ctx context.Context, b batch.Batch) error {
-	_, err := l.store.UpdateFile(ctx, b.Tenant, b.InputFileID, func(f *batch.File) error {
-		f.Release(b.ID)
-
-		return nil
-	})
-	if err != nil && !errors.Is(err, batch.ErrNotFound) {
-		return fmt.Errorf("release input file: %w", err)
+	for _, id := range b.Inputs() {
+		if err := l.releaseFile(ctx, b, id); err != nil {
+			return err
+		}
 	}
 
 	return l.reckon(ctx, b.Tenant, func(u *batch.Usage) { u.Drop(b.ID) })
@@ -217,6 +254,19 @@ func (l *Loader) reckon(ctx context.Context, tenant string, change func(*batch.U
 	})
 	if err != nil {
 		return fmt.Errorf("update usage: %w", err)
+	}
+
+	return nil
+}
+
+func (l *Loader) releaseFile(ctx context.Context, b batch.Batch, id string) error {
+	_, err := l.store.UpdateFile(ctx, b.Tenant, id, func(f *batch.File) error {
+		f.Release(b.ID)
+
+		return nil
+	})
+	if err != nil && !errors.Is(err, batch.ErrNotFound) {
+		return fmt.Errorf("release input file: %w", err)
 	}
 
 	return nil

@@ -24,7 +24,7 @@ func BenchmarkLoad(b *testing.B) {
 	for b.Loop() {
 		counter := &counting{LoadStore: memstore.NewStore()}
 		file := madeInput{requests: requests, filler: strings.Repeat("lorem ipsum ", 17)}
-		loader := submit.NewLoader(counter, file, submit.LoadConfig{MaxRequests: requests}, time.Now,
+		loader := submit.NewLoader(counter, memstore.NewStore(), file, submit.LoadConfig{MaxRequests: requests}, time.Now,
 			slog.New(slog.DiscardHandler))
 		record := batch.Batch{
 			Ref: batch.Ref{Tenant: "acme", ID: "batch_1"}, Endpoint: endpoint, InputFileID: "file-in",
@@ -57,6 +57,7 @@ func (c *counting) Create(_ context.Context, cs []state.Change) error {
 
 // A madeInput is an input file that exists only while it is read.
 type madeInput struct {
+	submit.InputStore
 	requests int
 	filler   string
 }

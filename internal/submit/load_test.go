@@ -61,11 +61,11 @@ func (b *bench) put(tb testing.TB, input string) {
 }
 
 func (b *bench) loaderOf(inputs submit.InputStore) *submit.Loader {
-	return submit.NewLoader(b.store, inputs, submit.LoadConfig{}, b.clock, slog.New(slog.DiscardHandler))
+	return submit.NewLoader(b.store, b.store, inputs, submit.LoadConfig{}, b.clock, slog.New(slog.DiscardHandler))
 }
 
 func (b *bench) loader(store submit.LoadStore, config submit.LoadConfig) *submit.Loader {
-	return submit.NewLoader(store, b.files, config, b.clock, slog.New(slog.DiscardHandler))
+	return submit.NewLoader(store, b.store, b.files, config, b.clock, slog.New(slog.DiscardHandler))
 }
 
 // load runs the load step as the flow does, until it says what comes next.
@@ -323,7 +323,7 @@ func TestLoadStopsValidating(t *testing.T) {
 						t.Error(err)
 					}
 				}}
-				loader := submit.NewLoader(bn.store, input, submit.LoadConfig{}, time.Now, slog.New(slog.DiscardHandler))
+				loader := submit.NewLoader(bn.store, bn.store, input, submit.LoadConfig{}, time.Now, slog.New(slog.DiscardHandler))
 				next, err := loader.Load(t.Context(), submit.Task{Record: bn.record})
 				if next != submit.NextAdvance || err != nil {
 					t.Fatalf("next is %q, %v", next, err)
@@ -380,7 +380,7 @@ func TestLoadStoresAllOfAStoppedBatch(t *testing.T) {
 				}
 			}
 			config := submit.LoadConfig{Group: 2, Cursor: 4}
-			loader := submit.NewLoader(store, bn.files, config, func() time.Time { return bn.clock() }, slog.New(slog.DiscardHandler))
+			loader := submit.NewLoader(store, bn.store, bn.files, config, func() time.Time { return bn.clock() }, slog.New(slog.DiscardHandler))
 			next, err := loader.Load(t.Context(), submit.Task{Record: bn.record})
 			if next != submit.NextAdvance || err != nil {
 				t.Fatalf("next is %q, %v", next, err)

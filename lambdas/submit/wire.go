@@ -34,7 +34,7 @@ func wire(env boot.Config, cfg aws.Config, clock func() time.Time, log *slog.Log
 	bucket := s3file.New(client, env.Bucket)
 	flow := sfnflow.New(sfn.NewFromConfig(cfg), env.FlowARN)
 	acceptor := submit.NewAcceptor(store, flow, store, submit.AcceptConfig{Policy: retry.Default()}, clock, rand.Reader)
-	loader := submit.NewLoader(store, bucket, submit.LoadConfig{}, clock, log)
+	loader := submit.NewLoader(store, store, bucket, submit.LoadConfig{}, clock, log)
 
 	return handler{
 		api: api.New(api.Deps{
