@@ -9,8 +9,8 @@ GOLANGCI_LINT := v2.15.0
 # The model that the demonstration asks: the stand-in takes 0.3 to 2 seconds for an answer, as its name says.
 MODEL ?= standin:latency=300ms..2s
 
-# The real clients that the end-to-end tests drive.
-CLIENTS := .tools/openai/.installed .tools/openai-1/.installed .tools/e2e-node/.installed
+# The real clients that the end-to-end tests drive, and what tries the API's document.
+CLIENTS := .tools/openai/.installed .tools/openai-1/.installed .tools/e2e-node/.installed .tools/schemathesis/.installed
 
 BIN   := .tools/bin
 CLOUD := $(BIN)/localstack
@@ -55,6 +55,7 @@ test: need-cloud cloud-cli $(BIN)/golangci-lint-$(GOLANGCI_LINT) .tools/cfn-lint
 	@MUSKETRY_E2E_PYTHON="$(CURDIR)/.tools/openai/bin/python" \
 		MUSKETRY_E2E_PYTHON_1="$(CURDIR)/.tools/openai-1/bin/python" \
 		MUSKETRY_E2E_NODE_MODULES="$(CURDIR)/.tools/e2e-node/node_modules" \
+		MUSKETRY_E2E_SCHEMATHESIS="$(CURDIR)/.tools/schemathesis/bin/schemathesis" \
 		$(BIN)/check -cloud $(CLOUD) -lint $(BIN)/golangci-lint-$(GOLANGCI_LINT) -cfn-lint .tools/cfn-lint/bin/cfn-lint
 
 .PHONY: lint
@@ -120,6 +121,7 @@ $(BIN)/golangci-lint-$(GOLANGCI_LINT):
 .tools/cfn-lint/.installed: infra/requirements.txt
 .tools/openai/.installed: localstack/e2e/requirements.txt
 .tools/openai-1/.installed: localstack/e2e/requirements-1.txt
+.tools/schemathesis/.installed: localstack/e2e/requirements-schemathesis.txt
 .tools/%/.installed:
 	@python3 -m venv --clear .tools/$*
 	@.tools/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
