@@ -49,10 +49,11 @@ func (t *Table) GrantWork(fn *Function) {
 		"dynamodb:UpdateItem")
 }
 
-// GrantSeal lets finalize walk a batch's requests, end them and clear up.
+// GrantSeal lets finalize walk a batch's requests, end them, in groups too, and clear up.
 func (t *Table) GrantSeal(fn *Function) {
 	t.grant(fn, "dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:PutItem",
-		"dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "dynamodb:ConditionCheckItem")
+		"dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "dynamodb:ConditionCheckItem",
+		"dynamodb:PartiQLUpdate")
 }
 
 func (t *Table) grant(fn *Function, actions ...string) {

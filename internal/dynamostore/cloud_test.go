@@ -92,3 +92,10 @@ func TestStore(t *testing.T) {
 	s := open(t, api, newTable(t, api))
 	storetest.Run(t, func(*testing.T) storetest.Store { return s })
 }
+
+func TestGrouping(t *testing.T) {
+	t.Parallel()
+	api := client(t)
+	s := dynamostore.NewGrouping(open(t, api, newTable(t, api)))
+	storetest.Run(t, func(*testing.T) storetest.Store { return s })
+}

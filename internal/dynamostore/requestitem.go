@@ -47,6 +47,18 @@ const (
 	attrDenial = "fd"
 )
 
+// requestAttributes are all that a request's item may have besides its key.
+func requestAttributes() []string {
+	return []string{
+		attrTTL, attrStatus, attrClaim, attrWorker, attrExpires, attrAttempt, attrReclaims, attrNotFrom, attrLast,
+		attrCustomID, attrDeadline, attrBodyObject, attrBodyOffset, attrBodyLength,
+		attrClaimedAt, attrStartedAt, attrEndedAt,
+		attrCode, attrModel, attrAnswerObject, attrAnswerOffset, attrAnswerLength,
+		attrInputTokens, attrCachedTokens, attrOutputTokens, attrReasoningTokens, attrTotalTokens,
+		attrReason, attrText, attrNumber, attrDenial,
+	}
+}
+
 // encodeRequest returns rec's item. It expires retention after the batch's
 // deadline, whatever its own end: until the batch is sealed none may be
 // missing.

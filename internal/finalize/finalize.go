@@ -56,7 +56,7 @@ type Config struct {
 	// below 5 MiB (https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html).
 	Part int64
 	// Writers and Readers are how many writes of requests, or reads of segments,
-	// run at once; 32 and 8.
+	// run at once; 200, which a store may make in groups, and 8.
 	Writers, Readers int
 	// Retention is the life of an output file whose batch names none; 30 days.
 	Retention time.Duration
@@ -74,7 +74,7 @@ func (c Config) withDefaults() Config {
 	c.Stall = defaultTo(c.Stall, 10*time.Minute)
 	c.Stale = defaultTo(c.Stale, 30*time.Second)
 	c.Part = defaultTo(c.Part, 8<<20)
-	c.Writers = defaultTo(c.Writers, 32)
+	c.Writers = defaultTo(c.Writers, 200)
 	c.Readers = defaultTo(c.Readers, 8)
 	c.Retention = defaultTo(c.Retention, 30*24*time.Hour)
 	c.Patience = defaultTo(c.Patience, 30*time.Minute)

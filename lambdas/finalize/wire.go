@@ -34,7 +34,7 @@ func wire(env boot.Config, cfg aws.Config, clock func() time.Time, log *slog.Log
 	bucket := s3file.New(s3file.NewClient(cfg, options...), env.Bucket)
 
 	return &finalize.Finalizer{
-		Requests: store, Journal: store, Batches: store, Objects: bucket, Uploads: bucket,
+		Requests: dynamostore.NewGrouping(store), Journal: store, Batches: store, Objects: bucket, Uploads: bucket,
 		Queue: sqsqueue.New(sqs.NewFromConfig(cfg), sqsqueue.Config{URL: env.QueueURL, Groups: env.MessageGroups}),
 		Flow:  sfnflow.New(sfn.NewFromConfig(cfg), ""), // it wakes by token, and starts none
 		Clock: clock, Log: log,
