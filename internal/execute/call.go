@@ -117,7 +117,7 @@ func (r *run) unclaimed(cause error) error {
 	case errors.Is(cause, errOver):
 		return errOver
 	case errors.Is(cause, errStopped), errors.Is(cause, errOverdue):
-		return aside(r.jitter(unsure), cause.Error())
+		return errRest
 	}
 
 	return aside(0, "another worker may take it at once")
@@ -131,7 +131,9 @@ func (r *run) claimed(cause error) error {
 		return errOver
 	case errors.Is(cause, errDone): // its owner stopped it, and has written so
 		return errDone
-	case errors.Is(cause, errStopped), errors.Is(cause, errOverdue), errors.Is(cause, errUnsent):
+	case errors.Is(cause, errStopped), errors.Is(cause, errOverdue):
+		return errRest
+	case errors.Is(cause, errUnsent):
 		return aside(r.jitter(unsure), cause.Error())
 	}
 

@@ -46,6 +46,7 @@ var (
 	errOver  = errors.New("execute: the batch has ended")         // acknowledge
 	errAlone = errors.New("execute: the request must run alone")  // take it up again after the others
 	errHeld  = errors.New("execute: aborted after its claim")     // show it once this worker has ended
+	errRest  = errors.New("execute: the batch is about to end")   // leave it hidden for as long as it is
 )
 
 // An asideError puts a message back without an outcome.

@@ -291,7 +291,7 @@ func TestCancelAbortsCallsAndWritesNothing(t *testing.T) {
 		w.done(state.StatusCompleted, state.StatusProcessing, state.StatusProcessing)
 		calls := w.up.called(3)
 		// As long as the batch is cancelling its messages come back and nobody is called.
-		time.Sleep(30 * time.Second)
+		time.Sleep(time.Minute)
 		if failed := w.invoke(m, p, w.deliver(10)); len(failed) != 2 {
 			t.Errorf("%d messages stay while the batch is cancelling, want 2", len(failed))
 		}
@@ -677,5 +677,43 @@ func TestWhatWasFoundWakesOnlyAFlowThatWouldLook(t *testing.T) {
 			t.Errorf("wakes once it would look: %s", diff)
 		}
 		w.done(state.StatusCompleted, state.StatusCompleted, state.StatusPending)
+	})
+}
+
+// When a batch of thousands stops, its messages must not keep the queue busy
+// while it is sealed: they are hidden already, and rest until it has ended.
+func TestMessagesOfAStoppingBatchRest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const n = 10
+		w := newWorld(t, input(n), func(b *batch.Batch) { b.Deadline = time.Now().UTC() })
+		w.sendAll(n)
+		hides := 0
+		m := &machine{world: w, plan: func(op string, _ int) fault {
+			if op == "hide" {
+				hides++
+			}
+
+			return none
+		}}
+		p := w.process(m, execute.Config{})
+		if failed := w.invoke(m, p, w.deliver(n)); len(failed) != n || hides != 1 {
+			t.Errorf("%d of %d messages stay, with %d changes of what is hidden, want 1", len(failed), n, hides)
+		}
+		time.Sleep(20 * time.Second)
+		if got := w.deliver(n); len(got) != 0 {
+			t.Errorf("%d messages are back while the batch is sealed", len(got))
+		}
+		w.update(func(b *batch.Batch) error {
+			b.Status = batch.StatusExpired
+
+			return nil
+		})
+		time.Sleep(40 * time.Second)
+		got := w.deliver(n)
+		if failed := w.invoke(m, p, got); len(got) != n || len(failed) != 0 {
+			t.Errorf("%d messages are back, of which %d stay", len(got), len(failed))
+		}
+		w.kept()
 	})
 }

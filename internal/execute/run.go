@@ -174,6 +174,9 @@ func (r *run) settle(j *job, o *outcome, err error) {
 		r.mu.Unlock()
 	case errors.Is(err, errHeld):
 		r.showLate(j)
+	case errors.Is(err, errRest):
+		// Of thousands of them, each hiding would cost the time of the sealing.
+		r.keep.drop(j.delivery.Handle)
 	case errors.As(err, &put):
 		r.putBack(j, put.after)
 	default:
