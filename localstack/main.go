@@ -3,7 +3,8 @@
 //	go run ./localstack up|down|env|status
 //
 // It reads ENGINE (ministack, external), AWS_ENDPOINT_URL (the external engine's address), UPSTREAM_BASE_URL and
-// UPSTREAM_API_KEY (a real provider instead of the stand-in).
+// UPSTREAM_API_KEY (a real provider instead of the stand-in), and CDK_CONTEXT (more parameters of the CDK app, as
+// "name=value name=value").
 package main
 
 import (
@@ -57,7 +58,7 @@ func run(ctx context.Context, args []string) error {
 		Root: *root, State: *state, Lambdas: *lambdas,
 		Engine: os.Getenv("ENGINE"), Endpoint: os.Getenv("AWS_ENDPOINT_URL"),
 		UpstreamBaseURL: os.Getenv("UPSTREAM_BASE_URL"), UpstreamAPIKey: os.Getenv("UPSTREAM_API_KEY"),
-		Environ: os.Environ(), Out: os.Stdout, Now: time.Now, Random: rand.Reader,
+		Contexts: strings.Fields(os.Getenv("CDK_CONTEXT")), Environ: os.Environ(), Out: os.Stdout, Now: time.Now, Random: rand.Reader,
 	})
 	if err != nil {
 		return err

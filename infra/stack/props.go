@@ -3,10 +3,13 @@ package stack
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/aws/constructs-go/constructs/v10"
+
+	"github.com/musketry/musketry/internal/boot"
 )
 
 // Props are the parameters of a deployment. PropsFromContext fills in the defaults, which are those for AWS.
@@ -25,6 +28,9 @@ type Props struct {
 	SubmitMemory         float64 // MB, 128 to 10,240.
 	ExecuteMemory        float64 // MB, 128 to 10,240.
 	FinalizeMemory       float64 // MB, 128 to 10,240.
+
+	// Settings are the limits and retries that differ from their defaults, by their names in the environment.
+	Settings map[string]string
 }
 
 // A stack name becomes part of the state machine's, which AWS limits to 80 characters:
@@ -33,7 +39,8 @@ var namePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,59}$`)
 
 // PropsFromContext reads the parameters from the CDK context (`cdk -c name=value`): name, apiStage, assets,
 // architecture, removal, upstreamBaseUrl, upstreamKeyParameter, messageGroups, streaming, logLevel, maxConcurrency,
-// submitMemory, executeMemory, finalizeMemory. An unusable value is an error that names its key.
+// submitMemory, executeMemory, finalizeMemory, and those of boot.SettingNames. An unusable value is an error that names
+// its key.
 func PropsFromContext(node constructs.Node) (*Props, error) {
 	c := contextReader{node: node}
 	props := &Props{
@@ -53,6 +60,7 @@ func PropsFromContext(node constructs.Node) (*Props, error) {
 		ExecuteMemory:  c.number("executeMemory", 1024, 128, 10240),
 		FinalizeMemory: c.number("finalizeMemory", 512, 128, 10240),
 	}
+	props.Settings = c.settings()
 	props.UpstreamKeyParameter = c.text("upstreamKeyParameter", "/"+strings.ToLower(props.Name)+"/upstream-key")
 	switch {
 	case c.err != nil:
@@ -77,6 +85,24 @@ func (c *contextReader) text(key, fallback string) string {
 		return fallback
 	}
 	return fmt.Sprint(value)
+}
+
+// settings reads limits and retries, which are checked as the function will check them.
+func (c *contextReader) settings() map[string]string {
+	given := map[string]string{}
+	var words []string
+	names := boot.SettingNames()
+	slices.SortFunc(names, func(a, b boot.SettingName) int { return len(b.Env) - len(a.Env) }) // one name begins with another
+	for _, name := range names {
+		words = append(words, name.Env, name.Context)
+		if text := c.text(name.Context, ""); text != "" {
+			given[name.Env] = text
+		}
+	}
+	if _, err := boot.ReadSettings(func(name string) string { return given[name] }); err != nil {
+		c.fail(fmt.Errorf("context %s", strings.NewReplacer(words...).Replace(err.Error())))
+	}
+	return given
 }
 
 // oneOf reads a value that must be one of those given; the first is the default.

@@ -31,6 +31,12 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 	flowName.GrantStart(submit)
 	flowName.GrantWake(submit)
 
+	for _, name := range boot.SettingNames() {
+		if value, ok := props.Settings[name.Env]; ok {
+			submit.Setenv(name.Env, &value)
+		}
+	}
+
 	table.GrantWork(execute)
 	bucket.GrantAnswers(execute)
 	queue.GrantConsume(execute, props.MaxConcurrency)

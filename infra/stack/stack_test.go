@@ -484,6 +484,10 @@ func TestContextIsChecked(t *testing.T) {
 		"messageGroups":        {"messageGroups": "yes"},
 		"streaming":            {"streaming": "maybe"},
 		"upstreamKeyParameter": {"upstreamKeyParameter": "no-slash"},
+		"maxRequests":          {"maxRequests": "1000001"},
+		"backoffFactor":        {"backoffFactor": "0"},
+		"tenantRequests":       {"tenantRequests": "1"},
+		"corsOrigins":          {"corsOrigins": "example.com"},
 	}
 	for key, context := range tests {
 		t.Run(key, func(t *testing.T) {
@@ -499,8 +503,12 @@ func TestContextShapesTheStack(t *testing.T) {
 	t.Parallel()
 	s := synthWith(t, map[string]any{
 		"name": "Other", "architecture": "x86_64", "maxConcurrency": "10", "upstreamBaseUrl": "http://127.0.0.1:1/v1",
-		"apiStage": "v2", "messageGroups": "off", "executeMemory": "2048",
+		"apiStage": "v2", "messageGroups": "off", "executeMemory": "2048", "maxRequests": "1000000", "models": "a,b",
 	})
+	variables, _ := s.only(t, "AWS::Lambda::Function", "^Submit").Properties["Environment"].(map[string]any)["Variables"].(map[string]any)
+	if variables[boot.EnvMaxRequests] != "1000000" || variables[boot.EnvModels] != "a,b" || variables[boot.EnvTenantBatches] != nil {
+		t.Errorf("submit's environment is %v", variables)
+	}
 	s.has(t, "AWS::StepFunctions::StateMachine", map[string]any{"StateMachineName": "Other-batch"})
 	s.has(t, "AWS::Lambda::EventSourceMapping", map[string]any{
 		"ScalingConfig": map[string]any{"MaximumConcurrency": 10},

@@ -15,6 +15,9 @@ import (
 const (
 	typeInvalid = "invalid_request_error"
 	typeServer  = "server_error"
+
+	codeRateLimit = "rate_limit_exceeded"
+	limitAgain    = 60 // seconds: batches take minutes at least
 )
 
 // A refusalError is an answer that is not the one asked for. Its message is
@@ -25,7 +28,8 @@ type refusalError struct {
 	param   string // empty: null
 	code    string // empty: null
 	message string
-	again   int // seconds after which to try again; 0: trying again mends nothing
+	again   int               // seconds after which to try again; 0: trying again mends nothing
+	limit   *batch.LimitError // of a 429
 }
 
 func (e *refusalError) Error() string { return e.message }
@@ -55,9 +59,15 @@ func writeError(w http.ResponseWriter, err error) {
 	default:
 		kind = typeInvalid
 	}
-	switch {
-	case e.again > 0:
+	if e.again > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(e.again))
+	}
+	if e.limit != nil {
+		w.Header().Set("X-Ratelimit-Limit-"+e.limit.Of, strconv.Itoa(e.limit.Max))
+		w.Header().Set("X-Ratelimit-Remaining-"+e.limit.Of, strconv.Itoa(max(e.limit.Max-e.limit.Now, 0)))
+	}
+	switch {
+	case e.again > 0 && e.status >= http.StatusInternalServerError:
 		w.Header().Set("X-Should-Retry", "true")
 	case e.status < http.StatusInternalServerError:
 		// OpenAI's SDKs would send a 408, 409 or 429 again.
@@ -74,6 +84,7 @@ func refusal(err error) *refusalError {
 		order *batch.OrderError
 		state *batch.StatusError
 		part  *batch.UploadError
+		limit *batch.LimitError
 	)
 	switch {
 	case errors.As(err, &told):
@@ -82,6 +93,8 @@ func refusal(err error) *refusalError {
 		return &refusalError{
 			status: http.StatusBadRequest, param: order.Param, code: order.Code, message: order.Message,
 		}
+	case errors.As(err, &limit):
+		return limitReached(limit)
 	case errors.As(err, &state):
 		return &refusalError{
 			status:  http.StatusConflict,
@@ -115,6 +128,24 @@ func refusal(err error) *refusalError {
 		status:  http.StatusInternalServerError,
 		message: "The server failed to answer. The request id says where to look in its log.",
 	}
+}
+
+// limitReached is a 429. The SDKs' two quick repeats would meet the same limit,
+// since batches take long: writeError asks for none, and Retry-After says when
+// to look again.
+func limitReached(e *batch.LimitError) *refusalError {
+	r := &refusalError{
+		status: http.StatusTooManyRequests, kind: codeRateLimit, code: codeRateLimit, again: limitAgain, limit: e,
+		message: fmt.Sprintf("Rate limit reached: you have %d unfinished batches, and may have %d. "+
+			"Wait until one has ended, or cancel one.", e.Now, e.Max),
+	}
+	if e.Of == batch.LimitRequests {
+		r.message = fmt.Sprintf("Rate limit reached: your unfinished batches have %d requests, and may have %d; this one "+
+			"has up to %d. Wait until some have ended, or split the file. (A batch that is being validated counts as "+
+			"many as its file can have.)", e.Now, e.Max, e.Asked)
+	}
+
+	return r
 }
 
 func bodyTooLarge(err error) *refusalError {

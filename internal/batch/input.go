@@ -32,6 +32,7 @@ const (
 	CodeDuplicateCustomID = "duplicate_custom_id"
 	CodeEmptyFile         = "empty_file"
 	CodeTooManyRequests   = "too_many_requests"
+	CodeTooManyInputs     = "too_many_inputs"
 	CodeLineTooLong       = "line_too_long"
 	CodeInternal          = "internal_error"
 )

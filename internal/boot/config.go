@@ -28,6 +28,7 @@ type Config struct {
 	UpstreamKeyParameter string
 	MessageGroups        bool
 	LogLevel             slog.Level
+	Settings             Settings
 }
 
 // FromEnv reads the environment of this process, of which the variables in
@@ -62,6 +63,10 @@ func Read(lookup func(name string) (string, bool), needs ...string) (Config, err
 	}
 	if level := get(EnvLogLevel); level != "" && cfg.LogLevel.UnmarshalText([]byte(level)) != nil {
 		errs = append(errs, fmt.Errorf("%w: %s is none of DEBUG, INFO, WARN, ERROR", ErrEnvironment, EnvLogLevel))
+	}
+	var err error
+	if cfg.Settings, err = ReadSettings(get); err != nil {
+		errs = append(errs, fmt.Errorf("%w: %w", ErrEnvironment, err))
 	}
 
 	return cfg, errors.Join(errs...)

@@ -28,10 +28,10 @@ func TestRead(t *testing.T) {
 			needs: []string{boot.EnvTable, boot.EnvBucket},
 			want: boot.Config{
 				Table: "t", Bucket: "b", QueueURL: "q", FlowARN: "f", UpstreamBaseURL: "u", UpstreamKeyParameter: "k",
-				MessageGroups: true, LogLevel: slog.LevelDebug,
+				MessageGroups: true, LogLevel: slog.LevelDebug, Settings: boot.DefaultSettings(),
 			},
 		},
-		"nothing needed": {},
+		"nothing needed": {want: boot.Config{Settings: boot.DefaultSettings()}},
 		"missing": {
 			env:   map[string]string{boot.EnvBucket: " "},
 			needs: []string{boot.EnvTable, boot.EnvBucket},

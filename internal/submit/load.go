@@ -94,6 +94,9 @@ type LoadConfig struct {
 	// MaxRequests is the most requests of a batch; by default 50,000, as at
 	// OpenAI (https://platform.openai.com/docs/guides/batch).
 	MaxRequests int
+	// MaxEmbeddingInputs is the most inputs of a batch for /v1/embeddings, each
+	// request of which may have many; by default 50,000, as at OpenAI.
+	MaxEmbeddingInputs int
 	// Group is how many requests are created together; by default 1,000.
 	Group int
 	// Cursor is how many requests are created between two updates of the cursor,
@@ -113,6 +116,7 @@ type LoadConfig struct {
 
 func (c LoadConfig) withDefaults() LoadConfig {
 	c.MaxRequests = defaultTo(c.MaxRequests, defaultRequests)
+	c.MaxEmbeddingInputs = defaultTo(c.MaxEmbeddingInputs, 50_000)
 	c.Group = defaultTo(c.Group, 1_000)
 	c.Cursor = defaultTo(c.Cursor, 5_000)
 	c.Poll = defaultTo(c.Poll, 2*time.Second)

@@ -30,7 +30,7 @@ func (l *Loader) validate(ctx context.Context, b batch.Batch) (batch.Batch, erro
 	}
 	defer func() { _ = in.Close() }() // read only
 
-	v := verdict{endpoint: b.Endpoint, limit: l.config.MaxRequests, seen: map[digest]uint32{}}
+	v := verdict{endpoint: b.Endpoint, limit: l.config.MaxRequests, inputLimit: l.config.MaxEmbeddingInputs, seen: map[digest]uint32{}}
 	for more := true; more; {
 		var over bool
 		if b, over, err = l.overtaken(ctx, b, &polled); err != nil || over {
@@ -112,9 +112,12 @@ type verdict struct {
 	endpoint string
 	limit    int // requests
 	total    int // requests so far
-	seen     map[digest]uint32
-	index    batch.Index
-	errs     []batch.LineError
+
+	inputLimit int // of requests for embeddings
+	inputs     int // so far
+	seen       map[digest]uint32
+	index      batch.Index
+	errs       []batch.LineError
 }
 
 // read judges the next line. It reports whether there may be more to judge:
@@ -137,6 +140,15 @@ func (v *verdict) read(in *lineReader) (more bool, err error) {
 		return false, nil
 	}
 	v.judge(ln)
+	if v.inputs > v.inputLimit {
+		v.add(batch.LineError{
+			Code: batch.CodeTooManyInputs, Line: ln.number, Param: "body.input",
+			Message: fmt.Sprintf("The file has more than %d embedding inputs up to this line. Split it into several batches.",
+				v.inputLimit),
+		})
+
+		return false, nil
+	}
 
 	return len(v.errs) < batch.MaxErrors, nil
 }
@@ -158,6 +170,9 @@ func (v *verdict) judge(ln line) {
 		v.add(named)
 
 		return
+	}
+	if v.endpoint == batch.EndpointEmbeddings {
+		v.inputs += batch.EmbeddingInputs(input.Body)
 	}
 	sum := sha256.Sum256([]byte(input.CustomID))
 	id := digest(sum[:len(digest{})])

@@ -13,7 +13,6 @@ import (
 	"github.com/musketry/musketry/internal/api"
 	"github.com/musketry/musketry/internal/boot"
 	"github.com/musketry/musketry/internal/dynamostore"
-	"github.com/musketry/musketry/internal/retry"
 	"github.com/musketry/musketry/internal/s3file"
 	"github.com/musketry/musketry/internal/sfnflow"
 	"github.com/musketry/musketry/internal/submit"
@@ -33,14 +32,18 @@ func wire(env boot.Config, cfg aws.Config, clock func() time.Time, log *slog.Log
 	client := s3file.NewClient(cfg, options...)
 	bucket := s3file.New(client, env.Bucket)
 	flow := sfnflow.New(sfn.NewFromConfig(cfg), env.FlowARN)
-	acceptor := submit.NewAcceptor(store, flow, store, submit.AcceptConfig{Policy: retry.Default()}, clock, rand.Reader)
-	loader := submit.NewLoader(store, store, bucket, submit.LoadConfig{}, clock, log)
+	accept, err := acceptConfig(env.Settings)
+	if err != nil {
+		return handler{}, err
+	}
+	acceptor := submit.NewAcceptor(store, flow, store, accept, clock, rand.Reader)
+	loader := submit.NewLoader(store, store, bucket, loadConfig(env.Settings), clock, log)
 
 	return handler{
 		api: api.New(api.Deps{
 			Keys: store, Files: store, Batches: store, Objects: bucket, Contents: bucket, Parts: bucket, Uploads: store,
 			Acceptor: acceptor, Presigner: s3file.NewPresigner(client, env.Bucket), Logger: log, Clock: clock, Random: rand.Reader,
-		}, api.Config{Room: room, BatchLife: boot.Retention}),
+		}, apiConfig(env.Settings)),
 		load: loader.Load,
 	}, nil
 }

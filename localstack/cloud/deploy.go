@@ -123,6 +123,21 @@ func (c *Cloud) streaming() string {
 	return "on"
 }
 
+// moreContexts gives the user's parameters of the CDK app. Returns an error for one that is no parameter, or that a local
+// cloud has settled.
+func (c *Cloud) moreContexts(settled []string) ([]string, error) {
+	for _, pair := range c.cfg.Contexts {
+		name, _, ok := strings.Cut(pair, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("CDK_CONTEXT: %.64q is not of the form name=value", pair)
+		}
+		if slices.ContainsFunc(settled, func(other string) bool { return strings.HasPrefix(other, name+"=") }) {
+			return nil, fmt.Errorf("CDK_CONTEXT: a local cloud has its own %s", name)
+		}
+	}
+	return c.cfg.Contexts, nil
+}
+
 // deploy bootstraps and deploys with the CDK, unless this very instance of the engine has all of it already.
 func (c *Cloud) deploy(ctx context.Context, st *state, built artifacts) error {
 	contexts := []string{
@@ -130,6 +145,11 @@ func (c *Cloud) deploy(ctx context.Context, st *state, built artifacts) error {
 		"removal=destroy", "maxConcurrency=" + maxConcurrency, "upstreamBaseUrl=" + st.Upstream,
 		"streaming=" + c.streaming(),
 	}
+	more, err := c.moreContexts(contexts)
+	if err != nil {
+		return err
+	}
+	contexts = append(contexts, more...)
 	hash, err := c.inputsHash(st.Instance, contexts, built)
 	if err != nil {
 		return err
