@@ -111,6 +111,7 @@ type Deps struct {
 	Parts     PartStore
 	Uploads   UploadStore
 	Acceptor  Acceptor
+	Requests  Inspector
 	Presigner Presigner // nil: a file too large for one answer is read in ranges
 	Logger    *slog.Logger
 	Clock     func() time.Time
@@ -201,6 +202,10 @@ func (a *api) routes() {
 	a.route("GET /batches", a.listBatches)
 	a.route("GET /batches/{id}", a.retrieveBatch)
 	a.route("POST /batches/{id}/cancel", a.cancelBatch)
+	a.route("POST /batches/{id}/retry", a.retryBatch)
+	a.route("GET /batches/{id}/requests", a.listRequests)
+	a.route("GET /batches/{id}/requests/{custom_id}", a.retrieveRequest)
+	a.route("POST /batches/{id}/requests/{custom_id}/cancel", a.cancelRequest)
 	a.route("GET /models", a.listModels)
 	a.route("GET /models/{id...}", a.retrieveModel)
 	a.mux.HandleFunc("GET /openapi.json", a.describe)

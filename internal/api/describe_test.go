@@ -26,7 +26,11 @@ func TestDocumentNamesEveryRoute(t *testing.T) {
 	for path, v := range paths {
 		operations, _ := v.(map[string]any)
 		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
-			code := w.ask(ask{method: method, path: "/v1" + strings.ReplaceAll(path, "{id}", "x"), key: w.alice}).Code
+			if method == "GET" && strings.HasSuffix(path, "{custom_id}/cancel") {
+				continue // it gets the request whose custom_id is x/cancel
+			}
+			named := strings.NewReplacer("{id}", "x", "{custom_id}", "x").Replace(path)
+			code := w.ask(ask{method: method, path: "/v1" + named, key: w.alice}).Code
 			_, documented := operations[strings.ToLower(method)]
 			if documented == (code == http.StatusMethodNotAllowed) {
 				t.Errorf("%s %s: documented %v, answered %d", method, path, documented, code)
@@ -141,7 +145,7 @@ func (d *documented) operation(a ask) (string, map[string]any) {
 		}
 		same := true
 		for i := range want {
-			same = same && (want[i] == got[i] || want[i] == "{id}" && got[i] != "")
+			same = same && (want[i] == got[i] || strings.HasPrefix(want[i], "{") && got[i] != "")
 		}
 		if !same {
 			continue

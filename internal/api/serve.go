@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"path"
 	"runtime"
 	"runtime/debug"
@@ -125,11 +126,16 @@ func (a *api) bare(r *http.Request) (*http.Request, bool) {
 		u.Path = rest
 		u.RawPath = strings.TrimPrefix(u.RawPath, a.config.Prefix)
 	}
-	if len(u.Path) > 1 {
+	escaped, single := requestPath(u.Path, r.Method)
+	switch {
+	case single:
+		u.RawPath = escaped
+		u.Path, _ = url.PathUnescape(escaped) // it has just been escaped
+	case len(u.Path) > 1:
 		u.Path = strings.TrimSuffix(u.Path, "/")
 		u.RawPath = strings.TrimSuffix(u.RawPath, "/")
 	}
-	if u.Path != path.Clean(u.Path) || !strings.HasPrefix(u.Path, "/") || r.Method == http.MethodConnect {
+	if !single && u.Path != path.Clean(u.Path) || !strings.HasPrefix(u.Path, "/") || r.Method == http.MethodConnect {
 		return nil, false
 	}
 	bare := new(http.Request)

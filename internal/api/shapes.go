@@ -77,6 +77,7 @@ type (
 		CancelledAt      *int64            `json:"cancelled_at"`
 		RequestCounts    countsShape       `json:"request_counts"`
 		Usage            *usageShape       `json:"usage"`
+		RetryOf          *string           `json:"retry_of"`
 		Metadata         map[string]string `json:"metadata"`
 	}
 
@@ -154,7 +155,7 @@ func shapeBatch(b batch.Batch, counts batch.Counts) batchShape {
 		Status: string(b.Status), CreatedAt: b.CreatedAt.Unix(), InProgressAt: unix(b.InProgressAt),
 		ExpiresAt: unix(b.Deadline), FinalizingAt: unix(b.FinalizingAt), CompletedAt: unix(b.CompletedAt),
 		FailedAt: unix(b.FailedAt), ExpiredAt: unix(b.ExpiredAt), CancellingAt: unix(b.CancelingAt),
-		CancelledAt: unix(b.CanceledAt), Metadata: b.Metadata,
+		CancelledAt: unix(b.CanceledAt), RetryOf: orNull(b.RetryOf), Metadata: b.Metadata,
 		RequestCounts: countsShape{
 			Total: counts.Total, Completed: counts.Completed, Failed: counts.Failed,
 			Expired: counts.Expired, Cancelled: counts.Canceled,

@@ -22,6 +22,7 @@ import (
 
 	"github.com/musketry/musketry/internal/api"
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/inspect"
 	"github.com/musketry/musketry/internal/memstore"
 	"github.com/musketry/musketry/internal/retry"
 	"github.com/musketry/musketry/internal/submit"
@@ -76,9 +77,12 @@ func newWorld(t *testing.T, tune ...func(*api.Deps, *api.Config)) *world {
 	w.alice, w.bob = w.key("alice"), w.key("bob")
 	acceptor := submit.NewAcceptor(w.store, w.flow, w.store,
 		submit.AcceptConfig{Policy: retry.Default(), ExtraEndpoints: []string{"/v1/rerank"}}, w.clock, rand.Reader)
+	inspector := inspect.New(inspect.Deps{
+		Requests: w.store, Batches: w.store, Objects: w.files, Flow: w.flow, Clock: w.clock,
+	})
 	w.deps = api.Deps{
 		Keys: w.store, Files: w.store, Batches: w.store, Objects: w.files, Contents: w.files, Parts: w.files, Uploads: w.store,
-		Acceptor: acceptor, Logger: slog.New(slog.NewJSONHandler(w.log, nil)), Clock: w.clock, Random: rand.Reader,
+		Acceptor: acceptor, Requests: inspector, Logger: slog.New(slog.NewJSONHandler(w.log, nil)), Clock: w.clock, Random: rand.Reader,
 	}
 	w.config = api.Config{Models: []string{"fast", "vendor/slow"}}
 	for _, f := range tune {

@@ -13,6 +13,7 @@ import (
 	"github.com/musketry/musketry/internal/api"
 	"github.com/musketry/musketry/internal/boot"
 	"github.com/musketry/musketry/internal/dynamostore"
+	"github.com/musketry/musketry/internal/inspect"
 	"github.com/musketry/musketry/internal/s3file"
 	"github.com/musketry/musketry/internal/sfnflow"
 	"github.com/musketry/musketry/internal/submit"
@@ -38,11 +39,13 @@ func wire(env boot.Config, cfg aws.Config, clock func() time.Time, log *slog.Log
 	}
 	acceptor := submit.NewAcceptor(store, flow, store, accept, clock, rand.Reader)
 	loader := submit.NewLoader(store, store, bucket, loadConfig(env.Settings), clock, log)
+	inspector := inspect.New(inspect.Deps{Requests: store, Batches: store, Objects: bucket, Flow: flow, Clock: clock})
 
 	return handler{
 		api: api.New(api.Deps{
 			Keys: store, Files: store, Batches: store, Objects: bucket, Contents: bucket, Parts: bucket, Uploads: store,
-			Acceptor: acceptor, Presigner: s3file.NewPresigner(client, env.Bucket), Logger: log, Clock: clock, Random: rand.Reader,
+			Acceptor: acceptor, Requests: inspector, Presigner: s3file.NewPresigner(client, env.Bucket), Logger: log,
+			Clock: clock, Random: rand.Reader,
 		}, apiConfig(env.Settings)),
 		load: loader.Load,
 	}, nil
