@@ -42,6 +42,9 @@ type BatchStore interface {
 	Batches(ctx context.Context, tenant, after string, limit int) ([]batch.Batch, bool, error)
 	// Progress returns the sum of a running batch's cells, its Total 0.
 	Progress(ctx context.Context, batchID string) (batch.Counts, error)
+	// Journal returns at most limit entries of a batch's journal after the one
+	// numbered after, read consistently.
+	Journal(ctx context.Context, batchID string, after, limit int) ([]batch.Entry, error)
 }
 
 // An ObjectStore keeps the bytes of files.
@@ -202,6 +205,7 @@ func (a *api) routes() {
 	a.route("GET /batches", a.listBatches)
 	a.route("GET /batches/{id}", a.retrieveBatch)
 	a.route("POST /batches/{id}/cancel", a.cancelBatch)
+	a.route("GET /batches/{id}/results", a.batchResults)
 	a.route("POST /batches/{id}/retry", a.retryBatch)
 	a.route("GET /batches/{id}/requests", a.listRequests)
 	a.route("GET /batches/{id}/requests/{custom_id}", a.retrieveRequest)

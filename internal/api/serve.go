@@ -93,9 +93,7 @@ func (a *api) dispatch(w *statusWriter, r *http.Request, c *call) (pattern strin
 			if bug, ok := cause.(runtime.Error); ok {
 				c.err = fmt.Errorf("api: panic: %w", bug)
 			}
-			if !w.wrote {
-				writeError(w, c.err)
-			}
+			c.fail(w)
 		}
 	}()
 	if a.crossOrigin(w, r) {
@@ -177,7 +175,8 @@ func (a *api) crossOrigin(w http.ResponseWriter, r *http.Request) bool {
 	}
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", origin)
-	h.Set("Access-Control-Expose-Headers", "X-Request-Id, X-Should-Retry, Retry-After, Content-Range, Content-Disposition")
+	h.Set("Access-Control-Expose-Headers", "X-Request-Id, X-Should-Retry, Retry-After, Content-Range, Content-Disposition, "+
+		"X-Next-Cursor, X-Complete, X-Line-Cut")
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}
