@@ -54,6 +54,11 @@ func (a *api) fileContent(w http.ResponseWriter, r *http.Request, tenant string)
 
 		return err
 	}
+	if r.Method == http.MethodHead {
+		contentHead(w, f, span) // RFC 9110, 9.3.2: as for GET, which may take more than one answer
+
+		return nil
+	}
 	if s, ok := streamer(w); ok {
 		return a.streamContent(w, r, f, span, s.MaxStream())
 	}

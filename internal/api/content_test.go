@@ -90,6 +90,24 @@ func TestContentIsStreamed(t *testing.T) {
 	}
 }
 
+func TestContentHead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(d *api.Deps, c *api.Config) { c.MaxAnswer, d.Presigner = 50, presigner{} })
+	id := w.upload(w.alice, line)
+	server := httptest.NewServer(w.handler)
+	t.Cleanup(server.Close)
+	r := asked(t, server.URL+"/v1/files/"+id+"/content", w.alice)
+	r.Method = http.MethodHead
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK || res.ContentLength != int64(len(line)) || res.Header.Get("ETag") != `"`+id+`"` {
+		t.Errorf("%d, %d bytes, %v", res.StatusCode, res.ContentLength, res.Header)
+	}
+}
+
 // A breaking store opens objects whose bodies break off after good bytes each.
 type breaking struct {
 	api.ContentStore

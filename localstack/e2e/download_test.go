@@ -12,14 +12,14 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	openai1 "github.com/openai/openai-go"
+	option1 "github.com/openai/openai-go/option"
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
 )
@@ -75,7 +75,7 @@ func TestDownload(t *testing.T) {
 	t.Parallel()
 	c, content := newClient(t, "OPENAI_API_KEY"), noise(largeFile)
 	id := uploadParts(t.Context(), t, c, content)
-	t.Run("Go", func(t *testing.T) {
+	t.Run("Go 3", func(t *testing.T) {
 		t.Parallel()
 		res, err := c.Files.Content(t.Context(), id)
 		if err != nil {
@@ -91,14 +91,31 @@ func TestDownload(t *testing.T) {
 			t.Errorf("header %v, length %d", h, res.ContentLength)
 		}
 	})
-	t.Run("Python", func(t *testing.T) {
+	t.Run("Go 1", func(t *testing.T) {
 		t.Parallel()
-		cmd := exec.CommandContext(t.Context(), variable(t, "MUSKETRY_E2E_PYTHON"), "testdata/download.py", id, sum(content))
-		cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s", err, out)
+		c := openai1.NewClient(option1.WithBaseURL(variable(t, "OPENAI_BASE_URL")),
+			option1.WithAPIKey(variable(t, "OPENAI_API_KEY")))
+		res, err := c.Files.Content(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if got, err := io.ReadAll(res.Body); err != nil || sum(got) != sum(content) {
+			t.Errorf("%d bytes, want %d of the same sum: %v", len(got), len(content), err)
 		}
 	})
+	for _, python := range []string{"MUSKETRY_E2E_PYTHON", "MUSKETRY_E2E_PYTHON_1"} {
+		t.Run(python, func(t *testing.T) {
+			t.Parallel()
+			runSDK(t, variable(t, python), "testdata/download.py", id, sum(content))
+		})
+	}
+	for _, node := range []string{"openai", "openai-6"} {
+		t.Run("Node "+node, func(t *testing.T) {
+			t.Parallel()
+			runSDK(t, "node", "testdata/download.mjs", variable(t, "MUSKETRY_E2E_NODE_MODULES"), node, id, sum(content))
+		})
+	}
 	t.Run("ranges", func(t *testing.T) {
 		t.Parallel()
 		ranges(t, c, id, content)
