@@ -18,7 +18,7 @@ import (
 const mostListed = 2000
 
 // A goSDK is what a user does with a Go SDK. Its majors share no types.
-type goSDK interface {
+type goSDK interface { //nolint:interfacebloat // all that a user does is the point
 	Upload(ctx context.Context, name string, content []byte) (file string, err error)
 	UploadParts(ctx context.Context, name string, content [][]byte) (file string, err error)
 	Create(ctx context.Context, file, window string) (goBatch, error)

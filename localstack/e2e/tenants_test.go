@@ -20,11 +20,11 @@ import (
 // A document is what the test reads of an OpenAPI document: the operations by path and method.
 type document struct {
 	Paths map[string]map[string]struct {
-		OperationID string `json:"operationId"`
+		OperationID string `json:"operationId"` //nolint:tagliatelle // OpenAPI's name
 		RequestBody *struct {
 			Required bool           `json:"required"`
 			Content  map[string]any `json:"content"`
-		} `json:"requestBody"`
+		} `json:"requestBody"` //nolint:tagliatelle // OpenAPI's name
 	} `json:"paths"`
 }
 
