@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -49,7 +50,7 @@ func newEngine(cfg Config, tools checkout.Checkout) (Engine, error) {
 
 // engineStart bounds an engine's start and the answers to single questions.
 const (
-	engineStart = 30 * time.Second
+	engineStart = 60 * time.Second
 	askTimeout  = 5 * time.Second
 	portTries   = 3
 )
@@ -113,7 +114,9 @@ func (m *ministack) startOn(ctx context.Context, python, endpoint string) error 
 		return answers(ctx, endpoint+"/_ministack/health"), nil
 	}
 	if err := wait.Until(ctx, engineStart, up); err != nil {
-		return fmt.Errorf("start MiniStack: %w", err)
+		// The next try, on another port, has a record of its own: what is left of this one must go first.
+		_, stopErr := m.process.stop(context.WithoutCancel(ctx))
+		return errors.Join(fmt.Errorf("start MiniStack: %w", err), stopErr)
 	}
 	return nil
 }
