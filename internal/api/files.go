@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -15,6 +16,8 @@ const (
 	// roomForPage bounds a page of files, whose names may be long: an answer has
 	// at most 6 MB.
 	roomForPage = 4_000_000
+	// mostErased is how many expired files one list erases.
+	mostErased = 20
 	// holdGrace is how long a file's hold may be without its batch: acceptance
 	// takes seconds, and a hold that is older was left by a crash.
 	holdGrace = 10 * time.Minute
@@ -37,14 +40,25 @@ func (a *api) listFiles(w http.ResponseWriter, r *http.Request, tenant string) e
 	}
 	purpose := batch.Purpose(q.Get("purpose"))
 	now := a.Clock()
+	var expired []batch.File
 	found, more, err := collect(r.Context(), p,
 		func(ctx context.Context, after string, limit int) ([]batch.File, bool, error) {
 			return a.Files.Files(ctx, tenant,
 				batch.FileQuery{Purpose: purpose, After: after, Limit: limit, Oldest: p.Oldest})
 		},
-		func(f batch.File) (string, bool) { return f.ID, !f.Expired(now) })
+		func(f batch.File) (string, bool) {
+			over := f.Expired(now)
+			if over && len(expired) < mostErased {
+				expired = append(expired, f)
+			}
+
+			return f.ID, !over
+		})
 	if err != nil {
 		return fmt.Errorf("api: list files: %w", err)
+	}
+	for _, f := range expired {
+		a.eraseExpired(r.Context(), f)
 	}
 	shapes := make([]fileShape, 0, len(found))
 	room := 0
@@ -108,15 +122,39 @@ func (a *api) deleteFile(w http.ResponseWriter, r *http.Request, tenant string) 
 	if err != nil {
 		return fmt.Errorf("api: hide file: %w", err)
 	}
+	if err := a.erase(ctx, f); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, deletedShape{ID: id, Object: "file", Deleted: true})
+
+	return nil
+}
+
+// erase deletes the bytes of a file that nobody sees any more, and then its
+// record. A result file's bytes lie also in the segments that it was made of,
+// which the batch, being ended, needs no more.
+func (a *api) erase(ctx context.Context, f batch.File) error {
+	if f.Batch != "" {
+		if err := a.Objects.DeleteAll(ctx, batch.SegmentsKey(f.Batch)); err != nil {
+			return fmt.Errorf("api: delete segments: %w", err)
+		}
+	}
 	if err := a.Objects.Delete(ctx, f.ObjectKey()); err != nil {
 		return fmt.Errorf("api: delete content: %w", err)
 	}
 	if err := a.Files.DeleteFile(ctx, f); err != nil {
 		return fmt.Errorf("api: delete file: %w", err)
 	}
-	writeJSON(w, http.StatusOK, deletedShape{ID: id, Object: "file", Deleted: true})
 
 	return nil
+}
+
+// eraseExpired erases a file whose life is over, and which no batch can take any
+// more. Nothing waits for that: if it fails, who meets the file next erases it.
+func (a *api) eraseExpired(ctx context.Context, f batch.File) {
+	if err := a.erase(ctx, f); err != nil {
+		a.Logger.WarnContext(ctx, "expired file not erased", slog.String("file", f.ID), slog.String("error", err.Error()))
+	}
 }
 
 func inUse(f *batch.File) error {
@@ -149,6 +187,8 @@ func (a *api) file(r *http.Request, tenant string) (batch.File, error) {
 		release(&f, orphans)
 	}
 	if f.Expired(now) {
+		a.eraseExpired(r.Context(), f)
+
 		return batch.File{}, noFile(id, "id")
 	}
 

@@ -355,7 +355,10 @@ func TestFilesInUseStay(t *testing.T) {
 		}
 	})
 	w.get("/v1/files/"+file).refused(404, "id", "", "No such File object")
-	gone().want(200)
+	gone().refused(404, "id", "", "No such File object") // who met it after its end has erased it
+	if keys := w.files.Keys(); len(keys) != 0 {
+		t.Errorf("content is left: %v", keys)
+	}
 }
 
 // TestOrphanHolds has holds of batches that never came to be, as a crash

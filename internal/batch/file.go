@@ -28,6 +28,7 @@ type File struct {
 	CreatedAt time.Time
 	ExpiresAt time.Time // zero: never
 	Users     []string  // ids of batches that need it; it is not deleted meanwhile
+	Batch     string    // of a result file: whose results it has
 }
 
 // A FileQuery selects a page of a tenant's files, ordered by creation.
@@ -63,6 +64,10 @@ func (f *File) ObjectKey() string { return FileKey(f.Tenant, f.ID) }
 
 // FileKey returns the name under which a file's bytes are stored.
 func FileKey(tenant, id string) string { return fmt.Sprintf("tenants/%s/files/%s", tenant, id) }
+
+// SegmentsKey returns what the names of all segments of a batch's answers begin
+// with.
+func SegmentsKey(batchID string) string { return fmt.Sprintf("batches/%s/segments/", batchID) }
 
 // SegmentKey returns the name of a segment of a batch's answers.
 func SegmentKey(batchID, segment string) string {

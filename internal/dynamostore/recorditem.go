@@ -232,6 +232,7 @@ func encodeFile(f batch.File) (item, error) {
 	it.setInt(attrBytes, f.Bytes)
 	it.setTime(attrCreatedAt, f.CreatedAt)
 	it.setTime(attrExpiresAt, f.ExpiresAt)
+	it.setString(attrBatch, f.Batch)
 	if f.Users == nil {
 		return it, nil
 	}
@@ -245,7 +246,7 @@ func decodeFile(it item) (batch.File, error) {
 	f := batch.File{
 		Tenant: tenantOf(r.string(attrPK)), ID: idOf(prefixFile, r.string(attrSK)), Rev: r.int64(attrRev),
 		Name: r.string(attrName), Purpose: batch.Purpose(r.string(attrPurpose)), Bytes: r.int64(attrBytes),
-		CreatedAt: r.time(attrCreatedAt), ExpiresAt: r.time(attrExpiresAt),
+		CreatedAt: r.time(attrCreatedAt), ExpiresAt: r.time(attrExpiresAt), Batch: r.string(attrBatch),
 	}
 	r.json(attrUsers, &f.Users)
 	if r.err != nil {

@@ -208,7 +208,7 @@ func (s steps) finish(ctx context.Context, b batch.Batch, r result, size int64) 
 	}
 	err := s.Batches.CreateFile(ctx, batch.File{
 		Tenant: b.Tenant, ID: r.id(b.WriteOut), Name: fmt.Sprintf("%s_%s.jsonl", b.ID, r.name),
-		Purpose: batch.PurposeBatchOutput, Bytes: size, CreatedAt: now, ExpiresAt: now.Add(life),
+		Purpose: batch.PurposeBatchOutput, Bytes: size, CreatedAt: now, ExpiresAt: now.Add(life), Batch: b.ID,
 	})
 	if err != nil && !errors.Is(err, batch.ErrExists) {
 		return batch.Batch{}, fmt.Errorf("create record: %w", err)

@@ -26,7 +26,7 @@ func fileTrials() []trial[Store] {
 func newFile(tenantName string) batch.File {
 	return batch.File{
 		Tenant: tenantName, ID: unique("file-"), Name: "März #1.jsonl", Purpose: batch.PurposeBatch,
-		Bytes: 200 << 20, CreatedAt: noon(), ExpiresAt: deadline(),
+		Bytes: 200 << 20, CreatedAt: noon(), ExpiresAt: deadline(), Batch: "batch_1",
 	}
 }
 

@@ -1,0 +1,74 @@
+package api_test
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+)
+
+// result puts a result file of an ended batch, and a segment of its answers.
+func (w *world) result(id string, life time.Duration) batch.File {
+	w.t.Helper()
+	f := batch.File{
+		Tenant: "alice", ID: id, Name: "out.jsonl", Purpose: batch.PurposeBatchOutput, Bytes: 3, CreatedAt: w.clock(),
+		ExpiresAt: w.clock().Add(life), Batch: "batch_01jnfh0000000000000000000g",
+	}
+	if err := errors.Join(w.store.CreateFile(w.t.Context(), f),
+		w.files.Put(w.t.Context(), f.ObjectKey(), []byte("{}\n")),
+		w.files.Put(w.t.Context(), batch.SegmentKey(f.Batch, "one"), []byte("{}\n")),
+		w.files.Put(w.t.Context(), batch.SegmentKey(f.Batch+"1", "one"), []byte("{}\n"))); err != nil {
+		w.t.Fatal(err)
+	}
+
+	return f
+}
+
+// gone demands that nothing of f is left, and that another batch's segments are.
+func (w *world) gone(f batch.File) {
+	w.t.Helper()
+	if _, err := w.store.File(w.t.Context(), f.Tenant, f.ID); !errors.Is(err, batch.ErrNotFound) {
+		w.t.Errorf("the record: %v", err)
+	}
+	for _, key := range []string{f.ObjectKey(), batch.SegmentKey(f.Batch, "one")} {
+		if _, err := w.files.Size(w.t.Context(), key); !errors.Is(err, batch.ErrNoObject) {
+			w.t.Errorf("%s: %v", key, err)
+		}
+	}
+	if _, err := w.files.Size(w.t.Context(), batch.SegmentKey(f.Batch+"1", "one")); err != nil {
+		w.t.Errorf("another batch's segment: %v", err)
+	}
+}
+
+func TestResultsAreErased(t *testing.T) {
+	t.Parallel()
+	const id = "file-01jnfh0000000000000000000r"
+	for name, c := range map[string]struct {
+		wait time.Duration
+		ask  ask
+		want int
+	}{
+		"deleted":               {0, ask{method: http.MethodDelete, path: "/v1/files/" + id}, http.StatusOK},
+		"deleted after its end": {time.Hour, ask{method: http.MethodDelete, path: "/v1/files/" + id}, http.StatusOK},
+		"read after its end":    {time.Hour, ask{method: http.MethodGet, path: "/v1/files/" + id}, http.StatusNotFound},
+		"listed after its end":  {time.Hour, ask{method: http.MethodGet, path: "/v1/files"}, http.StatusOK},
+		"fetched after its end": {time.Hour, ask{method: http.MethodGet, path: "/v1/files/" + id + "/content"}, http.StatusNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			f := w.result(id, time.Hour)
+			w.advance(c.wait)
+			c.ask.key = w.bob
+			w.ask(c.ask) // another tenant's erases nothing
+			if _, err := w.files.Size(t.Context(), f.ObjectKey()); err != nil {
+				t.Fatal(err)
+			}
+			c.ask.key = w.alice
+			w.ask(c.ask).want(c.want)
+			w.gone(f)
+		})
+	}
+}
