@@ -67,7 +67,7 @@ func FindLines(
 ) ([]int, error) {
 	sum := sha256.Sum256([]byte(customID))
 	want := sum[:indexHash]
-	at, _ := bits.Mul64(binary.BigEndian.Uint64(want), uint64(max(total, 0))) //nolint:gosec // not negative
+	at, _ := bits.Mul64(binary.BigEndian.Uint64(want), uint64(max(total, 0)))
 	// The root is twice the standard deviation of an entry's place at its most,
 	// so that twice the root misses one entry in 10,000.
 	for reach := 16 + 2*int(math.Sqrt(float64(max(total, 0)))); ; reach *= 4 {

@@ -89,7 +89,7 @@ func TestAnswersOfStoppedRequestsComeToNothing(t *testing.T) {
 		w := newWorld(t, input(1), loaded(1))
 		w.sendAll(1)
 		w.up.answer = func(context.Context, int, int) (execute.Reply, error) {
-			w.stop(1)
+			w.stop(1)               //nolint:contextcheck // the owner is not the worker
 			time.Sleep(time.Second) // it answers before the worker looks
 
 			return ok("{}")
@@ -114,7 +114,7 @@ func TestStoppedRequestsAreNotCalled(t *testing.T) {
 		w.stop(1)
 		w.sendAll(2)
 		w.up.answer = func(_ context.Context, line, _ int) (execute.Reply, error) {
-			go func() {
+			go func() { //nolint:contextcheck // the owner is not the worker
 				time.Sleep(500 * time.Millisecond)
 				w.stop(line)
 			}()
