@@ -58,6 +58,11 @@ test: need-cloud cloud-cli $(BIN)/golangci-lint-$(GOLANGCI_LINT) .tools/cfn-lint
 		MUSKETRY_E2E_SCHEMATHESIS="$(CURDIR)/.tools/schemathesis/bin/schemathesis" \
 		$(BIN)/check -cloud $(CLOUD) -lint $(BIN)/golangci-lint-$(GOLANGCI_LINT) -cfn-lint .tools/cfn-lint/bin/cfn-lint
 
+.PHONY: bench
+bench: need-go ## Benchmarks loading and writing out a million requests, and the worker; a JSON object a line.
+	@$(BUILD) -o $(BIN)/bench ./tools/bench
+	@$(BIN)/bench ./internal/submit ./internal/execute ./internal/finalize
+
 .PHONY: lint
 lint: need-go $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## Runs the linters.
 	@$(BIN)/golangci-lint-$(GOLANGCI_LINT) run ./...

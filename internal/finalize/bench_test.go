@@ -22,18 +22,26 @@ import (
 )
 
 const (
-	benchLines  = 50_000
 	perSegment  = 64
 	benchAnswer = 2_000 // bytes of a line
 )
 
 // BenchmarkFinalize counts, seals and writes out a batch of 50,000 answers,
-// 100 MB, whose requests and segments are made as they are read. It reports the
-// peak of the memory that Go's runtime had mapped, and the reads of segments.
+// 100 MB, and one of a million, 2 GB, whose requests and segments are made as
+// they are read. It reports the peak of the memory that Go's runtime had
+// mapped, and the reads of segments.
 func BenchmarkFinalize(b *testing.B) {
+	for _, lines := range []int{50_000, 1_000_000} {
+		b.Run(strconv.Itoa(lines), func(b *testing.B) { benchmarkFinalize(b, lines) })
+	}
+}
+
+func benchmarkFinalize(b *testing.B, lines int) {
+	b.Helper()
+	want := sumOfAll(lines)
 	for b.Loop() {
 		store := memstore.NewStore()
-		made := &madeBatch{port: store}
+		made := &madeBatch{port: store, lines: lines}
 		now := time.Now()
 		record := batch.Batch{
 			Ref: batch.Ref{Tenant: "acme", ID: "batch_1"}, InputFileID: "file-in", Status: batch.StatusValidating,
@@ -43,20 +51,20 @@ func BenchmarkFinalize(b *testing.B) {
 			b.Fatal(err)
 		}
 		_, err := store.UpdateBatch(b.Context(), record.Ref, func(b *batch.Batch) error {
-			if err := b.Validated(benchLines); err != nil {
+			if err := b.Validated(lines); err != nil {
 				return err
 			}
-			if err := b.Loaded(benchLines, 1, now); err != nil {
+			if err := b.Loaded(lines, 1, now); err != nil {
 				return err
 			}
 
-			return b.Feed(benchLines)
+			return b.Feed(lines)
 		})
 		if err != nil {
 			b.Fatal(err)
 		}
 		var entered batch.Entry
-		for line := 1; line <= benchLines; line++ {
+		for line := 1; line <= lines; line++ {
 			entered.Places = append(entered.Places, batch.Place{Line: line})
 		}
 		if _, err := store.AppendJournal(b.Context(), record.ID, entered); err != nil {
@@ -71,7 +79,7 @@ func BenchmarkFinalize(b *testing.B) {
 		if next != finalize.NextEnd || err != nil {
 			b.Fatalf("next is %q, %v", next, err)
 		}
-		if want := sumOfAll(); made.bytes != benchLines*benchAnswer || made.crc != want {
+		if made.bytes != lines*benchAnswer || made.crc != want {
 			b.Fatalf("wrote %d bytes, %x, want %x", made.bytes, made.crc, want)
 		}
 		b.ReportMetric(float64(made.peak>>20), "peak-MiB")
@@ -83,6 +91,7 @@ func BenchmarkFinalize(b *testing.B) {
 // answers are scattered: a segment has every hundredth line of a block.
 type madeBatch struct {
 	port
+	lines int
 	reads atomic.Int64
 	peak  uint64
 	bytes int
@@ -100,9 +109,9 @@ func answerOf(line int) []byte {
 	return []byte(start + strings.Repeat("x", benchAnswer-len(start)-3) + "\"}\n")
 }
 
-func sumOfAll() uint32 {
+func sumOfAll(lines int) uint32 {
 	var crc uint32
-	for line := 1; line <= benchLines; line++ {
+	for line := 1; line <= lines; line++ {
 		crc = crc32.Update(crc, crc32.IEEETable, answerOf(line))
 	}
 
@@ -110,12 +119,12 @@ func sumOfAll() uint32 {
 }
 
 func (m *madeBatch) Progress(context.Context, string) (batch.Counts, error) {
-	return batch.Counts{Completed: benchLines}, nil
+	return batch.Counts{Completed: m.lines}, nil
 }
 
 func (m *madeBatch) Requests(_ context.Context, id string, shards, after int) iter.Seq2[state.Record, error] {
 	return func(yield func(state.Record, error) bool) {
-		for line := after + 1; line <= benchLines; line++ {
+		for line := after + 1; line <= m.lines; line++ {
 			i := (line - 1) % block
 			answer := state.Span{
 				Object: strconv.Itoa((line-1)/block*segments + i%segments), Offset: int64(i / segments * benchAnswer), Length: benchAnswer,
