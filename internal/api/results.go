@@ -121,41 +121,65 @@ type piece struct {
 	last    bool // nothing of its entry follows
 }
 
-// piecesOf returns the pieces that entries have from a cursor on, up to bytes
-// and about limit lines, and whether these are all.
+// A plan gathers what is read for one answer.
+type plan struct {
+	pieces []piece
+	lines  int   // about how many still fit
+	room   int64 // bytes that still fit
+}
+
+// piecesOf returns the pieces that entries have from a cursor on, up to room
+// bytes and about limit lines, and whether these are all.
 func piecesOf(entries []batch.Entry, from cursor, limit int, room int64) (pieces []piece, all bool) {
+	p := plan{lines: limit, room: room}
 	for _, e := range entries {
 		skip := int64(0)
 		if e.N == from.entry {
 			skip = from.offset
 		}
-		for _, p := range e.Places {
-			begin := max(p.Offset, skip)
-			length := min(p.Offset+p.Length-begin, room)
-			if length <= 0 && room > 0 {
-				continue // told already
-			}
-			if limit <= 0 || room <= 0 {
-				return pieces, false
-			}
-			if n := len(pieces) - 1; n >= 0 && pieces[n].entry == e.N && pieces[n].offset+pieces[n].length == begin {
-				pieces[n].length += length
-			} else {
-				pieces = append(pieces, piece{entry: e.N, segment: e.Segment, offset: begin, length: length})
-			}
-			limit, room = limit-1, room-length
-			if begin+length < p.Offset+p.Length {
-				return pieces, false
+		for _, at := range e.Places {
+			if !p.add(e, at, skip) {
+				return p.pieces, false
 			}
 		}
-		if n := len(pieces) - 1; n >= 0 && pieces[n].entry == e.N {
-			pieces[n].last = true
+		if last := p.last(e.N); last != nil {
+			last.last = true
 		} else {
-			pieces = append(pieces, piece{entry: e.N, last: true})
+			p.pieces = append(p.pieces, piece{entry: e.N, last: true})
 		}
 	}
 
-	return pieces, true
+	return p.pieces, true
+}
+
+// add plans to read what lies at a place of e from skip on, and reports whether
+// all of it fits.
+func (p *plan) add(e batch.Entry, at batch.Place, skip int64) bool {
+	begin, end := max(at.Offset, skip), at.Offset+at.Length
+	if begin >= end {
+		return true // told already
+	}
+	if p.lines <= 0 || p.room <= 0 {
+		return false
+	}
+	length := min(end-begin, p.room)
+	if last := p.last(e.N); last != nil && last.offset+last.length == begin {
+		last.length += length
+	} else {
+		p.pieces = append(p.pieces, piece{entry: e.N, segment: e.Segment, offset: begin, length: length})
+	}
+	p.lines, p.room = p.lines-1, p.room-length
+
+	return begin+length == end
+}
+
+// last returns the last piece if it is of this entry, and nil otherwise.
+func (p *plan) last(entry int) *piece {
+	if n := len(p.pieces) - 1; n >= 0 && p.pieces[n].entry == entry {
+		return &p.pieces[n]
+	}
+
+	return nil
 }
 
 // readPieces returns the bytes of pieces, one after another.

@@ -32,9 +32,7 @@ const (
 	appendPauseMax = 400 * time.Millisecond
 )
 
-var (
-	errPlaces = errors.New("not whole")
-)
+var errPlaces = errors.New("not whole")
 
 func journalOf(batchID string) string      { return "journal#" + batchID }
 func entryKey(batchID string, n int) key   { return key{journalOf(batchID), lineKey(n)} }
