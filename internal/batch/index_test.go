@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -36,7 +35,7 @@ func (r *reads) read(offset, length int64) ([]byte, error) {
 // as many that are not there.
 func TestIndexFindsEveryLine(t *testing.T) {
 	t.Parallel()
-	for _, total := range []int{0, 1, 2, 31, 32, 33, 1_000, 20_000} {
+	for _, total := range []int{0, 1, 2, 31, 32, 33, 1_000, 4_000} {
 		t.Run(fmt.Sprint(total), func(t *testing.T) {
 			t.Parallel()
 			var x batch.Index
@@ -60,9 +59,9 @@ func TestIndexFindsEveryLine(t *testing.T) {
 	}
 }
 
-func TestIndexOfAMillion(t *testing.T) {
+func TestIndexIsReadInSmallRanges(t *testing.T) {
 	t.Parallel()
-	const total = 1_000_000
+	const total = 100_000
 	var x batch.Index
 	for line := 1; line <= total; line++ {
 		x.Add(sha256.Sum256(fmt.Append(nil, line)), line)
@@ -78,7 +77,7 @@ func TestIndexOfAMillion(t *testing.T) {
 			t.Fatalf("line %d: found %v, %v", line, got, err)
 		}
 	}
-	if r.calls > lookups+lookups/100 || r.bytes/lookups > 64<<10 {
+	if r.calls > lookups+lookups/100 || r.bytes/lookups > 20<<10 {
 		t.Errorf("%d reads of %d bytes for %d lookups", r.calls, r.bytes, lookups)
 	}
 }
@@ -123,9 +122,9 @@ func TestIndexOfUnevenHashes(t *testing.T) {
 	t.Parallel()
 	const total = 5_000
 	sums := make([][sha256.Size]byte, total)
-	rnd := rand.New(rand.NewPCG(1, 2))
 	for i := range sums {
-		sums[i][0], sums[i][1], sums[i][2] = 0xff, byte(rnd.IntN(256)), byte(rnd.IntN(256))
+		sums[i] = sha256.Sum256(fmt.Append(nil, i))
+		sums[i][0] = 0xff
 	}
 	needle := sha256.Sum256([]byte("needle")) // 0x37…: before all of them
 	twins := []int{7, 4_000, 4_999}           // custom_ids that share their first 8 bytes
