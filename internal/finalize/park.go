@@ -30,11 +30,14 @@ func (f *Finalizer) Park(ctx context.Context, ref batch.Ref, token string) error
 	return nil
 }
 
+// errOutrun reports a token in whose place a later park has put its own.
+var errOutrun = errors.New("finalize: a later park was faster")
+
 // park stores token and reports whether there is something to do.
 func (s steps) park(ctx context.Context, ref batch.Ref, token string) (due bool, err error) {
-	b, err := s.Batches.UpdateBatch(ctx, ref, func(b *batch.Batch) error { return b.Park(token) })
+	b, err := s.Batches.UpdateBatch(ctx, ref, storing(token))
 	var over *batch.StatusError
-	if errors.As(err, &over) || errors.Is(err, batch.ErrNotFound) {
+	if errors.As(err, &over) || errors.Is(err, batch.ErrNotFound) || errors.Is(err, errOutrun) {
 		return true, nil
 	}
 	if err != nil {
@@ -50,4 +53,23 @@ func (s steps) park(ctx context.Context, ref batch.Ref, token string) (due bool,
 	// Advance has seen Watch.Done, and nothing to do about it: another answer to
 	// the same sum would only go round in circles.
 	return p.Done() >= b.Fed && p.Done() != b.Watch.Done, nil
+}
+
+// storing returns the change that stores token. A store makes a change anew
+// when its write was lost in a race, or its answer: if meanwhile this token was
+// stored, woken, and followed by that of the next park, it must not come back.
+func storing(token string) func(*batch.Batch) error {
+	var found *string
+
+	return func(b *batch.Batch) error {
+		if found == nil {
+			first := b.Token
+			found = &first
+		}
+		if b.Token != *found && b.Token != token {
+			return errOutrun
+		}
+
+		return b.Park(token) //nolint:wrapcheck // the domain's own, told apart by park
+	}
 }
