@@ -9,15 +9,20 @@ import (
 	"github.com/musketry/musketry/internal/boot"
 )
 
-// The three parts of the bucket: a tenant's files stay until they are deleted, a batch's segments and the parts of an
-// upload are scaffolding.
+// The three parts of the bucket: a tenant's files, and two kinds of scaffolding, a batch's segments and the parts of an
+// upload.
 const (
 	filesPattern    = "tenants/*"
+	filesPrefix     = "tenants/"
 	segmentsPattern = "batches/*"
 	segmentsPrefix  = "batches/"
 	uploadsPattern  = "uploads/*"
 	uploadsPrefix   = "uploads/"
 )
+
+// fileDays is how long a file's bytes can live: it expires after 30 days at most, a batch that uses it prolongs that by its
+// 7 days at most, and the rest is room for repairs. Until then the API's clock hides what has expired.
+const fileDays = 40
 
 // segmentDays is how long a batch's segments live: the longest batch takes 7 days, and the rest is room for repairs.
 const segmentDays = 40
@@ -48,6 +53,11 @@ func NewBucket(scope constructs.Construct, id string, props *BucketProps) *Bucke
 			{
 				Id:                                  jsii.String("abort-uploads"),
 				AbortIncompleteMultipartUploadAfter: awscdk.Duration_Days(jsii.Number(7)),
+			},
+			{
+				Id:         jsii.String("expire-files"),
+				Prefix:     jsii.String(filesPrefix),
+				Expiration: awscdk.Duration_Days(jsii.Number(fileDays)),
 			},
 			{
 				Id:         jsii.String("expire-segments"),

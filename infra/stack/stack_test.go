@@ -163,6 +163,7 @@ func TestBucketIsClosedEncryptedAndTidy(t *testing.T) {
 				"Id": "abort-uploads", "Status": "Enabled",
 				"AbortIncompleteMultipartUpload": map[string]any{"DaysAfterInitiation": 7},
 			},
+			map[string]any{"Id": "expire-files", "Status": "Enabled", "Prefix": "tenants/", "ExpirationInDays": 40},
 			map[string]any{"Id": "expire-segments", "Status": "Enabled", "Prefix": "batches/", "ExpirationInDays": 40},
 			map[string]any{"Id": "expire-upload-parts", "Status": "Enabled", "Prefix": "uploads/", "ExpirationInDays": 2},
 		}},

@@ -129,7 +129,7 @@ type Config struct {
 	MaxInputBytes int64         // of a file for batches; default batch.MaxInputBytes
 	MaxFileBytes  int64         // of any other file; default 512 MB, as at OpenAI
 	BatchLife     time.Duration // how long an ended batch is shown; default 30 days
-	FileLife      time.Duration // of a file for batches that asks for none; default 30 days
+	FileLife      time.Duration // of a file that asks for none; default 30 days, which is the most
 	Models        []string      // what GET /models lists
 	Origins       []string      // origins whose pages may call the API; none by default, "*" for all
 

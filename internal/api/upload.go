@@ -73,18 +73,16 @@ func (a *api) keep(ctx context.Context, f *batch.File, content io.Reader, life t
 		if !isJSONL(f.Name) {
 			return errFormat()
 		}
-		if life == 0 {
-			life = a.config.FileLife
-		}
+	}
+	if life == 0 {
+		life = a.config.FileLife
 	}
 	var err error
 	if f.Bytes, err = a.write(ctx, f.ObjectKey(), content, limit, check); err != nil {
 		return err
 	}
 	f.CreatedAt = now.UTC().Truncate(time.Millisecond)
-	if life > 0 {
-		f.ExpiresAt = f.CreatedAt.Add(life)
-	}
+	f.ExpiresAt = f.CreatedAt.Add(life)
 	// A file that is there already was made by an earlier try of the same upload.
 	if err := a.Files.CreateFile(ctx, *f); err != nil && !errors.Is(err, batch.ErrExists) {
 		return fmt.Errorf("api: create file: %w", err)

@@ -222,8 +222,11 @@ func decodeBatch(it item) (batch.Batch, error) {
 	return b, nil
 }
 
-// encodeFile returns f's item, without the mark of a write. It does not expire
-// by itself: its bytes would stay.
+// fileSlack is how long after its expiry a file's record may be needed still:
+// a batch that uses the file lasts 7 days at most.
+const fileSlack = 10 * 24 * time.Hour
+
+// encodeFile returns f's item, without the mark of a write.
 func encodeFile(f batch.File) (item, error) {
 	it := fileKey(f.Tenant, f.ID).item()
 	it.setInt(attrRev, f.Rev)
@@ -233,6 +236,9 @@ func encodeFile(f batch.File) (item, error) {
 	it.setTime(attrCreatedAt, f.CreatedAt)
 	it.setTime(attrExpiresAt, f.ExpiresAt)
 	it.setString(attrBatch, f.Batch)
+	if !f.ExpiresAt.IsZero() {
+		it.setExpiry(f.ExpiresAt.Add(fileSlack))
+	}
 	if f.Users == nil {
 		return it, nil
 	}

@@ -130,8 +130,8 @@ func TestNothingOfTheTemplateIsDropped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := len(lifecycle.Rules); got != 3 {
-		t.Errorf("the bucket has %d lifecycle rules, want 3", got)
+	if got := len(lifecycle.Rules); got != 4 {
+		t.Errorf("the bucket has %d lifecycle rules, want 4", got)
 	}
 }
 
