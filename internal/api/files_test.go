@@ -20,14 +20,24 @@ const line = `{"custom_id":"a","method":"POST","url":"/v1/chat/completions","bod
 
 func TestCreateFileKeepsBytesAndRecord(t *testing.T) {
 	t.Parallel()
+	for _, purpose := range []string{"batch", "user_data"} {
+		t.Run(purpose, func(t *testing.T) {
+			t.Parallel()
+			createFile(t, purpose)
+		})
+	}
+}
+
+func createFile(t *testing.T, purpose string) {
+	t.Helper()
 	w := newWorld(t)
-	body, kind := formOf(t, "in.jsonl", line, "purpose", "batch")
+	body, kind := formOf(t, "in.jsonl", line, "purpose", purpose)
 	r := w.ask(ask{method: "POST", path: "/v1/files", key: w.alice, kind: kind, body: body})
 	r.want(http.StatusOK).suits("OpenAIFile")
 	created := w.clock().Unix()
 	want := map[string]any{
 		"id": r.text("id"), "object": "file", "bytes": float64(len(line)), "created_at": float64(created),
-		"expires_at": float64(created + 30*24*3600), "filename": "in.jsonl", "purpose": "batch",
+		"expires_at": float64(created + 30*24*3600), "filename": "in.jsonl", "purpose": purpose,
 		"status": "processed", "status_details": nil,
 	}
 	if diff := cmp.Diff(want, r.json); diff != "" {
