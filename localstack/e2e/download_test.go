@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/google/go-cmp/cmp"
 	openai1 "github.com/openai/openai-go"
 	option1 "github.com/openai/openai-go/option"
 	"github.com/openai/openai-go/v3"
@@ -75,6 +76,16 @@ func TestDownload(t *testing.T) {
 	t.Parallel()
 	c, content := newClient(t, "OPENAI_API_KEY"), noise(largeFile)
 	id := uploadParts(t.Context(), t, c, content)
+	everyClient(t, c, id, sum(content), largeFile)
+	t.Run("ranges", func(t *testing.T) {
+		t.Parallel()
+		ranges(t, c, id, content)
+	})
+}
+
+// everyClient demands that a file of size bytes, whose sum is want, arrives whole with every client.
+func everyClient(t *testing.T, c openai.Client, id, want string, size int64) {
+	t.Helper()
 	t.Run("Go 3", func(t *testing.T) {
 		t.Parallel()
 		res, err := c.Files.Content(t.Context(), id)
@@ -83,11 +94,11 @@ func TestDownload(t *testing.T) {
 		}
 		defer res.Body.Close()
 		got, err := io.ReadAll(res.Body)
-		if err != nil || sum(got) != sum(content) {
-			t.Errorf("%d bytes, want %d of the same sum: %v", len(got), len(content), err)
+		if err != nil || sum(got) != want {
+			t.Errorf("%d bytes, want %d of the same sum: %v", len(got), size, err)
 		}
 		h := res.Header
-		if h.Get("X-Request-Id") == "" || h.Get("Accept-Ranges") != "bytes" || res.ContentLength != largeFile {
+		if h.Get("X-Request-Id") == "" || h.Get("Accept-Ranges") != "bytes" || res.ContentLength != size {
 			t.Errorf("header %v, length %d", h, res.ContentLength)
 		}
 	})
@@ -100,26 +111,51 @@ func TestDownload(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer res.Body.Close()
-		if got, err := io.ReadAll(res.Body); err != nil || sum(got) != sum(content) {
-			t.Errorf("%d bytes, want %d of the same sum: %v", len(got), len(content), err)
+		if got, err := io.ReadAll(res.Body); err != nil || sum(got) != want {
+			t.Errorf("%d bytes, want %d of the same sum: %v", len(got), size, err)
 		}
 	})
 	for _, python := range []string{"MUSKETRY_E2E_PYTHON", "MUSKETRY_E2E_PYTHON_1"} {
 		t.Run(python, func(t *testing.T) {
 			t.Parallel()
-			runSDK(t, variable(t, python), "testdata/download.py", id, sum(content))
+			runSDK(t, variable(t, python), "testdata/download.py", id, want)
 		})
 	}
 	for _, node := range []string{"openai", "openai-6"} {
 		t.Run("Node "+node, func(t *testing.T) {
 			t.Parallel()
-			runSDK(t, "node", "testdata/download.mjs", variable(t, "MUSKETRY_E2E_NODE_MODULES"), node, id, sum(content))
+			runSDK(t, "node", "testdata/download.mjs", variable(t, "MUSKETRY_E2E_NODE_MODULES"), node, id, want)
 		})
 	}
-	t.Run("ranges", func(t *testing.T) {
-		t.Parallel()
-		ranges(t, c, id, content)
-	})
+}
+
+// TestDownloadOfOutput demands the same of a batch's output: 40 answers of 1.5 MB each, in the order of the input.
+func TestDownloadOfOutput(t *testing.T) {
+	t.Parallel()
+	c, m := newClient(t, "OPENAI_API_KEY"), marker(t)
+	var lines []any
+	var order []string
+	for i := range 40 {
+		order = append(order, fmt.Sprintf("large-%02d", i))
+		lines = append(lines, chat(order[i], "standin:size=1500000", m))
+	}
+	b := create(t.Context(), t, c, upload(t.Context(), t, c, jsonl(t, lines...)), "1h")
+	b = await(t.Context(), t, c, b.ID, patience, ended)
+	if b.Status != openai.BatchStatusCompleted || b.RequestCounts.Completed != 40 {
+		t.Fatalf("batch ended %s", describe(b))
+	}
+	if diff := cmp.Diff(order, customIDs(results(t.Context(), t, c, b.OutputFileID))); diff != "" {
+		t.Errorf("output (-want +got):\n%s", diff)
+	}
+	res, err := c.Files.Content(t.Context(), b.OutputFileID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := io.ReadAll(res.Body)
+	if err = errors.Join(err, res.Body.Close()); err != nil || len(content) < largeFile {
+		t.Fatalf("the output has %d bytes: %v", len(content), err)
+	}
+	everyClient(t, c, b.OutputFileID, sum(content), int64(len(content)))
 }
 
 // ranges asks for parts of a file, some of them larger than what a Lambda answers at once.
