@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"os"
 	"time"
@@ -15,13 +14,14 @@ import (
 )
 
 func main() {
-	env, missing := boot.FromEnv(boot.EnvTable, boot.EnvBucket, boot.EnvQueueURL)
-	log := boot.NewLogger(os.Stdout, env.LogLevel)
-	cfg, unreachable := boot.AWS(context.Background())
-	finalizer, err := wire(env, cfg, time.Now, log)
-	if err = errors.Join(missing, unreachable, err); err != nil {
-		log.Error("finalize cannot start", slog.Any("error", err))
+	kit, err := boot.Start(context.Background(), os.Stdout, time.Now, boot.EnvTable, boot.EnvBucket, boot.EnvQueueURL)
+	var h handler
+	if err == nil {
+		h.finalizer, err = wire(kit.Config, kit.AWS, kit.Clock, kit.Log)
+	}
+	if err != nil {
+		boot.NewLogger(os.Stdout, slog.LevelInfo).Error("finalize cannot start", slog.Any("error", err))
 		os.Exit(1)
 	}
-	lambda.Start(handler{finalizer}.handle)
+	lambda.Start(h.handle)
 }

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"os"
 	"time"
@@ -15,12 +14,13 @@ import (
 )
 
 func main() {
-	env, missing := boot.FromEnv(boot.EnvTable, boot.EnvBucket, boot.EnvFlowARN)
-	log := boot.NewLogger(os.Stdout, env.LogLevel)
-	cfg, unreachable := boot.AWS(context.Background())
-	h, err := wire(env, cfg, time.Now, log)
-	if err = errors.Join(missing, unreachable, err); err != nil {
-		log.Error("submit cannot start", slog.Any("error", err))
+	kit, err := boot.Start(context.Background(), os.Stdout, time.Now, boot.EnvTable, boot.EnvBucket, boot.EnvFlowARN)
+	var h handler
+	if err == nil {
+		h, err = wire(kit.Config, kit.AWS, kit.Clock, kit.Log)
+	}
+	if err != nil {
+		boot.NewLogger(os.Stdout, slog.LevelInfo).Error("submit cannot start", slog.Any("error", err))
 		os.Exit(1)
 	}
 	lambda.Start(h.handle)
