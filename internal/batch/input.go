@@ -69,18 +69,28 @@ func ParseInput(line []byte, endpoint string) (Input, error) {
 	if err != nil {
 		return Input{}, err
 	}
-	if in.URL != endpoint {
-		return Input{}, &LineError{
-			Code: CodeInvalidURL, Param: "url",
-			Message: fmt.Sprintf("The URL provided for this request does not match the batch endpoint (%s).", endpoint),
-		}
+	if err := in.CheckURL(endpoint); err != nil {
+		return Input{}, err
 	}
-
 	if err := checkBody(in, endpoint); err != nil {
 		return Input{}, err
 	}
 
 	return in, nil
+}
+
+// CheckURL returns a *LineError unless in goes to endpoint. Validation asks it,
+// and so does whoever sends in: the endpoint was checked when the batch was
+// accepted, and the provider's key reaches no other path.
+func (in *Input) CheckURL(endpoint string) error {
+	if in.URL != endpoint {
+		return &LineError{
+			Code: CodeInvalidURL, Param: "url",
+			Message: fmt.Sprintf("The URL provided for this request does not match the batch endpoint (%s).", endpoint),
+		}
+	}
+
+	return nil
 }
 
 // DecodeInput reads a line of an input file. It returns a *LineError, its Line

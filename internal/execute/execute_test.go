@@ -105,6 +105,18 @@ func TestFailuresThatAreNotRetried(t *testing.T) {
 			want: state.RequestBuilderError{Error: "This line is not parseable as valid JSON."},
 			says: `"code":"invalid_request"`,
 		},
+		"another path than the batch's": {
+			line: strings.Replace(input(1)[0], "/v1/chat/completions", "/v1/organization/admin_api_keys", 1),
+			want: state.RequestBuilderError{
+				Error: "The URL provided for this request does not match the batch endpoint (/v1/chat/completions).",
+			},
+			says: `"code":"invalid_request"`,
+		},
+		"another method than POST": {
+			line: strings.Replace(input(1)[0], "POST", "DELETE", 1),
+			want: state.RequestBuilderError{Error: "Only the method 'POST' is supported."},
+			says: `"code":"invalid_request"`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

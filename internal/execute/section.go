@@ -118,6 +118,9 @@ func (r *run) fetch(s []*job) error {
 		} else {
 			from := j.message.Offset - start
 			j.input, j.bad = batch.DecodeInput(body[from : from+j.message.Length])
+			if j.bad == nil { // the bytes are not trusted to be those that were validated
+				j.bad = j.input.CheckURL(b.Endpoint)
+			}
 		}
 		j.identify()
 	}
