@@ -73,10 +73,12 @@ func NewBucket(scope constructs.Construct, id string, props *BucketProps) *Bucke
 	})}
 }
 
-// GrantFiles lets submit keep a tenant's files, take files in parts, and what loading needs beside a batch.
+// GrantFiles lets submit keep a tenant's files, take files in parts, read and erase segments, and keep a batch's index
+// beside them.
 func (b *Bucket) GrantFiles(fn *Function) {
-	for _, pattern := range []string{filesPattern, segmentsPattern, uploadsPattern} {
-		b.grant(fn, pattern, "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
+	b.grant(fn, filesPattern, "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
+	for _, pattern := range []string{segmentsPattern, uploadsPattern} {
+		b.grant(fn, pattern, "s3:GetObject", "s3:PutObject", "s3:DeleteObject")
 	}
 }
 
@@ -86,12 +88,10 @@ func (b *Bucket) GrantAnswers(fn *Function) {
 	b.grant(fn, segmentsPattern, "s3:PutObject")
 }
 
-// GrantWriteOut lets finalize merge segments into output files by multipart uploads.
+// GrantWriteOut lets finalize merge segments into output files by multipart uploads, and write segments of what has none.
 func (b *Bucket) GrantWriteOut(fn *Function) {
-	for _, pattern := range []string{filesPattern, segmentsPattern} {
-		b.grant(fn, pattern, "s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload",
-			"s3:ListMultipartUploadParts")
-	}
+	b.grant(fn, filesPattern, "s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload")
+	b.grant(fn, segmentsPattern, "s3:GetObject", "s3:PutObject")
 }
 
 // grant also allows listing the bucket: without it S3 answers 403 instead of 404 for an object that is absent.

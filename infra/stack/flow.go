@@ -30,10 +30,9 @@ func NewFlowName(stack awscdk.Stack, name string) *FlowName {
 	return &FlowName{stack: stack, name: name}
 }
 
-// GrantStart lets a function start a batch's execution and ask how one is doing.
+// GrantStart lets a function start a batch's execution.
 func (f *FlowName) GrantStart(fn *Function) {
 	fn.Allow(f.arn("stateMachine", f.name), "states:StartExecution")
-	fn.Allow(f.arn("execution", f.name+":*"), "states:DescribeExecution")
 	fn.Setenv(boot.EnvFlowARN, f.arn("stateMachine", f.name))
 }
 

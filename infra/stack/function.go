@@ -48,11 +48,15 @@ func NewFunction(scope constructs.Construct, id string, props *FunctionProps) *F
 }
 
 // Allow adds actions on one resource to the function's role.
-func (f *Function) Allow(resource *string, actions ...string) {
-	f.AddToRolePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-		Actions:   jsii.Strings(actions...),
-		Resources: &[]*string{resource},
-	}))
+func (f *Function) Allow(resource *string, actions ...string) { f.AllowIf(nil, resource, actions...) }
+
+// AllowIf adds actions on one resource to the function's role, under IAM's conditions if there are any.
+func (f *Function) AllowIf(conditions map[string]any, resource *string, actions ...string) {
+	props := &awsiam.PolicyStatementProps{Actions: jsii.Strings(actions...), Resources: &[]*string{resource}}
+	if conditions != nil {
+		props.Conditions = &conditions
+	}
+	f.AddToRolePolicy(awsiam.NewPolicyStatement(props))
 }
 
 // Setenv sets an environment variable of the function.
