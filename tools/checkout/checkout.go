@@ -91,7 +91,7 @@ func (c Checkout) CDK(ctx context.Context) (string, error) {
 				return err
 			}
 		}
-		return c.Run(ctx, "npm", folder, nil, "npm", "ci", "--no-audit", "--no-fund")
+		return c.Run(ctx, "npm", folder, nil, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	})
 }
 
