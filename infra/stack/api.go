@@ -15,8 +15,10 @@ import (
 // APIProps name the API, its stage and the function behind every path.
 type APIProps struct {
 	Name      string
-	Stage     string // Last segment of the base URL.
-	Streaming bool   // Whether boot.StreamedRoutes are streamed.
+	Stage     string  // Last segment of the base URL.
+	Streaming bool    // Whether boot.StreamedRoutes are streamed.
+	Rate      float64 // Requests a second that the stage takes, over all clients.
+	Burst     float64 // Requests at once beyond that.
 	Handler   *Function
 }
 
@@ -34,7 +36,11 @@ func NewAPI(scope constructs.Construct, id string, props *APIProps) awsapigatewa
 		EndpointTypes: &[]awsapigateway.EndpointType{awsapigateway.EndpointType_REGIONAL},
 		// Access logs need a role that is a setting of the whole account, which is not this stack's to change.
 		CloudWatchRole: jsii.Bool(false),
-		DeployOptions:  &awsapigateway.StageOptions{StageName: &props.Stage},
+		// What is refused here costs neither an invocation nor a read, and leaves the account's concurrency to execute.
+		// https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html
+		DeployOptions: &awsapigateway.StageOptions{
+			StageName: &props.Stage, ThrottlingRateLimit: &props.Rate, ThrottlingBurstLimit: &props.Burst,
+		},
 	})
 	api.Node().TryRemoveChild(jsii.String("Endpoint")) // CDK's own output, whose name says nothing
 	integration := awsapigateway.NewLambdaIntegration(props.Handler.Function, &awsapigateway.LambdaIntegrationOptions{
@@ -106,28 +112,44 @@ type refusal struct {
 	message string
 	errType string
 	code    string // JSON: a quoted text or null.
+	headers map[string]string
 }
 
+// refusals are the gateway's answers that have another shape than OpenAI's, such as {"message":"Too Many Requests"}. What
+// is not named one by one falls back to the two defaults.
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
 func refusals() []refusal {
 	const (
 		gatewayMessage = "$context.error.messageString"
 		invalid        = "invalid_request_error"
+		server         = "server_error"
 	)
 	return []refusal{
 		{
-			"TooLarge", awsapigateway.ResponseType_REQUEST_TOO_LARGE(), "413",
-			`"The request is larger than this endpoint takes."`, invalid, `"request_too_large"`,
+			id: "TooLarge", kind: awsapigateway.ResponseType_REQUEST_TOO_LARGE(), status: "413",
+			message: `"The request is larger than this endpoint takes."`, errType: invalid, code: `"request_too_large"`,
 		},
 		{
-			"NoSuchPath", awsapigateway.ResponseType_MISSING_AUTHENTICATION_TOKEN(), "404",
-			`"Unknown request URL."`, invalid, `"unknown_url"`,
+			id: "NoSuchPath", kind: awsapigateway.ResponseType_MISSING_AUTHENTICATION_TOKEN(), status: "404",
+			message: `"Unknown request URL."`, errType: invalid, code: `"unknown_url"`,
 		},
 		{
-			"Throttled", awsapigateway.ResponseType_THROTTLED(), "429",
-			`"Too many requests."`, "requests", `"rate_limit_exceeded"`,
+			id: "Throttled", kind: awsapigateway.ResponseType_THROTTLED(), status: "429",
+			message: `"Rate limit reached: this deployment takes no more requests at the moment. Try again shortly."`,
+			errType: "requests", code: `"rate_limit_exceeded"`,
+			// A second is what the stage needs to take its rate again.
+			headers: map[string]string{"Retry-After": "1", "X-Should-Retry": "true"},
 		},
-		{"Refused", awsapigateway.ResponseType_DEFAULT_4XX(), "", gatewayMessage, invalid, "null"},
-		{"Failed", awsapigateway.ResponseType_DEFAULT_5XX(), "", gatewayMessage, "server_error", "null"},
+		{
+			id: "Denied", kind: awsapigateway.ResponseType_ACCESS_DENIED(), status: "403",
+			message: `"Access denied."`, errType: invalid, code: `"access_denied"`,
+		},
+		{
+			id: "TimedOut", kind: awsapigateway.ResponseType_INTEGRATION_TIMEOUT(), status: "504",
+			message: `"The server took too long to answer. Try again."`, errType: server, code: "null",
+		},
+		{id: "Refused", kind: awsapigateway.ResponseType_DEFAULT_4XX(), message: gatewayMessage, errType: invalid, code: "null"},
+		{id: "Failed", kind: awsapigateway.ResponseType_DEFAULT_5XX(), message: gatewayMessage, errType: server, code: "null"},
 	}
 }
 
@@ -139,6 +161,13 @@ func (r refusal) options() *awsapigateway.GatewayResponseOptions {
 	}
 	if r.status != "" {
 		options.StatusCode = &r.status
+	}
+	if r.headers != nil {
+		headers := map[string]*string{}
+		for name, value := range r.headers {
+			headers[name] = jsii.String("'" + value + "'") // a literal, as mappings have it
+		}
+		options.ResponseHeaders = &headers
 	}
 	return options
 }

@@ -18,6 +18,7 @@ type FunctionProps struct {
 	Code         string  // Folder that holds the executable "bootstrap".
 	Architecture string  // "arm64" or "x86_64".
 	Memory       float64 // MB.
+	Reserved     float64 // Invocations of the account's that are its own, and all it has; 0 reserves none.
 }
 
 // Function is a Go Lambda whose role may write its own log and, beyond that, what a Grant gave it.
@@ -29,6 +30,10 @@ type Function struct {
 // policy may write every log of the account.
 func NewFunction(scope constructs.Construct, id string, props *FunctionProps) *Function {
 	logs := newLogGroup(scope, id+"Log", "")
+	var reserved *float64
+	if props.Reserved > 0 {
+		reserved = &props.Reserved
+	}
 	role := awsiam.NewRole(scope, jsii.String(id+"Role"), &awsiam.RoleProps{
 		AssumedBy: awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil),
 	})
@@ -41,6 +46,8 @@ func NewFunction(scope constructs.Construct, id string, props *FunctionProps) *F
 		Timeout:      awscdk.Duration_Minutes(jsii.Number(functionTimeoutMinutes)),
 		Role:         role,
 		LogGroup:     logs,
+
+		ReservedConcurrentExecutions: reserved,
 	})}
 	// LogGroupArn ends in ":*", the group's streams, which is what these two actions are allowed on.
 	fn.Allow(logs.LogGroupArn(), "logs:CreateLogStream", "logs:PutLogEvents")

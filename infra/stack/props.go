@@ -24,7 +24,10 @@ type Props struct {
 	MessageGroups        string  // "on" for SQS fair queues (MessageGroupId = tenant), "off" where refused.
 	Streaming            string  // "on" to stream downloads; "off" where the gateway cannot.
 	LogLevel             string  // DEBUG, INFO, WARN or ERROR.
+	APIRate              float64 // Requests a second that the API takes, 1 to 10,000.
+	APIBurst             float64 // Requests at once that it takes beyond, 1 to 5,000.
 	MaxConcurrency       float64 // Invocations of execute at once, 2 to 1,000 (an event source's own bounds).
+	SubmitConcurrency    float64 // Invocations reserved for submit, which then has no more, to 1,000; 0 reserves none.
 	SubmitMemory         float64 // MB, 128 to 10,240.
 	ExecuteMemory        float64 // MB, 128 to 10,240.
 	FinalizeMemory       float64 // MB, 128 to 10,240.
@@ -38,8 +41,8 @@ type Props struct {
 var namePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,59}$`)
 
 // PropsFromContext reads the parameters from the CDK context (`cdk -c name=value`): name, apiStage, assets,
-// architecture, removal, upstreamBaseUrl, upstreamKeyParameter, messageGroups, streaming, logLevel, maxConcurrency,
-// submitMemory, executeMemory, finalizeMemory, and those of boot.SettingNames. An unusable value is an error that names
+// architecture, removal, upstreamBaseUrl, upstreamKeyParameter, messageGroups, streaming, logLevel, apiRate,
+// apiBurst, maxConcurrency, submitConcurrency, submitMemory, executeMemory, finalizeMemory, and those of boot.SettingNames. An unusable value is an error that names
 // its key.
 func PropsFromContext(node constructs.Node) (*Props, error) {
 	c := contextReader{node: node}
@@ -53,6 +56,11 @@ func PropsFromContext(node constructs.Node) (*Props, error) {
 		MessageGroups:   c.oneOf("messageGroups", "on", "off"),
 		Streaming:       c.oneOf("streaming", "on", "off"),
 		LogLevel:        c.oneOf("logLevel", "INFO", "DEBUG", "WARN", "ERROR"),
+		// An account's own limits: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+		APIRate:  c.number("apiRate", 100, 1, 10_000),
+		APIBurst: c.number("apiBurst", 200, 1, 5_000),
+		// https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+		SubmitConcurrency: c.number("submitConcurrency", 0, 0, 1000),
 		// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
 		MaxConcurrency: c.number("maxConcurrency", 50, 2, 1000),
 		// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html

@@ -22,9 +22,9 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 	key := NewUpstreamKey(stack, props.UpstreamKeyParameter)
 	flowName := NewFlowName(stack, props.Name+"-batch")
 
-	submit := newFunction(stack, "Submit", "submit", props, props.SubmitMemory)
-	execute := newFunction(stack, "Execute", "execute", props, props.ExecuteMemory)
-	finalize := newFunction(stack, "Finalize", "finalize", props, props.FinalizeMemory)
+	submit := newFunction(stack, "Submit", "submit", props, props.SubmitMemory, props.SubmitConcurrency)
+	execute := newFunction(stack, "Execute", "execute", props, props.ExecuteMemory, 0)
+	finalize := newFunction(stack, "Finalize", "finalize", props, props.FinalizeMemory, 0)
 
 	table.GrantLoad(submit)
 	bucket.GrantFiles(submit)
@@ -52,7 +52,8 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 
 	flow := NewFlow(stack, "Flow", &FlowProps{Name: flowName, Submit: submit, Finalize: finalize})
 	api := NewAPI(stack, "Api", &APIProps{
-		Name: props.Name, Stage: props.APIStage, Streaming: props.Streaming == "on", Handler: submit,
+		Name: props.Name, Stage: props.APIStage, Streaming: props.Streaming == "on",
+		Rate: props.APIRate, Burst: props.APIBurst, Handler: submit,
 	})
 
 	output(stack, outputs.APIID, api.RestApiId())
@@ -66,11 +67,12 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 	return stack
 }
 
-func newFunction(scope constructs.Construct, id, folder string, props *Props, memory float64) *Function {
+func newFunction(scope constructs.Construct, id, folder string, props *Props, memory, reserved float64) *Function {
 	fn := NewFunction(scope, id, &FunctionProps{
 		Code:         props.Assets + "/" + folder,
 		Architecture: props.Architecture,
 		Memory:       memory,
+		Reserved:     reserved,
 	})
 	fn.Setenv(boot.EnvLogLevel, &props.LogLevel)
 	return fn

@@ -353,8 +353,8 @@ func TestGatewaySpeaksOpenAIErrors(t *testing.T) {
 	t.Parallel()
 	s := sharedSynth(t)
 	want := map[string]string{
-		"REQUEST_TOO_LARGE": "413", "MISSING_AUTHENTICATION_TOKEN": "404", "THROTTLED": "429",
-		"DEFAULT_4XX": "<nil>", "DEFAULT_5XX": "<nil>",
+		"REQUEST_TOO_LARGE": "413", "MISSING_AUTHENTICATION_TOKEN": "404", "THROTTLED": "429", "ACCESS_DENIED": "403",
+		"INTEGRATION_TIMEOUT": "504", "DEFAULT_4XX": "<nil>", "DEFAULT_5XX": "<nil>",
 	}
 	got := map[string]string{}
 	for _, r := range s.ofType("AWS::ApiGateway::GatewayResponse") {
@@ -381,6 +381,45 @@ func TestGatewaySpeaksOpenAIErrors(t *testing.T) {
 		"multipart/form-data", "application/binary", "application/octet-stream",
 	}})
 	s.has(t, "AWS::ApiGateway::Stage", map[string]any{"StageName": "v1"})
+}
+
+// TestStageIsThrottled demands that a flood of requests is refused by the gateway, in OpenAI's shape, before it costs an
+// invocation; and that a client is told to come back.
+func TestStageIsThrottled(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		context     map[string]any
+		rate, burst int
+	}{
+		{nil, 100, 200},
+		{map[string]any{"apiRate": "7", "apiBurst": "9"}, 7, 9},
+	} {
+		synthWith(t, tt.context).has(t, "AWS::ApiGateway::Stage", map[string]any{"MethodSettings": []any{
+			map[string]any{
+				"HttpMethod": "*", "ResourcePath": "/*", "ThrottlingRateLimit": tt.rate, "ThrottlingBurstLimit": tt.burst,
+			},
+		}})
+	}
+	sharedSynth(t).has(t, "AWS::ApiGateway::GatewayResponse", map[string]any{
+		"ResponseType": "THROTTLED", "StatusCode": "429",
+		"ResponseParameters": map[string]any{
+			"gatewayresponse.header.Retry-After": "'1'", "gatewayresponse.header.X-Should-Retry": "'true'",
+		},
+	})
+}
+
+// TestConcurrencyIsReservedOnDemand: a reservation is taken from the whole account, so it is nobody's default.
+func TestConcurrencyIsReservedOnDemand(t *testing.T) {
+	t.Parallel()
+	for context, want := range map[string]any{"": nil, "20": 20.0} {
+		s := synthWith(t, map[string]any{"submitConcurrency": context})
+		for id, r := range s.ofType("AWS::Lambda::Function") {
+			reserved := r.Properties["ReservedConcurrentExecutions"]
+			if strings.HasPrefix(id, "Submit") && reserved != want || !strings.HasPrefix(id, "Submit") && reserved != nil {
+				t.Errorf("submitConcurrency %q: %s reserves %v, want %v for submit", context, id, reserved, want)
+			}
+		}
+	}
 }
 
 // TestStreamedRoutes demands of each streamed route what API Gateway needs for a stream, and of the ways to it that no
@@ -480,7 +519,10 @@ func TestContextIsChecked(t *testing.T) {
 		"name":                 {"name": "has space"},
 		"architecture":         {"architecture": "mips"},
 		"removal":              {"removal": "maybe"},
+		"apiRate":              {"apiRate": "0"},
+		"apiBurst":             {"apiBurst": "5001"},
 		"maxConcurrency":       {"maxConcurrency": "1"},
+		"submitConcurrency":    {"submitConcurrency": "-1"},
 		"executeMemory":        {"executeMemory": "64"},
 		"messageGroups":        {"messageGroups": "yes"},
 		"streaming":            {"streaming": "maybe"},
