@@ -104,6 +104,11 @@ type Presigner interface {
 	Presign(ctx context.Context, key, filename string, life time.Duration) (string, error)
 }
 
+// Metrics counts events. Labels are names and values in turn.
+type Metrics interface {
+	Count(name string, n int, labels ...string)
+}
+
 // Deps are what the API works with. All but Presigner are needed.
 type Deps struct {
 	Keys      KeyStore
@@ -117,6 +122,7 @@ type Deps struct {
 	Requests  Inspector
 	Presigner Presigner // nil: a file too large for one answer is read in ranges
 	Logger    *slog.Logger
+	Metrics   Metrics
 	Clock     func() time.Time
 	Random    io.Reader // for ids; safe for concurrent use
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -24,29 +25,71 @@ const (
 	// cachedKeys bounds each kind, so that refused keys cannot displace the
 	// ones in use.
 	cachedKeys = 1024
-	// longestKey bounds what is hashed.
-	longestKey = 512
 )
 
-// authenticate returns the tenant whose key r carries.
+// Why a request is not let in, as the metric auth_failures_total has it.
+const (
+	reasonMissing   = "missing"   // no key, or none as a Bearer
+	reasonMalformed = "malformed" // no key of ours looks like this
+	reasonUnknown   = "unknown"   // nobody has it, or nobody has it any more
+)
+
+// shownHash is how much of a key's hash is logged, in hexadecimal digits: it
+// tells one guess from another, and nothing of the key.
+const shownHash = 8
+
+// An authError is a 401.
+type authError struct {
+	refusalError
+
+	reason string
+	hash   string // the beginning of the key's hash; empty without a key
+}
+
+// Unwrap returns what is answered.
+func (e *authError) Unwrap() error { return &e.refusalError }
+
+func notLetIn(reason, key string) *authError {
+	e := &authError{reason: reason, refusalError: refusalError{
+		status: http.StatusUnauthorized, code: "invalid_api_key",
+		message: "Incorrect API key provided. It is unknown here, or was revoked.",
+	}}
+	if reason == reasonMissing {
+		e.message = "No API key was given. Send it as the header 'Authorization: Bearer YOUR_KEY'."
+	}
+	if key != "" {
+		e.hash = tenant.Hash(key)[:shownHash]
+	}
+
+	return e
+}
+
+// authenticate returns the tenant whose key r carries, or an *authError.
 func (a *api) authenticate(r *http.Request) (string, error) {
 	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	key = strings.TrimSpace(key)
-	if !strings.EqualFold(scheme, "Bearer") || key == "" || len(key) > longestKey {
-		return "", &refusalError{
-			status: http.StatusUnauthorized, code: "invalid_api_key",
-			message: "No API key was given. Send it as the header 'Authorization: Bearer YOUR_KEY'.",
-		}
+	switch {
+	case !strings.EqualFold(scheme, "Bearer") || key == "":
+		return "", notLetIn(reasonMissing, "")
+	case !tenant.HasForm(key):
+		return "", notLetIn(reasonMalformed, key)
 	}
 	name, err := a.keys.tenant(r.Context(), tenant.Hash(key))
 	if errors.Is(err, tenant.ErrUnknownKey) {
-		return "", &refusalError{
-			status: http.StatusUnauthorized, code: "invalid_api_key",
-			message: "Incorrect API key provided. It is unknown here, or was revoked.",
-		}
+		return "", notLetIn(reasonUnknown, key)
 	}
 
 	return name, err
+}
+
+// source is the address that r came from, as the gateway or the connection has
+// it: no header, which anybody can write.
+func source(r *http.Request) string {
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		return host
+	}
+
+	return clip(r.RemoteAddr)
 }
 
 // A keyring looks up keys and remembers them for a while.

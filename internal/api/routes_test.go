@@ -1,12 +1,15 @@
 package api_test
 
 import (
-	"fmt"
+	"crypto/rand"
+	"encoding/json"
 	"net/http"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/musketry/musketry/internal/api"
 	"github.com/musketry/musketry/internal/batch"
@@ -102,16 +105,86 @@ func TestManyWrongKeysDoNotDisplaceRightOnes(t *testing.T) {
 	counted := &countingKeys{asked: map[string]int{}}
 	w := newWorld(t, func(d *api.Deps, _ *api.Config) { counted.KeyStore, d.Keys = d.Keys, counted })
 	w.get("/v1/models").want(200)
-	for i := range 3000 {
-		w.ask(ask{method: "GET", path: "/v1/models", key: fmt.Sprintf("wrong-%d", i)}).want(401)
+	var wrong string
+	for range 3000 {
+		wrong = guess(t)
+		w.ask(ask{method: "GET", path: "/v1/models", key: wrong}).want(401)
 	}
 	w.get("/v1/models").want(200)
-	w.ask(ask{method: "GET", path: "/v1/models", key: "wrong-2999"}).want(401)
+	w.ask(ask{method: "GET", path: "/v1/models", key: wrong}).want(401)
 	if n := counted.asked[tenant.Hash(w.alice)]; n != 1 {
 		t.Errorf("the right key was looked up %d times, want 1", n)
 	}
-	if n := counted.asked[tenant.Hash("wrong-2999")]; n != 1 {
+	if n := counted.asked[tenant.Hash(wrong)]; n != 1 {
 		t.Errorf("a wrong key was looked up %d times, want 1", n)
+	}
+}
+
+// guess returns a key that nobody has, of the right form.
+func guess(t *testing.T) string {
+	t.Helper()
+	secret, _, err := tenant.NewKey("nobody", "", rand.Reader, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return secret
+}
+
+// TestGuessesCostNoRead demands that what cannot be a key is refused without a
+// look at the store.
+func TestGuessesCostNoRead(t *testing.T) {
+	t.Parallel()
+	counted := &countingKeys{asked: map[string]int{}}
+	w := newWorld(t, func(d *api.Deps, _ *api.Config) { counted.KeyStore, d.Keys = d.Keys, counted })
+	for _, key := range []string{"x", "sk-proj-" + strings.Repeat("A", 43), w.alice[1:], w.alice[:len(w.alice)-1], w.alice + "A"} {
+		w.ask(ask{method: "GET", path: "/v1/models", key: key}).refused(401, "", "invalid_api_key", "Incorrect API key")
+	}
+	if len(counted.asked) > 0 {
+		t.Errorf("%d keys were looked up", len(counted.asked))
+	}
+}
+
+// TestGuessesAreSeen demands that a refused key can be traced to where it came
+// from and told from others, that it counts, and that nothing of it is kept.
+func TestGuessesAreSeen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	wrong := guess(t)
+	header := map[string]string{"X-Forwarded-For": "203.0.113.9", "Forwarded": "for=203.0.113.9"}
+	w.ask(ask{method: "GET", path: "/v1/models", header: header}).want(401)
+	w.ask(ask{method: "GET", path: "/v1/models", key: "sk-mine", header: header}).want(401)
+	w.ask(ask{method: "GET", path: "/v1/models", key: wrong, header: header}).want(401)
+	w.get("/v1/models").want(200)
+	want := map[string]int{
+		"auth_failures_total{reason,missing}": 1, "auth_failures_total{reason,malformed}": 1, "auth_failures_total{reason,unknown}": 1,
+	}
+	if diff := cmp.Diff(want, w.stats.counts); diff != "" {
+		t.Error(diff)
+	}
+	log := w.log.String()
+	var told [][3]any
+	for line := range strings.Lines(log) {
+		var entry map[string]any
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatal(err)
+		}
+		if entry["status"] == 401.0 {
+			told = append(told, [3]any{entry["source"], entry["reason"], entry["key_hash"]})
+		}
+	}
+	lines := [][3]any{
+		{"192.0.2.1", "missing", ""}, // httptest's own address
+		{"192.0.2.1", "malformed", tenant.Hash("sk-mine")[:8]},
+		{"192.0.2.1", "unknown", tenant.Hash(wrong)[:8]},
+	}
+	if diff := cmp.Diff(lines, told); diff != "" {
+		t.Error(diff)
+	}
+	for _, secret := range []string{"203.0.113.9", "sk-", wrong[len(wrong)-4:]} {
+		if strings.Contains(log, secret) {
+			t.Errorf("the log has %q", secret)
+		}
 	}
 }
 

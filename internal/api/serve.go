@@ -22,11 +22,12 @@ type handler func(w http.ResponseWriter, r *http.Request, tenant string) error
 
 // A call is what the log says of a request. It travels in its context.
 type call struct {
-	id     string
-	tenant string
-	err    error
-	stack  []byte // of a panic
-	cut    bool   // the answer has begun and cannot be ended
+	id      string
+	tenant  string
+	err     error
+	refused *authError // nil: the caller was let in, or never asked
+	stack   []byte     // of a panic
+	cut     bool       // the answer has begun and cannot be ended
 }
 
 type callKey struct{}
@@ -38,6 +39,9 @@ func (a *api) route(pattern string, h handler) {
 		if err == nil {
 			c.tenant = tenant
 			err = h(w, r, tenant)
+		} else if refused, ok := errors.AsType[*authError](err); ok {
+			c.refused = refused
+			a.Metrics.Count("auth_failures_total", 1, "reason", refused.reason)
 		}
 		if err != nil {
 			c.err = err
@@ -74,6 +78,10 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case seen.status >= http.StatusInternalServerError || c.stack != nil:
 		level = slog.LevelError
 		attrs = append(attrs, slog.Any("error", c.err), slog.String("stack", string(c.stack)))
+	case c.refused != nil: // whoever guesses keys is to be found by this
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.String("source", source(r)), slog.String("reason", c.refused.reason),
+			slog.String("key_hash", c.refused.hash))
 	case c.cut: // most often by a client that has gone
 		level = slog.LevelWarn
 		attrs = append(attrs, slog.Any("error", c.err))

@@ -44,9 +44,22 @@ type world struct {
 	alice   string // a key
 	bob     string
 	log     *lockedBuffer
+	stats   *stats
 
 	mu  sync.Mutex
 	now time.Time
+}
+
+// stats are counters, by name and labels.
+type stats struct {
+	mu     sync.Mutex
+	counts map[string]int
+}
+
+func (s *stats) Count(name string, n int, labels ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counts[name+"{"+strings.Join(labels, ",")+"}"] += n
 }
 
 type lockedBuffer struct {
@@ -73,6 +86,7 @@ func newWorld(t *testing.T, tune ...func(*api.Deps, *api.Config)) *world {
 	w := &world{
 		t: t, store: memstore.NewStore(), files: memstore.NewFiles(), flow: memstore.NewFlow(),
 		now: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), log: &lockedBuffer{},
+		stats: &stats{counts: map[string]int{}},
 	}
 	w.alice, w.bob = w.key("alice"), w.key("bob")
 	acceptor := submit.NewAcceptor(w.store, w.flow, w.store,
@@ -82,7 +96,7 @@ func newWorld(t *testing.T, tune ...func(*api.Deps, *api.Config)) *world {
 	})
 	w.deps = api.Deps{
 		Keys: w.store, Files: w.store, Batches: w.store, Objects: w.files, Contents: w.files, Parts: w.files, Uploads: w.store,
-		Acceptor: acceptor, Requests: inspector, Logger: slog.New(slog.NewJSONHandler(w.log, nil)), Clock: w.clock, Random: rand.Reader,
+		Acceptor: acceptor, Requests: inspector, Logger: slog.New(slog.NewJSONHandler(w.log, nil)), Metrics: w.stats, Clock: w.clock, Random: rand.Reader,
 	}
 	w.config = api.Config{Models: []string{"fast", "vendor/slow"}}
 	for _, f := range tune {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -52,6 +53,18 @@ func NewKey(tenant, name string, random io.Reader, now time.Time) (string, Key, 
 		Hash: Hash(secret), Tenant: tenant, Name: name, Hint: secret[len(secret)-4:],
 		CreatedAt: now.UTC().Truncate(time.Millisecond),
 	}, nil
+}
+
+// HasForm reports whether key could have come from NewKey: whoever guesses
+// anything else is refused without a look at any store.
+func HasForm(key string) bool {
+	text, ok := strings.CutPrefix(key, keyPrefix)
+	if !ok || len(text) != base64.RawURLEncoding.EncodedLen(keyBytes) {
+		return false
+	}
+	_, err := base64.RawURLEncoding.Strict().DecodeString(text)
+
+	return err == nil && !strings.ContainsAny(text, "\r\n") // which decoding skips
 }
 
 // Hash returns what a key is stored and found under.

@@ -130,3 +130,22 @@ func TestRandomnessThatFails(t *testing.T) {
 		t.Errorf("a byte at a time: %v", err)
 	}
 }
+
+func TestHasForm(t *testing.T) {
+	t.Parallel()
+	key, _, err := tenant.NewKey("acme", "", rand.Reader, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !tenant.HasForm(key) {
+		t.Error("a new key has not the form of one")
+	}
+	for _, other := range []string{
+		"", "sk-musketry-", key[1:], key[:len(key)-1], key + "A", "SK" + key[2:], "sk-proj-" + key[len("sk-musketry-"):],
+		key[:20] + "+" + key[21:], key[:20] + "\n" + key[21:], key[:len(key)-1] + "B", // bits beyond the last byte
+	} {
+		if tenant.HasForm(other) {
+			t.Errorf("%q has the form of a key", other)
+		}
+	}
+}

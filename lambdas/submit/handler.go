@@ -20,8 +20,9 @@ var errEvent = errors.New("submit: the event is neither a request of API Gateway
 
 // A handler takes the two sorts of events that this function gets.
 type handler struct {
-	api  http.Handler
-	load func(ctx context.Context, t submit.Task) (submit.Next, error)
+	api   http.Handler
+	load  func(ctx context.Context, t submit.Task) (submit.Next, error)
+	after func() // called at the end of each event; a stream's, once it has begun
 }
 
 // An event is a request of API Gateway, or a task of a batch's flow.
@@ -41,6 +42,7 @@ type loaded struct {
 
 // handle answers e with a response of API Gateway or a loaded.
 func (h handler) handle(ctx context.Context, e event) (any, error) {
+	defer h.after()
 	switch {
 	case slices.Contains(boot.StreamedRoutes(), e.HTTPMethod+" "+e.Resource):
 		return stream(ctx, h.api, &e.APIGatewayProxyRequest)

@@ -17,7 +17,7 @@ func main() {
 	kit, err := boot.Start(context.Background(), os.Stdout, time.Now, boot.EnvTable, boot.EnvBucket, boot.EnvFlowARN)
 	var h handler
 	if err == nil {
-		h, err = wire(kit.Config, kit.AWS, kit.Clock, kit.Log)
+		h, err = wire(kit)
 	}
 	if err != nil {
 		boot.NewLogger(os.Stdout, slog.LevelInfo).Error("submit cannot start", slog.Any("error", err))

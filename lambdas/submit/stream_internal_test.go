@@ -26,7 +26,7 @@ const contentEvent = `{"resource":"/files/{id}/content","path":"/files/file-1/co
 func TestStreamedForm(t *testing.T) {
 	t.Parallel()
 	content := strings.Repeat("\x00\xff bytes", 100_000)
-	h := handler{api: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := handler{after: func() {}, api: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s, ok := w.(api.Streamer); !ok || s.MaxStream() != 200_000_000 {
 			t.Error("the answer is not streamed")
 		}
@@ -67,7 +67,7 @@ func TestStreamedForm(t *testing.T) {
 // the answer that it waits for.
 func TestOnlyContentIsStreamed(t *testing.T) {
 	t.Parallel()
-	h := handler{api: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	h := handler{after: func() {}, api: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if _, ok := w.(api.Streamer); ok {
 			t.Error("the answer is streamed")
 		}
@@ -85,7 +85,7 @@ func TestOnlyContentIsStreamed(t *testing.T) {
 
 func TestEmptyStream(t *testing.T) {
 	t.Parallel()
-	h := handler{api: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+	h := handler{after: func() {}, api: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
 	raw, err := lambda.NewHandler(h.handle).Invoke(t.Context(), []byte(contentEvent))
 	if want := `{"statusCode":200}` + strings.Repeat("\x00", 8); err != nil || string(raw) != want {
 		t.Errorf("the answer is %q: %v", raw, err)
@@ -100,7 +100,7 @@ func TestCutAnswers(t *testing.T) {
 		"streamed": contentEvent, "whole": `{"resource":"/","path":"/","httpMethod":"GET"}`,
 	} {
 		for after := range 2 {
-			h := handler{api: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			h := handler{after: func() {}, api: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				if after > 0 {
 					_, _ = io.WriteString(w, "the beginning")
 				}

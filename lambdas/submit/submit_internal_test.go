@@ -96,7 +96,7 @@ func TestEventsOfEveryGateway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var got seen
-			h := handler{api: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			h := handler{after: func() {}, api: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				body, err := io.ReadAll(r.Body)
 				if err != nil {
 					t.Error(err)
@@ -118,7 +118,7 @@ func TestEventsOfEveryGateway(t *testing.T) {
 
 func TestAnswers(t *testing.T) {
 	t.Parallel()
-	h := handler{api: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := handler{after: func() {}, api: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Request-Id", "req_1")
 		w.Header()["Vary"] = []string{"Origin", "Accept"}
 		w.Header().Set("Content-Length", "7")
@@ -156,7 +156,7 @@ func TestLoadTask(t *testing.T) {
 	t.Parallel()
 	failure := error(nil)
 	var got submit.Task
-	h := handler{load: func(_ context.Context, task submit.Task) (submit.Next, error) {
+	h := handler{after: func() {}, load: func(_ context.Context, task submit.Task) (submit.Next, error) {
 		got = task
 
 		return submit.NextLoad, failure
@@ -183,7 +183,7 @@ func TestLoadTask(t *testing.T) {
 			t.Errorf("%s was taken", payload)
 		}
 	}
-	if _, err := send(t, handler{}, `{"httpMethod":"POST","path":"/","isBase64Encoded":true,"body":"?"}`); err == nil {
+	if _, err := send(t, handler{after: func() {}}, `{"httpMethod":"POST","path":"/","isBase64Encoded":true,"body":"?"}`); err == nil {
 		t.Error("a body that is no base64 was taken")
 	}
 }
@@ -192,7 +192,7 @@ func TestLoadTask(t *testing.T) {
 func TestRoom(t *testing.T) {
 	t.Parallel()
 	size := func(body []byte) int {
-		h := handler{api: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) })}
+		h := handler{after: func() {}, api: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) })}
 		raw, err := lambda.NewHandler(h.handle).Invoke(context.Background(), []byte(`{"httpMethod":"GET","path":"/"}`))
 		if err != nil {
 			t.Fatal(err)
@@ -236,7 +236,7 @@ func TestFormsSurvive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := handler{api: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	h := handler{after: func() {}, api: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 		if err != nil {
 			t.Error(err)

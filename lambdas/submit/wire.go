@@ -3,10 +3,7 @@ package main
 import (
 	"crypto/rand"
 	"fmt"
-	"log/slog"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
@@ -20,7 +17,8 @@ import (
 )
 
 // wire joins the API and the loader to AWS's services.
-func wire(env boot.Config, cfg aws.Config, clock func() time.Time, log *slog.Logger) (handler, error) {
+func wire(kit boot.Kit) (handler, error) {
+	env, cfg, clock, log := kit.Config, kit.AWS, kit.Clock, kit.Log
 	store, err := dynamostore.New(dynamostore.NewClient(cfg),
 		dynamostore.Config{Table: env.Table, Now: clock, Retention: boot.Retention})
 	if err != nil {
@@ -45,8 +43,8 @@ func wire(env boot.Config, cfg aws.Config, clock func() time.Time, log *slog.Log
 		api: api.New(api.Deps{
 			Keys: store, Files: store, Batches: store, Objects: bucket, Contents: bucket, Parts: bucket, Uploads: store,
 			Acceptor: acceptor, Requests: inspector, Presigner: s3file.NewPresigner(client, env.Bucket), Logger: log,
-			Clock: clock, Random: rand.Reader,
+			Metrics: kit.Metrics, Clock: clock, Random: rand.Reader,
 		}, apiConfig(env.Settings)),
-		load: loader.Load,
+		load: loader.Load, after: kit.Metrics.Flush,
 	}, nil
 }
