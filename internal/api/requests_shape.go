@@ -74,7 +74,7 @@ func (s *requestShape) failed(p state.Failed) {
 	case state.ErrorInBody:
 		s.StatusCode = orNone(r.Status)
 	case state.Timeout, state.NetworkError, state.RequestBuilderError, state.TaskTerminated, state.ResponseTooLarge,
-		state.Expired:
+		state.RetryTooLate, state.Expired:
 	}
 	s.times(p.ClaimedAt, p.StartedAt, p.FailedAt)
 }

@@ -176,6 +176,23 @@ func (b *Batch) Key(line int) state.Key {
 	return state.Key{Batch: b.ID, Line: line, Shard: ShardOf(line, b.Shards)}
 }
 
+// Spec returns the specification of the request that line (counted from 1) of
+// the input is. It is valid from validation on.
+func (b *Batch) Spec(line int, customID string, body state.Span) state.Spec {
+	return state.Spec{
+		Key: b.Key(line), CustomID: customID, Body: body, Deadline: b.Deadline, RetryUntil: b.retryUntil(),
+	}
+}
+
+// retryUntil returns when retries end before the deadline; zero if they do not.
+func (b *Batch) retryUntil() time.Time {
+	if b.Policy.StopBeforeDeadline <= 0 {
+		return time.Time{}
+	}
+
+	return stamp(b.Deadline.Add(-b.Policy.StopBeforeDeadline))
+}
+
 // Canceling reports whether b was asked to cancel, whatever came of it.
 func (b *Batch) Canceling() bool { return !b.CancelingAt.IsZero() }
 

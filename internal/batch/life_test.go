@@ -33,6 +33,24 @@ func fresh() batch.Batch {
 	}
 }
 
+func TestSpec(t *testing.T) {
+	t.Parallel()
+	b := fresh()
+	b.Shards = 3
+	body := state.Span{Offset: 5, Length: 9}
+	want := state.Spec{
+		Key: state.Key{Batch: "batch_a", Line: 7, Shard: 1}, CustomID: "c", Body: body, Deadline: b.Deadline,
+	}
+	if diff := cmp.Diff(want, b.Spec(7, "c", body)); diff != "" {
+		t.Errorf("Spec (-want +got):\n%s", diff)
+	}
+	b.Policy.StopBeforeDeadline = time.Minute
+	want.RetryUntil = b.Deadline.Add(-time.Minute)
+	if diff := cmp.Diff(want, b.Spec(7, "c", body)); diff != "" {
+		t.Errorf("Spec with a margin (-want +got):\n%s", diff)
+	}
+}
+
 func ok(t *testing.T, errs ...error) {
 	t.Helper()
 	if err := errors.Join(errs...); err != nil {

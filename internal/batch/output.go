@@ -19,6 +19,7 @@ const (
 	CodeResponseTooLarge = "response_too_large"
 	CodeErrorInBody      = "error_in_body"
 	CodeUnsendable       = "invalid_request"
+	CodeRetryTooLate     = "retry_too_late"
 )
 
 // RequestID returns the id of a batch's request, by which its line in the
@@ -104,6 +105,8 @@ func explain(reason state.Reason) (code, message string) {
 		return CodeResponseTooLarge, r.String()
 	case state.ErrorInBody:
 		return CodeErrorInBody, r.String()
+	case state.RetryTooLate:
+		return CodeRetryTooLate, r.String()
 	case state.RetryableHTTPStatus:
 		return fmt.Sprintf("http_%d", r.Status), r.String()
 	case state.NonRetryableHTTPStatus:

@@ -88,6 +88,7 @@ func TestLines(t *testing.T) {
 		"error, no body":  {failure(state.ErrorInBody{Status: 200}), failed("error_in_body", "the upstream answered with status 200 and an error in the body")},
 		"status, no body": {failure(state.RetryableHTTPStatus{Status: 503}), failed("http_503", "the upstream answered with status 503")},
 		"and for good":    {failure(state.NonRetryableHTTPStatus{Status: 404}), failed("http_404", "the upstream answered with status 404")},
+		"a late retry":    {failure(state.RetryTooLate{Last: "status 500"}), failed("retry_too_late", "it was too late for another attempt after the last one failed: status 500")},
 		"for no reason":   {failure(nil), failed("internal_error", "The request failed.")},
 		"a bad message":   {failure(state.Timeout{Error: "a\u2028\nb"}), failed("request_timeout", `the call timed out: a\u2028\nb`)},
 		"canceled": {

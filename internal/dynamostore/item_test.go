@@ -38,6 +38,7 @@ func TestEveryFieldOfARequestIsKept(t *testing.T) {
 		storetest.Filled[state.Timeout](), storetest.Filled[state.NetworkError](),
 		storetest.Filled[state.RequestBuilderError](), storetest.Filled[state.TaskTerminated](),
 		storetest.Filled[state.ResponseTooLarge](), storetest.Filled[state.ErrorInBody](),
+		storetest.Filled[state.RetryTooLate](),
 		state.Expired{},
 	}
 	phases := []state.Phase{

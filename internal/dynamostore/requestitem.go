@@ -21,6 +21,7 @@ const (
 
 	attrCustomID   = "u"
 	attrDeadline   = "d"
+	attrRetryUntil = "dr"
 	attrBodyObject = "io"
 	attrBodyOffset = "i"
 	attrBodyLength = "il"
@@ -51,7 +52,7 @@ const (
 func requestAttributes() []string {
 	return []string{
 		attrTTL, attrStatus, attrClaim, attrWorker, attrExpires, attrAttempt, attrReclaims, attrNotFrom, attrLast,
-		attrCustomID, attrDeadline, attrBodyObject, attrBodyOffset, attrBodyLength,
+		attrCustomID, attrDeadline, attrRetryUntil, attrBodyObject, attrBodyOffset, attrBodyLength,
 		attrClaimedAt, attrStartedAt, attrEndedAt,
 		attrCode, attrModel, attrAnswerObject, attrAnswerOffset, attrAnswerLength,
 		attrInputTokens, attrCachedTokens, attrOutputTokens, attrReasoningTokens, attrTotalTokens,
@@ -108,6 +109,7 @@ func encodeRequest(rec state.Record, retention time.Duration) item {
 func (it item) setSpec(spec state.Spec) {
 	it.setString(attrCustomID, spec.CustomID)
 	it.setTime(attrDeadline, spec.Deadline)
+	it.setTime(attrRetryUntil, spec.RetryUntil)
 	it.setString(attrBodyObject, spec.Body.Object)
 	it.setInt(attrBodyOffset, spec.Body.Offset)
 	it.setInt(attrBodyLength, spec.Body.Length)
@@ -166,6 +168,8 @@ func (it item) setReason(reason state.Reason) {
 		it.setInt(attrNumber, r.Limit)
 	case state.ErrorInBody:
 		it.setInt(attrNumber, int64(r.Status))
+	case state.RetryTooLate:
+		it.setString(attrText, r.Last)
 	case state.Expired:
 	}
 }
@@ -180,6 +184,7 @@ func decodeRequest(it item) (state.Record, error) {
 	rec := state.Record{
 		Spec: state.Spec{
 			Key: key, CustomID: r.string(attrCustomID), Deadline: r.time(attrDeadline),
+			RetryUntil: r.time(attrRetryUntil),
 			Body: state.Span{
 				Object: r.string(attrBodyObject), Offset: r.int64(attrBodyOffset), Length: r.int64(attrBodyLength),
 			},
@@ -264,6 +269,8 @@ func (r *reader) reason() state.Reason {
 		return state.ResponseTooLarge{Limit: n}
 	case state.KindErrorInBody:
 		return state.ErrorInBody{Status: int(n)}
+	case state.KindRetryTooLate:
+		return state.RetryTooLate{Last: text}
 	case state.KindExpired:
 		return state.Expired{}
 	default:

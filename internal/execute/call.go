@@ -40,6 +40,9 @@ func (r *run) attempt(j *job, p state.Request[state.Processing]) (*outcome, erro
 	if err := cmp.Or(r.mayStart(j.watched), context.Cause(ctx)); err != nil {
 		return nil, r.claimed(err)
 	}
+	if done := p.Phase(); done.Attempt > 0 && !r.Clock().Before(p.Spec().StartUntil(done.Attempt)) { // the write took long
+		return r.deny(j, p, verdict{reason: state.RetryTooLate{Last: done.Last}}, state.DenialDeadline), nil
+	}
 	reply, err := r.send(ctx, j, r.callOf(j, p))
 	if err != nil {
 		cause := context.Cause(ctx)

@@ -26,6 +26,13 @@ type hold struct {
 	request state.Request[state.Claimed]
 	deaths  int        // workers that have died over it
 	loss    state.Loss // how its last lease ended; LossNone if it was pending
+	late    *lateRetry // it is not claimed, since no retry of it may start any more
+}
+
+// A lateRetry is a retry to be denied under a claim id of its own.
+type lateRetry struct {
+	request state.Request[state.Pending]
+	claimID string
 }
 
 // seize makes j's request this worker's and stores it as processing, in one
@@ -106,6 +113,9 @@ func (r *run) claim(j *job, rec state.Record) (hold, error) {
 			return hold{}, err
 		}
 		claimed, err := state.Claim(pending, lease, r.Clock())
+		if errors.Is(err, state.ErrDeadline) && r.Clock().Before(rec.Spec.Deadline) {
+			return hold{deaths: p.Reclaims, late: &lateRetry{pending, lease.ClaimID}}, nil
+		}
 		if err != nil {
 			return hold{}, r.refused(err, p)
 		}
@@ -140,6 +150,9 @@ func reclaim[S state.Leased](r *run, j *job, rec state.Record, old, lease state.
 		return hold{}, r.refused(err, rec.Phase)
 	}
 	deaths := claimed.Phase().Reclaims
+	if deaths < maxDeaths && !now.Before(rec.Spec.StartUntil(claimed.Phase().Attempt)) {
+		return hold{deaths: deaths, loss: loss, late: &lateRetry{state.Release(claimed), lease.ClaimID}}, nil
+	}
 	if deaths >= suspect && deaths < maxDeaths && !j.alone {
 		return hold{}, errAlone
 	}

@@ -73,7 +73,8 @@ func (r *run) admit(j *job) error {
 	if j.delivery.Receives <= 1 && !j.alone {
 		// A message's first receive finds its request as it was created, all but
 		// always: the claim's own guard tells, and saves the read.
-		j.record = state.New(specOf(j.message, b, "")).Record()
+		body := state.Span{Offset: j.message.Offset, Length: j.message.Length}
+		j.record = state.New(b.Spec(j.message.Line, "", body)).Record()
 
 		return nil
 	}
@@ -117,12 +118,4 @@ func (r *run) absent(j *job) error {
 	}
 
 	return aside(r.jitter(unsure), "its batch is alive and has no such request")
-}
-
-// specOf returns the request that m names, as b's load made it.
-func specOf(m batch.Message, b batch.Batch, customID string) state.Spec {
-	return state.Spec{
-		Key: m.Key(), CustomID: customID,
-		Body: state.Span{Offset: m.Offset, Length: m.Length}, Deadline: b.Deadline,
-	}
 }

@@ -18,11 +18,14 @@ type outcome struct {
 	change func(state.Span) (state.Change, error) // given where the line lies
 }
 
-// hopeless returns the outcome of a request that is not worth a call: one over
-// which too many workers died, or whose line cannot be sent.
+// hopeless returns the outcome of a request that is not worth a call: a retry
+// that comes too late, one over which too many workers died, or whose line
+// cannot be sent.
 func (r *run) hopeless(j *job, h hold) *outcome {
 	var reason state.Reason
 	switch {
+	case h.late != nil:
+		return r.tooLate(j, *h.late)
 	case h.deaths >= maxDeaths:
 		reason = state.TaskTerminated{Deaths: h.deaths}
 	case j.bad != nil:
@@ -36,6 +39,26 @@ func (r *run) hopeless(j *job, h hold) *outcome {
 		line: batch.AppendFailure(nil, spec.Key, spec.CustomID, reason),
 		change: func(at state.Span) (state.Change, error) {
 			return state.Fail(h.request, state.Failure{Reason: reason, Answer: at}, now).Change()
+		},
+	}
+}
+
+// tooLate returns the outcome of a retry that may not start any more.
+func (r *run) tooLate(j *job, l lateRetry) *outcome {
+	r.denied(j, state.DenialDeadline)
+	spec, now, model := l.request.Spec(), r.Clock(), j.input.Model
+
+	return &outcome{
+		line: batch.AppendFailure(nil, spec.Key, spec.CustomID, state.RetryTooLate{Last: l.request.Phase().Last}),
+		change: func(at state.Span) (state.Change, error) {
+			failed, err := state.Deny(l.request, state.Refusal{
+				Why: state.DenialDeadline, ClaimID: l.claimID, Answer: at, Model: model, At: now,
+			})
+			if err != nil {
+				return state.Change{}, err
+			}
+
+			return failed.Change()
 		},
 	}
 }
@@ -143,7 +166,7 @@ func (r *run) final(j *job, p state.Request[state.Processing], v verdict, why st
 		failed := state.Fail(p, state.Failure{Reason: v.reason, Answer: at, Model: model}, now)
 		if why != state.DenialNone {
 			var err error
-			if failed, err = state.Deny(failed, why); err != nil {
+			if failed, err = state.Deny(failed, state.Refusal{Why: why}); err != nil {
 				return state.Change{}, err
 			}
 		}
@@ -189,9 +212,14 @@ func (r *run) again(
 }
 
 func (r *run) deny(j *job, p state.Request[state.Processing], v verdict, why state.Denial) *outcome {
-	r.Metrics.Count("retry_denied_total", 1, "model", j.input.Model, "reason", string(why))
+	r.denied(j, why)
 
 	return r.final(j, p, v, why)
+}
+
+// denied counts a retry that is not made.
+func (r *run) denied(j *job, why state.Denial) {
+	r.Metrics.Count("retry_denied_total", 1, "model", j.input.Model, "reason", string(why))
 }
 
 // unwritten says what becomes of a message whose request's write after its

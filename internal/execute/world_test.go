@@ -82,10 +82,7 @@ func (w *world) spec(lines []string, b batch.Batch, line int) state.Spec {
 		offset += len(l) + 1
 	}
 
-	return state.Spec{
-		Key: b.Key(line), CustomID: fmt.Sprintf("c%d", line), Deadline: b.Deadline,
-		Body: state.Span{Offset: int64(offset), Length: int64(len(lines[line-1]))},
-	}
+	return b.Spec(line, fmt.Sprintf("c%d", line), state.Span{Offset: int64(offset), Length: int64(len(lines[line-1]))})
 }
 
 // input returns n well-formed lines.
@@ -400,8 +397,8 @@ func (w *world) checkCall(ctx context.Context, line int, c execute.Call) {
 	if !strings.Contains(string(c.Body), fmt.Sprintf("[%d]", line)) {
 		w.broken("line %d was called with the body %q", line, c.Body)
 	}
-	if !time.Now().Before(rec.Spec.Deadline) {
-		w.broken("line %d was called after its deadline", line)
+	if !time.Now().Before(rec.Spec.StartUntil(p.Attempt)) {
+		w.broken("line %d was called when it was too late for attempt %d", line, p.Attempt)
 	}
 	if p.Attempt > 0 && time.Now().Before(p.StartedAt) {
 		w.broken("line %d was called before its start was stored", line)

@@ -195,7 +195,7 @@ func (w *world) call(worker string, lines ...int) []int {
 			segment = append(segment, result...)
 		default:
 			failed := state.Fail(started, state.Failure{Reason: state.NetworkError{Error: "reset"}}, now)
-			failed, err = state.Deny(failed, state.DenialMaxRetries)
+			failed, err = state.Deny(failed, state.Refusal{Why: state.DenialMaxRetries})
 			w.must(err)
 			change, err = failed.Change()
 		}

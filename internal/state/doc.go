@@ -5,6 +5,7 @@
 //	   └────Release──────┘ └──────Fail────────┼────────────────▶ Failed    or Deny: stays Failed
 //	                       Reclaim: a new claim on Claimed or Processing whose lease has run out
 //	Pending, Claimed, Processing ──Cancel | Expire | Terminate──▶ Canceled | Failed(Expired) | Failed(TaskTerminated)
+//	Pending ──Deny──▶ Failed(RetryTooLate)   (a retry whose time came too late)
 //
 // A transition that the drawing lacks does not compile. What Go's types cannot
 // say (a lease still held, a deadline passed, a failure that may not be tried

@@ -15,13 +15,17 @@ var (
 	// ErrTooEarly reports a Claim before the request's not-before.
 	ErrTooEarly = errors.New("state: the request may not be claimed yet")
 	// ErrDeadline reports an attempt that would start, or a retry that would be
-	// scheduled, at or after the deadline.
+	// scheduled, at or after the deadline, or, from the second attempt on,
+	// Spec.RetryUntil.
 	ErrDeadline = errors.New("state: the deadline has passed")
 	// ErrLeaseHeld reports a Reclaim of a request whose lease has not run out.
 	ErrLeaseHeld = errors.New("state: the lease has not run out")
 	// ErrNotRetryable reports a Retry or Deny of a failure that is not open to
 	// one: it is permanent, it is stored already, or no call was made.
 	ErrNotRetryable = errors.New("state: the failure is not open to a retry")
+	// ErrNotLate reports a Deny of a pending request that may still be claimed,
+	// now or later: of a first attempt, or before the time of the last retry.
+	ErrNotLate = errors.New("state: the request may still be claimed")
 	// ErrNotFound reports that a store has no such request.
 	ErrNotFound = errors.New("state: no such request")
 	// ErrConflict reports that a Change's guard failed: another writer was first.

@@ -32,7 +32,7 @@ var drawing = map[string]struct {
 	"Complete":  {[]string{"Processing"}, "Completed"},
 	"Fail":      {[]string{"Claimed", "Processing"}, "Failed"},
 	"Retry":     {[]string{"Failed"}, "Pending"},
-	"Deny":      {[]string{"Failed"}, "Failed"},
+	"Deny":      {[]string{"Pending", "Failed"}, "Failed"},
 	"Cancel":    {[]string{"Pending", "Claimed", "Processing"}, "Canceled"},
 	"Expire":    {[]string{"Pending", "Claimed", "Processing"}, "Failed"},
 	"Terminate": {[]string{"Pending", "Claimed", "Processing"}, "Failed"},

@@ -19,14 +19,17 @@ func epoch() time.Time {
 	return time.Date(2031, 5, 17, 23, 59, 58, 123_456_789, time.FixedZone("odd", 5*3600+1800))
 }
 
-const window = 2 * time.Hour
+const (
+	window = 2 * time.Hour
+	stop   = 90 * time.Minute // before the deadline no retry starts
+)
 
 func spec() state.Spec {
 	return state.Spec{
 		Key:      state.Key{Batch: "batch_a", Line: 7, Shard: 3},
 		CustomID: "line-7",
 		Body:     state.Span{Offset: 100, Length: 50},
-		Deadline: epoch().Add(window),
+		Deadline: epoch().Add(window), RetryUntil: epoch().Add(window - stop),
 	}
 }
 
@@ -127,6 +130,11 @@ func (l *life) lease() state.Lease {
 
 func (l *life) overdue() bool { return !l.now.Before(ms(spec().Deadline)) }
 
+// late reports whether the next attempt may not start any more.
+func (l *life) late() bool {
+	return l.overdue() || l.attempt > 0 && !l.now.Before(ms(spec().RetryUntil))
+}
+
 // apply writes a change made from the present reading, which must succeed.
 func apply[S state.State](t *rapid.T, l *life, r state.Request[S]) {
 	t.Helper()
@@ -198,7 +206,7 @@ func (l *life) doClaim(t *rapid.T) state.Request[state.Claimed] {
 	if early {
 		refused(t, true, err, state.ErrTooEarly)
 	}
-	refused(t, l.overdue(), err, state.ErrDeadline)
+	refused(t, l.late(), err, state.ErrDeadline)
 	l.claimed(lease)
 
 	return c
@@ -230,7 +238,7 @@ func (l *life) ClaimStored(t *rapid.T) {
 
 func (l *life) Start(t *rapid.T) {
 	p, err := state.Start(read[state.Claimed](t, l), l.now)
-	refused(t, l.overdue(), err, state.ErrDeadline)
+	refused(t, l.late(), err, state.ErrDeadline)
 	l.status, l.startedAt = state.StatusProcessing, ms(l.now)
 	apply(t, l, p)
 }
@@ -314,7 +322,7 @@ func (l *life) FailProcessing(t *rapid.T) {
 	if _, err := state.Retry(f, l.now); !errors.Is(err, state.ErrNotRetryable) {
 		t.Fatalf("Retry of a permanent failure: %v", err)
 	}
-	if _, err := state.Deny(f, state.DenialDeadline); !errors.Is(err, state.ErrNotRetryable) {
+	if _, err := state.Deny(f, state.Refusal{Why: state.DenialDeadline}); !errors.Is(err, state.ErrNotRetryable) {
 		t.Fatalf("Deny of a permanent failure: %v", err)
 	}
 	l.status = state.StatusFailed
@@ -333,7 +341,7 @@ func (l *life) Retry(t *rapid.T) {
 	if rounded.Before(at) {
 		rounded = rounded.Add(time.Millisecond)
 	}
-	refused(t, !rounded.Before(ms(spec().Deadline)), err, state.ErrDeadline)
+	refused(t, !rounded.Before(ms(spec().RetryUntil)), err, state.ErrDeadline)
 	l.status, l.notBefore, l.last = state.StatusPending, rounded, f.Phase().Reason.String()
 	l.attempt++
 	apply(t, l, r)
@@ -345,7 +353,7 @@ func (l *life) Deny(t *rapid.T) {
 		t.Skip("not yet")
 	}
 	why := rapid.SampledFrom([]state.Denial{state.DenialDeadline, state.DenialMaxRetries}).Draw(t, "why")
-	f, err := state.Deny(fail(t, l, r, retryables()), why)
+	f, err := state.Deny(fail(t, l, r, retryables()), state.Refusal{Why: why})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,6 +365,32 @@ func (l *life) Deny(t *rapid.T) {
 	}
 	l.status = state.StatusFailed
 	apply(t, l, f)
+}
+
+// DenyLate fails a retry that nobody may claim any more.
+func (l *life) DenyLate(t *rapid.T) { l.denyLate(t, read[state.Pending](t, l)) }
+
+func (l *life) denyLate(t *rapid.T, r state.Request[state.Pending]) {
+	id := l.lease().ClaimID
+	f, err := state.Deny(r, state.Refusal{Why: state.DenialDeadline, ClaimID: id, Model: "m", At: l.now})
+	refused(t, l.attempt == 0 || !l.late(), err, state.ErrNotLate)
+	l.status, l.claim = state.StatusFailed, id
+	apply(t, l, f)
+}
+
+// ReclaimDeny is the one write that fails a retry whose worker was lost.
+func (l *life) ReclaimDeny(t *rapid.T) {
+	lease := l.lease()
+	c, err := state.Reclaim(read[state.Processing](t, l), lease, l.now, state.LossDead)
+	refused(t, l.overdue(), err, state.ErrDeadline)
+	if l.attempt == 0 || !l.late() {
+		t.Skip("it may be started")
+	}
+	if _, err := state.Start(c, l.now); !errors.Is(err, state.ErrDeadline) {
+		t.Fatalf("Start of a late retry: %v", err)
+	}
+	l.reclaims++
+	l.denyLate(t, state.Release(c))
 }
 
 func end[S state.Active](t *rapid.T, l *life, r state.Request[S]) {
@@ -387,11 +421,11 @@ func (l *life) Check(t *rapid.T) {
 		t.Fatalf("stored %+v, want %+v", guardOf(stored.Phase), want)
 	}
 	wantSpec := spec()
-	wantSpec.Deadline = ms(wantSpec.Deadline)
+	wantSpec.Deadline, wantSpec.RetryUntil = ms(wantSpec.Deadline), ms(wantSpec.RetryUntil)
 	if diff := cmp.Diff(wantSpec, stored.Spec); diff != "" {
 		t.Fatalf("the specification changed (-want +got):\n%s", diff)
 	}
-	for _, at := range append(timesOf(stored.Phase), stored.Spec.Deadline) {
+	for _, at := range append(timesOf(stored.Phase), stored.Spec.Deadline, stored.Spec.RetryUntil) {
 		if at != ms(at) { // not Equal: the zone and the monotonic clock must be gone, too
 			t.Fatalf("%s keeps %v, want milliseconds in UTC", l.status, at)
 		}
@@ -504,6 +538,7 @@ func (l *life) steps() map[state.Status][]step {
 			{"Claim", l.Claim, to(claimed)},
 			{"Claim, Start", l.ClaimStart, to(processing)},
 			{"Claim, stored, Start", l.ClaimStored, to(processing)},
+			{"Deny", l.DenyLate, to(failed)},
 			{"end", l.EndPending, to(canceled, failed)},
 		},
 		claimed: {
@@ -519,6 +554,7 @@ func (l *life) steps() map[state.Status][]step {
 			{"Retry", l.Retry, to(pending)},
 			{"Deny", l.Deny, to(failed)},
 			{"Reclaim", l.ReclaimProcessing, to(claimed)},
+			{"Reclaim, Release, Deny", l.ReclaimDeny, to(failed)},
 			{"end", l.EndProcessing, to(canceled, failed)},
 		},
 		completed: nil,
@@ -547,7 +583,7 @@ func leaves(rec state.Record) []error {
 		if _, err := state.Retry(f, time.Time{}); !errors.Is(err, state.ErrNotRetryable) {
 			errs = append(errs, fmt.Errorf("Retry: %w", err))
 		}
-		if _, err := state.Deny(f, state.DenialDeadline); !errors.Is(err, state.ErrNotRetryable) {
+		if _, err := state.Deny(f, state.Refusal{Why: state.DenialDeadline}); !errors.Is(err, state.ErrNotRetryable) {
 			errs = append(errs, fmt.Errorf("Deny: %w", err))
 		}
 	}
@@ -583,7 +619,7 @@ func rivals(t *rapid.T, rec state.Record, now time.Time) []state.Change {
 		all = append(all,
 			changeOf(t, state.Complete(r, state.Result{StatusCode: 200}, now)),
 			changeOf(t, must(state.Retry(panicked, now.Add(time.Second)))),
-			changeOf(t, must(state.Deny(panicked, state.DenialMaxRetries))),
+			changeOf(t, must(state.Deny(panicked, state.Refusal{Why: state.DenialMaxRetries}))),
 			changeOf(t, must(state.Reclaim(r, lease(0), now, state.LossStale))),
 			changeOf(t, must(state.Reclaim(r, lease(1), now, state.LossEnded))))
 		all = append(all, endings(t, r, now)...)

@@ -47,6 +47,12 @@ type (
 		Claimed | Processing
 		tenure() tenure
 	}
+	// Deniable is a state that Deny may leave.
+	Deniable interface {
+		Phase
+		Pending | Failed
+		denied(spec Spec, moved bool, d Refusal) (Failed, error)
+	}
 )
 
 type (

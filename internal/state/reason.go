@@ -24,6 +24,7 @@ const (
 	KindTaskTerminated         Kind = "task_terminated"
 	KindResponseTooLarge       Kind = "response_too_large"
 	KindErrorInBody            Kind = "error_in_body"
+	KindRetryTooLate           Kind = "retry_too_late"
 	KindExpired                Kind = "expired"
 )
 
@@ -62,6 +63,9 @@ type (
 	ResponseTooLarge struct{ Limit int64 }
 	// ErrorInBody is an answer whose status says success and whose body an error.
 	ErrorInBody struct{ Status int }
+	// RetryTooLate is a retry that could not start in time. Last is the failure
+	// of the attempt before it, in short.
+	RetryTooLate struct{ Last string }
 	// Expired is a request that the deadline overtook.
 	Expired struct{}
 )
@@ -90,6 +94,9 @@ func (ResponseTooLarge) Kind() Kind { return KindResponseTooLarge }
 // Kind returns KindErrorInBody.
 func (ErrorInBody) Kind() Kind { return KindErrorInBody }
 
+// Kind returns KindRetryTooLate.
+func (RetryTooLate) Kind() Kind { return KindRetryTooLate }
+
 // Kind returns KindExpired.
 func (Expired) Kind() Kind { return KindExpired }
 
@@ -116,6 +123,9 @@ func (ResponseTooLarge) Retryable() bool { return false }
 
 // Retryable returns false.
 func (ErrorInBody) Retryable() bool { return false }
+
+// Retryable returns true: only its time was over.
+func (RetryTooLate) Retryable() bool { return true }
 
 // Retryable returns false.
 func (Expired) Retryable() bool { return false }
@@ -150,6 +160,10 @@ func (e ErrorInBody) String() string {
 	return fmt.Sprintf("the upstream answered with status %d and an error in the body", e.Status)
 }
 
+func (r RetryTooLate) String() string {
+	return clip("it was too late for another attempt after the last one failed: " + r.Last)
+}
+
 func (Expired) String() string {
 	return "the request could not be executed before the completion window expired"
 }
@@ -165,6 +179,7 @@ func (t TaskTerminated) clipped() Reason {
 }
 func (r ResponseTooLarge) clipped() Reason { return r }
 func (e ErrorInBody) clipped() Reason      { return e }
+func (r RetryTooLate) clipped() Reason     { return RetryTooLate{Last: clip(r.Last)} }
 func (e Expired) clipped() Reason          { return e }
 
 // A Denial is why a retryable failure was not tried again.

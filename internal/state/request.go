@@ -22,6 +22,19 @@ type Spec struct {
 	CustomID string
 	Body     Span      // where the request's line lies in the input file
 	Deadline time.Time // the batch's; no attempt starts at or after it
+	// RetryUntil is the deadline less stop_before_deadline: at or after it no
+	// attempt starts but the first. Zero: the deadline itself.
+	RetryUntil time.Time
+}
+
+// StartUntil returns the time at and after which no attempt may start that so
+// many failed ones came before.
+func (s Spec) StartUntil(attempt int) time.Time {
+	if attempt > 0 && !s.RetryUntil.IsZero() && s.RetryUntil.Before(s.Deadline) {
+		return s.RetryUntil
+	}
+
+	return s.Deadline
 }
 
 // A Request is one request in state S. Its zero value belongs to no request
@@ -84,7 +97,7 @@ func (rec Record) Guard() Guard {
 // by its absence; a transition made first (Cancel, Expire) creates it in that
 // state.
 func New(spec Spec) Request[Pending] {
-	spec.Deadline = stamp(spec.Deadline)
+	spec.Deadline, spec.RetryUntil = stamp(spec.Deadline), stamp(spec.RetryUntil)
 
 	return Request[Pending]{spec: spec, moved: true}
 }

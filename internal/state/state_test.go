@@ -40,6 +40,18 @@ func TestErrors(t *testing.T) {
 	before, after := deadline.Add(-time.Millisecond), deadline.Add(time.Hour)
 	backedOff := must(state.Retry(failed(state.Timeout{}), epoch().Add(time.Minute))).Stored()
 	waited := backedOff.Phase().NotBefore
+	limit := ms(spec().RetryUntil)
+	inTime := limit.Add(-time.Millisecond)
+	again := must(state.Start(must(state.Claim(backedOff, lease("b"), waited)), waited)).Stored()
+	reclaimed := must(state.Reclaim(again, lease("c"), limit, state.LossDead))
+	refusal := func(why state.Denial, at time.Time) state.Refusal {
+		return state.Refusal{Why: why, ClaimID: "d", At: at}
+	}
+	unlimited := spec()
+	unlimited.RetryUntil = time.Time{}
+	endless := must(state.As[state.Pending](state.Record{
+		Spec: state.New(unlimited).Spec(), Phase: state.Pending{Attempt: 1, ClaimID: "a"},
+	}))
 	retryable := state.Timeout{Error: "slow"}
 	cases := map[string]struct{ got, want error }{
 		"zero request":                {errOf(state.Request[state.Completed]{}.Change()), state.ErrNotTransitioned},
@@ -50,25 +62,44 @@ func TestErrors(t *testing.T) {
 		"undecided":                   {errOf(failed(retryable).Change()), state.ErrUndecided},
 		"permanent needs no decision": {errOf(failed(state.ErrorInBody{Status: 200}).Change()), nil},
 
-		"claim at once":               {errOf(state.Claim(pending(), lease("b"), epoch())), nil},
-		"claim a millisecond early":   {errOf(state.Claim(backedOff, lease("b"), waited.Add(-time.Millisecond))), state.ErrTooEarly},
-		"claim a nanosecond early":    {errOf(state.Claim(backedOff, lease("b"), waited.Add(-1))), state.ErrTooEarly},
-		"claim at not-before":         {errOf(state.Claim(backedOff, lease("b"), waited)), nil},
-		"claim just in time":          {errOf(state.Claim(pending(), lease("b"), before)), nil},
-		"claim at the deadline":       {errOf(state.Claim(pending(), lease("b"), deadline)), state.ErrDeadline},
-		"claim after the deadline":    {errOf(state.Claim(pending(), lease("b"), after)), state.ErrDeadline},
-		"claim in another time zone":  {errOf(state.Claim(pending(), lease("b"), deadline.In(time.FixedZone("", -7*3600)))), state.ErrDeadline},
-		"start just in time":          {errOf(state.Start(claimed("a"), before)), nil},
-		"start at the deadline":       {errOf(state.Start(claimed("a"), deadline)), state.ErrDeadline},
-		"reclaim of a held lease":     {errOf(state.Reclaim(claimed("a"), lease("b"), epoch(), state.LossNone)), state.ErrLeaseHeld},
-		"reclaim of a held call":      {errOf(state.Reclaim(processing("a"), lease("b"), epoch(), state.LossNone)), state.ErrLeaseHeld},
-		"reclaim just in time":        {errOf(state.Reclaim(processing("a"), lease("b"), before, state.LossDead)), nil},
-		"reclaim at the deadline":     {errOf(state.Reclaim(processing("a"), lease("b"), deadline, state.LossDead)), state.ErrDeadline},
-		"held goes before overdue":    {errOf(state.Reclaim(claimed("a"), lease("b"), after, state.LossNone)), state.ErrLeaseHeld},
-		"too early before overdue":    {errOf(state.Claim(backedOff, lease("b"), epoch())), state.ErrTooEarly},
-		"retry just in time":          {errOf(state.Retry(failed(retryable), before)), nil},
-		"retry rounds up to deadline": {errOf(state.Retry(failed(retryable), before.Add(1))), state.ErrDeadline},
-		"retry at the deadline":       {errOf(state.Retry(failed(retryable), deadline)), state.ErrDeadline},
+		"claim at once":              {errOf(state.Claim(pending(), lease("b"), epoch())), nil},
+		"claim a millisecond early":  {errOf(state.Claim(backedOff, lease("b"), waited.Add(-time.Millisecond))), state.ErrTooEarly},
+		"claim a nanosecond early":   {errOf(state.Claim(backedOff, lease("b"), waited.Add(-1))), state.ErrTooEarly},
+		"claim at not-before":        {errOf(state.Claim(backedOff, lease("b"), waited)), nil},
+		"claim just in time":         {errOf(state.Claim(pending(), lease("b"), before)), nil},
+		"claim at the deadline":      {errOf(state.Claim(pending(), lease("b"), deadline)), state.ErrDeadline},
+		"claim after the deadline":   {errOf(state.Claim(pending(), lease("b"), after)), state.ErrDeadline},
+		"claim in another time zone": {errOf(state.Claim(pending(), lease("b"), deadline.In(time.FixedZone("", -7*3600)))), state.ErrDeadline},
+		"start just in time":         {errOf(state.Start(claimed("a"), before)), nil},
+		"start at the deadline":      {errOf(state.Start(claimed("a"), deadline)), state.ErrDeadline},
+		"reclaim of a held lease":    {errOf(state.Reclaim(claimed("a"), lease("b"), epoch(), state.LossNone)), state.ErrLeaseHeld},
+		"reclaim of a held call":     {errOf(state.Reclaim(processing("a"), lease("b"), epoch(), state.LossNone)), state.ErrLeaseHeld},
+		"reclaim just in time":       {errOf(state.Reclaim(processing("a"), lease("b"), before, state.LossDead)), nil},
+		"reclaim at the deadline":    {errOf(state.Reclaim(processing("a"), lease("b"), deadline, state.LossDead)), state.ErrDeadline},
+		"held goes before overdue":   {errOf(state.Reclaim(claimed("a"), lease("b"), after, state.LossNone)), state.ErrLeaseHeld},
+		"too early before overdue":   {errOf(state.Claim(backedOff, lease("b"), epoch())), state.ErrTooEarly},
+		"retry just in time":         {errOf(state.Retry(failed(retryable), inTime)), nil},
+		"retry rounds up to its end": {errOf(state.Retry(failed(retryable), inTime.Add(1))), state.ErrDeadline},
+		"retry at its end":           {errOf(state.Retry(failed(retryable), limit)), state.ErrDeadline},
+
+		"claim of a retry just in time":       {errOf(state.Claim(backedOff, lease("b"), inTime)), nil},
+		"claim of a retry at its end":         {errOf(state.Claim(backedOff, lease("b"), limit)), state.ErrDeadline},
+		"first claim at the end of retries":   {errOf(state.Claim(pending(), lease("b"), limit)), nil},
+		"claim of a retry without an end":     {errOf(state.Claim(endless, lease("b"), before)), nil},
+		"claim of such a retry, overdue":      {errOf(state.Claim(endless, lease("b"), deadline)), state.ErrDeadline},
+		"start of a retry just in time":       {errOf(state.Start(must(state.Claim(backedOff, lease("b"), waited)), inTime)), nil},
+		"start of a retry at its end":         {errOf(state.Start(must(state.Claim(backedOff, lease("b"), waited)), limit)), state.ErrDeadline},
+		"start of a reclaimed retry, late":    {errOf(state.Start(reclaimed, limit)), state.ErrDeadline},
+		"deny a late retry":                   {errOf(state.Deny(backedOff, refusal(state.DenialDeadline, limit))), nil},
+		"deny a late retry after a reclaim":   {errOf(state.Deny(state.Release(reclaimed), refusal(state.DenialDeadline, limit))), nil},
+		"deny a retry after the deadline":     {errOf(state.Deny(backedOff, refusal(state.DenialDeadline, after))), nil},
+		"deny a retry without an end":         {errOf(state.Deny(endless, refusal(state.DenialDeadline, before))), state.ErrNotLate},
+		"deny such a retry, overdue":          {errOf(state.Deny(endless, refusal(state.DenialDeadline, deadline))), nil},
+		"deny a retry in time":                {errOf(state.Deny(backedOff, refusal(state.DenialDeadline, inTime))), state.ErrNotLate},
+		"deny a first attempt":                {errOf(state.Deny(pending(), refusal(state.DenialDeadline, after))), state.ErrNotLate},
+		"deny a late retry for its number":    {errOf(state.Deny(backedOff, refusal(state.DenialMaxRetries, limit))), state.ErrNotLate},
+		"deny a late retry for nothing":       {errOf(state.Deny(backedOff, refusal(state.DenialNone, limit))), state.ErrNotLate},
+		"retry of a retry that came too late": {errOf(state.Retry(must(state.Deny(backedOff, refusal(state.DenialDeadline, limit))), waited)), state.ErrNotRetryable},
 
 		"retry of a permanent failure": {errOf(state.Retry(failed(state.NonRetryableHTTPStatus{Status: 400}), before)), state.ErrNotRetryable},
 		"retry of an expired request":  {errOf(state.Retry(state.Expire(pending(), epoch()), before)), state.ErrNotRetryable},
@@ -78,12 +109,12 @@ func TestErrors(t *testing.T) {
 		"retry without a call": {errOf(state.Retry(
 			state.Fail(claimed("a"), state.Failure{Reason: retryable}, epoch()), before)), state.ErrNotRetryable},
 		"deny without a call": {errOf(state.Deny(
-			state.Fail(claimed("a"), state.Failure{Reason: retryable}, epoch()), state.DenialDeadline)), state.ErrNotRetryable},
-		"retry of a denied failure": {errOf(state.Retry(must(state.Deny(failed(retryable), state.DenialDeadline)), before)), state.ErrNotRetryable},
-		"deny":                      {errOf(state.Deny(failed(retryable), state.DenialMaxRetries)), nil},
-		"deny twice":                {errOf(state.Deny(must(state.Deny(failed(retryable), state.DenialDeadline)), state.DenialDeadline)), state.ErrNotRetryable},
-		"deny for no reason":        {errOf(state.Deny(failed(retryable), state.DenialNone)), state.ErrNotRetryable},
-		"deny a permanent failure":  {errOf(state.Deny(failed(state.ResponseTooLarge{Limit: 1}), state.DenialDeadline)), state.ErrNotRetryable},
+			state.Fail(claimed("a"), state.Failure{Reason: retryable}, epoch()), state.Refusal{Why: state.DenialDeadline})), state.ErrNotRetryable},
+		"retry of a denied failure": {errOf(state.Retry(must(state.Deny(failed(retryable), state.Refusal{Why: state.DenialDeadline})), before)), state.ErrNotRetryable},
+		"deny":                      {errOf(state.Deny(failed(retryable), state.Refusal{Why: state.DenialMaxRetries})), nil},
+		"deny twice":                {errOf(state.Deny(must(state.Deny(failed(retryable), state.Refusal{Why: state.DenialDeadline})), state.Refusal{Why: state.DenialDeadline})), state.ErrNotRetryable},
+		"deny for no reason":        {errOf(state.Deny(failed(retryable), state.Refusal{Why: state.DenialNone})), state.ErrNotRetryable},
+		"deny a permanent failure":  {errOf(state.Deny(failed(state.ResponseTooLarge{Limit: 1}), state.Refusal{Why: state.DenialDeadline})), state.ErrNotRetryable},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -101,7 +132,7 @@ func TestRefusalsReturnNothing(t *testing.T) {
 	c, _ := state.Claim(pending(), lease("b"), late)
 	p, _ := state.Start(claimed("a"), late)
 	r, _ := state.Retry(failed(state.Timeout{}), late)
-	d, _ := state.Deny(failed(state.Timeout{}), state.DenialNone)
+	d, _ := state.Deny(failed(state.Timeout{}), state.Refusal{Why: state.DenialNone})
 	for name, err := range map[string]error{
 		"claim": errOf(c.Change()), "start": errOf(p.Change()), "retry": errOf(r.Change()), "deny": errOf(d.Change()),
 	} {
@@ -197,7 +228,7 @@ func TestRecords(t *testing.T) {
 			Attempt: 4, ClaimID: "b", Reclaims: 2, Reason: state.RequestBuilderError{Error: "no url"},
 			ClaimedAt: ms(t1), FailedAt: ms(t3),
 		}},
-		"deny": {must(state.Deny(late, state.DenialDeadline)).Phase(), denied},
+		"deny": {must(state.Deny(late, state.Refusal{Why: state.DenialDeadline})).Phase(), denied},
 		"retry": {must(state.Retry(late, t3)).Phase(), state.Pending{
 			Attempt: 5, NotBefore: ms(t3).Add(time.Millisecond), ClaimID: "b", Reclaims: 2,
 			Last: "the upstream answered with status 429",
@@ -209,6 +240,15 @@ func TestRecords(t *testing.T) {
 		"reclaim after a death": {
 			must(state.Reclaim(p, lease("b"), t3, state.LossDead)).Phase(),
 			state.Claimed{Attempt: 4, Lease: held, Reclaims: 3, Last: "was slow", ClaimedAt: ms(t3)},
+		},
+		"deny a late retry": {
+			must(state.Deny(waiting, state.Refusal{
+				Why: state.DenialDeadline, ClaimID: "c", Answer: answer, Model: "m", At: spec().RetryUntil,
+			})).Phase(),
+			state.Failed{
+				Attempt: 4, ClaimID: "c", Reclaims: 2, Reason: state.RetryTooLate{Last: "was slow"},
+				Denial: state.DenialDeadline, Answer: answer, Model: "m", FailedAt: ms(spec().RetryUntil),
+			},
 		},
 		"cancel waiting": {state.Cancel(waiting, t3).Phase(), state.Canceled{Attempt: 4, ClaimID: "a", CanceledAt: ms(t3)}},
 		"cancel called":  {state.Cancel(p, t3).Phase(), state.Canceled{Attempt: 4, ClaimID: "b", CanceledAt: ms(t3)}},
@@ -259,7 +299,7 @@ func TestAppliedIn(t *testing.T) {
 	deny := func(claim string, reason state.Reason, why state.Denial) state.Change {
 		f := state.Fail(processing(claim), state.Failure{Reason: reason}, epoch())
 
-		return must(must(state.Deny(f, why)).Change())
+		return must(must(state.Deny(f, state.Refusal{Why: why})).Change())
 	}
 	rewritten := state.Fail(processing("a"), state.Failure{
 		Reason: state.Timeout{Error: "the second time"}, Answer: state.Span{Object: "another segment", Length: 9},
@@ -282,7 +322,7 @@ func TestAppliedIn(t *testing.T) {
 		"nothing stored":                {timeout, nil, false},
 		"nothing of nothing":            {state.Change{}, nil, false},
 		"itself":                        {timeout, timeout.To(), true},
-		"written twice":                 {timeout, must(state.Deny(rewritten, state.DenialDeadline)).Phase(), true},
+		"written twice":                 {timeout, must(state.Deny(rewritten, state.Refusal{Why: state.DenialDeadline})).Phase(), true},
 		"another denial":                {timeout, deny("a", state.Timeout{}, state.DenialMaxRetries).To(), false},
 		"another reason":                {timeout, deny("a", state.NetworkError{}, state.DenialDeadline).To(), false},
 		"another's claim":               {timeout, deny("b", state.Timeout{}, state.DenialDeadline).To(), false},
@@ -311,7 +351,7 @@ func TestChangeShowsItself(t *testing.T) {
 	r := must(state.Claim(pending(), lease("a"), epoch()))
 	c := must(r.Change())
 	wantSpec := spec()
-	wantSpec.Deadline = ms(wantSpec.Deadline)
+	wantSpec.Deadline, wantSpec.RetryUntil = ms(wantSpec.Deadline), ms(wantSpec.RetryUntil)
 	if diff := cmp.Diff(wantSpec, c.Spec()); diff != "" {
 		t.Errorf("Spec (-want +got):\n%s", diff)
 	}
@@ -396,6 +436,7 @@ func TestReasons(t *testing.T) {
 		{state.TaskTerminated{Deaths: 5}, state.KindTaskTerminated, false, "5 workers died over this request"},
 		{state.ResponseTooLarge{Limit: 7}, state.KindResponseTooLarge, false, "the answer is larger than 7 bytes"},
 		{state.ErrorInBody{Status: 200}, state.KindErrorInBody, false, "the upstream answered with status 200 and an error in the body"},
+		{state.RetryTooLate{Last: "slow"}, state.KindRetryTooLate, true, "it was too late for another attempt after the last one failed: slow"},
 		{state.Expired{}, state.KindExpired, false, "the request could not be executed before the completion window expired"},
 	}
 	for _, c := range cases {

@@ -7,13 +7,13 @@ func move[S, T State](r Request[S], to T) Request[T] {
 }
 
 // Claim gives r to one worker. It returns ErrTooEarly before r's not-before and
-// ErrDeadline from the deadline on.
+// ErrDeadline from the deadline on, or, of a retry, from Spec.RetryUntil on.
 func Claim(r Request[Pending], l Lease, now time.Time) (Request[Claimed], error) {
 	p := r.phase
 	if now.Before(p.NotBefore) {
 		return Request[Claimed]{}, ErrTooEarly
 	}
-	if !now.Before(r.spec.Deadline) {
+	if !now.Before(r.spec.StartUntil(p.Attempt)) {
 		return Request[Claimed]{}, ErrDeadline
 	}
 	l.Expires = stamp(l.Expires)
@@ -25,7 +25,8 @@ func Claim(r Request[Pending], l Lease, now time.Time) (Request[Claimed], error)
 
 // Reclaim gives r, whose lease came to its end by loss, to another worker. It
 // counts as a reclaim unless the worker had ended in good order. It returns
-// ErrLeaseHeld where loss is LossNone and ErrDeadline from the deadline on.
+// ErrLeaseHeld where loss is LossNone and ErrDeadline from the deadline on. From
+// Spec.RetryUntil on a retry is not started any more: Release and Deny it.
 func Reclaim[S Leased](r Request[S], l Lease, now time.Time, loss Loss) (Request[Claimed], error) {
 	if loss == LossNone {
 		return Request[Claimed]{}, ErrLeaseHeld
@@ -52,12 +53,12 @@ func Release(r Request[Claimed]) Request[Pending] {
 }
 
 // Start records that r's call is about to leave. It returns ErrDeadline from
-// the deadline on.
+// the deadline on, or, of a retry, from Spec.RetryUntil on.
 func Start(r Request[Claimed], now time.Time) (Request[Processing], error) {
-	if !now.Before(r.spec.Deadline) {
+	c := r.phase
+	if !now.Before(r.spec.StartUntil(c.Attempt)) {
 		return Request[Processing]{}, ErrDeadline
 	}
-	c := r.phase
 
 	return move(r, Processing{
 		Attempt: c.Attempt, Lease: c.Lease, Reclaims: c.Reclaims, Last: c.Last,
@@ -108,16 +109,16 @@ func Fail[S Leased](r Request[S], f Failure, now time.Time) Request[Failed] {
 // Retry puts r back, one attempt later, not to be claimed before notBefore. It
 // returns ErrNotRetryable if r's failure is permanent, decided or stored
 // already, or if no call was made, and ErrDeadline if notBefore is not before
-// the deadline.
+// Spec.RetryUntil.
 func Retry(r Request[Failed], notBefore time.Time) (Request[Pending], error) {
 	if err := open(r); err != nil {
 		return Request[Pending]{}, err
 	}
+	f := r.phase
 	notBefore = ceil(notBefore)
-	if !notBefore.Before(r.spec.Deadline) {
+	if !notBefore.Before(r.spec.StartUntil(f.Attempt + 1)) {
 		return Request[Pending]{}, ErrDeadline
 	}
-	f := r.phase
 
 	return move(r, Pending{
 		Attempt: f.Attempt + 1, NotBefore: notBefore, ClaimID: f.ClaimID, Reclaims: f.Reclaims,
@@ -125,29 +126,64 @@ func Retry(r Request[Failed], notBefore time.Time) (Request[Pending], error) {
 	}), nil
 }
 
-// Deny leaves r failed for good although its failure is retryable. It returns
-// ErrNotRetryable as Retry does, and where why is DenialNone.
-func Deny(r Request[Failed], why Denial) (Request[Failed], error) {
-	if err := open(r); err != nil {
+// A Refusal is why, and for a pending request how, another attempt is denied.
+type Refusal struct {
+	Why Denial
+
+	// What a pending request, which no claim protects, is failed with. A failure
+	// has its own.
+	ClaimID string    // unique over all claims ever made, as a lease's is
+	Answer  Span      // the finished error line, already durable
+	Model   string    // the model that was called
+	At      time.Time // now
+}
+
+// Deny leaves r failed for good although its failure is retryable, or fails r
+// because its retry comes too late: at or after Spec.RetryUntil. Of a failure it returns ErrNotRetryable as Retry does, and where
+// d.Why is DenialNone. Of a pending request, for which only DenialDeadline
+// counts, it returns ErrNotLate while r may be claimed, and always of a first
+// attempt.
+func Deny[S Deniable](r Request[S], d Refusal) (Request[Failed], error) {
+	f, err := r.phase.denied(r.spec, r.moved, d)
+	if err != nil {
 		return Request[Failed]{}, err
 	}
-	if why == DenialNone {
-		return Request[Failed]{}, ErrNotRetryable
-	}
-	f := r.phase
-	f.Denial = why
 
 	return move(r, f), nil
 }
 
+func (f Failed) denied(_ Spec, moved bool, d Refusal) (Failed, error) {
+	if !f.undecided(moved) || d.Why == DenialNone {
+		return Failed{}, ErrNotRetryable
+	}
+	f.Denial = d.Why
+
+	return f, nil
+}
+
+func (p Pending) denied(spec Spec, _ bool, d Refusal) (Failed, error) {
+	if d.Why != DenialDeadline || p.Attempt < 1 || d.At.Before(spec.StartUntil(p.Attempt)) {
+		return Failed{}, ErrNotLate
+	}
+
+	return Failed{
+		Attempt: p.Attempt, ClaimID: d.ClaimID, Reclaims: p.Reclaims,
+		Reason: RetryTooLate{Last: p.Last}, Denial: d.Why, Answer: d.Answer, Model: clip(d.Model),
+		FailedAt: stamp(d.At),
+	}, nil
+}
+
 // open reports whether r's failure still waits for a decision.
 func open(r Request[Failed]) error {
-	f := r.phase
-	if !r.moved || !f.Reason.Retryable() || f.Denial != DenialNone || f.StartedAt.IsZero() {
+	if !r.phase.undecided(r.moved) {
 		return ErrNotRetryable
 	}
 
 	return nil
+}
+
+func (f Failed) undecided(moved bool) bool {
+	return moved && f.Reason.Retryable() && f.Denial == DenialNone && !f.StartedAt.IsZero()
 }
 
 // Cancel stops r for its owner.

@@ -26,8 +26,9 @@ func noon() time.Time {
 	return time.Date(2026, time.March, 4, 12, 0, 0, int(345*time.Millisecond), time.UTC)
 }
 
-// deadline is every request's.
-func deadline() time.Time { return noon().Add(24 * time.Hour) }
+// deadline is every request's, and retryUntil when its retries end.
+func deadline() time.Time   { return noon().Add(24 * time.Hour) }
+func retryUntil() time.Time { return deadline().Add(-2 * time.Hour) }
 
 // unique returns an id that no other trial has.
 func unique(prefix string) string { return prefix + strings.ToLower(rand.Text()) }
@@ -38,7 +39,7 @@ func spec(batchID string, line, shards int) state.Spec {
 		Key:      state.Key{Batch: batchID, Line: line, Shard: line % shards},
 		CustomID: fmt.Sprintf("request-%d", line),
 		Body:     state.Span{Offset: int64(line-1) * 500, Length: 499},
-		Deadline: deadline(),
+		Deadline: deadline(), RetryUntil: retryUntil(),
 	}
 }
 
@@ -115,6 +116,28 @@ func start(t tb, r state.Request[state.Pending]) state.Request[state.Processing]
 	ok(t, err)
 
 	return p
+}
+
+// again fails p's call and puts it back for a retry.
+func again(t tb, p state.Request[state.Processing]) state.Request[state.Pending] {
+	t.Helper()
+	f := state.Fail(p, state.Failure{Reason: state.Timeout{Error: "slow"}}, noon().Add(time.Minute))
+	r, err := state.Retry(f, noon().Add(time.Hour))
+	ok(t, err)
+
+	return r
+}
+
+// refuse denies r, a retry that comes too late, under a claim id of its own.
+func refuse(t tb, r state.Request[state.Pending]) state.Request[state.Failed] {
+	t.Helper()
+	f, err := state.Deny(r, state.Refusal{
+		Why: state.DenialDeadline, ClaimID: unique("claim-"), Model: "m",
+		Answer: state.Span{Object: "segment-2", Offset: 5, Length: 77}, At: retryUntil(),
+	})
+	ok(t, err)
+
+	return f
 }
 
 // wantStored ends the test unless the stored request is exactly want.

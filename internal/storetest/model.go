@@ -125,11 +125,15 @@ func anyChange(rt *rapid.T, rec state.Record) (state.Change, bool) {
 	case state.Pending:
 		r, err := state.As[state.Pending](rec)
 		ok(rt, err)
-		switch rapid.IntRange(0, 3).Draw(rt, "way") {
+		switch rapid.IntRange(0, 4).Draw(rt, "way") {
 		case 0:
 			return end(rt, r, now), true
 		case 1:
 			return changeOr(state.Claim(r, lease(), now))
+		case 2:
+			return changeOr(state.Deny(r, state.Refusal{
+				Why: state.DenialDeadline, ClaimID: unique("claim-"), At: retryUntil().Add(now.Sub(noon())),
+			}))
 		default:
 			c, err := state.Claim(r, lease(), now)
 			if err != nil {

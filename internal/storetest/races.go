@@ -16,6 +16,7 @@ func raceTrials() []trial[Store] {
 		{"Race/creations", raceCreations},
 		{"Race/outcomes", raceOutcomes},
 		{"Race/reclaims", raceReclaims},
+		{"Race/refusals", raceRefusals},
 	}
 }
 
@@ -95,6 +96,19 @@ func raceOutcomes(t *testing.T, s Store) {
 			change(t, state.Cancel(p, noon())), change(t, state.Expire(p, noon())),
 			change(t, state.Terminate(p, 5, noon())),
 		})
+	}
+}
+
+// raceRefusals lets many refuse one retry: one may count it, and one only.
+func raceRefusals(t *testing.T, s Store) {
+	batchID := unique("batch_")
+	for line := 1; line <= 5; line++ {
+		put := apply(t, s, again(t, apply(t, s, start(t, apply(t, s, state.New(spec(batchID, line, 1)))))))
+		var cs []state.Change
+		for range racers {
+			cs = append(cs, change(t, refuse(t, put)))
+		}
+		wantOneWinner(t, s, cs)
 	}
 }
 

@@ -18,6 +18,7 @@ func requestTrials() []trial[Store] {
 		{"Apply/one's own write repeated", applyRepeated},
 		{"Apply/a change of what is not there", applyAbsent},
 		{"Apply/a zombie writes nothing", applyZombie},
+		{"Apply/no retry starts when it is too late", applyLate},
 		{"Apply/no transition", applyNothing},
 		{"Apply/canceled context", applyCanceled},
 		{"Create/leaves what is there", createLeaves},
@@ -101,11 +102,38 @@ func lives() []life {
 			return []state.Change{change(t, c), change(t, state.Terminate(c.Stored(), 5, noon()))}
 		}},
 	}
+	all = append(all, refusals()...)
 	for _, reason := range reasons() {
 		all = append(all, failing(reason)...)
 	}
 
 	return all
+}
+
+// refusals returns the lives of retries that come too late.
+func refusals() []life {
+	return []life{
+		{"a retry refused", func(t tb, r state.Request[state.Pending]) []state.Change {
+			p := start(t, r)
+			put := again(t, p.Stored())
+
+			return []state.Change{change(t, p), change(t, put), change(t, refuse(t, put.Stored()))}
+		}},
+		{"a lost retry refused", func(t tb, r state.Request[state.Pending]) []state.Change {
+			p := start(t, r)
+			put := again(t, p.Stored())
+			c, err := state.Claim(put.Stored(), lease(), put.Phase().NotBefore)
+			ok(t, err)
+			second, err := state.Start(c, put.Phase().NotBefore)
+			ok(t, err)
+			heir, err := state.Reclaim(second.Stored(), lease(), retryUntil(), state.LossStale)
+			ok(t, err)
+
+			return []state.Change{
+				change(t, p), change(t, put), change(t, second), change(t, refuse(t, state.Release(heir))),
+			}
+		}},
+	}
 }
 
 // reasons returns every reason that Fail takes, and texts at their longest.
@@ -122,6 +150,7 @@ func reasons() []state.Reason {
 		state.TaskTerminated{Error: "panic"},
 		state.ResponseTooLarge{Limit: 1 << 40},
 		state.ErrorInBody{Status: 200},
+		state.RetryTooLate{Last: long},
 	}
 }
 
@@ -147,7 +176,7 @@ func failing(reason state.Reason) []life {
 	return []life{
 		{name + ", denied", func(t tb, r state.Request[state.Pending]) []state.Change {
 			p, f := fail(t, r)
-			f, err := state.Deny(f, state.DenialMaxRetries)
+			f, err := state.Deny(f, state.Refusal{Why: state.DenialMaxRetries})
 			ok(t, err)
 
 			return []state.Change{change(t, p), change(t, f)}
@@ -232,6 +261,24 @@ func applyZombie(t *testing.T, s Store) {
 	stale := change(t, claim(t, put))
 	wantConflict(t, s.Apply(t.Context(), stale), stale, third.Record())
 	wantStored(t, s, third.Record())
+}
+
+// applyLate holds a retry, as it is read back, against its last moment: RetryUntil
+// is kept, so whoever reads the request is refused its claim.
+func applyLate(t *testing.T, s Store) {
+	put := apply(t, s, again(t, apply(t, s, start(t, apply(t, s, state.New(spec(unique("batch_"), 1, 1)))))))
+	rec, err := s.Request(t.Context(), put.Spec().Key)
+	ok(t, err)
+	r, err := state.As[state.Pending](rec)
+	ok(t, err)
+	inTime, err := state.Claim(r, lease(), retryUntil().Add(-time.Millisecond))
+	ok(t, err)
+	if _, err = state.Claim(r, lease(), retryUntil()); !errors.Is(err, state.ErrDeadline) {
+		t.Fatalf("a late claim: %v, want %v", err, state.ErrDeadline)
+	}
+	refused := apply(t, s, refuse(t, r))
+	wantStored(t, s, refused.Record())
+	wantConflict(t, s.Apply(t.Context(), change(t, inTime)), change(t, inTime), refused.Record())
 }
 
 func applyNothing(t *testing.T, s Store) {

@@ -60,12 +60,8 @@ func (l *Loader) group(in *lineReader, b batch.Batch, done int) ([]state.Change,
 		if err != nil {
 			return nil, fmt.Errorf("%w: request %d: %w", ErrInput, done+len(group)+1, err)
 		}
-		change, err := born(state.Spec{
-			Key:      b.Key(done + len(group) + 1),
-			CustomID: input.CustomID,
-			Body:     state.Span{Offset: ln.offset, Length: int64(len(ln.text))},
-			Deadline: b.Deadline,
-		}, b, l.clock())
+		body := state.Span{Offset: ln.offset, Length: int64(len(ln.text))}
+		change, err := born(b.Spec(done+len(group)+1, input.CustomID, body), b, l.clock())
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,6 @@ package illegal
 
 import "github.com/musketry/musketry/internal/state"
 
-func _(r state.Request[state.Canceled]) {
-	state.Deny(r, state.DenialMaxRetries) // want "cannot use r .*Request\[.*Canceled\].* as .*Request\[.*Failed\] value in argument to state.Deny"
+func _(r state.Request[state.Canceled], d state.Refusal) {
+	state.Deny(r, d) // want "S .type state.Canceled. does not satisfy state.Deniable"
 }

@@ -2,6 +2,6 @@ package illegal
 
 import "github.com/musketry/musketry/internal/state"
 
-func _(r state.Request[state.Completed]) {
-	state.Deny(r, state.DenialMaxRetries) // want "cannot use r .*Request\[.*Completed\].* as .*Request\[.*Failed\] value in argument to state.Deny"
+func _(r state.Request[state.Completed], d state.Refusal) {
+	state.Deny(r, d) // want "S .type state.Completed. does not satisfy state.Deniable"
 }

@@ -1,7 +1,0 @@
-package illegal
-
-import "github.com/musketry/musketry/internal/state"
-
-func _(r state.Request[state.Pending]) {
-	state.Deny(r, state.DenialMaxRetries) // want "cannot use r .*Request\[.*Pending\].* as .*Request\[.*Failed\] value in argument to state.Deny"
-}
