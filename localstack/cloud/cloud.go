@@ -207,12 +207,11 @@ func (c *Cloud) Down(ctx context.Context) error {
 	}
 	defer unlock()
 	begun := c.cfg.Now()
-	standIn, err := c.process("standin").stop(ctx)
-	if err != nil {
-		return err
-	}
-	engine, err := c.engine.Stop(ctx)
-	if err != nil {
+	var standIn, engine bool
+	var group errgroup.Group // Each ends, also where the other cannot.
+	group.Go(func() (err error) { standIn, err = c.process("standin").stop(ctx); return err })
+	group.Go(func() (err error) { engine, err = c.engine.Stop(ctx); return err })
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	for _, name := range []string{"state.json", "tenants.json", "outputs.json"} {

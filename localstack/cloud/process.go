@@ -17,8 +17,8 @@ import (
 	"github.com/musketry/musketry/tools/wait"
 )
 
-// stopPatience is how long a process may take to end in good order.
-const stopPatience = 15 * time.Second
+// stopPatience is how long a process may take to end in good order: everything of a cloud ends within 15 seconds.
+const stopPatience = 10 * time.Second
 
 // process is a program that outlives the command that started it. Its record lies in the state folder: the id, and the
 // time of its start, since an id alone may belong to someone else by now.
@@ -75,7 +75,7 @@ func (p process) alive() (processRecord, bool) {
 	return record, err == nil && started == record.Started
 }
 
-// stop ends the process and what is left of its group: a request first, force after 15 seconds. It reports whether
+// stop ends the process and what is left of its group: a request first, force after 10 seconds. It reports whether
 // there was anything to end.
 func (p process) stop(ctx context.Context) (bool, error) {
 	record, alive := p.alive()
