@@ -48,11 +48,15 @@ func newEngine(cfg Config, tools checkout.Checkout) (Engine, error) {
 	}
 }
 
-// engineStart bounds an engine's start and the answers to single questions.
 const (
 	engineStart = 60 * time.Second
-	askTimeout  = 5 * time.Second
 	portTries   = 3
+	// askTimeout bounds the answer of a health page, which needs no service.
+	askTimeout = 5 * time.Second
+	// firstTimeout bounds an answer for which an engine may have to load its services first.
+	firstTimeout = 30 * time.Second
+	// localStackHealth is LocalStack's health page. Another engine answers anything else, which tells as much.
+	localStackHealth = "/_localstack/health"
 )
 
 // ministack runs the Python package of that name, with the fixes of launch.py.
@@ -162,30 +166,21 @@ func (e *external) Start(ctx context.Context) (instance, error) {
 // Stop does nothing: the engine is the user's.
 func (e *external) Stop(context.Context) (bool, error) { return false, nil }
 
-// Alive asks for anything and takes any answer.
+// Alive asks for LocalStack's health page and takes any answer: what else an engine is asked for may load a service first.
 func (e *external) Alive(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, e.endpoint, http.NoBody)
-	if err != nil {
-		return false, err
-	}
-	response, err := http.DefaultTransport.RoundTrip(request)
-	if err != nil {
-		return false, err
-	}
-	return true, response.Body.Close()
+	_, err := get(ctx, e.endpoint+localStackHealth, "", askTimeout)
+	return err == nil, err
 }
 
-// answers reports whether a GET is answered with 200.
+// answers reports whether a health page is answered with 200.
 func answers(ctx context.Context, url string) bool {
-	status, err := get(ctx, url, "")
+	status, err := get(ctx, url, "", askTimeout)
 	return err == nil && status == http.StatusOK
 }
 
 // get asks with a bearer key, if any, and gives the status.
-func get(ctx context.Context, url, key string) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+func get(ctx context.Context, url, key string, patience time.Duration) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {

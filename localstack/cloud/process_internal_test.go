@@ -3,6 +3,8 @@ package cloud
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,5 +111,23 @@ func TestEnginesNames(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// An engine that loads a service for whatever else it is asked is up when its health page answers.
+func TestAliveAsksForTheHealthPage(t *testing.T) {
+	t.Parallel()
+	engine := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/_localstack/health" {
+			<-r.Context().Done() // Longer than anyone waits.
+		}
+	}))
+	t.Cleanup(engine.Close)
+	e, err := newExternal(engine.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if alive, err := e.Alive(t.Context()); err != nil || !alive {
+		t.Errorf("alive: %v, %v", alive, err)
 	}
 }

@@ -51,7 +51,7 @@ func (c *Cloud) tenants() ([]tenantKey, error) {
 func (c *Cloud) healthy(ctx context.Context, baseURL, key string) error {
 	var last string
 	asked := func() (bool, error) {
-		status, err := get(ctx, baseURL+"/batches?limit=1", key)
+		status, err := get(ctx, baseURL+"/batches?limit=1", key, firstTimeout)
 		last = fmt.Sprintf("status %d, %v", status, err)
 		return err == nil && status == http.StatusOK, nil
 	}
