@@ -25,7 +25,7 @@ COMPILE = test -n "$$(ls .tools 2>/dev/null)" || echo "compiling everything, onc
 help: ## Lists what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "ENGINE=ministack|external chooses the local cloud; external takes AWS_ENDPOINT_URL."
+	@echo "ENGINE=ministack|localstack|external chooses the local cloud; external takes AWS_ENDPOINT_URL."
 	@echo "UPSTREAM_BASE_URL and UPSTREAM_API_KEY name a real provider instead of the stand-in; MODEL the demonstration's model."
 
 .PHONY: demo

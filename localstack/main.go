@@ -2,7 +2,7 @@
 //
 //	go run ./localstack up|down|env|status
 //
-// It reads ENGINE (ministack, external), AWS_ENDPOINT_URL (the external engine's address), UPSTREAM_BASE_URL and
+// It reads ENGINE (ministack, localstack, external), AWS_ENDPOINT_URL (the external engine's address), UPSTREAM_BASE_URL and
 // UPSTREAM_API_KEY (a real provider instead of the stand-in), and CDK_CONTEXT (more parameters of the CDK app, as
 // "name=value name=value").
 package main

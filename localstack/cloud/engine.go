@@ -2,17 +2,14 @@ package cloud
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/musketry/musketry/tools/checkout"
-	"github.com/musketry/musketry/tools/wait"
 )
 
 // Engine is an AWS-compatible cloud on this machine.
@@ -35,12 +32,14 @@ type instance struct {
 func (i instance) String() string { return i.name + " at " + i.endpoint }
 
 // EngineNames lists the engines that there are; the first is the default.
-func EngineNames() []string { return []string{"ministack", "external"} }
+func EngineNames() []string { return []string{"ministack", "localstack", "external"} }
 
 func newEngine(cfg Config, tools checkout.Checkout) (Engine, error) {
 	switch cfg.Engine {
 	case "ministack":
-		return &ministack{tools: tools, process: process{name: "engine", folder: cfg.State}}, nil
+		return newMiniStack(cfg, tools), nil
+	case "localstack":
+		return newLocalStack(cfg, tools), nil
 	case "external":
 		return newExternal(cfg.Endpoint)
 	default:
@@ -49,7 +48,7 @@ func newEngine(cfg Config, tools checkout.Checkout) (Engine, error) {
 }
 
 const (
-	engineStart = 60 * time.Second
+	engineStart = 3 * time.Minute // The first start compiles what was installed.
 	portTries   = 3
 	// askTimeout bounds the answer of a health page, which needs no service.
 	askTimeout = 5 * time.Second
@@ -58,87 +57,6 @@ const (
 	// localStackHealth is LocalStack's health page. Another engine answers anything else, which tells as much.
 	localStackHealth = "/_localstack/health"
 )
-
-// ministack runs the Python package of that name, with the fixes of launch.py.
-type ministack struct {
-	tools   checkout.Checkout
-	process process
-}
-
-var _ Engine = (*ministack)(nil)
-
-// Start installs the engine into the checkout and starts it on a free port.
-func (m *ministack) Start(ctx context.Context) (instance, error) {
-	if record, alive := m.process.alive(); alive {
-		return m.instance(record)
-	}
-	python, err := m.tools.Venv(ctx, "ministack", filepath.Join(m.tools.Root, "localstack", "ministack", "requirements.txt"))
-	if err != nil {
-		return instance{}, err
-	}
-	for range portTries {
-		var endpoint string
-		if endpoint, err = freeEndpoint(ctx); err != nil {
-			return instance{}, err
-		}
-		if err = m.startOn(ctx, python, endpoint); err == nil {
-			record, _ := m.process.alive()
-			return m.instance(record)
-		}
-	}
-	return instance{}, err
-}
-
-func (m *ministack) startOn(ctx context.Context, python, endpoint string) error {
-	folder := m.process.folder
-	_, port, err := net.SplitHostPort(strings.TrimPrefix(endpoint, "http://"))
-	if err != nil {
-		return err
-	}
-	launcher := filepath.Join(m.tools.Root, "localstack", "ministack", "launch.py")
-	home := filepath.Join(folder, "engine")
-	if err := checkout.MakeEmpty(home); err != nil {
-		return err
-	}
-	// Nothing of the caller's environment: every Lambda inherits this one, and must never reach the real AWS.
-	env := append([]string{
-		"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + home, "TMPDIR=" + home, "S3_DATA_DIR=" + home, "STATE_DIR=" + home,
-		"LAMBDA_EXECUTOR=local", "BIND_HOST=127.0.0.1", "GATEWAY_PORT=" + port,
-	}, awsEnviron(endpoint, testCredentials)...)
-	if err := m.process.start(python, []string{launcher}, env); err != nil {
-		return err
-	}
-	if err := checkout.WriteFile(filepath.Join(folder, "endpoint"), []byte(endpoint)); err != nil {
-		return err
-	}
-	up := func() (bool, error) {
-		if _, alive := m.process.alive(); !alive {
-			return false, fmt.Errorf("MiniStack ended at its start:\n%s", m.process.tail())
-		}
-		return answers(ctx, endpoint+"/_ministack/health"), nil
-	}
-	if err := wait.Until(ctx, engineStart, up); err != nil {
-		// The next try, on another port, has a record of its own: what is left of this one must go first.
-		_, stopErr := m.process.stop(context.WithoutCancel(ctx))
-		return errors.Join(fmt.Errorf("start MiniStack: %w", err), stopErr)
-	}
-	return nil
-}
-
-func (m *ministack) instance(record processRecord) (instance, error) {
-	endpoint, err := checkout.ReadText(filepath.Join(m.process.folder, "endpoint"))
-	id := fmt.Sprintf("%d@%s", record.PID, record.Started)
-	return instance{name: "MiniStack", endpoint: endpoint, id: id}, err
-}
-
-// Stop ends the engine with its Lambdas, which are processes of its group.
-func (m *ministack) Stop(ctx context.Context) (bool, error) { return m.process.stop(ctx) }
-
-// Alive looks at the recorded process.
-func (m *ministack) Alive(context.Context) (bool, error) {
-	_, alive := m.process.alive()
-	return alive, nil
-}
 
 // external is an engine that the user started: it is deployed to, and left alone otherwise.
 type external struct{ endpoint string }

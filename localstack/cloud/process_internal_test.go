@@ -98,6 +98,7 @@ func TestEnginesNames(t *testing.T) {
 		fails            bool
 	}{
 		"the default":               {engine: "ministack"},
+		"LocalStack":                {engine: "localstack"},
 		"external":                  {engine: "external", endpoint: "http://127.0.0.1:4566"},
 		"external without address":  {engine: "external", fails: true},
 		"external that is AWS":      {engine: "external", endpoint: "https://dynamodb.us-east-1.amazonaws.com", fails: true},

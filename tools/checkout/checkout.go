@@ -95,16 +95,22 @@ func (c Checkout) CDK(ctx context.Context) (string, error) {
 	})
 }
 
-// Venv makes a Python environment with the packages that a file pins, and gives its interpreter.
-func (c Checkout) Venv(ctx context.Context, name, requirements string) (string, error) {
+// Venv makes a Python environment with the packages that a file pins, of a Python that is at least as new as asked for, and
+// gives its interpreter. The file lists every package, also those that others need, so none is looked for; nothing is
+// compiled that may never be imported. Returns ErrTool if the machine has no such Python.
+func (c Checkout) Venv(ctx context.Context, name, requirements string, oldest PythonVersion) (string, error) {
 	folder := filepath.Join(c.Root, ".tools", name)
 	python := filepath.Join(folder, "bin", "python")
 	return python, c.once(ctx, folder, requirements, func() error {
-		if err := c.Run(ctx, "venv", c.Root, nil, "python3", "-m", "venv", "--clear", folder); err != nil {
-			return fmt.Errorf("%w: Python 3.10 or newer with venv: %w", ErrTool, err)
+		base, err := c.Python(ctx, oldest)
+		if err != nil {
+			return err
 		}
-		return c.Run(ctx, "pip", c.Root, nil, python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-			"--require-hashes", "--requirement", requirements)
+		if err := c.Run(ctx, "venv-"+name, c.Root, nil, base, "-m", "venv", "--clear", folder); err != nil {
+			return err
+		}
+		return c.Run(ctx, "pip-"+name, c.Root, nil, python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+			"--require-hashes", "--no-deps", "--no-compile", "--requirement", requirements)
 	})
 }
 
