@@ -36,9 +36,19 @@ func (u *unpacked) judge(err error) error {
 		return u.from.err
 	}
 
+	why := "its bytes are damaged"
+	switch {
+	case errors.Is(err, gzip.ErrHeader):
+		why = "it does not begin as a gzip file does"
+	case errors.Is(err, gzip.ErrChecksum):
+		why = "its checksum is wrong"
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		why = "it ends too early"
+	}
+
 	return &refusalError{
 		status: http.StatusBadRequest, param: "file", code: "invalid_file_format",
-		message: "The file's name ends in .gz, but gunzip cannot unpack it: " + err.Error(),
+		message: "The file's name ends in .gz, but gunzip cannot unpack it: " + why + ".",
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -176,6 +177,10 @@ func (w *world) ask(a ask) reply {
 	}
 	if out.Code >= 400 && a.method != http.MethodHead {
 		out.suits("ErrorResponse")
+		// What a library says of itself, of Go's types or of hosts is nothing that a tenant could mend.
+		if inner := innerWords().FindString(out.errorMessage()); inner != "" {
+			w.t.Errorf("%s %s: %q tells a tenant %q", a.method, a.path, out.errorMessage(), inner)
+		}
 	}
 	out.documented(a)
 	if out.Code >= 400 && out.Code < 500 && out.Header().Get("X-Should-Retry") != "false" {
@@ -185,7 +190,19 @@ func (w *world) ask(a ask) reply {
 	return out
 }
 
-// as sends a request of tenant alice without a body.
+func innerWords() *regexp.Regexp {
+	return regexp.MustCompile(`\bGo \w|\b(json|gzip|flate|multipart|mime|strconv|http|net|dial|lookup|dynamo\w*|s3\w*|batch|api|submit): |` +
+		`\*\w+\.[A-Z]|\b\d+\.\d+\.\d+\.\d+\b|goroutine|0x[0-9a-f]{6}`)
+}
+
+func (r reply) errorMessage() string {
+	e, _ := r.json["error"].(map[string]any)
+	message, _ := e["message"].(string)
+
+	return message
+}
+
+// get sends a request of tenant alice without a body.
 func (w *world) get(path string) reply {
 	w.t.Helper()
 

@@ -201,12 +201,12 @@ func TestFailuresThatAreRetried(t *testing.T) {
 		"unknown error": {
 			fail: func(context.Context) (execute.Reply, error) { return execute.Reply{}, errors.New("a secret") },
 			gaps: []time.Duration{time.Second, 2 * time.Second, 4 * time.Second},
-			last: "the call broke off: the call failed with a *errors.errorString",
+			last: "the call broke off: the reason is not known",
 		},
 		"panic": {
 			fail: func(context.Context) (execute.Reply, error) { panic("a secret") },
 			gaps: []time.Duration{time.Second, 2 * time.Second, 4 * time.Second},
-			last: "the call panicked: string",
+			last: "the call panicked: an error of this service",
 		},
 		"the attempt's own limit": {
 			fail: func(ctx context.Context) (execute.Reply, error) {

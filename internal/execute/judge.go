@@ -121,8 +121,8 @@ func (r *run) reasonOfReply(policy retry.Policy, model string, reply Reply) stat
 // reasonOfError returns why a call without an answer failed, and errUnsent if
 // that was no fault of the request.
 func (r *run) reasonOfError(err error) (state.Reason, error) {
-	if p, ok := errors.AsType[*panicError](err); ok {
-		return state.TaskTerminated{Error: p.what}, nil
+	if _, ok := errors.AsType[*panicError](err); ok { // the log has more
+		return state.TaskTerminated{Error: "an error of this service"}, nil
 	}
 	call, ok := errors.AsType[*CallError](err)
 	switch {
@@ -142,7 +142,9 @@ func (r *run) reasonOfError(err error) (state.Reason, error) {
 		return state.NetworkError{Error: call.Text}, nil
 	}
 
-	return state.NetworkError{Error: fmt.Sprintf("the call failed with a %T", err)}, nil
+	r.log.Error("a call failed in a way that nobody foresaw", slog.String("type", fmt.Sprintf("%T", err)))
+
+	return state.NetworkError{Error: "the reason is not known"}, nil
 }
 
 // final returns the outcome of a call that is not repeated.

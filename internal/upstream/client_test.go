@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -368,6 +369,9 @@ func TestCallOverBrokenConnections(t *testing.T) {
 			if tc.is != nil && !errors.Is(err, tc.is) {
 				t.Errorf("%v does not wrap %v", err, tc.is)
 			}
+			if regexp.MustCompile(`\b\w+\.[A-Z]|\d+\.\d+`).MatchString(err.Error()) {
+				t.Errorf("the error names what a tenant does not know: %v", err)
+			}
 			if strings.Contains(err.Error(), "secret") {
 				t.Errorf("the error quotes what was sent: %v", err)
 			}
@@ -385,13 +389,13 @@ func TestCallWithoutServer(t *testing.T) {
 	t.Cleanup(untrusted.Close)
 	plain := serve(t, http.NotFound)
 	for name, tc := range map[string]struct {
-		base, reason string
-		is           error
+		base, reason, detail string
+		is                   error
 	}{
 		"refused":      {base: gone.URL, reason: "dial: connection refused", is: syscall.ECONNREFUSED},
-		"untrusted":    {base: untrusted.URL, reason: "x509"},
-		"not TLS":      {base: strings.Replace(plain, "http://", "https://", 1), reason: "tls"},
-		"no such name": {base: "http://name.invalid/v1", reason: "lookup name.invalid"},
+		"untrusted":    {base: untrusted.URL, reason: "no secure connection", detail: "x509"},
+		"not TLS":      {base: strings.Replace(plain, "http://", "https://", 1), reason: "no secure connection", detail: "tls"},
+		"no such name": {base: "http://name.invalid/v1", reason: "the provider's address", detail: "lookup name.invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -399,6 +403,12 @@ func TestCallWithoutServer(t *testing.T) {
 			network := asErr[*upstream.NetworkError](t, err)
 			if !strings.Contains(network.Reason, tc.reason) {
 				t.Errorf("reason %q, want %q in it", network.Reason, tc.reason)
+			}
+			if !strings.Contains(network.Detail, tc.detail) || len(network.Detail) > 256 {
+				t.Errorf("detail %q, want %q in it", network.Detail, tc.detail)
+			}
+			if inner := regexp.MustCompile(`invalid|\d+\.\d+|\b\w+\.[A-Z]|x509|[a-z]+://`).FindString(err.Error()); inner != "" {
+				t.Errorf("%q tells a tenant %q", err, inner)
 			}
 			if tc.is != nil && !errors.Is(err, tc.is) {
 				t.Errorf("%v does not wrap %v", err, tc.is)

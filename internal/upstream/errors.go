@@ -75,8 +75,13 @@ func (e *TimeoutError) Timeout() bool { return true }
 // NetworkError says that no whole answer arrived: the connection could not be made or broke, or what came was not HTTP
 // or not a whole stream. The provider may or may not have done the work.
 type NetworkError struct {
-	// Reason says what happened. It quotes nothing that the peer sent.
+	// Reason says what happened, for whoever's request it is. It quotes nothing that the peer sent, and names no host, no
+	// address and nothing of this program.
 	Reason string
+
+	// Detail says more to whoever runs this, such as the name that was looked up, in at most 256 bytes; empty if there is
+	// no more to say. It quotes no answer.
+	Detail string
 
 	// cause is the error beneath, if its text is known to quote nothing: an errno, an end of file.
 	cause error
@@ -118,13 +123,13 @@ func networkError(err error) *NetworkError {
 		return known
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
-		return &NetworkError{Reason: lookupReason(dns)}
+		return lookupError(dns)
 	}
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return &NetworkError{Reason: operation(err) + errno.Error(), cause: errno}
 	}
-	if reason, ok := tlsReason(err); ok {
-		return &NetworkError{Reason: reason}
+	if detail, ok := tlsDetail(err); ok {
+		return &NetworkError{Reason: "no secure connection could be made", Detail: clipDetail(detail)}
 	}
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
@@ -136,16 +141,25 @@ func networkError(err error) *NetworkError {
 	case strings.HasPrefix(err.Error(), "stream error: "):
 		return &NetworkError{Reason: "the HTTP/2 stream was reset"}
 	default:
-		return &NetworkError{Reason: fmt.Sprintf("the exchange broke (%T)", err)}
+		return &NetworkError{Reason: "the exchange broke", Detail: clipDetail(fmt.Sprintf("%T", err))}
 	}
 }
 
-// lookupReason returns what went wrong with a name, without the resolver's address.
-func lookupReason(dns *net.DNSError) string {
+// lookupError says that the provider has no address. The name is the configuration's, and the resolver's address is
+// nobody's business.
+func lookupError(dns *net.DNSError) *NetworkError {
+	reason, why := "the provider's address could not be looked up", " failed"
 	if dns.IsNotFound {
-		return "lookup " + dns.Name + ": no such host"
+		reason, why = "the provider's address is not known", ": no such host"
 	}
-	return "lookup " + dns.Name + " failed"
+	return &NetworkError{Reason: reason, Detail: clipDetail("lookup " + dns.Name + why)}
+}
+
+// maxDetail bounds a NetworkError's Detail in bytes: a certificate may name many hosts.
+const maxDetail = 256
+
+func clipDetail(text string) string {
+	return strings.ToValidUTF8(text[:min(len(text), maxDetail)], "")
 }
 
 // operation returns "dial: ", "read: " or the like where the error names one.
@@ -156,8 +170,8 @@ func operation(err error) string {
 	return ""
 }
 
-// tlsReason returns the text of a failed handshake: it names certificates and alerts, and quotes no data.
-func tlsReason(err error) (string, bool) {
+// tlsDetail returns the text of a failed handshake: it names hosts, certificates and alerts, and quotes no data.
+func tlsDetail(err error) (string, bool) {
 	if verify, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return verify.Error(), true
 	}

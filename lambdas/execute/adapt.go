@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -17,11 +18,17 @@ import (
 // dead: a Lambda's environment is frozen between events, and its peers are not.
 const frozen = 30 * time.Second
 
+// tellEvery is how often at most the log has why no call gets through: all of
+// an invocation fail together.
+const tellEvery = time.Minute
+
 // A caller is the upstream as the worker calls it.
 type caller struct {
 	client *upstream.Client
 	clock  func() time.Time
+	log    *slog.Logger
 	called atomic.Int64 // when the last call began, in Unix nanoseconds
+	told   atomic.Int64 // when the log was last told, in Unix nanoseconds
 }
 
 var _ execute.Caller = (*caller)(nil)
@@ -37,6 +44,8 @@ func (a *caller) Call(ctx context.Context, c execute.Call) (execute.Reply, error
 		BatchID: c.BatchID, RequestID: c.RequestID, CustomID: c.CustomID, IdempotencyKey: c.IdempotencyKey,
 	})
 	if err != nil {
+		a.tell(err)
+
 		return execute.Reply{}, callError(err)
 	}
 	reply := execute.Reply{
@@ -48,6 +57,19 @@ func (a *caller) Call(ctx context.Context, c execute.Call) (execute.Reply, error
 	}
 
 	return reply, nil
+}
+
+// tell has the log say what an outcome's text leaves out, since that is the
+// tenant's to read: which name is not found, whose certificate is wrong.
+func (a *caller) tell(err error) {
+	e, ok := errors.AsType[*upstream.NetworkError](err)
+	if !ok || e.Detail == "" {
+		return
+	}
+	now, last := a.clock().UnixNano(), a.told.Load()
+	if (last == 0 || now-last >= tellEvery.Nanoseconds()) && a.told.CompareAndSwap(last, now) {
+		a.log.Warn("the upstream cannot be reached", slog.String("reason", e.Reason), slog.String("detail", e.Detail))
+	}
 }
 
 func retryAfter(res upstream.Response, now time.Time) time.Duration {

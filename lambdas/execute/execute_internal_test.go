@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -86,7 +88,7 @@ func call(t *testing.T, answer http.HandlerFunc, cfg upstream.Config, url string
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &caller{client: client, clock: time.Now}
+	a := &caller{client: client, clock: time.Now, log: slog.New(slog.DiscardHandler)}
 
 	return a.Call(t.Context(), execute.Call{
 		RequestID: "batch_req_1", IdempotencyKey: "batch_req_1", URL: url, Body: []byte(`{"model":"m"}`),
@@ -203,8 +205,32 @@ func TestAbortIsNoCallError(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = (&caller{client: client, clock: time.Now}).Call(ctx, execute.Call{URL: "/v1/embeddings"})
+	_, err = (&caller{client: client, clock: time.Now, log: slog.New(slog.DiscardHandler)}).Call(ctx, execute.Call{URL: "/v1/embeddings"})
 	if _, ok := errors.AsType[*execute.CallError](err); ok || err == nil {
 		t.Errorf("got %v, want the context's own error", err)
+	}
+}
+
+// TestUnreachableUpstream demands that the name of the provider's host is the
+// operator's to read, once a minute, and not the tenant's.
+func TestUnreachableUpstream(t *testing.T) {
+	t.Parallel()
+	client, err := upstream.New(upstream.Config{BaseURL: "http://inner-host.invalid/v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	now := time.Unix(1_700_000_000, 0)
+	a := &caller{client: client, clock: func() time.Time { return now }, log: slog.New(slog.NewJSONHandler(&out, nil))}
+	for _, wait := range []time.Duration{0, time.Second, time.Minute} {
+		now = now.Add(wait)
+		_, err := a.Call(t.Context(), execute.Call{URL: "/v1/embeddings", Body: []byte("{}")})
+		call, ok := errors.AsType[*execute.CallError](err)
+		if !ok || call.Kind != execute.CallBroken || strings.Contains(call.Text, "inner-host") {
+			t.Errorf("the tenant reads %v", err)
+		}
+	}
+	if n := strings.Count(out.String(), "inner-host.invalid"); n != 2 {
+		t.Errorf("the log has the name %d times, want 2: %s", n, out.String())
 	}
 }

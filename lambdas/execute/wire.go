@@ -38,7 +38,7 @@ func wire(kit boot.Kit) (handler, error) {
 		Files:  s3file.New(s3file.NewClient(kit.AWS, options...), kit.Bucket),
 		Queue:  sqsqueue.New(sqs.NewFromConfig(kit.AWS), sqsqueue.Config{URL: kit.QueueURL}),
 		Flow:   sfnflow.New(sfn.NewFromConfig(kit.AWS), ""), // it wakes flows and starts none
-		Caller: &caller{client: client, clock: kit.Clock}, Metrics: kit.Metrics, Log: kit.Log,
+		Caller: &caller{client: client, clock: kit.Clock, log: kit.Log}, Metrics: kit.Metrics, Log: kit.Log,
 		Clock: kit.Clock, Uniform: mathrand.Float64, NewID: rand.Text,
 	}, execute.Config{})
 
