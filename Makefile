@@ -5,6 +5,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
 GOLANGCI_LINT := v2.15.0
+GOVULNCHECK   := v1.9.0
 
 # The model that the demonstration asks: the stand-in takes 0.3 to 2 seconds for an answer, as its name says.
 MODEL ?= standin:latency=300ms..2s
@@ -51,13 +52,14 @@ env: need-go cloud-cli ## Prints the variables that lead a client to the local c
 	@$(CLOUD) env
 
 .PHONY: test
-test: need-cloud cloud-cli $(BIN)/golangci-lint-$(GOLANGCI_LINT) .tools/cfn-lint/.installed $(CLIENTS) ## Runs every check and test.
+test: need-cloud cloud-cli $(BIN)/golangci-lint-$(GOLANGCI_LINT) $(BIN)/govulncheck-$(GOVULNCHECK) .tools/cfn-lint/.installed $(CLIENTS) ## Runs every check and test.
 	@$(BUILD) -o $(BIN)/check ./tools/check
 	@MUSKETRY_E2E_PYTHON="$(CURDIR)/.tools/openai/bin/python" \
 		MUSKETRY_E2E_PYTHON_1="$(CURDIR)/.tools/openai-1/bin/python" \
 		MUSKETRY_E2E_NODE_MODULES="$(CURDIR)/.tools/e2e-node/node_modules" \
 		MUSKETRY_E2E_SCHEMATHESIS="$(CURDIR)/.tools/schemathesis/bin/schemathesis" \
-		$(BIN)/check -cloud $(CLOUD) -lint $(BIN)/golangci-lint-$(GOLANGCI_LINT) -cfn-lint .tools/cfn-lint/bin/cfn-lint
+		$(BIN)/check -cloud $(CLOUD) -lint $(BIN)/golangci-lint-$(GOLANGCI_LINT) -cfn-lint .tools/cfn-lint/bin/cfn-lint \
+			-vuln $(BIN)/govulncheck-$(GOVULNCHECK)
 
 .PHONY: bench
 bench: need-go ## Benchmarks loading and writing out a million requests, and the worker; a JSON object a line.
@@ -67,6 +69,10 @@ bench: need-go ## Benchmarks loading and writing out a million requests, and the
 .PHONY: lint
 lint: need-go $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## Runs the linters.
 	@$(BIN)/golangci-lint-$(GOLANGCI_LINT) run ./...
+
+.PHONY: vuln
+vuln: need-go $(BIN)/govulncheck-$(GOVULNCHECK) ## Looks for known vulnerabilities that the code can reach.
+	@$(BIN)/govulncheck-$(GOVULNCHECK) ./...
 
 .PHONY: fmt
 fmt: need-go $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## Formats the code.
@@ -123,6 +129,11 @@ $(BIN)/golangci-lint-$(GOLANGCI_LINT):
 	@mkdir -p $(BIN)
 	@GOBIN="$(CURDIR)/$(BIN)" go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
 	@mv $(BIN)/golangci-lint $@
+
+$(BIN)/govulncheck-$(GOVULNCHECK):
+	@mkdir -p $(BIN)
+	@GOBIN="$(CURDIR)/$(BIN)" go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK)
+	@mv $(BIN)/govulncheck $@
 
 .tools/cfn-lint/.installed: infra/requirements.txt
 .tools/openai/.installed: localstack/e2e/requirements.txt

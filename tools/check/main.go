@@ -6,6 +6,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -18,6 +19,7 @@ func main() {
 	cloud := flag.String("cloud", ".tools/bin/localstack", "the program that starts the local cloud")
 	lint := flag.String("lint", ".tools/bin/golangci-lint", "golangci-lint")
 	cfnLint := flag.String("cfn-lint", ".tools/cfn-lint/bin/cfn-lint", "cfn-lint")
+	vuln := flag.String("vuln", ".tools/bin/govulncheck", "govulncheck")
 	state := flag.String("state", "build/check", "folder of the test cloud's state")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -28,7 +30,7 @@ func main() {
 		os.Exit(1) //nolint:gocritic // the context ends with the process
 	}
 	sum := suite.Run(ctx, suite.Config{
-		Cloud: *cloud, Lint: *lint, CFNLint: *cfnLint, State: folder, Environ: os.Environ(), Out: os.Stdout,
+		Cloud: *cloud, Lint: *lint, CFNLint: *cfnLint, Vuln: *vuln, HTTP: &http.Client{}, State: folder, Environ: os.Environ(), Out: os.Stdout,
 	})
 	fmt.Println(sum)
 	if sum.Failed > 0 || sum.Passed == 0 {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +26,8 @@ type Config struct {
 	Cloud   string // Starts and ends the local cloud.
 	Lint    string
 	CFNLint string
+	Vuln    string // govulncheck.
+	HTTP    *http.Client
 	State   string // Folder of the test cloud, of its own beside the developer's.
 	Environ []string
 	Out     io.Writer
@@ -53,6 +56,7 @@ func Run(ctx context.Context, cfg Config) Sum {
 	r.command(ctx, "go vet", "go", "vet", "-tags", "e2e", "./...")
 	// -e: the CDK's runtime names, for its own tools, a package that no longer exists.
 	r.command(ctx, "go mod tidy", "go", "mod", "tidy", "-e", "-diff")
+	r.vulnerabilities(ctx)
 	if !r.command(ctx, "cloud", cfg.Cloud, "up", "-state", cfg.State) {
 		r.showLogs()
 	}
@@ -91,9 +95,19 @@ func (r *runner) command(ctx context.Context, name, program string, args ...stri
 		r.fail(name, output.String()+err.Error())
 		return false
 	}
+	r.pass(name)
+	return true
+}
+
+func (r *runner) pass(name string) {
 	r.sum.Passed++
 	fmt.Fprintf(r.cfg.Out, "ok    %s\n", name)
-	return true
+}
+
+// skip says what was not tried, and why.
+func (r *runner) skip(name, why string) {
+	r.sum.Skipped++
+	fmt.Fprintf(r.cfg.Out, "SKIP  %s: %s\n", name, why)
 }
 
 func (r *runner) fail(name, output string) {
