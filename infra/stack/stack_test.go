@@ -289,6 +289,9 @@ func TestLogsForget(t *testing.T) {
 			t.Errorf("%s keeps its lines for %v days, want 30", id, got)
 		}
 	}
+	sharedSynth(t).has(t, "AWS::StepFunctions::StateMachine", map[string]any{
+		"LoggingConfiguration": map[string]any{"IncludeExecutionData": false, "Level": "ERROR"},
+	})
 }
 
 // allowedEverywhere are the actions that AWS lets nobody limit to a resource: the flow's log delivery.
