@@ -254,3 +254,19 @@ func TestFormsSurvive(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestCallerIsTheGatewaysWord demands that whom the log names is whom the
+// gateway saw, whatever the caller says of itself.
+func TestCallerIsTheGatewaysWord(t *testing.T) {
+	t.Parallel()
+	var got string
+	h := handler{after: func() {}, api: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.RemoteAddr })}
+	if _, err := send(t, h, `{"httpMethod":"GET","path":"/","headers":{"X-Forwarded-For":"203.0.113.9, 10.0.0.1",
+		"Forwarded":"for=203.0.113.9","X-Real-Ip":"203.0.113.9"},"multiValueHeaders":{"X-Forwarded-For":["203.0.113.9"]},
+		"requestContext":{"identity":{"sourceIp":"198.51.100.7"}}}`); err != nil {
+		t.Fatal(err)
+	}
+	if got != "198.51.100.7" {
+		t.Errorf("the caller is %s", got)
+	}
+}
