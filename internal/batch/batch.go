@@ -77,11 +77,12 @@ func (c Counts) Plus(d Counts) Counts {
 	}
 }
 
-// A Cell is one worker process's absolute counts of one batch. It has one
-// writer, so it needs no atomic addition, and writing it twice changes nothing.
-type Cell struct {
-	ID     string
-	Counts Counts // Total is 0
+// Most returns the larger of c and d, component by component.
+func (c Counts) Most(d Counts) Counts {
+	return Counts{
+		Total: max(c.Total, d.Total), Completed: max(c.Completed, d.Completed), Failed: max(c.Failed, d.Failed),
+		Expired: max(c.Expired, d.Expired), Canceled: max(c.Canceled, d.Canceled),
+	}
 }
 
 // A LoadCursor is how far validation and loading have come.

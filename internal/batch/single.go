@@ -29,12 +29,6 @@ func (b *Batch) Stop(line int) {
 	b.Stopped = append(slices.Clone(kept), line)
 }
 
-// StoppedCell returns the cell that counts the request of line, which its owner
-// canceled. Its id follows from the line, so writing it again counts nothing twice.
-func StoppedCell(line int) Cell {
-	return Cell{ID: "line-" + strconv.Itoa(line), Counts: Counts{Canceled: 1}}
-}
-
 // ParseRequestID returns the line of the request of batchID that id names, and
 // whether it can name one.
 func ParseRequestID(batchID, id string) (line int, ok bool) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -67,12 +68,17 @@ func isAbsentOrOver(now time.Time) condition {
 	}
 }
 
-// countsAtMost holds where there is no cell, or one that counts done or fewer.
-func countsAtMost(done int) condition {
+// countsAtMost holds where there is no cell, or one of which no component is
+// larger than c's. A component of 0 has no attribute.
+func countsAtMost(c batch.Counts) condition {
 	return condition{
-		expression: "attribute_not_exists(#pk) OR attribute_not_exists(#d) OR #d <= :d",
-		names:      map[string]string{"#pk": attrPK, "#d": attrDone},
-		values:     map[string]types.AttributeValue{":d": number(int64(done))},
+		expression: "(attribute_not_exists(#c) OR #c <= :c) AND (attribute_not_exists(#f) OR #f <= :f) AND " +
+			"(attribute_not_exists(#x) OR #x <= :x) AND (attribute_not_exists(#k) OR #k <= :k)",
+		names: map[string]string{"#c": attrCompleted, "#f": attrFailed, "#x": attrExpired, "#k": attrCanceled},
+		values: map[string]types.AttributeValue{
+			":c": number(int64(c.Completed)), ":f": number(int64(c.Failed)),
+			":x": number(int64(c.Expired)), ":k": number(int64(c.Canceled)),
+		},
 	}
 }
 

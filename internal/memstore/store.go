@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -185,7 +186,8 @@ func (s *Store) Worker(ctx context.Context, id string) (state.Worker, error) {
 	return w, nil
 }
 
-// PutCell writes a cell's absolute counts, unless those stored count more.
+// PutCell raises a cell's absolute counts to c's, component by component: none
+// ever falls.
 func (s *Store) PutCell(ctx context.Context, batchID string, c batch.Cell) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("memstore: put cell: %w", err)
@@ -195,27 +197,31 @@ func (s *Store) PutCell(ctx context.Context, batchID string, c batch.Cell) error
 	if s.cells[batchID] == nil {
 		s.cells[batchID] = map[string]batch.Cell{}
 	}
-	if s.cells[batchID][c.ID].Counts.Done() <= c.Counts.Done() {
-		c.Counts.Total = 0
-		s.cells[batchID][c.ID] = c
-	}
+	c.Counts = c.Counts.Most(s.cells[batchID][c.ID].Counts)
+	c.Counts.Total = 0
+	s.cells[batchID][c.ID] = c
 
 	return nil
 }
 
-// Progress returns the sum of a batch's cells. Its Total is 0.
-func (s *Store) Progress(ctx context.Context, batchID string) (batch.Counts, error) {
+// Cells returns a batch's cells in the order of their ids.
+func (s *Store) Cells(ctx context.Context, batchID string) ([]batch.Cell, error) {
 	if err := ctx.Err(); err != nil {
-		return batch.Counts{}, fmt.Errorf("memstore: progress: %w", err)
+		return nil, fmt.Errorf("memstore: cells: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var sum batch.Counts
-	for _, c := range s.cells[batchID] {
-		sum = sum.Plus(c.Counts)
-	}
+	cells := slices.Collect(maps.Values(s.cells[batchID]))
+	slices.SortFunc(cells, func(a, b batch.Cell) int { return cmp.Compare(a.ID, b.ID) })
 
-	return sum, nil
+	return cells, nil
+}
+
+// Progress returns the sum of a batch's cells. Its Total is 0.
+func (s *Store) Progress(ctx context.Context, batchID string) (batch.Counts, error) {
+	cells, err := s.Cells(ctx, batchID)
+
+	return batch.Sum(cells), err
 }
 
 // Key returns the key of a hash. It returns tenant.ErrUnknownKey if there is

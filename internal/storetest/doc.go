@@ -46,6 +46,7 @@ type Workers interface {
 	Beat(ctx context.Context, w state.Worker) error
 	Worker(ctx context.Context, id string) (state.Worker, error)
 	PutCell(ctx context.Context, batchID string, c batch.Cell) error
+	Cells(ctx context.Context, batchID string) ([]batch.Cell, error)
 	Progress(ctx context.Context, batchID string) (batch.Counts, error)
 }
 

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/tenant"
@@ -14,8 +16,11 @@ func workerTrials() []trial[Store] {
 	return []trial[Store]{
 		{"Worker/beats and ends", workerBeats},
 		{"Progress/sums cells", progressSums},
-		{"PutCell/never goes back", cellMonotonic},
-		{"PutCell/late writes", cellRace},
+		{"Cells/each by itself", cellsListed},
+		{"PutCell/no component goes back", cellMonotonic},
+		{"PutCell/any order of writes", cellAnyOrder},
+		{"PutCell/writes at once", cellRace},
+		{"PutCell/a recount among its owner's writes", cellRecountRace},
 	}
 }
 
@@ -63,23 +68,59 @@ func progressSums(t *testing.T, s Store) {
 	wantProgress(t, s, batchID, want)
 }
 
+func cellsListed(t *testing.T, s Store) {
+	batchID := unique("batch_")
+	none, err := s.Cells(t.Context(), batchID)
+	ok(t, err)
+	same(t, "cells of a new batch", len(none), 0)
+	b := batch.Cell{ID: "b", Counts: batch.Counts{Completed: 5, Failed: 4, Expired: 3, Canceled: 2}}
+	a := batch.Cell{ID: "a"}
+	for _, c := range []batch.Cell{b, a} {
+		ok(t, s.PutCell(t.Context(), batchID, c))
+	}
+	ok(t, s.PutCell(t.Context(), batchID+"1", batch.Cell{ID: "c"}))
+	got, err := s.Cells(t.Context(), batchID)
+	ok(t, err)
+	same(t, "cells", got, []batch.Cell{a, b})
+}
+
 func cellMonotonic(t *testing.T, s Store) {
 	batchID := unique("batch_")
-	put := func(completed, failed int) {
-		ok(t, s.PutCell(t.Context(), batchID, batch.Cell{
-			ID: "a", Counts: batch.Counts{Completed: completed, Failed: failed},
-		}))
+	put := func(completed, failed, expired, canceled int) {
+		ok(t, s.PutCell(t.Context(), batchID, batch.Cell{ID: "a", Counts: batch.Counts{
+			Completed: completed, Failed: failed, Expired: expired, Canceled: canceled,
+		}}))
 	}
-	put(0, 0)
-	put(3, 1)
-	put(2, 1)
-	wantProgress(t, s, batchID, batch.Counts{Completed: 3, Failed: 1})
-	put(0, 0)
-	wantProgress(t, s, batchID, batch.Counts{Completed: 3, Failed: 1})
-	put(10, 0)
-	wantProgress(t, s, batchID, batch.Counts{Completed: 10})
-	put(9, 0)
-	wantProgress(t, s, batchID, batch.Counts{Completed: 10})
+	put(0, 0, 0, 0)
+	put(3, 1, 2, 5)
+	put(2, 1, 0, 0)
+	wantProgress(t, s, batchID, batch.Counts{Completed: 3, Failed: 1, Expired: 2, Canceled: 5})
+	put(0, 0, 0, 0)
+	wantProgress(t, s, batchID, batch.Counts{Completed: 3, Failed: 1, Expired: 2, Canceled: 5})
+	put(10, 0, 3, 4) // more of some, less of others
+	wantProgress(t, s, batchID, batch.Counts{Completed: 10, Failed: 1, Expired: 3, Canceled: 5})
+	put(9, 7, 0, 6)
+	wantProgress(t, s, batchID, batch.Counts{Completed: 10, Failed: 7, Expired: 3, Canceled: 6})
+}
+
+// cellAnyOrder draws what is written, and demands the largest of each component.
+func cellAnyOrder(t *testing.T, s Store) {
+	rapid.Check(t, func(rt *rapid.T) {
+		batchID := unique("batch_")
+		count := rapid.IntRange(0, 3)
+		var want batch.Counts
+		for range rapid.IntRange(1, 6).Draw(rt, "writes") {
+			c := batch.Counts{
+				Completed: count.Draw(rt, "completed"), Failed: count.Draw(rt, "failed"),
+				Expired: count.Draw(rt, "expired"), Canceled: count.Draw(rt, "canceled"),
+			}
+			ok(rt, s.PutCell(rt.Context(), batchID, batch.Cell{ID: "a", Counts: c}))
+			want = want.Most(c)
+			got, err := s.Progress(rt.Context(), batchID)
+			ok(rt, err)
+			same(rt, "progress", got, want)
+		}
+	})
 }
 
 func cellRace(t *testing.T, s Store) {
@@ -88,6 +129,25 @@ func cellRace(t *testing.T, s Store) {
 		return s.PutCell(t.Context(), batchID, batch.Cell{ID: "a", Counts: batch.Counts{Completed: i}})
 	})...))
 	wantProgress(t, s, batchID, batch.Counts{Completed: 19})
+}
+
+// cellRecountRace has a cell's owner count up while recounts write other
+// components of what is true: nothing of either is lost.
+func cellRecountRace(t *testing.T, s Store) {
+	batchID := unique("batch_")
+	ok(t, errors.Join(atOnce(4, func(i int) error {
+		var errs []error
+		for n := 1; n <= 5; n++ {
+			c := batch.Counts{Completed: n}
+			if i > 0 {
+				c = batch.Counts{Completed: n - 1, Failed: i, Canceled: n}
+			}
+			errs = append(errs, s.PutCell(t.Context(), batchID, batch.Cell{ID: "a", Counts: c}))
+		}
+
+		return errors.Join(errs...)
+	})...))
+	wantProgress(t, s, batchID, batch.Counts{Completed: 5, Failed: 3, Canceled: 5})
 }
 
 func keyTrials() []trial[Store] {
