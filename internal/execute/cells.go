@@ -7,8 +7,9 @@ import (
 	"github.com/musketry/musketry/internal/state"
 )
 
-// maxCells bounds the batches whose counts a process keeps. One that was
-// dropped gets a new cell when it comes back; the old one stays as it is.
+// maxCells bounds the batches whose counts a process keeps from one run to the
+// next. One that was dropped gets a new cell when it comes back; the old one
+// stays as it is.
 const maxCells = 512
 
 // cells are a process's absolute counts of each batch that it works for.
@@ -30,12 +31,33 @@ func newCells(newID func() string) *cells {
 	return &cells{newID: newID, cells: make(map[string]*cell)}
 }
 
-// add counts phases, which this process wrote, and returns the batch's cell.
-// It reports whether there was anything to count; a nil phase is nothing.
-func (c *cells) add(batchID string, phases []state.Phase) (batch.Cell, bool) {
+// claimID returns a new claim id for a request of batchID. It names the cell
+// that will count the outcome, so that a recount knows whose it is.
+func (c *cells) claimID(batchID string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	changed := false
+
+	return batch.ClaimID(c.of(batchID).ID, c.newID())
+}
+
+// of returns the batch's cell; c.mu is held.
+func (c *cells) of(batchID string) *cell {
+	own, ok := c.cells[batchID]
+	if !ok {
+		own = &cell{Cell: batch.Cell{ID: c.newID()}}
+		c.cells[batchID] = own
+	}
+	c.turn++
+	own.used = c.turn
+
+	return own
+}
+
+// add counts phases, which this process wrote, and returns the batch's cell. It
+// reports whether there was anything to count; a nil phase is nothing.
+func (c *cells) add(batchID string, phases []state.Phase) (own batch.Cell, changed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	var counts batch.Counts
 	for _, p := range phases {
 		if p != nil {
@@ -45,28 +67,24 @@ func (c *cells) add(batchID string, phases []state.Phase) (batch.Cell, bool) {
 	if !changed {
 		return batch.Cell{}, false
 	}
-	own, ok := c.cells[batchID]
-	if !ok {
-		c.evict()
-		own = &cell{Cell: batch.Cell{ID: c.newID()}}
-		c.cells[batchID] = own
-	}
-	c.turn++
-	own.used, own.Counts = c.turn, own.Counts.Plus(counts)
+	kept := c.of(batchID)
+	kept.Counts = kept.Counts.Plus(counts)
 
-	return own.Cell, true
+	return kept.Cell, true
 }
 
-// evict makes room for one more batch; c.mu is held.
-func (c *cells) evict() {
-	if len(c.cells) < maxCells {
-		return
-	}
-	oldest := ""
-	for id, own := range c.cells {
-		if oldest == "" || own.used < c.cells[oldest].used {
-			oldest = id
+// trim forgets the cells that were not used for longest. No request may be
+// claimed under them any more: their outcomes would be counted in another.
+func (c *cells) trim() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.cells) >= maxCells {
+		oldest := ""
+		for id, own := range c.cells {
+			if oldest == "" || own.used < c.cells[oldest].used {
+				oldest = id
+			}
 		}
+		delete(c.cells, oldest)
 	}
-	delete(c.cells, oldest)
 }

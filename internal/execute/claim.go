@@ -100,7 +100,7 @@ func (r *run) apply(c state.Change) error {
 // claim gives rec's request to this worker if it may be claimed. Otherwise its
 // error says what becomes of the message: errDone, errAlone or an aside.
 func (r *run) claim(j *job, rec state.Record) (hold, error) {
-	lease := state.Lease{ClaimID: r.NewID(), Worker: r.id, Expires: r.expires}
+	lease := state.Lease{ClaimID: r.cells.claimID(j.message.Batch), Worker: r.id, Expires: r.expires}
 	switch p := rec.Phase.(type) {
 	case state.Completed, state.Failed, state.Canceled:
 		return hold{}, errDone

@@ -58,6 +58,7 @@ type run struct {
 
 // begin sets up a run. The caller calls cancel once run has returned.
 func (w *Worker) begin(ctx context.Context, deliveries []Delivery) (r *run, cancel func()) {
+	w.cells.trim()
 	now := w.Clock()
 	killed, ok := ctx.Deadline()
 	if !ok {
