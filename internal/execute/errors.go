@@ -35,6 +35,7 @@ var (
 	errStopped  = errors.New("execute: the batch is stopping")
 	errOverdue  = errors.New("execute: the batch's deadline has passed")
 	errUnsent   = errors.New("execute: nothing could be sent")
+	errUnread   = errors.New("execute: the batch was not read")
 )
 
 // errCallLimit ends an attempt that took too long, which is an outcome.

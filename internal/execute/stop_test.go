@@ -133,3 +133,28 @@ func TestStoppedRequestsAreNotCalled(t *testing.T) {
 		w.kept()
 	})
 }
+
+// TestJobsShareARead has a batch whose record cannot be read: what comes
+// together asks once, four times, and not ten times as often.
+func TestJobsShareARead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const n = 10
+		w := newWorld(t, input(n))
+		w.sendAll(n)
+		reads := 0
+		m := &machine{world: w, plan: func(op string, i int) fault {
+			if op != "batch" {
+				return none
+			}
+			reads = i
+
+			return failBefore
+		}}
+		failed := w.invoke(m, w.process(m, execute.Config{}), w.deliver(n))
+		if len(failed) != n || reads != 4 {
+			t.Errorf("%d messages failed after %d reads, want %d after 4", len(failed), reads, n)
+		}
+		w.kept()
+	})
+}

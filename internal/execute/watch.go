@@ -28,12 +28,18 @@ type watched struct {
 	ctx  context.Context // of its calls; its cause is why the batch, or the run, stopped
 	stop context.CancelCauseFunc
 
-	reading turn
-
 	mu      sync.Mutex
 	record  batch.Batch
 	readAt  time.Time // zero: never
+	reading *reading  // the one in flight; nil if none is
 	flights map[*flight]struct{}
+}
+
+// A reading is one read of a batch, for all who wait for it.
+type reading struct {
+	done   chan struct{}
+	record batch.Batch
+	err    error
 }
 
 // A flight is a call of a batch, from its start until it is judged.
@@ -45,20 +51,36 @@ type flight struct {
 func newWatch(r *run) *watch { return &watch{run: r, batches: make(map[batch.Ref]*watched)} }
 
 // get returns a batch as it is, or was at most two seconds ago. It returns errOver if
-// there is no such batch any more.
+// there is no such batch any more. Whoever asks while it is read gets what that
+// read brings, its error too: many jobs wait for one read, and not one after
+// another for each its own.
 func (w *watch) get(ref batch.Ref) (*watched, batch.Batch, error) {
 	b := w.entry(ref)
-	b.reading.take()
-	defer b.reading.pass()
 	b.mu.Lock()
-	record, age := b.record, w.run.Clock().Sub(b.readAt)
-	b.mu.Unlock()
-	if age < pollEvery {
+	if record := b.record; w.run.Clock().Sub(b.readAt) < pollEvery {
+		defer b.mu.Unlock()
+
 		return b, record, nil
 	}
-	record, err := w.read(b)
+	now := b.reading
+	if now != nil {
+		b.mu.Unlock()
+		<-now.done
 
-	return b, record, err
+		return b, now.record, now.err
+	}
+	now = &reading{done: make(chan struct{}), err: errUnread}
+	b.reading = now
+	b.mu.Unlock()
+	defer func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.reading = nil
+		close(now.done)
+	}()
+	now.record, now.err = w.read(b)
+
+	return b, now.record, now.err
 }
 
 func (w *watch) entry(ref batch.Ref) *watched {
@@ -66,7 +88,7 @@ func (w *watch) entry(ref batch.Ref) *watched {
 	defer w.mu.Unlock()
 	b, ok := w.batches[ref]
 	if !ok {
-		b = &watched{ref: ref, reading: newTurn(), flights: make(map[*flight]struct{})}
+		b = &watched{ref: ref, flights: make(map[*flight]struct{})}
 		b.ctx, b.stop = context.WithCancelCause(w.run.calls)
 		w.batches[ref] = b
 	}
