@@ -61,6 +61,15 @@ test: need-cloud cloud-cli $(BIN)/golangci-lint-$(GOLANGCI_LINT) $(BIN)/govulnch
 		$(BIN)/check -cloud $(CLOUD) -lint $(BIN)/golangci-lint-$(GOLANGCI_LINT) -cfn-lint .tools/cfn-lint/bin/cfn-lint \
 			-vuln $(BIN)/govulncheck-$(GOVULNCHECK)
 
+SEEDS ?= 5000
+.PHONY: sim
+sim: need-go ## Simulates the whole system with faults: make sim SEEDS=5000; SEED=7 replays one.
+	@if test -n "$(SEED)"; then \
+		MUSKETRY_SIM_SEED=$(SEED) go test ./internal/sim -count=1 -v -run '^TestReplay$$'; \
+	else \
+		MUSKETRY_SIM_SEEDS=$(SEEDS) go test ./internal/sim -count=1 -v -timeout 60m -run '^TestSeeds$$'; \
+	fi
+
 .PHONY: bench
 bench: need-go ## Benchmarks loading and writing out a million requests, and the worker; a JSON object a line.
 	@$(BUILD) -o $(BIN)/bench ./tools/bench

@@ -1,0 +1,282 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/execute"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// A checker holds every write, call and answer against what is promised. What
+// is broken it keeps, in words. It is told of each in its turn.
+type checker struct {
+	world *world
+
+	mu    sync.Mutex
+	finds []string
+}
+
+// A shadow is what a checker knows of a batch.
+type shadow struct {
+	batch    batch.Batch // as it was written last
+	endedAt  time.Duration
+	sealedAt time.Duration
+	counts   shownCounts // as they were shown last
+	early    map[int]bool
+}
+
+// A trail is what a checker knows of a request.
+type trail struct {
+	phase   state.Phase
+	calls   int
+	answers int // good ones
+	told    retryAfter
+}
+
+// A retryAfter is the wait that a request was last told by the upstream.
+type retryAfter struct {
+	until   time.Time // by the clock of who heard it
+	by      *process
+	run     int  // its invocation
+	written bool // it is in the request's record
+}
+
+// wrong keeps a finding.
+func (c *checker) wrong(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	text := fmt.Sprintf("at %v: ", c.world.sched.now().Round(time.Millisecond)) + fmt.Sprintf(format, args...)
+	c.world.sched.note("WRONG", text)
+	if len(c.finds) < 20 {
+		c.finds = append(c.finds, text)
+	}
+}
+
+// name returns how a request is told of.
+func (j *job) name(n int) string { return fmt.Sprintf("%s-%d", j.nick, n) }
+
+// find returns a request's job and line; nil if it is none of ours.
+func (c *checker) find(k state.Key) (*job, *line) {
+	j := c.world.job(c.world.nick(k.Batch))
+	if j == nil || k.Line < 1 || k.Line > len(j.lines) {
+		return nil, nil
+	}
+
+	return j, j.lines[k.Line-1]
+}
+
+// called is told of a call that leaves now, and returns its number.
+func (c *checker) called(p *process, j *job, n int, call execute.Call) int {
+	l, now := j.lines[n-1], p.now()
+	l.trail.calls++
+	b, name := j.shadow.batch, j.name(n)
+	if call.IdempotencyKey == "" || !strings.Contains(string(call.Body), fmt.Sprintf("[%d,", n)) {
+		c.wrong("%s is called as somebody else: %s", name, call.Body)
+	}
+	if !now.Before(b.Deadline) {
+		c.wrong("%s is called at its deadline or after it", name)
+	}
+	if p.stopped(call.BatchID) {
+		c.wrong("%s is called by %s, which has seen the batch stop", name, p.name)
+	}
+	if t := l.trail.told; now.Before(t.until) && (t.written || mends.retryAfter && t.alive()) {
+		c.wrong("%s is called %v before the time that its upstream asked for", name, t.until.Sub(now))
+	}
+	switch phase := l.trail.phase.(type) {
+	case state.Processing:
+		late := !now.Before(b.Deadline.Add(-b.Policy.StopBeforeDeadline))
+		if mends.lateRetry && late && phase.Attempt > 0 {
+			c.wrong("%s is called again within %v before its deadline", name, b.Policy.StopBeforeDeadline)
+		}
+	case state.Canceled:
+	case state.Failed:
+		if k := phase.Reason.Kind(); k != state.KindExpired && k != state.KindTaskTerminated {
+			c.wrong("%s is called although it has failed", name)
+		}
+	case state.Completed:
+		c.wrong("%s is called although it is completed", name)
+	case nil, state.Pending, state.Claimed:
+		c.wrong("%s is called before its start is written", name)
+	}
+
+	return l.trail.calls
+}
+
+// alive reports whether the worker lives that was told.
+func (t retryAfter) alive() bool { return t.by != nil && !t.by.gone() && t.by.invocation() == t.run }
+
+// answered is told of an answer that p gets now.
+func (c *checker) answered(p *process, j *job, n int, r execute.Reply, err error) {
+	l := j.lines[n-1]
+	switch {
+	case err != nil:
+	case r.StatusCode == http.StatusOK:
+		l.trail.answers++
+	case r.RetryAfter > 0:
+		l.trail.told = retryAfter{until: p.now().Add(r.RetryAfter), by: p, run: p.invocation()}
+	}
+}
+
+// created is told of a request that is created, if it is not there.
+func (c *checker) created(change state.Change) {
+	if _, l := c.find(change.Spec().Key); l != nil && l.trail.phase == nil {
+		l.trail.phase = change.To()
+		c.world.pass("request created " + string(change.To().Status()))
+	}
+}
+
+// applied is told of a request's write.
+func (c *checker) applied(p *process, change state.Change, before, after state.Record, err error) {
+	w := c.world
+	if errors.Is(err, state.ErrConflict) {
+		w.pass("conflict of a request")
+
+		return
+	}
+	j, l := c.find(change.Spec().Key)
+	if err != nil || l == nil || before.Phase == after.Phase {
+		return
+	}
+	name := j.name(change.Spec().Key.Line)
+	from, to := state.Status("nothing"), after.Phase.Status()
+	if before.Phase != nil {
+		from = before.Phase.Status()
+	}
+	w.pass(fmt.Sprintf("request %s to %s", from, to))
+	if from.Terminal() {
+		c.wrong("%s was %s and is %s now, by %s", name, from, to, p.name)
+	}
+	l.trail.phase = after.Phase
+	switch phase := after.Phase.(type) {
+	case state.Completed:
+		c.completed(j, l, change.Spec().Key, phase)
+	case state.Pending:
+		if t := &l.trail.told; t.by == p && !t.written {
+			t.written = true
+			if phase.NotBefore.Before(t.until) {
+				c.wrong("%s may be called at %v, %v before the time that its upstream asked for",
+					name, phase.NotBefore, t.until.Sub(phase.NotBefore))
+			}
+		}
+	case state.Processing:
+		if b := j.shadow.batch; !phase.StartedAt.Before(b.Deadline) {
+			c.wrong("%s is started at its deadline or after it", name)
+		}
+	case state.Failed, state.Claimed, state.Canceled:
+	}
+}
+
+// completed checks that the answer is durable, and one that was given.
+func (c *checker) completed(j *job, l *line, k state.Key, phase state.Completed) {
+	if l.trail.answers == 0 {
+		c.wrong("%s is completed without an answer", j.name(k.Line))
+	}
+	at := phase.Answer
+	body, err := c.world.files.Read(context.Background(), batch.SegmentKey(k.Batch, at.Object), at.Offset, at.Length)
+	if err != nil || !strings.Contains(string(body), fmt.Sprintf("%q", j.name(k.Line))) {
+		c.wrong("%s is completed before its answer is durable: %v", j.name(k.Line), err)
+	}
+}
+
+// removed is told of a message that is deleted.
+func (c *checker) removed(m *message) {
+	j, l := c.find(m.body.Key())
+	if l == nil {
+		return
+	}
+	if phase := l.trail.phase; (phase == nil || !phase.Status().Terminal()) && !j.shadow.batch.Status.Terminal() {
+		c.wrong("the message of %s is deleted while it has no outcome", j.name(m.body.Line))
+	}
+}
+
+// batchSeen is told of a batch as p reads it.
+func (c *checker) batchSeen(p *process, b batch.Batch) {
+	if b.Canceling() || b.Status.Terminal() || b.Sealed || b.GivenUp != "" {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.seen[b.ID] = true
+	}
+}
+
+// stopped reports whether p has seen a batch stop.
+func (p *process) stopped(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	return p.seen[id]
+}
+
+// batchWritten is told of a batch's write.
+func (c *checker) batchWritten(before, after batch.Batch) {
+	w := c.world
+	w.named(after)
+	j := w.job(w.nick(after.ID))
+	if j == nil {
+		return
+	}
+	j.shadow.batch = after
+	if before.Status != after.Status {
+		w.pass(fmt.Sprintf("batch %s to %s", before.Status, after.Status))
+		if !legal(before.Status, after.Status) {
+			c.wrong("%s was %s and is %s now", j.nick, before.Status, after.Status)
+		}
+		w.sched.note(j.nick, fmt.Sprintf("is %s %+v", after.Status, after.Counts))
+	}
+	if (before.Sealed || before.Status.Terminal()) && before.Counts != after.Counts {
+		c.wrong("%s is sealed and its counts change from %+v to %+v", j.nick, before.Counts, after.Counts)
+	}
+	if after.Sealed && !before.Sealed {
+		j.shadow.sealedAt = w.sched.now()
+		c.sealed(j, after)
+	}
+	if after.Status.Terminal() && !before.Status.Terminal() {
+		j.shadow.endedAt = w.sched.now()
+	}
+}
+
+// sealed checks that all requests of a batch have their outcome.
+func (c *checker) sealed(j *job, b batch.Batch) {
+	if b.Counts.Done() != b.Counts.Total {
+		c.wrong("%s is sealed with %+v", j.nick, b.Counts)
+	}
+	var counts batch.Counts
+	for i, l := range j.lines {
+		switch {
+		case b.Counts.Total == 0:
+		case l.trail.phase == nil || !l.trail.phase.Status().Terminal():
+			c.wrong("%s is sealed while %s has no outcome", j.nick, j.name(i+1))
+		default:
+			counts = counts.Add(l.trail.phase)
+		}
+	}
+	if counts.Total = b.Counts.Total; counts != b.Counts {
+		c.wrong("%s is sealed with %+v, and its requests are %+v", j.nick, b.Counts, counts)
+	}
+}
+
+// legal reports whether a batch may go from one status to another.
+func legal(from, to batch.Status) bool {
+	switch from {
+	case "":
+		return to == batch.StatusValidating
+	case batch.StatusValidating:
+		return to == batch.StatusInProgress || to == batch.StatusFailed || to == batch.StatusCanceling ||
+			to == batch.StatusFinalizing
+	case batch.StatusInProgress:
+		return to == batch.StatusFinalizing || to == batch.StatusCanceling || to == batch.StatusFailed
+	case batch.StatusCanceling:
+		return to == batch.StatusFinalizing || to == batch.StatusFailed
+	case batch.StatusFinalizing:
+		return to.Terminal()
+	case batch.StatusCompleted, batch.StatusFailed, batch.StatusExpired, batch.StatusCanceled:
+	}
+
+	return false
+}

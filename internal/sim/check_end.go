@@ -1,0 +1,161 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// ended checks a batch once all is over.
+func (c *checker) ended(j *job) {
+	w := c.world
+	b, err := w.store.Batch(context.Background(), j.shadow.batch.Ref)
+	if err != nil || !b.Status.Terminal() {
+		c.wrong("%s has not ended: it is %q, %v", j.nick, b.Status, err)
+
+		return
+	}
+	if b.Counts.Done() != b.Counts.Total {
+		c.wrong("%s ended with %+v", j.nick, b.Counts)
+	}
+	if b.Counts.Total > 0 {
+		c.files(j, b)
+	}
+	c.status(j, b)
+	if j.read && len(j.shadow.early) != b.Counts.Total {
+		c.wrong("%s has %d lines, and %d were read as early results", j.nick, b.Counts.Total, len(j.shadow.early))
+	}
+	for i, l := range j.lines {
+		if b.Counts.Total > 0 {
+			c.outcome(j, b, i+1, l)
+		}
+	}
+	c.left(j, b)
+}
+
+// files checks that each line is in one of the two files, in the order of the
+// input, as its request says.
+func (c *checker) files(j *job, b batch.Batch) {
+	found := map[int]bool{}
+	c.file(j, b, b.OutputFileID, true, found)
+	c.file(j, b, b.ErrorFileID, false, found)
+	if len(found) != b.Counts.Total || b.Counts.Total != len(j.lines) {
+		c.wrong("%s has %d lines, and %d in its files", j.nick, len(j.lines), len(found))
+	}
+}
+
+// file checks one of them, if there is one.
+func (c *checker) file(j *job, b batch.Batch, id string, good bool, found map[int]bool) {
+	if id == "" {
+		return
+	}
+	ctx := context.Background()
+	key := batch.FileKey(b.Tenant, id)
+	size, err := c.world.files.Size(ctx, key)
+	var body []byte
+	if err == nil {
+		body, err = c.world.files.Read(ctx, key, 0, size)
+	}
+	if _, missing := c.world.store.File(ctx, b.Tenant, id); err != nil || missing != nil {
+		c.wrong("%s has no file %s: %v, %v", j.nick, id, err, missing)
+
+		return
+	}
+	last := 0
+	for text := range bytes.Lines(body) {
+		n, ok := c.lineOf(j, text)
+		if !ok || found[n] || n <= last {
+			c.wrong("%s has the line %q in a file after line %d", j.nick, text, last)
+
+			continue
+		}
+		found[n], last = true, n
+		if _, done := j.lines[n-1].trail.phase.(state.Completed); done != good {
+			c.wrong("%s is in the wrong file", j.name(n))
+		}
+	}
+}
+
+// status checks that a batch ended as it should.
+func (c *checker) status(j *job, b batch.Batch) {
+	switch b.Status {
+	case batch.StatusCompleted:
+		if b.Counts.Expired > 0 || b.Canceling() {
+			c.wrong("%s is completed with %+v", j.nick, b.Counts)
+		}
+	case batch.StatusExpired:
+		if c.world.sched.start.Add(j.shadow.endedAt).Before(b.Deadline.Add(-10 * time.Second)) {
+			c.wrong("%s expired before its deadline", j.nick)
+		}
+	case batch.StatusCanceled:
+		if j.cancels == 0 {
+			c.wrong("%s is cancelled, and nobody asked for it", j.nick)
+		}
+	case batch.StatusFailed:
+		if c.world.plan.lively {
+			c.wrong("%s failed: %v", j.nick, b.Errors)
+		}
+	case batch.StatusValidating, batch.StatusInProgress, batch.StatusFinalizing, batch.StatusCanceling:
+	}
+	if j.canceled && b.Status != batch.StatusCanceled && !b.Canceling() {
+		c.wrong("%s was cancelled and is %s", j.nick, b.Status)
+	}
+}
+
+// outcome checks that a request ended as its upstream treated it.
+func (c *checker) outcome(j *job, b batch.Batch, n int, l *line) {
+	p := c.world.plan
+	switch phase := l.trail.phase.(type) {
+	case state.Completed:
+		if l.trail.answers == 0 {
+			c.wrong("%s is completed without an answer", j.name(n))
+		}
+	case state.Canceled:
+		if !b.Canceling() && !slices.ContainsFunc(j.stops, func(s stopping) bool { return s.line == n }) {
+			c.wrong("%s is canceled, and nobody asked for it", j.name(n))
+		}
+	case state.Failed:
+		kind := phase.Reason.Kind()
+		switch {
+		case !p.lively, kind == state.KindTaskTerminated && l.manner.then == poisonous,
+			phase.Denial == state.DenialMaxRetries && p.policy.MaxRetries >= 0,
+			l.manner.then == upstreamRefuses && kind == state.KindNonRetryableHTTPStatus:
+		default:
+			c.wrong("%s failed with %s (%v, denied: %q) although its upstream answers", j.name(n), kind, phase.Reason, phase.Denial)
+		}
+	case nil, state.Pending, state.Claimed, state.Processing:
+		c.wrong("%s has no outcome", j.name(n))
+	}
+}
+
+// left checks that nothing is left of a batch that ended.
+func (c *checker) left(j *job, b batch.Batch) {
+	w := c.world
+	for _, m := range w.queue.messages {
+		if m.body.Batch == b.ID {
+			c.wrong("a message of %s is left in the queue, received %d times", j.name(m.body.Line), m.receives)
+		}
+	}
+	f, err := w.store.File(context.Background(), j.tenant, j.fileID)
+	if err != nil || slices.Contains(f.Users, b.ID) {
+		c.wrong("the input file of %s is held still by %v, %v", j.nick, f.Users, err)
+	}
+	usage, _ := w.store.UpdateUsage(context.Background(), j.tenant, func(*batch.Usage) error { return nil })
+	if _, there := usage.Batches[b.ID]; there {
+		c.wrong("%s has its place among what is unfinished still", j.nick)
+	}
+	x := w.flows.executions[b.ID]
+	if x == nil || !x.ended || x.failed != "" {
+		c.wrong("the flow of %s has not ended well: %+v", j.nick, x)
+
+		return
+	}
+	took := w.sched.now()
+	if limit := 600 + int(took/time.Minute)*20; x.events > limit {
+		c.wrong("the flow of %s took %d events in %v, more than %d", j.nick, x.events, took, limit)
+	}
+}

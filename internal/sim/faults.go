@@ -1,0 +1,114 @@
+package sim
+
+import (
+	"errors"
+	"time"
+)
+
+// A fault is a sort of what goes wrong between the parts.
+type fault string
+
+// The faults. Each is counted when it occurs, and one that never did over all
+// seeds of a run fails the run.
+const (
+	crashBefore     fault = "a process dies before its write"
+	crashAfter      fault = "a process dies after its write"
+	crashCalling    fault = "a process dies during a call"
+	killedAtLimit   fault = "a process is killed at its time limit"
+	frozen          fault = "a process freezes and thaws"
+	skewed          fault = "a process's clock is off"
+	throttled       fault = "a service throttles"
+	answerLost      fault = "a write takes effect and its answer is lost"
+	writeLate       fault = "a write takes effect after its caller gave up"
+	slowService     fault = "a service is slow"
+	serviceDown     fault = "one operation fails for minutes"
+	readBroken      fault = "an object's reading breaks off"
+	messageTwice    fault = "a message is duplicated"
+	messageLost     fault = "a message is lost"
+	messageLate     fault = "a message is late"
+	messageShown    fault = "a message is received while it is hidden"
+	deleteLost      fault = "a message's deletion is lost"
+	noWorkers       fault = "no worker comes for half an hour"
+	wakeLost        fault = "a wake is lost"
+	tokenLost       fault = "a parked flow is never woken"
+	taskLives       fault = "a task is given up by the flow and lives on"
+	loaderLives     fault = "a loader is given up by the flow and lives on"
+	finalizeTwice   fault = "a finalizer runs twice at once"
+	canceled        fault = "a batch is cancelled"
+	lineStopped     fault = "a single request is cancelled"
+	dueSoon         fault = "a batch's deadline comes early"
+	upstreamDown    fault = "the upstream is dead for a while"
+	upstreamSlow    fault = "the upstream is slow for a while"
+	upstreamHangs   fault = "the upstream does not answer"
+	upstreamResets  fault = "the upstream resets a connection"
+	upstreamErrs    fault = "the upstream fails with a 500"
+	upstreamLimits  fault = "the upstream refuses with a Retry-After"
+	upstreamRefuses fault = "the upstream refuses for good"
+	poisonous       fault = "a request kills whoever calls it"
+)
+
+// allFaults returns every fault.
+func allFaults() []fault {
+	return []fault{
+		crashBefore, crashAfter, crashCalling, killedAtLimit, frozen, skewed, throttled, answerLost, writeLate,
+		slowService, serviceDown, readBroken, messageTwice, messageLost, messageLate, messageShown, deleteLost,
+		noWorkers, wakeLost, tokenLost, taskLives, loaderLives, finalizeTwice, canceled, lineStopped, dueSoon,
+		upstreamDown, upstreamSlow, upstreamHangs, upstreamResets, upstreamErrs, upstreamLimits, upstreamRefuses,
+		poisonous,
+	}
+}
+
+// What a service that fails answers.
+var (
+	errThrottled = errors.New("sim: throttled")
+	errReset     = errors.New("sim: connection reset")
+	errBroken    = errors.New("sim: the answer broke off")
+)
+
+// An operation is what a process asks of a service.
+type operation struct {
+	name   string // Apply, PutCell, …
+	key    string // what it is about
+	writes bool
+}
+
+// A fate is what becomes of an operation.
+type fate struct {
+	kind  fault         // empty: none
+	delay time.Duration // until it takes effect
+	late  time.Duration // how long after its caller gave up it still does; 0: never
+	err   error         // of an answer that is lost; nil: silence
+}
+
+// fate rolls what becomes of o.
+func (w *world) fate(what string, o operation) fate {
+	d := w.sched.dice(what)
+	f := fate{delay: d.between(500*time.Microsecond, 8*time.Millisecond)}
+	if w.calm() {
+		return f
+	}
+	if w.plan.down(o.name, w.sched.now()) && d.chance(0.9) {
+		f.kind, f.delay = serviceDown, d.between(time.Millisecond, 200*time.Millisecond)
+
+		return f
+	}
+	rates := w.plan.rates
+	switch {
+	case d.chance(rates[throttled]):
+		f.kind = throttled
+	case o.writes && d.chance(rates[crashBefore]):
+		f.kind = crashBefore
+	case o.writes && d.chance(rates[crashAfter]):
+		f.kind = crashAfter
+	case o.writes && d.chance(rates[answerLost]):
+		f.kind, f.err = answerLost, one(d, errReset, nil)
+	case o.writes && d.chance(rates[writeLate]):
+		f.kind, f.delay, f.late = writeLate, d.between(10*time.Second, 40*time.Second), d.between(time.Millisecond, 10*time.Second)
+	case d.chance(rates[frozen]):
+		f.kind = frozen
+	case d.chance(rates[slowService]):
+		f.kind, f.delay = slowService, d.between(50*time.Millisecond, 20*time.Second)
+	}
+
+	return f
+}

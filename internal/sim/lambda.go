@@ -1,0 +1,146 @@
+package sim
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/finalize"
+	"github.com/musketry/musketry/internal/submit"
+)
+
+// taskLimit is the time limit of the functions that the flow calls.
+const taskLimit = 15 * time.Minute
+
+// A promise is what somebody waits for. It is kept once.
+type promise struct {
+	done  chan struct{}
+	kept  bool
+	value any
+	err   error
+}
+
+func (w *world) promise() *promise { return &promise{done: make(chan struct{})} }
+
+// set keeps p; later ones change nothing. Its caller has a turn.
+func (p *promise) set(value any, err error) {
+	if p.kept {
+		return
+	}
+	p.kept, p.value, p.err = true, value, err
+	close(p.done)
+}
+
+// A payload is what the flow hands to a function.
+type payload struct {
+	Task   string          `json:"task"`
+	Tenant string          `json:"tenant"`
+	Batch  string          `json:"batch"`
+	Token  string          `json:"token"`
+	Cause  string          `json:"cause"`
+	Record json.RawMessage `json:"record"`
+}
+
+// invoke has a function run a task of the flow; its result goes to out, but
+// that of one that only hands over a token.
+func (x *execution) invoke(id string, in any, out *promise, waits bool) {
+	w := x.world
+	fields, _ := in.(map[string]any)
+	text, err := json.Marshal(fields["Payload"])
+	var task payload
+	if err == nil {
+		err = json.Unmarshal(text, &task)
+	}
+	if err != nil {
+		out.set(nil, err)
+
+		return
+	}
+	name := task.Task + " " + id
+	d := roll(w.seed, "task", name)
+	calm := w.calm()
+	if twice := d.chance(w.plan.rates[finalizeTwice]); twice && !calm && task.Task != "load" {
+		w.hit(finalizeTwice)
+		w.function(name+"'", task, w.promise(), waits)
+	}
+	if lives := d.chance(w.plan.rates[taskLives]); lives && !calm {
+		w.sched.after(name+" is given up", d.between(0, 20*time.Second), func() {
+			if out.kept {
+				return
+			}
+			kind := taskLives
+			if task.Task == "load" {
+				kind = loaderLives
+			}
+			w.hit(kind)
+			out.set(nil, &taskError{name: "Lambda.ClientExecutionTimeoutException"})
+		})
+	}
+	w.function(name, task, out, waits)
+}
+
+// function runs a task as one process, which dies with it.
+func (w *world) function(name string, task payload, out *promise, waits bool) {
+	p := w.process(name)
+	over := false
+	p.ended = func() {
+		over = true
+		out.set(nil, &taskError{name: "Runtime.ExitError"})
+	}
+	w.killAt(p, name, taskLimit, &over)
+	w.spawn(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), taskLimit)
+		defer cancel()
+		_ = w.sched.await(ctx, p, name+" starts", w.sched.dice(name).between(0, 50*time.Millisecond))
+		next, err := w.perform(ctx, p, task)
+		_ = w.sched.await(context.Background(), p, name+" returns", time.Millisecond)
+		over = true
+		w.sched.note(name, fmt.Sprintf("returns %q, %v", next, err))
+		w.pass("task " + task.Task + " " + next)
+		switch {
+		case err != nil:
+			out.set(nil, &taskError{name: "errorString", cause: err.Error()})
+		case !waits:
+			out.set(map[string]any{
+				"Payload": map[string]any{"tenant": task.Tenant, "batch": task.Batch, "next": next},
+			}, nil)
+		}
+	})
+}
+
+// perform does what lambdas/submit and lambdas/finalize do with a task.
+func (w *world) perform(ctx context.Context, p *process, task payload) (string, error) {
+	ref := batch.Ref{Tenant: task.Tenant, ID: task.Batch}
+	log := slog.New(w.handler(p))
+	q := ports{p}
+	if task.Task == "load" {
+		record, err := batch.DecodeRecord(task.Record)
+		if err != nil {
+			return "", err
+		}
+		loader := submit.NewLoader(q, q, q, w.plan.load, p.now, log)
+		next, err := loader.Load(ctx, submit.Task{Record: record})
+
+		return string(next), err
+	}
+	f := &finalize.Finalizer{
+		Requests: q, Journal: q, Batches: q, Objects: q, Uploads: q, Queue: q, Flow: q,
+		Clock: p.now, Log: log, Config: w.plan.finalize,
+		NewFileID: func(now time.Time) (string, error) { return batch.NewID(batch.PrefixFile, now, p) },
+	}
+	switch task.Task {
+	case "advance":
+		next, err := f.Advance(ctx, ref)
+
+		return string(next), err
+	case "park":
+		return "", f.Park(ctx, ref, task.Token)
+	case "abandon":
+		return string(finalize.NextEnd), f.Abandon(ctx, ref, task.Cause)
+	}
+
+	return "", fmt.Errorf("sim: no such task: %q", task.Task)
+}

@@ -1,0 +1,13 @@
+package sim
+
+// mended says which faults of the system are mended, and so which rules hold.
+type mended struct {
+	retryAfter bool // a Retry-After is kept although its write fails (row d)
+	lateRetry  bool // no retry starts within stop-before-deadline (row e)
+	counts     bool // counts never go back, each of them (row c)
+	soon       bool // 20 minutes after the last fault all has ended (rows a, b and g)
+}
+
+// mends are those of now. A rule is switched on with the mend that makes it
+// true, and never off again.
+var mends = mended{} //nolint:gochecknoglobals // a constant, which Go has none of for structs

@@ -1,0 +1,175 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strconv"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// walkPage is how many requests a walk reads at a time.
+const walkPage = 25
+
+// ports are what a process reaches the services through: each port of each use
+// case, every call of it a turn.
+type ports struct{ *process }
+
+func (p ports) line(k state.Key) string { return p.world.nick(k.Batch) + "/" + strconv.Itoa(k.Line) }
+
+// Apply makes one conditional write.
+func (p ports) Apply(ctx context.Context, c state.Change) error {
+	w := p.world
+	guard := c.Guard() // no claim's id: those made at one instant have no order
+	key := fmt.Sprintf("%s %s %t to %s", p.line(c.Spec().Key), guard.Status, guard.ClaimID != "", c.To().Status())
+	o := operation{name: "Apply", key: key, writes: true}
+
+	return p.call(ctx, o, func(ctx context.Context) error {
+		before, _ := w.store.Request(ctx, c.Spec().Key) // absent: the zero record
+		err := w.store.Apply(ctx, c)
+		after, _ := w.store.Request(ctx, c.Spec().Key)
+		w.check.applied(p.process, c, before, after, err)
+
+		return err
+	})
+}
+
+// Create inserts requests.
+func (p ports) Create(ctx context.Context, cs []state.Change) error {
+	w := p.world
+	if len(cs) == 0 {
+		return nil
+	}
+	o := operation{name: "Create", key: fmt.Sprintf("%s+%d", p.line(cs[0].Spec().Key), len(cs)), writes: true}
+
+	return p.call(ctx, o, func(ctx context.Context) error {
+		for _, c := range cs {
+			w.check.created(c)
+		}
+
+		return w.store.Create(ctx, cs)
+	})
+}
+
+// Request reads a request.
+func (p ports) Request(ctx context.Context, k state.Key) (rec state.Record, err error) {
+	err = p.call(ctx, operation{name: "Request", key: p.line(k)}, func(ctx context.Context) error {
+		var err error
+		rec, err = p.world.store.Request(ctx, k)
+
+		return err
+	})
+
+	return rec, err
+}
+
+// Requests walks a batch's requests, some of them each turn.
+func (p ports) Requests(ctx context.Context, batchID string, shards, after int) iter.Seq2[state.Record, error] {
+	return func(yield func(state.Record, error) bool) {
+		for {
+			page, err := p.page(ctx, batchID, shards, after)
+			if err != nil {
+				yield(state.Record{}, err)
+
+				return
+			}
+			for _, rec := range page {
+				if !yield(rec, nil) {
+					return
+				}
+				after = rec.Spec.Key.Line
+			}
+			if len(page) < walkPage {
+				return
+			}
+		}
+	}
+}
+
+func (p ports) page(ctx context.Context, batchID string, shards, after int) ([]state.Record, error) {
+	var page []state.Record
+	o := operation{name: "Requests", key: fmt.Sprintf("%s>%d", p.world.nick(batchID), after)}
+	err := p.call(ctx, o, func(ctx context.Context) error {
+		page = nil
+		for rec, err := range p.world.store.Requests(ctx, batchID, shards, after) {
+			if err != nil {
+				return err
+			}
+			if page = append(page, rec); len(page) == walkPage {
+				break
+			}
+		}
+
+		return nil
+	})
+
+	return page, err
+}
+
+// Beat records a heartbeat.
+func (p ports) Beat(ctx context.Context, b state.Worker) error {
+	o := operation{name: "Beat", key: strconv.FormatBool(b.Ended), writes: true}
+
+	return p.call(ctx, o, func(ctx context.Context) error { return p.world.store.Beat(ctx, b) })
+}
+
+// Worker reads a heartbeat.
+func (p ports) Worker(ctx context.Context, id string) (found state.Worker, err error) {
+	err = p.call(ctx, operation{name: "Worker", key: id}, func(ctx context.Context) error {
+		var err error
+		found, err = p.world.store.Worker(ctx, id)
+
+		return err
+	})
+
+	return found, err
+}
+
+// PutCell writes a cell.
+func (p ports) PutCell(ctx context.Context, batchID string, c batch.Cell) error {
+	o := operation{name: "PutCell", key: p.world.nick(batchID), writes: true}
+
+	return p.call(ctx, o, func(ctx context.Context) error { return p.world.store.PutCell(ctx, batchID, c) })
+}
+
+// Progress adds up a batch's cells.
+func (p ports) Progress(ctx context.Context, batchID string) (sum batch.Counts, err error) {
+	err = p.call(ctx, operation{name: "Progress", key: p.world.nick(batchID)}, func(ctx context.Context) error {
+		var err error
+		sum, err = p.world.store.Progress(ctx, batchID)
+
+		return err
+	})
+
+	return sum, err
+}
+
+// AppendJournal adds an entry to a batch's journal.
+func (p ports) AppendJournal(ctx context.Context, batchID string, e batch.Entry) (n int, err error) {
+	o := operation{name: "AppendJournal", key: p.world.nick(batchID) + " " + e.Segment, writes: true}
+	err = p.call(ctx, o, func(ctx context.Context) error {
+		added, err := p.world.store.AppendJournal(ctx, batchID, e)
+		if ctx.Err() == nil {
+			n = added
+		}
+
+		return err
+	})
+
+	return n, err
+}
+
+// Journal reads a batch's journal.
+func (p ports) Journal(ctx context.Context, batchID string, after, limit int) (page []batch.Entry, err error) {
+	o := operation{name: "Journal", key: fmt.Sprintf("%s>%d", p.world.nick(batchID), after)}
+	err = p.call(ctx, o, func(ctx context.Context) error {
+		var err error
+		page, err = p.world.store.Journal(ctx, batchID, after, limit)
+
+		return err
+	})
+
+	return page, err
+}
