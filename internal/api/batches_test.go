@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -401,6 +402,25 @@ func TestModels(t *testing.T) {
 		t.Errorf("the model is %s", got)
 	}
 	w.get("/v1/models/none").refused(404, "model", "model_not_found", "The model 'none' does not exist.")
+}
+
+// TestModelsOfAnyName asks as a client does that escapes the name, and as one
+// that leaves its slashes.
+func TestModelsOfAnyName(t *testing.T) {
+	t.Parallel()
+	names := []string{"a/b", "a//b", "/a/", "a b", "100%", "a%2Fb", "#1", "a?b", "..", "../files", "é", "org/../a;b+c"}
+	w := newWorld(t, func(_ *api.Deps, c *api.Config) { c.Models = names })
+	for _, name := range names {
+		path := "/v1/models/" + strings.ReplaceAll(url.PathEscape(name), ".", "%2E") // which nobody tidies
+		if got := w.get(path).want(200).text("id"); got != name {
+			t.Errorf("%q is %q", name, got)
+		}
+	}
+	for _, path := range []string{"a/b", "a/b/", "a%2fb", "%61/b"} {
+		if got := w.get("/v1/models/" + path).want(200).text("id"); got != "a/b" {
+			t.Errorf("%s is %q", path, got)
+		}
+	}
 }
 
 // failing is a store that answers nothing.

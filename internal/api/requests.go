@@ -16,21 +16,19 @@ import (
 const (
 	defaultRequests = 20  // of a page
 	mostRequests    = 100 // of a page
-	// namePrefix stands before a custom_id in the path that the mux sees, which
-	// would take segments such as "..", or a lone escaped slash, for what they
-	// are not.
-	namePrefix = "="
 )
 
 // An Inspector looks at single requests of batches.
 type Inspector interface {
 	// List returns a page in the order of lines; none until b is loaded.
 	List(ctx context.Context, b batch.Batch, q batch.RequestQuery) (batch.RequestPage, error)
-	// Find returns state.ErrNotFound if b has no request of this custom_id or id.
-	Find(ctx context.Context, b batch.Batch, name string) (state.Record, error)
-	// Cancel returns what Find does, a *batch.RequestError if the request has
+	// Find returns state.ErrNotFound if b has no request of this custom_id.
+	Find(ctx context.Context, b batch.Batch, customID string) (state.Record, error)
+	// Get returns state.ErrNotFound if b has no request of this id.
+	Get(ctx context.Context, b batch.Batch, id string) (state.Record, error)
+	// Cancel returns what Get does, a *batch.RequestError if the request has
 	// another outcome, and a *batch.StatusError if b ended.
-	Cancel(ctx context.Context, b batch.Batch, name string) (state.Record, error)
+	Cancel(ctx context.Context, b batch.Batch, id string) (state.Record, error)
 }
 
 func (a *api) listRequests(w http.ResponseWriter, r *http.Request, tenant string) error {
@@ -46,7 +44,7 @@ func (a *api) listRequests(w http.ResponseWriter, r *http.Request, tenant string
 	if err != nil {
 		return err
 	}
-	page, err := a.requests(r.Context(), b, q, values.Get("custom_id"))
+	page, err := a.requests(r.Context(), b, q, values["custom_id"])
 	if err != nil {
 		return err
 	}
@@ -64,12 +62,12 @@ func (a *api) listRequests(w http.ResponseWriter, r *http.Request, tenant string
 	return nil
 }
 
-// requests returns a page of b's requests, or the one of customID, if it is not
-// empty and there is one that q does not leave out.
+// requests returns a page of b's requests; of the one of the first of customIDs,
+// where there are any, if there is one that q does not leave out.
 func (a *api) requests(
-	ctx context.Context, b batch.Batch, q batch.RequestQuery, customID string,
+	ctx context.Context, b batch.Batch, q batch.RequestQuery, customIDs []string,
 ) (batch.RequestPage, error) {
-	if customID == "" {
+	if len(customIDs) == 0 {
 		page, err := a.Requests.List(ctx, b, q)
 		if err != nil {
 			return page, fmt.Errorf("api: list requests: %w", err)
@@ -77,7 +75,7 @@ func (a *api) requests(
 
 		return page, nil
 	}
-	rec, err := a.Requests.Find(ctx, b, customID)
+	rec, err := a.Requests.Find(ctx, b, customIDs[0])
 	line := rec.Spec.Key.Line
 	switch {
 	case errors.Is(err, state.ErrNotFound):
@@ -117,7 +115,7 @@ func requestQuery(values url.Values, b batch.Batch) (batch.RequestQuery, error) 
 }
 
 func (a *api) retrieveRequest(w http.ResponseWriter, r *http.Request, tenant string) error {
-	return a.oneRequest(w, r, tenant, a.Requests.Find)
+	return a.oneRequest(w, r, tenant, a.Requests.Get)
 }
 
 func (a *api) cancelRequest(w http.ResponseWriter, r *http.Request, tenant string) error {
@@ -127,18 +125,18 @@ func (a *api) cancelRequest(w http.ResponseWriter, r *http.Request, tenant strin
 // oneRequest answers the request that r's path names, after what do does to it.
 func (a *api) oneRequest(
 	w http.ResponseWriter, r *http.Request, tenant string,
-	do func(ctx context.Context, b batch.Batch, name string) (state.Record, error),
+	do func(ctx context.Context, b batch.Batch, id string) (state.Record, error),
 ) error {
 	b, err := a.batch(r, tenant)
 	if err != nil {
 		return err
 	}
-	name := strings.TrimPrefix(r.PathValue("custom_id"), namePrefix)
-	rec, err := do(r.Context(), b, name)
+	id := r.PathValue("request_id")
+	rec, err := do(r.Context(), b, id)
 	var refused *batch.RequestError
 	switch {
 	case errors.Is(err, state.ErrNotFound):
-		return noRequest(b, name)
+		return noRequest(b, id)
 	case errors.As(err, &refused):
 		return &refusalError{
 			status:  http.StatusConflict,
@@ -152,38 +150,15 @@ func (a *api) oneRequest(
 	return nil
 }
 
-func noRequest(b batch.Batch, name string) error {
-	message := fmt.Sprintf("No request with custom_id '%s' in batch '%s'.", clip(name), b.ID)
-	if !b.Ready() && !b.Status.Terminal() {
+func noRequest(b batch.Batch, id string) error {
+	message := fmt.Sprintf("No request with id '%s' in batch '%s'.", clip(id), b.ID)
+	switch {
+	case !b.Ready() && !b.Status.Terminal():
 		message += " Its requests can be seen once it is no longer validating."
+	case !strings.HasPrefix(id, batch.PrefixBatchRequest):
+		message += fmt.Sprintf(" A request's id begins with '%s'. To find a request by its custom_id, ask for "+
+			"/batches/%s/requests?custom_id=.", batch.PrefixBatchRequest, b.ID)
 	}
 
-	return &refusalError{status: http.StatusNotFound, param: "custom_id", message: message}
-}
-
-// requestPath returns path, which a client meant for a request of a batch, with
-// its custom_id as one escaped segment behind namePrefix, and whether it is such a path. A
-// custom_id may have any character: gateways decode %2F, so whatever stands in
-// its place is taken for it, slashes and dots too.
-func requestPath(path, method string) (escaped string, ok bool) {
-	rest, ok := strings.CutPrefix(path, "/batches/")
-	if !ok {
-		return "", false
-	}
-	id, name, ok := strings.Cut(rest, "/requests/")
-	if !ok || id == "" || id == "." || id == ".." || strings.Contains(id, "/") {
-		return "", false
-	}
-	action := ""
-	if method != http.MethodGet && method != http.MethodHead {
-		name = strings.TrimSuffix(name, "/")
-		if short, ok := strings.CutSuffix(name, "/cancel"); ok {
-			name, action = short, "/cancel"
-		}
-	}
-	if name == "" {
-		return "", false
-	}
-
-	return "/batches/" + url.PathEscape(id) + "/requests/" + namePrefix + url.PathEscape(name) + action, true
+	return &refusalError{status: http.StatusNotFound, param: "request_id", message: message}
 }

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -180,19 +178,21 @@ func TestRequestsAreSeen(t *testing.T) {
 		t.Errorf("has_more %v, %s", r.json["has_more"], diff)
 	}
 	for i, customID := range []string{"a", "b", "c", "d", "e"} {
-		for _, name := range []string{customID, r.ids()[i]} {
-			if diff := cmp.Diff(wants[i], any(w.get("/v1/batches/"+id+"/requests/"+name).want(200).json)); diff != "" {
-				t.Errorf("%s: %s", name, diff)
-			}
+		if diff := cmp.Diff(wants[i], any(w.get("/v1/batches/"+id+"/requests/"+r.ids()[i]).want(200).json)); diff != "" {
+			t.Errorf("%s: %s", customID, diff)
 		}
 		got := w.get("/v1/batches/" + id + "/requests?custom_id=" + customID).want(200)
 		if diff := cmp.Diff([]any{wants[i]}, got.json["data"]); diff != "" {
 			t.Error(diff)
 		}
 	}
-	w.get("/v1/batches/"+id+"/requests/f").refused(404, "custom_id", "", "No request with custom_id 'f'")
-	if ids := w.get("/v1/batches/" + id + "/requests?custom_id=f").want(200).ids(); len(ids) != 0 {
-		t.Errorf("found %v", ids)
+	path := "/v1/batches/" + id + "/requests"
+	w.get(path+"/a").refused(404, "request_id", "", "ask for /batches/"+id+"/requests?custom_id=.")
+	w.get(path+"/"+r.ids()[0]+"0").refused(404, "request_id", "", "No request with id 'batch_req_")
+	for _, customID := range []string{"f", "", r.ids()[0]} {
+		if ids := w.get(path + "?custom_id=" + customID).want(200).ids(); len(ids) != 0 {
+			t.Errorf("%q: found %v", customID, ids)
+		}
 	}
 }
 
@@ -231,60 +231,71 @@ func TestNoRequestsAreSeenWhileValidating(t *testing.T) {
 	if len(r.ids()) != 0 || r.json["has_more"] != false || r.json["last_id"] != nil {
 		t.Errorf("list is %v", r.json)
 	}
-	w.get("/v1/batches/"+id+"/requests/a").refused(404, "custom_id", "", "once it is no longer validating")
-	w.post("/v1/batches/"+id+"/requests/a/cancel", "").refused(404, "custom_id", "", "")
+	first := "/v1/batches/" + id + "/requests/" + requestID(id, 1)
+	w.get(first).refused(404, "request_id", "", "once it is no longer validating")
+	w.post(first+"/cancel", "").refused(404, "request_id", "", "")
+	if ids := w.get("/v1/batches/" + id + "/requests?custom_id=a").want(200).ids(); len(ids) != 0 {
+		t.Errorf("found %v", ids)
+	}
 }
 
-// TestCustomIDsOfAnySort goes through the path that a client escapes, and the
-// one that a gateway has unescaped.
+// TestCustomIDsOfAnySort finds and stops requests whose custom_ids would be
+// something else in a path.
 func TestCustomIDsOfAnySort(t *testing.T) {
 	t.Parallel()
 	names := []string{
 		"a/b", "/", "//", "a/", "/a", ".", "..", "../..", "../requests", "a/../b", "a b", "ü😀", "%", "%2F", "a%2Fb", "?x=1", "#",
-		"a/cancel", "cancel", "requests", "a?b#c", "\\", "'\"<>", "a;b,c:d@e&f=g+h$i", " ", "~", "1", "\u0000",
+		"a/cancel", "cancel", "requests", "a?b#c", "\\", "'\"<>", "a;b,c:d@e&f=g+h$i", " ", "~", "1", "\u0000", "50%25", "a+b", "a|{b}",
+		strings.Repeat("é", 128), "batch_req_1",
 	}
 	w := newWorld(t)
 	id, _ := w.running(names...)
+	path := "/v1/batches/" + id + "/requests"
 	for i, name := range names {
-		base := "/v1/batches/" + id + "/requests/"
-		got := w.get(base + strings.ReplaceAll(url.PathEscape(name), ".", "%2E"))
-		if got.want(200).text("custom_id") != name || got.number("line") != int64(i+1) {
-			t.Errorf("%q is %v", name, got.json)
+		found := w.get(path + "?custom_id=" + url.QueryEscape(name)).want(200)
+		if diff := cmp.Diff([]string{name}, found.customIDs()); diff != "" {
+			t.Fatal(diff)
 		}
-		decoded := w.gateway("GET", base+name)
-		if decoded.want(200).text("custom_id") != name {
-			t.Errorf("%q is %v", name, decoded.json)
+		one := path + "/" + found.ids()[0]
+		if r := w.get(one).want(200); r.text("custom_id") != name || r.number("line") != int64(i+1) {
+			t.Errorf("%q is %v", name, r.json)
 		}
-		listed := w.get("/v1/batches/" + id + "/requests?custom_id=" + url.QueryEscape(name)).want(200)
-		if diff := cmp.Diff([]string{name}, listed.customIDs()); diff != "" {
-			t.Error(diff)
-		}
-	}
-	for _, name := range names {
-		r := w.gateway("POST", "/batches/"+id+"/requests/"+name+"/cancel")
-		if r.want(200).text("custom_id") != name || r.text("status") != "cancelled" {
+		if r := w.post(one+"/cancel", "").want(200); r.text("custom_id") != name || r.text("status") != "cancelled" {
 			t.Errorf("%q is %v", name, r.json)
 		}
 	}
 }
 
-// gateway asks for a path that comes decoded, as the Lambda's events have it.
-func (w *world) gateway(method, path string) reply {
-	w.t.Helper()
-	r, err := http.NewRequestWithContext(w.t.Context(), method, "/", http.NoBody)
-	if err != nil {
-		w.t.Fatal(err)
+// TestCustomIDsAreInNoPath demands that a custom_id in a path means nothing,
+// also where a client has tidied the path or a gateway unescaped it.
+func TestCustomIDsAreInNoPath(t *testing.T) {
+	t.Parallel()
+	names := []string{"a", "..", "a/b", "../cancel", "cancel"}
+	w := newWorld(t)
+	id, _ := w.running(names...)
+	before := w.stored(id)
+	for _, name := range names {
+		for _, segment := range []string{url.PathEscape(name), strings.ReplaceAll(url.PathEscape(name), ".", "%2E"), name} {
+			path := "/v1/batches/" + id + "/requests/" + segment
+			if strings.Contains(path, "/../") {
+				continue // a client's own slip: it asks for the batch
+			}
+			for _, a := range []ask{{method: "GET", path: path}, {method: "POST", path: path + "/cancel"}} {
+				a.key = w.alice
+				if r := w.ask(a); r.Code != 404 && r.Code != 405 {
+					t.Errorf("%s %s is %d", a.method, a.path, r.Code)
+				}
+			}
+		}
 	}
-	r.URL = &url.URL{Path: path}
-	r.Header.Set("Authorization", "Bearer "+w.alice)
-
-	out := reply{ResponseRecorder: httptest.NewRecorder(), t: w.t}
-	w.handler.ServeHTTP(out, r)
-	if err := json.Unmarshal(out.Body.Bytes(), &out.json); err != nil {
-		w.t.Fatal(err)
+	if diff := cmp.Diff(before, w.stored(id)); diff != "" {
+		t.Errorf("a batch changed: %s", diff)
 	}
+}
 
-	return out
+// requestID is the id of a line's request.
+func requestID(batchID string, line int) string {
+	return batch.RequestID(state.Key{Batch: batchID, Line: line})
 }
 
 func TestCancelOneRequest(t *testing.T) {
@@ -293,13 +304,13 @@ func TestCancelOneRequest(t *testing.T) {
 	id, _ := w.running("a", "b", "c")
 	w.complete(id, 2)
 	for range 2 {
-		r := w.post("/v1/batches/"+id+"/requests/a/cancel", "").want(200)
+		r := w.post("/v1/batches/"+id+"/requests/"+requestID(id, 1)+"/cancel", "").want(200)
 		if r.text("status") != "cancelled" || r.number("finished_at") != w.clock().Unix() {
 			t.Errorf("request is %v", r.json)
 		}
 	}
-	w.post("/v1/batches/"+id+"/requests/b/cancel", "").refused(409, "", "", "Cannot cancel a request with status 'completed'.")
-	w.post("/v1/batches/"+id+"/requests/x/cancel", "").refused(404, "custom_id", "", "No request")
+	w.post("/v1/batches/"+id+"/requests/"+requestID(id, 2)+"/cancel", "").refused(409, "", "", "Cannot cancel a request with status 'completed'.")
+	w.post("/v1/batches/"+id+"/requests/"+requestID(id, 4)+"/cancel", "").refused(404, "request_id", "", "No request")
 	r := w.get("/v1/batches/" + id).want(200)
 	counts, _ := r.json["request_counts"].(map[string]any)
 	if r.text("status") != "in_progress" || counts["cancelled"] != 1.0 {
@@ -309,7 +320,7 @@ func TestCancelOneRequest(t *testing.T) {
 		t.Errorf("stopped %v", got)
 	}
 	w.change(id, func(b *batch.Batch) { _ = b.Abandon("given up", w.clock()) })
-	w.post("/v1/batches/"+id+"/requests/c/cancel", "").refused(409, "", "", "Cannot cancel a request of a batch with status 'failed'.")
+	w.post("/v1/batches/"+id+"/requests/"+requestID(id, 3)+"/cancel", "").refused(409, "", "", "Cannot cancel a request of a batch with status 'failed'.")
 }
 
 // end ends a batch of three requests, of which the second was completed.
@@ -317,7 +328,7 @@ func (w *world) end(id string) {
 	w.t.Helper()
 	w.complete(id, 2)
 	w.fail(id, 1)
-	w.post("/v1/batches/"+id+"/requests/c/cancel", "").want(200)
+	w.post("/v1/batches/"+id+"/requests/"+requestID(id, 3)+"/cancel", "").want(200)
 	w.change(id, func(b *batch.Batch) {
 		if err := b.Seal(batch.Counts{Total: 3, Completed: 1, Failed: 1, Canceled: 1}, w.clock()); err != nil {
 			w.t.Error(err)
@@ -417,9 +428,9 @@ func TestRequestsBelongToTheirTenant(t *testing.T) {
 	for _, a := range []ask{
 		{method: "GET", path: "/v1/batches/" + id + "/requests"},
 		{method: "GET", path: "/v1/batches/" + id + "/requests?custom_id=a"},
-		{method: "GET", path: "/v1/batches/" + id + "/requests/a"},
+		{method: "GET", path: "/v1/batches/" + id + "/requests/" + requestID(id, 1)},
 		{method: "GET", path: "/v1/batches/" + running + "/requests/" + batch.RequestID(before.Key(1))},
-		{method: "POST", path: "/v1/batches/" + running + "/requests/a/cancel"},
+		{method: "POST", path: "/v1/batches/" + running + "/requests/" + requestID(running, 1) + "/cancel"},
 		{method: "POST", path: "/v1/batches/" + id + "/retry"},
 		{method: "POST", path: "/v1/batches/" + id + "/retry", kind: "application/json", body: "{}"},
 	} {
@@ -429,7 +440,7 @@ func TestRequestsBelongToTheirTenant(t *testing.T) {
 	if diff := cmp.Diff(before, w.stored(running)); diff != "" || len(w.flow.Starts()) != started {
 		t.Errorf("another tenant changed a batch: %s", diff)
 	}
-	if got := w.get("/v1/batches/" + running + "/requests/a").want(200).text("status"); got != "pending" {
+	if got := w.get("/v1/batches/" + running + "/requests/" + requestID(running, 1)).want(200).text("status"); got != "pending" {
 		t.Errorf("the request is %s", got)
 	}
 }

@@ -125,25 +125,22 @@ func (a *api) dispatch(w *statusWriter, r *http.Request, c *call) (pattern strin
 }
 
 // bare returns r without the prefix, and false for a path that no client of
-// ours writes, such as one with empty segments: the mux would redirect it.
+// ours writes, such as one with empty segments: the mux would redirect it. What
+// is escaped in a path stays within its segment.
 func (a *api) bare(r *http.Request) (*http.Request, bool) {
-	u := *r.URL
-	if rest, ok := strings.CutPrefix(u.Path, a.config.Prefix); ok && strings.HasPrefix(rest, "/") {
-		u.Path = rest
-		u.RawPath = strings.TrimPrefix(u.RawPath, a.config.Prefix)
+	escaped := r.URL.EscapedPath()
+	if rest, ok := strings.CutPrefix(escaped, a.config.Prefix); ok && strings.HasPrefix(rest, "/") {
+		escaped = rest
 	}
-	escaped, single := requestPath(u.Path, r.Method)
-	switch {
-	case single:
-		u.RawPath = escaped
-		u.Path, _ = url.PathUnescape(escaped) // it has just been escaped
-	case len(u.Path) > 1:
-		u.Path = strings.TrimSuffix(u.Path, "/")
-		u.RawPath = strings.TrimSuffix(u.RawPath, "/")
+	if len(escaped) > 1 {
+		escaped = strings.TrimSuffix(escaped, "/")
 	}
-	if !single && u.Path != path.Clean(u.Path) || !strings.HasPrefix(u.Path, "/") || r.Method == http.MethodConnect {
+	plain, err := url.PathUnescape(escaped)
+	if err != nil || escaped != path.Clean(escaped) || !strings.HasPrefix(escaped, "/") || r.Method == http.MethodConnect {
 		return nil, false
 	}
+	u := *r.URL
+	u.Path, u.RawPath = plain, escaped
 	bare := new(http.Request)
 	*bare = *r
 	bare.URL = &u

@@ -15,6 +15,9 @@ import (
 // nothing all the same, since its request has its outcome.
 const MaxStopped = 1_000
 
+// PrefixBatchRequest begins the id of a batch's request, OpenAI's.
+const PrefixBatchRequest = "batch_req_"
+
 // MaxScan is how many requests one call for a page of them looks through.
 const MaxScan = 2_000
 
@@ -42,7 +45,7 @@ func ParseRequestID(batchID, id string) (line int, ok bool) {
 }
 
 func requestPrefix(batchID string) string {
-	return fmt.Sprintf("batch_req_%s_", strings.TrimPrefix(batchID, PrefixBatch))
+	return PrefixBatchRequest + strings.TrimPrefix(batchID, PrefixBatch) + "_"
 }
 
 // An Outcome says in one word how a request stands, as the wire spells it.

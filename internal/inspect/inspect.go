@@ -57,51 +57,55 @@ func (i *Inspector) List(ctx context.Context, b batch.Batch, q batch.RequestQuer
 	return page, nil
 }
 
-// Find returns the request of b that name names: its custom_id, or its own id
-// as the result files have it, which no custom_id is, since custom_ids were
-// chosen before the batch had an id. It returns state.ErrNotFound if there is
-// none, and as long as b's requests are not all stored.
-func (i *Inspector) Find(ctx context.Context, b batch.Batch, name string) (state.Record, error) {
-	lines, err := i.lines(ctx, b, name)
-	if err != nil {
+// Find returns the request of b with this custom_id. It returns
+// state.ErrNotFound if there is none, and as long as b's requests are not all
+// stored.
+func (i *Inspector) Find(ctx context.Context, b batch.Batch, customID string) (state.Record, error) {
+	if !b.Ready() {
+		return state.Record{}, absent(b)
+	}
+	lines, err := batch.FindLines(customID, b.Counts.Total, func(offset, length int64) ([]byte, error) {
+		return i.Objects.Read(ctx, batch.IndexKey(b.ID), offset, length)
+	})
+	if err != nil && !errors.Is(err, batch.ErrNoObject) { // the index's life ends before the record's may
 		return state.Record{}, fmt.Errorf("inspect: index of %s: %w", b.ID, err)
 	}
 	for _, line := range lines {
-		rec, err := i.Requests.Request(ctx, b.Key(line))
-		if errors.Is(err, state.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return state.Record{}, fmt.Errorf("inspect: line %d of %s: %w", line, b.ID, err)
-		}
-		if rec.Spec.CustomID == name || batch.RequestID(rec.Spec.Key) == name {
-			return rec, nil
+		rec, err := i.line(ctx, b, line)
+		if err == nil && rec.Spec.CustomID == customID || err != nil && !errors.Is(err, state.ErrNotFound) {
+			return rec, err
 		}
 	}
 
-	return state.Record{}, fmt.Errorf("inspect: a request of %s: %w", b.ID, state.ErrNotFound)
+	return state.Record{}, absent(b)
 }
 
-// lines returns the lines of the requests that name may name.
-func (i *Inspector) lines(ctx context.Context, b batch.Batch, name string) ([]int, error) {
-	if !b.Ready() {
-		return nil, nil
-	}
-	if line, ok := batch.ParseRequestID(b.ID, name); ok {
-		return []int{line}, nil
-	}
-	lines, err := batch.FindLines(name, b.Counts.Total, func(offset, length int64) ([]byte, error) {
-		return i.Objects.Read(ctx, batch.IndexKey(b.ID), offset, length)
-	})
-	if errors.Is(err, batch.ErrNoObject) { // its life ends before the record's may
-		return nil, nil
+// Get returns the request of b with this id, by which result files and lists
+// name it. It returns what Find does.
+func (i *Inspector) Get(ctx context.Context, b batch.Batch, id string) (state.Record, error) {
+	line, ok := batch.ParseRequestID(b.ID, id)
+	if !ok || !b.Ready() {
+		return state.Record{}, absent(b)
 	}
 
-	return lines, err //nolint:wrapcheck // its caller does
+	return i.line(ctx, b, line)
 }
 
-// Cancel stops the request that name names, as Find has it, and returns it.
-// Canceling a canceled one says it again to all whom it concerns. It returns
+// line returns the request of a line, or state.ErrNotFound.
+func (i *Inspector) line(ctx context.Context, b batch.Batch, line int) (state.Record, error) {
+	rec, err := i.Requests.Request(ctx, b.Key(line))
+	if err != nil {
+		return state.Record{}, fmt.Errorf("inspect: line %d of %s: %w", line, b.ID, err)
+	}
+
+	return rec, nil
+}
+
+func absent(b batch.Batch) error {
+	return fmt.Errorf("inspect: a request of %s: %w", b.ID, state.ErrNotFound)
+}
+
+// Cancel stops the request with this id and returns it. Canceling a canceled one says it again to all whom it concerns. It returns
 // state.ErrNotFound, a *batch.RequestError if the request has another outcome,
 // and a *batch.StatusError if b ended without one for it.
 //
@@ -110,8 +114,8 @@ func (i *Inspector) lines(ctx context.Context, b batch.Batch, name string) ([]in
 //	the request       it has its outcome; a call of it comes to nothing; the next count finds it
 //	the batch's list  the call is aborted, its message acknowledged and the flow woken by its worker
 //	the cell          the flow sees it at its next tick
-func (i *Inspector) Cancel(ctx context.Context, b batch.Batch, name string) (state.Record, error) {
-	rec, err := i.Find(ctx, b, name)
+func (i *Inspector) Cancel(ctx context.Context, b batch.Batch, id string) (state.Record, error) {
+	rec, err := i.Get(ctx, b, id)
 	if err != nil {
 		return state.Record{}, err
 	}

@@ -86,6 +86,8 @@ func (f crashingFlow) Wake(ctx context.Context, token string) error {
 
 func customID(line int) string { return fmt.Sprintf("id/%d é", line) }
 
+func requestID(line int) string { return fmt.Sprintf("batch_req_01a_%d", line) }
+
 // newWorld returns a world with a loaded batch of total requests, all of them
 // enqueued.
 func newWorld(t *testing.T, total int) *world {
@@ -226,7 +228,7 @@ func TestListMissesNothing(t *testing.T) {
 	w.start(5)
 	w.expire(8)
 	w.complete(23)
-	_, err := w.Cancel(t.Context(), w.batch(), customID(9))
+	_, err := w.Cancel(t.Context(), w.batch(), requestID(9))
 	w.must(err)
 	var every []int
 	for line := range 23 {
@@ -279,7 +281,10 @@ func TestNothingIsSeenBeforeAllIsStored(t *testing.T) {
 	if _, err := w.Find(t.Context(), b, customID(1)); !errors.Is(err, state.ErrNotFound) {
 		t.Errorf("error is %v", err)
 	}
-	if _, err := w.Cancel(t.Context(), b, customID(1)); !errors.Is(err, state.ErrNotFound) {
+	if _, err := w.Get(t.Context(), b, requestID(1)); !errors.Is(err, state.ErrNotFound) {
+		t.Errorf("error is %v", err)
+	}
+	if _, err := w.Cancel(t.Context(), b, requestID(1)); !errors.Is(err, state.ErrNotFound) {
 		t.Errorf("error is %v", err)
 	}
 }
@@ -288,16 +293,20 @@ func TestFind(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 500)
 	for line := 1; line <= 500; line += 7 {
-		for _, name := range []string{customID(line), fmt.Sprintf("batch_req_01a_%d", line)} {
-			rec, err := w.Find(t.Context(), w.batch(), name)
-			if err != nil || rec.Spec.Key.Line != line {
-				t.Fatalf("%s is %+v, %v", name, rec, err)
-			}
+		found, err1 := w.Find(t.Context(), w.batch(), customID(line))
+		got, err2 := w.Get(t.Context(), w.batch(), requestID(line))
+		if err := errors.Join(err1, err2); err != nil || found.Spec.Key.Line != line || got.Spec.Key.Line != line {
+			t.Fatalf("line %d is %+v and %+v, %v", line, found, got, err)
 		}
 	}
-	for _, name := range []string{"", "id", customID(501), "batch_req_01a_501", "batch_req_01a_0", "batch_req_01b_1", strings.Repeat("x", 9_999)} {
+	for _, name := range []string{"", "id", customID(501), requestID(1), strings.Repeat("x", 9_999)} {
 		if _, err := w.Find(t.Context(), w.batch(), name); !errors.Is(err, state.ErrNotFound) {
 			t.Errorf("%.20s: error is %v", name, err)
+		}
+	}
+	for _, id := range []string{"", customID(1), requestID(501), requestID(0), "batch_req_01b_1", "batch_req_01a_1/"} {
+		if _, err := w.Get(t.Context(), w.batch(), id); !errors.Is(err, state.ErrNotFound) {
+			t.Errorf("%s: error is %v", id, err)
 		}
 	}
 	w.must(w.files.Delete(t.Context(), batch.IndexKey(w.ref.ID)))
@@ -340,7 +349,7 @@ func TestCancelEndsOneRequest(t *testing.T) {
 			w := newWorld(t, 3)
 			prepare(w)
 			for range 2 { // again is the same
-				rec, err := w.Cancel(t.Context(), w.batch(), customID(2))
+				rec, err := w.Cancel(t.Context(), w.batch(), requestID(2))
 				if err != nil || rec.Phase.Status() != state.StatusCanceled || rec.Spec.Key.Line != 2 {
 					t.Fatalf("canceled %+v, %v", rec, err)
 				}
@@ -367,7 +376,7 @@ func TestCancelOfTheLastWakesTheFlow(t *testing.T) {
 	w := newWorld(t, 2)
 	w.complete(1)
 	w.must(w.store.PutCell(t.Context(), w.ref.ID, batch.Cell{ID: "c", Counts: batch.Counts{Completed: 1}}))
-	_, err := w.Cancel(t.Context(), w.batch(), customID(2))
+	_, err := w.Cancel(t.Context(), w.batch(), requestID(2))
 	w.must(err)
 	if diff := cmp.Diff([]string{"token"}, w.flow.Wakes()); diff != "" {
 		t.Error(diff)
@@ -380,13 +389,13 @@ func TestCancelRefuses(t *testing.T) {
 	w.complete(1)
 	w.expire(2)
 	for line, want := range map[int]batch.Outcome{1: batch.OutcomeCompleted, 2: batch.OutcomeExpired} {
-		_, err := w.Cancel(t.Context(), w.batch(), customID(line))
+		_, err := w.Cancel(t.Context(), w.batch(), requestID(line))
 		var refused *batch.RequestError
 		if !errors.As(err, &refused) || refused.Outcome != want {
 			t.Errorf("line %d: error is %v", line, err)
 		}
 	}
-	if _, err := w.Cancel(t.Context(), w.batch(), "nobody"); !errors.Is(err, state.ErrNotFound) {
+	if _, err := w.Cancel(t.Context(), w.batch(), customID(4)); !errors.Is(err, state.ErrNotFound) {
 		t.Errorf("error is %v", err)
 	}
 	w.first = func() error { // the answer comes first
@@ -395,12 +404,12 @@ func TestCancelRefuses(t *testing.T) {
 		return nil
 	}
 	var refused *batch.RequestError
-	if _, err := w.Cancel(t.Context(), w.batch(), customID(3)); !errors.As(err, &refused) {
+	if _, err := w.Cancel(t.Context(), w.batch(), requestID(3)); !errors.As(err, &refused) {
 		t.Errorf("error is %v", err)
 	}
 	before := w.change(func(b *batch.Batch) { w.must(b.Abandon("given up", w.now)) })
 	var ended *batch.StatusError
-	if _, err := w.Cancel(t.Context(), before, customID(4)); !errors.As(err, &ended) {
+	if _, err := w.Cancel(t.Context(), before, requestID(4)); !errors.As(err, &ended) {
 		t.Errorf("error is %v", err)
 	}
 	if diff := cmp.Diff(before, w.batch()); diff != "" {
@@ -417,13 +426,13 @@ func TestCancelCrashes(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 1)
 			w.left = writes
-			if _, err := w.Cancel(t.Context(), w.batch(), customID(1)); !errors.Is(err, errDied) {
+			if _, err := w.Cancel(t.Context(), w.batch(), requestID(1)); !errors.Is(err, errDied) {
 				t.Fatalf("error is %v", err)
 			}
 			if got := w.record(1).Phase.Status(); got != state.StatusCanceled {
 				t.Fatalf("the request is %s", got)
 			}
-			rec, err := w.Cancel(t.Context(), w.batch(), customID(1))
+			rec, err := w.Cancel(t.Context(), w.batch(), requestID(1))
 			if err != nil || rec.Phase.Status() != state.StatusCanceled {
 				t.Fatalf("canceled %+v, %v", rec, err)
 			}

@@ -17,7 +17,7 @@ import (
 	"github.com/openai/openai-go/v3"
 )
 
-// hanging is a custom_id that a path must escape.
+// hanging is a custom_id that would be something else in a path.
 const hanging = "hang/on, 50%25 é?#"
 
 // A request is how one request of a batch stands.
@@ -76,10 +76,26 @@ func listed(ctx context.Context, t *testing.T, id, status string) []string {
 	}
 }
 
+// find returns the request of a batch with a custom_id.
+func find(ctx context.Context, t *testing.T, id, customID string) request {
+	t.Helper()
+	var list struct {
+		Data []request `json:"data"`
+	}
+	path := "/batches/" + id + "/requests?custom_id=" + url.QueryEscape(customID)
+	code := call(ctx, t, "OPENAI_API_KEY", http.MethodGet, path, &list)
+	if code != http.StatusOK || len(list.Data) != 1 || list.Data[0].CustomID != customID {
+		t.Fatalf("%s: status %d, %+v", path, code, list)
+	}
+
+	return list.Data[0]
+}
+
+// story returns how the request with a custom_id stands, asked for by its id.
 func story(ctx context.Context, t *testing.T, id, customID string) request {
 	t.Helper()
 	var r request
-	path := "/batches/" + id + "/requests/" + url.PathEscape(customID)
+	path := "/batches/" + id + "/requests/" + find(ctx, t, id, customID).ID
 	if code := call(ctx, t, "OPENAI_API_KEY", http.MethodGet, path, &r); code != http.StatusOK || r.CustomID != customID {
 		t.Fatalf("%s: status %d, %+v", path, code, r)
 	}
@@ -125,7 +141,7 @@ func stop(ctx context.Context, t *testing.T, id, model string) {
 	until(ctx, t, patience, "the request is in progress", func() bool {
 		return slices.Equal(listed(ctx, t, id, "in_progress"), []string{hanging})
 	})
-	path := "/batches/" + id + "/requests/" + url.PathEscape(hanging) + "/cancel"
+	path := "/batches/" + id + "/requests/" + find(ctx, t, id, hanging).ID + "/cancel"
 	var r request
 	if code := call(ctx, t, "OPENAI_API_KEY_2", http.MethodPost, path, &r); code != http.StatusNotFound {
 		t.Errorf("another tenant's cancel is answered with %d", code)
@@ -199,5 +215,55 @@ func TestRequests(t *testing.T) {
 	now, err := c.Batches.Get(ctx, b.ID)
 	if err != nil || now.RawJSON() != b.RawJSON() {
 		t.Errorf("the first batch changed from %s to %s (error %v)", b.RawJSON(), now.RawJSON(), err)
+	}
+}
+
+// TestCustomIDsOfAnySort finds and stops requests whose custom_ids would be something else in a path, by way of the
+// query, and demands that they are nothing in a path.
+func TestCustomIDsOfAnySort(t *testing.T) {
+	t.Parallel()
+	c, m, ctx := newClient(t, "OPENAI_API_KEY"), marker(t), t.Context()
+	names := []string{
+		"..", ".", "/", "a/b", "../cancel", "%2F", "%", "50%25", "#", "a b", "a+b", "a&b=c", "a?b", "a;b", "a|{b}", "\\", "'\"<>",
+		"😀", "é", strings.Repeat("ü", 128), "batch_req_1", "cancel",
+	}
+	model := fmt.Sprintf("standin-%d:hang", time.Now().UnixNano())
+	lines := make([]any, len(names))
+	for i, name := range names {
+		lines[i] = chat(name, model, m)
+	}
+	b := create(ctx, t, c, upload(ctx, t, c, jsonl(t, lines...)), "30m")
+	await(ctx, t, c, b.ID, patience, func(b *openai.Batch) bool { return b.Status == openai.BatchStatusInProgress })
+	for _, name := range names {
+		for _, segment := range []string{url.PathEscape(name), strings.ReplaceAll(url.PathEscape(name), ".", "%2E")} {
+			path := "/batches/" + b.ID + "/requests/" + segment + "/cancel"
+			if strings.Contains(path, "/../") {
+				continue // what a client makes of that is the client's
+			}
+			if code := call(ctx, t, "OPENAI_API_KEY", http.MethodPost, path, new(any)); code != http.StatusNotFound {
+				t.Errorf("POST %s is %d", path, code)
+			}
+		}
+	}
+	for i, name := range names {
+		if r := find(ctx, t, b.ID, name); r.ID != fmt.Sprintf("batch_req_%s_%d", strings.TrimPrefix(b.ID, "batch_"), i+1) {
+			t.Errorf("%q is %+v", name, r)
+		}
+		stopOne(ctx, t, b.ID, name)
+	}
+	b = await(ctx, t, c, b.ID, patience, ended)
+	if diff := cmp.Diff(names, customIDs(results(ctx, t, c, b.ErrorFileID))); diff != "" || b.Status != openai.BatchStatusCompleted {
+		t.Errorf("batch ended %s %s", describe(b), diff)
+	}
+}
+
+// stopOne stops the request with a custom_id.
+func stopOne(ctx context.Context, t *testing.T, id, customID string) {
+	t.Helper()
+	var r request
+	path := "/batches/" + id + "/requests/" + find(ctx, t, id, customID).ID + "/cancel"
+	code := call(ctx, t, "OPENAI_API_KEY", http.MethodPost, path, &r)
+	if code != http.StatusOK || r.Status != "cancelled" || r.CustomID != customID {
+		t.Errorf("%s: status %d, %+v", path, code, r)
 	}
 }

@@ -50,7 +50,7 @@ func TestNoRouteCrossesTenants(t *testing.T) {
 	parts := pendingUpload(t, c)
 	all := estate{
 		ids:    map[string]string{"files": file, "uploads": parts.upload, "batches": b.ID},
-		names:  map[string]string{"custom_id": "hangs"},
+		names:  map[string]string{"request_id": find(t.Context(), t, b.ID, "hangs").ID},
 		bodies: map[string]string{"completeUpload": `{"part_ids":["` + parts.part + `"]}`},
 	}
 
