@@ -50,8 +50,8 @@ func request(ctx context.Context, event *events.APIGatewayProxyRequest) (*http.R
 			return nil, fmt.Errorf("submit: the event's body: %w", err)
 		}
 	}
-	// The path comes decoded: it is no text that url.Parse could take for another.
-	u := &url.URL{Path: event.Path, RawQuery: query(event)}
+	u := &url.URL{RawQuery: query(event)}
+	u.Path, u.RawPath = path(event)
 	r, err := http.NewRequestWithContext(ctx, event.HTTPMethod, "/", bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("submit: the event's method: %w", err)
@@ -70,6 +70,17 @@ func request(ctx context.Context, event *events.APIGatewayProxyRequest) (*http.R
 	r.Header.Del("Host")
 
 	return r, nil
+}
+
+// path is the event's path, as url.URL has it. It comes escaped, as it was sent
+// (docs/aws.md). What holds no good escape stands for itself.
+func path(event *events.APIGatewayProxyRequest) (plain, escaped string) {
+	plain, err := url.PathUnescape(event.Path)
+	if err != nil {
+		return event.Path, ""
+	}
+
+	return plain, event.Path
 }
 
 // query is the event's query, which comes decoded.

@@ -24,10 +24,10 @@ import (
 
 // A seen is what a handler saw of a request.
 type seen struct {
-	Method, Path, Host, Remote string
-	Query                      url.Values
-	Header                     http.Header
-	Body                       string
+	Method, Path, Escaped, Host, Remote string
+	Query                               url.Values
+	Header                              http.Header
+	Body                                string
 }
 
 // send has the handler as Lambda runs it answer a payload.
@@ -61,7 +61,7 @@ func TestEventsOfEveryGateway(t *testing.T) {
 			"stageVariables":null,"requestContext":{"stage":"v1","path":"/v1/batches","identity":{"sourceIp":"192.0.2.1"}},
 			"body":"{\"a\":1}","isBase64Encoded":false}`,
 			seen{
-				Method: "POST", Path: "/batches", Host: "x.execute-api.test", Remote: "192.0.2.1", Query: url.Values{},
+				Method: "POST", Path: "/batches", Escaped: "/batches", Host: "x.execute-api.test", Remote: "192.0.2.1", Query: url.Values{},
 				Header: http.Header{"Authorization": {"Bearer k"}, "Content-Type": {"application/json"}}, Body: `{"a":1}`,
 			},
 		},
@@ -70,7 +70,7 @@ func TestEventsOfEveryGateway(t *testing.T) {
 			"content-type":"multipart/form-data; boundary=B","x-stainless-retry-count":"1"},
 			"isBase64Encoded":true,"body":"` + base64.StdEncoding.EncodeToString([]byte(form)) + `"}`,
 			seen{
-				Method: "POST", Path: "/files", Query: url.Values{}, Body: form, Header: http.Header{
+				Method: "POST", Path: "/files", Escaped: "/files", Query: url.Values{}, Body: form, Header: http.Header{
 					"Authorization": {"Bearer k"}, "Content-Type": {"multipart/form-data; boundary=B"},
 					"X-Stainless-Retry-Count": {"1"},
 				},
@@ -78,19 +78,42 @@ func TestEventsOfEveryGateway(t *testing.T) {
 		},
 		"names in both cases": {
 			`{"path":"/files","httpMethod":"GET","headers":{"Accept":"b"},"multiValueHeaders":{"accept":["a","b"]}}`,
-			seen{Method: "GET", Path: "/files", Query: url.Values{}, Header: http.Header{"Accept": {"a", "b"}}},
+			seen{Method: "GET", Path: "/files", Escaped: "/files", Query: url.Values{}, Header: http.Header{"Accept": {"a", "b"}}},
 		},
 		"query": {
 			`{"path":"/files","httpMethod":"GET","queryStringParameters":{"limit":"2","after":"b c&d","x":"2"},
 			"multiValueQueryStringParameters":{"limit":["2"],"after":["b c&d"],"x":["1","2"]}}`,
 			seen{
-				Method: "GET", Path: "/files", Header: http.Header{},
+				Method: "GET", Path: "/files", Escaped: "/files", Header: http.Header{},
 				Query: url.Values{"limit": {"2"}, "after": {"b c&d"}, "x": {"1", "2"}},
 			},
 		},
+		// As captured from a REST API (docs/aws.md).
 		"an escaped path": {
-			`{"path":"/models/a b?c/ü","httpMethod":"GET","body":null}`,
-			seen{Method: "GET", Path: "/models/a b?c/ü", Query: url.Values{}, Header: http.Header{}},
+			`{"path":"/capture/space%20value","httpMethod":"GET","queryStringParameters":{"encodedPlus":"a+b",
+			"literalPlus":"a b","repeat":"two"},"multiValueQueryStringParameters":{"encodedPlus":["a+b"],
+			"literalPlus":["a b"],"repeat":["one","two"]},"body":null}`,
+			seen{
+				Method: "GET", Path: "/capture/space value", Escaped: "/capture/space%20value", Header: http.Header{},
+				Query: url.Values{"encodedPlus": {"a+b"}, "literalPlus": {"a b"}, "repeat": {"one", "two"}},
+			},
+		},
+		"a path escaped twice": {
+			`{"path":"/models/a%252Fb%25","httpMethod":"GET"}`,
+			seen{
+				Method: "GET", Path: "/models/a%2Fb%", Escaped: "/models/a%252Fb%25", Query: url.Values{}, Header: http.Header{},
+			},
+		},
+		"a path with a slash in a segment": {
+			`{"path":"/models/a%2fb%3F%23/%C3%BC+[;]","httpMethod":"GET"}`,
+			seen{
+				Method: "GET", Path: "/models/a/b?#/ü+[;]", Escaped: "/models/a%2fb%3F%23/%C3%BC+[;]", Query: url.Values{},
+				Header: http.Header{},
+			},
+		},
+		"a path that is not escaped": {
+			`{"path":"/models/100%?","httpMethod":"GET"}`,
+			seen{Method: "GET", Path: "/models/100%?", Escaped: "/models/100%25%3F", Query: url.Values{}, Header: http.Header{}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -101,7 +124,7 @@ func TestEventsOfEveryGateway(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				got = seen{r.Method, r.URL.Path, r.Host, r.RemoteAddr, r.URL.Query(), r.Header, string(body)}
+				got = seen{r.Method, r.URL.Path, r.URL.EscapedPath(), r.Host, r.RemoteAddr, r.URL.Query(), r.Header, string(body)}
 				if r.ContentLength != int64(len(body)) {
 					t.Errorf("the length is %d, want %d", r.ContentLength, len(body))
 				}

@@ -278,6 +278,10 @@ serve = app.app
 
 async def serve_counted(scope, receive, send):
     if scope["type"] == "http":
+        if scope["path"].startswith("/_aws/execute-api/"):
+            # A REST API's events carry the path, and what of it is a parameter, as the client escaped it; the engine
+            # unescapes it. Query strings are unescaped by both. See docs/aws.md.
+            scope = dict(scope, path=scope["raw_path"].decode("latin-1"))
         if scope["path"] == "/_musketry/calls":
             with calls_lock:
                 body = json.dumps(dict(calls)).encode()
