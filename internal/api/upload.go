@@ -47,11 +47,10 @@ func (a *api) createFile(w http.ResponseWriter, r *http.Request, tenant string) 
 	case len(form.file) == 0 && f.Purpose != batch.PurposeBatch:
 		return badRequest("file", "empty_file", "The file is empty.")
 	}
-	now := a.Clock()
-	if f.ID, err = batch.NewID(batch.PrefixFile, now, a.Random); err != nil {
+	if f.ID, err = batch.NewID(batch.PrefixFile, a.Clock(), a.Random); err != nil {
 		return fmt.Errorf("api: file: %w", err)
 	}
-	if err := a.keep(r.Context(), &f, bytes.NewReader(form.file), life, now); err != nil {
+	if err := a.keep(r.Context(), &f, bytes.NewReader(form.file), life); err != nil {
 		return err
 	}
 	writeJSON(w, http.StatusOK, shapeFile(f))
@@ -63,7 +62,7 @@ func (a *api) createFile(w http.ResponseWriter, r *http.Request, tenant string) 
 // sets the rest. It returns a 400 if the content does not suit the purpose. A
 // compressed file for batches is stored unpacked, since requests are read from
 // the middle of it.
-func (a *api) keep(ctx context.Context, f *batch.File, content io.Reader, life time.Duration, now time.Time) error {
+func (a *api) keep(ctx context.Context, f *batch.File, content io.Reader, life time.Duration) error {
 	limit, check := a.config.MaxFileBytes, func([]byte) error { return nil }
 	if f.Purpose == batch.PurposeBatch {
 		limit, check = a.config.MaxInputBytes, checkJSONL
@@ -81,7 +80,7 @@ func (a *api) keep(ctx context.Context, f *batch.File, content io.Reader, life t
 	if f.Bytes, err = a.write(ctx, f.ObjectKey(), content, limit, check); err != nil {
 		return err
 	}
-	f.CreatedAt = now.UTC().Truncate(time.Millisecond)
+	f.CreatedAt, _ = batch.ParseID(batch.PrefixFile, f.ID) // so that lists, which sort by id, are in the order of it
 	f.ExpiresAt = f.CreatedAt.Add(life)
 	// A file that is there already was made by an earlier try of the same upload.
 	if err := a.Files.CreateFile(ctx, *f); err != nil && !errors.Is(err, batch.ErrExists) {

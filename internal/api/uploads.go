@@ -36,9 +36,6 @@ func (a *api) createUpload(w http.ResponseWriter, r *http.Request, tenant string
 	if u.ID, err = batch.NewID(batch.PrefixUpload, now, a.Random); err != nil {
 		return fmt.Errorf("api: upload: %w", err)
 	}
-	if u.FileID, err = batch.NewID(batch.PrefixFile, now, a.Random); err != nil {
-		return fmt.Errorf("api: upload: %w", err)
-	}
 	if err := a.Uploads.CreateUpload(r.Context(), u); err != nil {
 		return fmt.Errorf("api: create upload: %w", err)
 	}
@@ -213,11 +210,15 @@ func (a *api) assemble(ctx context.Context, u batch.Upload, ids []string, sum st
 			"The parts have %d bytes together, but the upload was created for %d.", total, u.Bytes)
 	}
 	now := a.Clock()
-	u, err = a.Uploads.UpdateUpload(ctx, u.Tenant, u.ID, func(u *batch.Upload) error { return u.Begin(ids, now) })
+	fileID, err := batch.NewID(batch.PrefixFile, now, a.Random)
+	if err != nil {
+		return batch.Upload{}, fmt.Errorf("api: upload: %w", err)
+	}
+	u, err = a.Uploads.UpdateUpload(ctx, u.Tenant, u.ID, func(u *batch.Upload) error { return u.Begin(ids, fileID, now) })
 	if err != nil {
 		return batch.Upload{}, fmt.Errorf("api: begin completion: %w", err)
 	}
-	if err := a.join(ctx, u, sizes, sum, now); err != nil {
+	if err := a.join(ctx, u, sizes, sum); err != nil {
 		var told *refusalError
 		if !errors.As(err, &told) {
 			return batch.Upload{}, err
@@ -237,7 +238,7 @@ func (a *api) assemble(ctx context.Context, u batch.Upload, ids []string, sum st
 }
 
 // join writes u's parts as its file.
-func (a *api) join(ctx context.Context, u batch.Upload, sizes []int64, sum string, now time.Time) error {
+func (a *api) join(ctx context.Context, u batch.Upload, sizes []int64, sum string) error {
 	parts := newJoined(ctx, len(u.Parts), func(ctx context.Context, i int) ([]byte, error) {
 		return a.Objects.Read(ctx, batch.PartKey(u.Tenant, u.ID, u.Parts[i]), 0, sizes[i])
 	})
@@ -248,7 +249,7 @@ func (a *api) join(ctx context.Context, u batch.Upload, sizes []int64, sum strin
 	}
 	f := batch.File{Tenant: u.Tenant, ID: u.FileID, Name: u.Name, Purpose: u.Purpose}
 
-	return a.keep(ctx, &f, content, u.FileLife, now)
+	return a.keep(ctx, &f, content, u.FileLife)
 }
 
 // sizes returns the parts' sizes, or a 400 that names one that is not there.

@@ -205,6 +205,44 @@ func TestUploadsEnd(t *testing.T) {
 	w.post("/v1/uploads/"+id+"/cancel", "").refused(409, "", "", "Cannot cancel an upload with status 'expired'.")
 }
 
+// TestFilesAreListedInOrder completes uploads in another order than that in
+// which they began, and demands that ids and created_at tell one time, so that
+// a list is in the order of both.
+func TestFilesAreListedInOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var uploads, parts [2]string
+	for i := range uploads {
+		uploads[i] = w.post("/v1/uploads", uploadOf(len(line))).want(200).text("id")
+		parts[i] = w.part(w.alice, uploads[i], line).want(200).text("id")
+		w.advance(1500 * time.Millisecond)
+	}
+	want := []string{w.upload(w.alice, line)}
+	for i := len(uploads) - 1; i >= 0; i-- {
+		w.advance(1500 * time.Millisecond)
+		r := w.post("/v1/uploads/"+uploads[i]+"/complete", completion("", parts[i])).want(200)
+		file, _ := r.json["file"].(map[string]any)
+		id, _ := file["id"].(string)
+		want = append(want, id)
+	}
+	w.advance(1500 * time.Millisecond)
+	want = append(want, w.upload(w.alice, line))
+	r := w.get("/v1/files?order=asc").want(200)
+	if diff := cmp.Diff(want, r.ids()); diff != "" {
+		t.Error(diff)
+	}
+	for _, id := range want {
+		made, ok := batch.ParseID(batch.PrefixFile, id)
+		if got := w.get("/v1/files/" + id).want(200).number("created_at"); !ok || got != made.Unix() {
+			t.Errorf("%s of %d was created at %d", id, made.Unix(), got)
+		}
+	}
+	order := w.post("/v1/batches", orderOf(want[0])).want(200)
+	if made, ok := batch.ParseID(batch.PrefixBatch, order.text("id")); !ok || order.number("created_at") != made.Unix() {
+		t.Errorf("%s was created at %d", order.text("id"), order.number("created_at"))
+	}
+}
+
 // TestCompletionGoesOnAfterACrash dies at each write of a completion, and
 // completes again.
 func TestCompletionGoesOnAfterACrash(t *testing.T) {
@@ -237,11 +275,15 @@ func TestCompletionGoesOnAfterACrash(t *testing.T) {
 		}
 		first.refused(500, "", "", "failed to answer")
 		faults.left = 0
+		w.advance(time.Minute)
 		file, _ := w.post(path, completion("", part)).want(200).json["file"].(map[string]any)
 		fileID, _ := file["id"].(string)
 		stored, err := w.files.Read(t.Context(), batch.FileKey("alice", fileID), 0, int64(len(content)))
 		if err != nil || string(stored) != content {
 			t.Errorf("after a crash at write %d: %v", at, err)
+		}
+		if made, _ := batch.ParseID(batch.PrefixFile, fileID); file["created_at"] != float64(made.Unix()) {
+			t.Errorf("after a crash at write %d the file of %v was created at %v", at, made, file["created_at"])
 		}
 		if ids := w.get("/v1/files").ids(); len(ids) != 1 {
 			t.Errorf("after a crash at write %d there are files %v", at, ids)

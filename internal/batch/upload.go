@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -33,7 +34,7 @@ type Upload struct {
 	Tenant    string
 	ID        string
 	Rev       int64
-	FileID    string // of the file it becomes, chosen at the start, so that completing again makes the same file
+	FileID    string // of the file it becomes, once its completion has begun, so that completing again makes the same file
 	Name      string
 	Purpose   Purpose
 	MimeType  string
@@ -56,17 +57,18 @@ func (u *Upload) StatusAt(now time.Time) UploadStatus {
 	return u.Status
 }
 
-// Begin begins u's completion with parts in this order. Beginning again with
-// the same changes nothing. It returns an *UploadError unless u is pending, and
+// Begin begins u's completion with parts in this order, as a file with this id
+// unless it has one from an earlier try. Beginning again with the same changes
+// nothing. It returns an *UploadError unless u is pending, and
 // ErrUploadOrder if it was begun with others.
-func (u *Upload) Begin(parts []string, now time.Time) error {
+func (u *Upload) Begin(parts []string, fileID string, now time.Time) error {
 	if s := u.StatusAt(now); s != UploadPending {
 		return &UploadError{Op: "complete", Status: s}
 	}
 	if u.Parts != nil && !slices.Equal(u.Parts, parts) {
 		return ErrUploadOrder
 	}
-	u.Parts = slices.Clone(parts)
+	u.Parts, u.FileID = slices.Clone(parts), cmp.Or(u.FileID, fileID)
 
 	return nil
 }

@@ -719,9 +719,12 @@ func TestAbandon(t *testing.T) {
 			w.advance()
 			w.work()
 			w.update(func(b *batch.Batch) error {
-				b.WriteOut = batch.WriteOut{OutputID: "file-o", ErrorID: "file-e"}
+				now := time.Now()
+				output, err1 := w.fileID(now)
+				errs, err2 := w.fileID(now)
+				b.WriteOut = batch.WriteOut{OutputID: output, ErrorID: errs}
 
-				return b.Seal(batch.Counts{Total: 5, Completed: 3, Failed: 2}, time.Now())
+				return errors.Join(err1, err2, b.Seal(batch.Counts{Total: 5, Completed: 3, Failed: 2}, now))
 			})
 		}, batch.StatusFailed, true, "States.Timeout"},
 		"cancelled": {func(w *world) {

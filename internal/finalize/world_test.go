@@ -118,12 +118,12 @@ func (w *world) finalizer(f *faults) *finalize.Finalizer {
 	}
 }
 
-func (w *world) fileID(time.Time) (string, error) {
+func (w *world) fileID(now time.Time) (string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ids++
 
-	return fmt.Sprintf("file-%d", w.ids), nil
+	return batch.NewID(batch.PrefixFile, now, strings.NewReader(fmt.Sprintf("%010d", w.ids)))
 }
 
 // kind is what becomes of a line: it depends on the line alone.
@@ -304,6 +304,9 @@ func (w *world) results() (output, errs []byte) {
 		if f.Name != name || f.Purpose != batch.PurposeBatchOutput || f.Bytes != int64(len(body)) ||
 			f.ExpiresAt.Sub(f.CreatedAt) != 30*24*time.Hour {
 			w.t.Errorf("file is %+v, with %d bytes", f, len(body))
+		}
+		if made, ok := batch.ParseID(batch.PrefixFile, id); !ok || !f.CreatedAt.Equal(made) || !made.Equal(b.FinalizingAt) {
+			w.t.Errorf("%s of %v was created at %v; the batch was sealed at %v", id, made, f.CreatedAt, b.FinalizingAt)
 		}
 
 		return body

@@ -201,14 +201,14 @@ func (s steps) putWhole(ctx context.Context, b batch.Batch, r result, p *part) (
 
 // finish gives a file that is whole its record, and then marks it done.
 func (s steps) finish(ctx context.Context, b batch.Batch, r result, size int64) (batch.Batch, error) {
-	now := s.Clock()
+	created, _ := batch.ParseID(batch.PrefixFile, r.id(b.WriteOut)) // of both files, so that lists are in the order of it
 	life := b.OutputExpiresAfter
 	if life == 0 {
 		life = s.Config.Retention
 	}
 	err := s.Batches.CreateFile(ctx, batch.File{
 		Tenant: b.Tenant, ID: r.id(b.WriteOut), Name: fmt.Sprintf("%s_%s.jsonl", b.ID, r.name),
-		Purpose: batch.PurposeBatchOutput, Bytes: size, CreatedAt: now, ExpiresAt: now.Add(life), Batch: b.ID,
+		Purpose: batch.PurposeBatchOutput, Bytes: size, CreatedAt: created, ExpiresAt: created.Add(life), Batch: b.ID,
 	})
 	if err != nil && !errors.Is(err, batch.ErrExists) {
 		return batch.Batch{}, fmt.Errorf("create record: %w", err)

@@ -71,7 +71,7 @@ func uploadChanges(t *testing.T, s Store) {
 		got, err := s.UpdateUpload(t.Context(), u.Tenant, u.ID, func(u *batch.Upload) error {
 			u.ID, u.Tenant = "other", "other"
 
-			return u.Begin(parts, noon())
+			return u.Begin(parts, "file-2", noon()) // it has one
 		})
 		ok(t, err)
 		u.Rev, u.Parts = 2, []string{"part_1", "part_2"}
@@ -79,7 +79,7 @@ func uploadChanges(t *testing.T, s Store) {
 		got.Parts[0] = "x"
 	}
 	_, err := s.UpdateUpload(t.Context(), u.Tenant, u.ID, func(u *batch.Upload) error {
-		return u.Begin(parts[:1], noon())
+		return u.Begin(parts[:1], "", noon())
 	})
 	wantErr(t, err, batch.ErrUploadOrder)
 	got, err := s.Upload(t.Context(), u.Tenant, u.ID)
@@ -91,7 +91,7 @@ func uploadRace(t *testing.T, s Store) {
 	u := createdUpload(t, s, newUpload())
 	errs := atOnce(racers, func(i int) error {
 		_, err := s.UpdateUpload(t.Context(), u.Tenant, u.ID, func(u *batch.Upload) error {
-			return u.Begin([]string{unique("part_")}, noon())
+			return u.Begin([]string{unique("part_")}, "", noon())
 		})
 
 		return err
