@@ -196,15 +196,18 @@ func (q *Queue) Delete(ctx context.Context, handles []string) error {
 func handleSize(handle string) int { return len(handle) }
 
 // gone reports whether an entry failed because its handle is not good any
-// more. InvalidParameterValue is what SQS calls a handle that has expired, and
-// a message that would pass its 12 hours; all else in an entry is right by
-// construction
+// more. InvalidParameterValue is what SQS calls a handle whose message was
+// deleted or whose time is over, and a message that would pass its 12 hours;
+// all else in an entry is right by construction
 // (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html).
+// A code may have a prefix and an ending that its error has elsewhere: what SDKs
+// call MessageNotInflight is AWS.SimpleQueueService.MessageNotInflight on the
+// wire, and an engine has InvalidParameterValueException (docs/aws.md).
 func gone(e types.BatchResultErrorEntry) bool {
-	code := aws.ToString(e.Code)
+	code := strings.TrimPrefix(aws.ToString(e.Code), "AWS.SimpleQueueService.")
+	code = strings.TrimSuffix(code, "Exception")
 
-	return slices.ContainsFunc([]string{"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"},
-		func(known string) bool { return strings.HasSuffix(code, known) }) // some engines prefix AWS.SimpleQueueService.
+	return slices.Contains([]string{"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"}, code)
 }
 
 // An outcome is what became of a call's entries, whose ids are their indices.

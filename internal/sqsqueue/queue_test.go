@@ -237,8 +237,10 @@ func TestEntriesThatFail(t *testing.T) {
 		},
 		"by our fault":          {func(int) string { return "!InvalidMessageContents" }, []do{send, hide, remove}, 1, 0, true},
 		"gone":                  {func(int) string { return "!ReceiptHandleIsInvalid" }, []do{hide, remove}, 1, 0, false},
-		"gone, says an engine":  {func(int) string { return "!AWS.SimpleQueueService.MessageNotInflight" }, []do{hide}, 1, 0, false},
+		"gone, on the wire":     {func(int) string { return "!AWS.SimpleQueueService.MessageNotInflight" }, []do{hide}, 1, 0, false},
 		"expired":               {func(int) string { return "!InvalidParameterValue" }, []do{hide, remove}, 1, 0, false},
+		"deleted, on an engine": {func(int) string { return "!InvalidParameterValueException" }, []do{hide, remove}, 1, 0, false},
+		"another exception":     {func(int) string { return "!InvalidBatchEntryIdException" }, []do{hide, remove}, 1, 0, true},
 		"sent, but not as such": {func(int) string { return "!ReceiptHandleIsInvalid" }, []do{send}, 1, 0, true},
 	} {
 		for i, do := range tt.do {
