@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -147,6 +149,17 @@ func (a *api) bufferContent(w http.ResponseWriter, r *http.Request, f batch.File
 	return nil
 }
 
+// What an answer with a file's bytes tells beside Content-Length, which does not
+// survive the way of a streamed answer: API Gateway calls it
+// x-amzn-Remapped-Content-Length and sends chunks (docs/aws.md).
+const (
+	// HeaderLength has the number of the answer's bytes.
+	HeaderLength = "X-Musketry-Content-Length"
+	// HeaderDigest has the SHA-256 of the whole file, of whatever range the
+	// answer is (https://www.rfc-editor.org/rfc/rfc9530#section-3).
+	HeaderDigest = "Repr-Digest"
+)
+
 // contentHead writes status and header of an answer with span of f.
 func contentHead(w http.ResponseWriter, f batch.File, span span) {
 	status := http.StatusOK
@@ -161,6 +174,10 @@ func contentHead(w http.ResponseWriter, f batch.File, span span) {
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": f.Name}))
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Length", strconv.FormatInt(span.length, 10))
+	h.Set(HeaderLength, strconv.FormatInt(span.length, 10))
+	if sum, err := hex.DecodeString(f.SHA256); err == nil && len(sum) > 0 {
+		h.Set(HeaderDigest, "sha-256=:"+base64.StdEncoding.EncodeToString(sum)+":")
+	}
 	w.WriteHeader(status)
 }
 

@@ -3,6 +3,8 @@ package api_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +53,8 @@ func TestContentIsStreamed(t *testing.T) {
 	content := strings.Repeat(line, 1000)
 	id := w.upload(w.alice, content)
 	size, tag := len(content), `"`+id+`"`
+	sum := sha256.Sum256([]byte(content))
+	digest := "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
 	for name, c := range map[string]struct {
 		header   map[string]string
 		limit    int
@@ -74,7 +78,8 @@ func TestContentIsStreamed(t *testing.T) {
 			named = fmt.Sprintf("bytes %d-%d/%d", c.from, c.to-1, size)
 		}
 		if cause != nil || got.Code != c.status || got.Body.String() != content[c.from:c.to] ||
-			h.Get("Content-Length") != fmt.Sprint(c.to-c.from) || h.Get("Content-Range") != named ||
+			h.Get("Content-Length") != fmt.Sprint(c.to-c.from) || h.Get(api.HeaderLength) != fmt.Sprint(c.to-c.from) ||
+			h.Get(api.HeaderDigest) != digest || h.Get("Content-Range") != named ||
 			h.Get("ETag") != tag || h.Get("Accept-Ranges") != "bytes" || h.Get("X-Request-Id") == "" {
 			t.Errorf("%s: %d, %d bytes, %v, panic %v", name, got.Code, got.Body.Len(), h, cause)
 		}
@@ -87,6 +92,23 @@ func TestContentIsStreamed(t *testing.T) {
 	}
 	if got, _ := w.stream("file-none", 1, nil); got.Code != 404 {
 		t.Errorf("no file: %d", got.Code)
+	}
+}
+
+// TestContentOfUnknownDigest demands that a file whose record has no digest is
+// served without one.
+func TestContentOfUnknownDigest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.upload(w.alice, line)
+	_, err := w.store.UpdateFile(t.Context(), "alice", id, func(f *batch.File) error {
+		f.SHA256 = ""
+
+		return nil
+	})
+	got, cause := w.stream(id, 1<<20, nil)
+	if _, told := got.Header()[api.HeaderDigest]; err != nil || cause != nil || told || got.Header().Get(api.HeaderLength) == "" {
+		t.Errorf("%v, %v, %v", got.Header(), cause, err)
 	}
 }
 

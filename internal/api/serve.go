@@ -181,7 +181,7 @@ func (a *api) crossOrigin(w http.ResponseWriter, r *http.Request) bool {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Set("Access-Control-Expose-Headers", "X-Request-Id, X-Should-Retry, Retry-After, Content-Range, Content-Disposition, "+
-		"X-Next-Cursor, X-Complete, X-Line-Cut")
+		"X-Next-Cursor, X-Complete, X-Line-Cut, "+HeaderLength+", "+HeaderDigest)
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}

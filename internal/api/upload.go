@@ -3,6 +3,8 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -77,9 +79,11 @@ func (a *api) keep(ctx context.Context, f *batch.File, content io.Reader, life t
 		life = a.config.FileLife
 	}
 	var err error
-	if f.Bytes, err = a.write(ctx, f.ObjectKey(), content, limit, check); err != nil {
+	hash := sha256.New()
+	if f.Bytes, err = a.write(ctx, f.ObjectKey(), io.TeeReader(content, hash), limit, check); err != nil {
 		return err
 	}
+	f.SHA256 = hex.EncodeToString(hash.Sum(nil))
 	f.CreatedAt, _ = batch.ParseID(batch.PrefixFile, f.ID) // so that lists, which sort by id, are in the order of it
 	f.ExpiresAt = f.CreatedAt.Add(life)
 	// A file that is there already was made by an earlier try of the same upload.

@@ -159,6 +159,7 @@ type Multipart struct {
 	Parts    []string // the parts' entity tags, in order
 	Line     int      // the last line of the batch that the parts cover
 	Bytes    int64    // of the parts; of the file once it is whole
+	Digest   Digest   // of the parts
 	Done     bool     // the file is whole, and has its record
 }
 

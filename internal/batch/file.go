@@ -25,6 +25,7 @@ type File struct {
 	Name      string
 	Purpose   Purpose
 	Bytes     int64
+	SHA256    string // of its bytes, in hex; empty: not known
 	CreatedAt time.Time
 	ExpiresAt time.Time // zero: never
 	Users     []string  // ids of batches that need it; it is not deleted meanwhile

@@ -2,10 +2,14 @@ package cli_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -130,6 +134,19 @@ func TestResultsInPieces(t *testing.T) {
 				panic(http.ErrAbortHandler)
 			}
 		}, []string{"bytes=0-4194303", "bytes=4194304-8388607", "bytes=4194304-8388607", "bytes=8388608-12582911"}},
+		"a stream that ends early": {func(s *server) {
+			s.intercept = cutStream("X-Musketry-Content-Length", len(bigAnswers()))
+		}, []string{"bytes=0-4194303", "bytes=4194304-8388607", "bytes=8388608-12582911"}},
+		"a stream that breaks off": {func(s *server) {
+			cut := cutStream("X-Musketry-Content-Length", len(bigAnswers()))
+			s.intercept = func(w http.ResponseWriter, r *http.Request, nth int) bool {
+				if cut(w, r, nth) {
+					panic(http.ErrAbortHandler)
+				}
+
+				return false
+			}
+		}, []string{"bytes=0-4194303", "bytes=4194304-8388607", "bytes=8388608-12582911"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -150,6 +167,76 @@ func TestResultsInPieces(t *testing.T) {
 				}
 				if diff := cmp.Diff(tt.ranges, ranges); diff != "" {
 					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
+// cutStream answers the first call for a file's content as a gateway that knows
+// no ranges and streams does: without Content-Length, in chunks, of which the
+// last come to be missing, the end not.
+func cutStream(header string, length int) func(w http.ResponseWriter, r *http.Request, nth int) bool {
+	return func(w http.ResponseWriter, r *http.Request, nth int) bool {
+		if !strings.HasSuffix(r.URL.Path, "/content") || nth != 1 {
+			return false
+		}
+		w.Header().Set(header, strconv.Itoa(length))
+		_, _ = w.Write(bigAnswers()[:4<<20])
+		_ = http.NewResponseController(w).Flush()
+
+		return true
+	}
+}
+
+// A file that ends early, or is another, is an error, where it cannot be gone on with.
+func TestResultsAreHeldToTheBytes(t *testing.T) {
+	t.Parallel()
+	whole := []byte(answersText)
+	sum := sha256.Sum256(whole)
+	digest := "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
+	other := bytes.Replace(whole, []byte("a"), []byte("b"), 1)
+	for name, tt := range map[string]struct {
+		header map[string]string
+		body   []byte
+		want   string // in the error; empty: none
+	}{
+		"whole":                        {map[string]string{"X-Musketry-Content-Length": strconv.Itoa(len(whole)), "Repr-Digest": digest}, whole, ""},
+		"nothing said":                 {nil, whole, ""},
+		"a digest of another sort":     {map[string]string{"Repr-Digest": "md5=:AA==:, sha-256=?1"}, whole, ""},
+		"shorter":                      {map[string]string{"X-Musketry-Content-Length": strconv.Itoa(len(whole) + 1)}, whole, "unexpected EOF"},
+		"longer":                       {map[string]string{"X-Musketry-Content-Length": strconv.Itoa(len(whole) - 1)}, whole, "is not the file that the server has"},
+		"shorter, only by its digest":  {map[string]string{"Repr-Digest": digest}, whole[:len(whole)-1], "its SHA-256 is"},
+		"of this length, and another":  {map[string]string{"X-Musketry-Content-Length": strconv.Itoa(len(whole)), "Repr-Digest": digest}, other, "its SHA-256 is"},
+		"a range of which another was": {map[string]string{"Content-Range": fmt.Sprintf("bytes 0-%d/%d", len(other)-1, len(other)), "Repr-Digest": digest}, other, "its SHA-256 is"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := ended(t, batchRun{total: 1, perSecond: 1, output: whole})
+				s.intercept = func(w http.ResponseWriter, r *http.Request, _ int) bool {
+					if !strings.HasSuffix(r.URL.Path, "/content") {
+						return false
+					}
+					for name, value := range tt.header {
+						w.Header().Set(name, value)
+					}
+					if tt.header["Content-Range"] != "" {
+						w.WriteHeader(http.StatusPartialContent)
+					}
+					_, _ = w.Write(tt.body)
+					_ = http.NewResponseController(w).Flush()
+
+					return true
+				}
+				path := filepath.Join(t.TempDir(), "answers.jsonl")
+				r := call{args: []string{"results", "batch_a", "-o", path}, http: s.start()}.run(t.Context(), t)
+				_, err := os.Stat(path)
+				switch {
+				case tt.want == "" && (r.code != cli.ExitOK || read(t, path) != string(whole)):
+					t.Error(r.session())
+				case tt.want != "" && (r.code != cli.ExitError || err == nil || !strings.Contains(r.stderr, tt.want)):
+					t.Errorf("code %d, want %q: %s", r.code, tt.want, r.stderr)
 				}
 			})
 		})

@@ -3,6 +3,8 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -354,6 +356,8 @@ func (s *server) content(w http.ResponseWriter, r *http.Request) {
 
 		return
 	}
+	sum := sha256.Sum256(body)
+	w.Header().Set("Repr-Digest", "sha-512=:AA==:, sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":")
 	if s.noRanges {
 		_, _ = w.Write(body)
 

@@ -63,6 +63,7 @@ const (
 	attrPurpose   = "purpose"
 	attrBytes     = "bytes"
 	attrExpiresAt = "expires_at"
+	attrSHA256    = "sha256"
 	attrUsers     = "users" // JSON
 
 	attrFile     = "file"
@@ -236,6 +237,7 @@ func encodeFile(f batch.File) (item, error) {
 	it.setTime(attrCreatedAt, f.CreatedAt)
 	it.setTime(attrExpiresAt, f.ExpiresAt)
 	it.setString(attrBatch, f.Batch)
+	it.setString(attrSHA256, f.SHA256)
 	if !f.ExpiresAt.IsZero() {
 		it.setExpiry(f.ExpiresAt.Add(fileSlack))
 	}
@@ -253,6 +255,7 @@ func decodeFile(it item) (batch.File, error) {
 		Tenant: tenantOf(r.string(attrPK)), ID: idOf(prefixFile, r.string(attrSK)), Rev: r.int64(attrRev),
 		Name: r.string(attrName), Purpose: batch.Purpose(r.string(attrPurpose)), Bytes: r.int64(attrBytes),
 		CreatedAt: r.time(attrCreatedAt), ExpiresAt: r.time(attrExpiresAt), Batch: r.string(attrBatch),
+		SHA256: r.string(attrSHA256),
 	}
 	r.json(attrUsers, &f.Users)
 	if r.err != nil {

@@ -3,6 +3,7 @@ package finalize_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -302,7 +303,7 @@ func (w *world) results() (output, errs []byte) {
 		body, err := io.ReadAll(r)
 		w.must(err)
 		if f.Name != name || f.Purpose != batch.PurposeBatchOutput || f.Bytes != int64(len(body)) ||
-			f.ExpiresAt.Sub(f.CreatedAt) != 30*24*time.Hour {
+			f.ExpiresAt.Sub(f.CreatedAt) != 30*24*time.Hour || f.SHA256 != fmt.Sprintf("%x", sha256.Sum256(body)) {
 			w.t.Errorf("file is %+v, with %d bytes", f, len(body))
 		}
 		if made, ok := batch.ParseID(batch.PrefixFile, id); !ok || !f.CreatedAt.Equal(made) || !made.Equal(b.FinalizingAt) {

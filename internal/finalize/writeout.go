@@ -120,7 +120,7 @@ func (s steps) putRest(ctx context.Context, b batch.Batch, r result, p *part) (b
 		return batch.Batch{}, fmt.Errorf("finish upload: %w", err)
 	}
 
-	return s.finish(ctx, b, r, cursor.Bytes)
+	return s.finish(ctx, b, r, cursor.Bytes, cursor.Digest)
 }
 
 // putPart uploads p, and then moves the cursor past its lines unless another
@@ -145,7 +145,7 @@ func (s steps) putPart(ctx context.Context, b batch.Batch, r result, p *part) (b
 	}
 	b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
 		if c := r.file(&b.WriteOut); !c.Done && c.Line == p.after {
-			c.Parts = append(slices.Clone(c.Parts), tag)
+			c.Parts, c.Digest = append(slices.Clone(c.Parts), tag), c.Digest.Append(c.Bytes, p.bytes)
 			c.Line, c.Bytes = p.line, c.Bytes+int64(len(p.bytes))
 		}
 
@@ -196,11 +196,13 @@ func (s steps) putWhole(ctx context.Context, b batch.Batch, r result, p *part) (
 		return batch.Batch{}, fmt.Errorf("put: %w", err)
 	}
 
-	return s.finish(ctx, b, r, int64(len(p.bytes)))
+	return s.finish(ctx, b, r, int64(len(p.bytes)), batch.Digest("").Append(0, p.bytes))
 }
 
 // finish gives a file that is whole its record, and then marks it done.
-func (s steps) finish(ctx context.Context, b batch.Batch, r result, size int64) (batch.Batch, error) {
+func (s steps) finish(
+	ctx context.Context, b batch.Batch, r result, size int64, digest batch.Digest,
+) (batch.Batch, error) {
 	created, _ := batch.ParseID(batch.PrefixFile, r.id(b.WriteOut)) // of both files, so that lists are in the order of it
 	life := b.OutputExpiresAfter
 	if life == 0 {
@@ -208,7 +210,8 @@ func (s steps) finish(ctx context.Context, b batch.Batch, r result, size int64) 
 	}
 	err := s.Batches.CreateFile(ctx, batch.File{
 		Tenant: b.Tenant, ID: r.id(b.WriteOut), Name: fmt.Sprintf("%s_%s.jsonl", b.ID, r.name),
-		Purpose: batch.PurposeBatchOutput, Bytes: size, CreatedAt: created, ExpiresAt: created.Add(life), Batch: b.ID,
+		Purpose: batch.PurposeBatchOutput, Bytes: size, SHA256: digest.Sum(), CreatedAt: created, ExpiresAt: created.Add(life),
+		Batch: b.ID,
 	})
 	if err != nil && !errors.Is(err, batch.ErrExists) {
 		return batch.Batch{}, fmt.Errorf("create record: %w", err)

@@ -106,6 +106,7 @@ func (l *Loader) gathered(ctx context.Context, b, old batch.Batch, p piece) (bat
 		return l.lost(ctx, b)
 	}
 	size := b.Gather.File.Bytes + int64(len(p.bytes))
+	digest := b.Gather.File.Digest.Append(b.Gather.File.Bytes, p.bytes)
 	if len(b.Gather.File.Parts) == 0 {
 		if err := l.inputs.Put(ctx, batch.FileKey(b.Tenant, b.InputFileID), p.bytes); err != nil {
 			return b, fmt.Errorf("put input file: %w", err)
@@ -114,7 +115,7 @@ func (l *Loader) gathered(ctx context.Context, b, old batch.Batch, p piece) (bat
 		return next, err
 	}
 	err := l.source.CreateFile(ctx, batch.File{
-		Tenant: b.Tenant, ID: b.InputFileID, Name: b.ID + "_input.jsonl", Purpose: batch.PurposeBatch, Bytes: size,
+		Tenant: b.Tenant, ID: b.InputFileID, Name: b.ID + "_input.jsonl", Purpose: batch.PurposeBatch, Bytes: size, SHA256: digest.Sum(),
 		CreatedAt: b.CreatedAt, ExpiresAt: b.CreatedAt.Add(l.config.FileLife), Users: []string{b.ID},
 	})
 	if err != nil && !errors.Is(err, batch.ErrExists) {
@@ -164,7 +165,7 @@ func (l *Loader) putPart(ctx context.Context, b batch.Batch, p piece) (batch.Bat
 	}
 	b, err = l.update(ctx, b.Ref, func(b *batch.Batch) error {
 		if f := &b.Gather.File; !f.Done && f.Line == p.after {
-			f.Parts = append(slices.Clone(f.Parts), tag)
+			f.Parts, f.Digest = append(slices.Clone(f.Parts), tag), f.Digest.Append(f.Bytes, p.bytes)
 			f.Line, f.Bytes = p.line, f.Bytes+int64(len(p.bytes))
 			b.Gather.Lines += p.lines
 		}

@@ -186,6 +186,8 @@ async def invoke_proxy_streamed(integration, *args, **kwargs):
     for name, values in (answer.get("multiValueHeaders") or {}).items():
         headers = {known: value for known, value in headers.items() if known.lower() != name.lower()}
         headers[name] = list(values)
+    # A streamed answer goes out in chunks, and what its function said of its length under another name.
+    headers = {"x-amzn-Remapped-Content-Length" if n.lower() == "content-length" else n: v for n, v in headers.items()}
 
     async def run(send, receive):
         piece = begin

@@ -15,5 +15,13 @@ assert.equal(createHash("sha256").update(whole).digest("hex"), want, `${whole.le
 assert.equal((await client.files.retrieve(id)).bytes, whole.length);
 
 const digest = createHash("sha256");
-for await (const piece of (await client.files.content(id)).body) digest.update(piece);
-assert.equal(digest.digest("hex"), want, "the streamed file is another");
+let length = 0;
+const response = await client.files.content(id);
+for await (const piece of response.body) {
+  digest.update(piece);
+  length += piece.length;
+}
+const sum = digest.digest();
+assert.equal(sum.toString("hex"), want, "the streamed file is another");
+assert.equal(response.headers.get("x-musketry-content-length"), String(length));
+assert.equal(response.headers.get("repr-digest"), `sha-256=:${sum.toString("base64")}:`);
