@@ -51,7 +51,7 @@ func TestGoSDK(t *testing.T) {
 			content := []byte(jsonl(t, chat("good", "standin", m), chat("bad", "standin:status=400", m)))
 			file := goUploads(t, s, content)
 			ended := goRuns(t, s, file)
-			second := goCancels(t, s, file)
+			second := goCancels(t, s, []byte(jsonl(t, chat("hangs", "standin:hang", m))))
 			listed, err := s.Batches(t.Context(), second, ended.ID)
 			if err != nil || !slices.Contains(listed, ended.ID) || repeated(listed) {
 				t.Errorf("batches after %s: %v, %v", second, listed, err)
@@ -119,8 +119,13 @@ func goRuns(t *testing.T, s goSDK, file string) goBatch {
 	return b
 }
 
-func goCancels(t *testing.T, s goSDK, file string) string {
+// goCancels cancels a batch of content, whose request hangs: it cannot end before that.
+func goCancels(t *testing.T, s goSDK, content []byte) string {
 	t.Helper()
+	file, err := s.Upload(t.Context(), "hanging.jsonl", content)
+	if err != nil {
+		t.Fatal(err)
+	}
 	b, err := s.Create(t.Context(), file, "1h")
 	if err == nil {
 		b, err = s.Cancel(t.Context(), b.ID)
@@ -130,6 +135,9 @@ func goCancels(t *testing.T, s goSDK, file string) string {
 	}
 	if b = goAwait(t, s, b.ID, time.Minute); b.Status != "cancelled" {
 		t.Errorf("batch ended %+v, want cancelled", b)
+	}
+	if err := s.Delete(t.Context(), file); err != nil {
+		t.Errorf("delete: %v", err)
 	}
 
 	return b.ID

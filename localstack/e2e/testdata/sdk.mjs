@@ -171,7 +171,10 @@ try {
   const files = await uploads(folder);
   const batch = await run(files[2]);
 
-  const order = { input_file_id: files[0], endpoint: "/v1/chat/completions", completion_window: "1h" };
+  // A request that is never answered keeps its batch from ending before it is cancelled.
+  const hanging = jsonl([{ ...requests[0], body: { ...requests[0].body, model: "standin:hang" } }]);
+  const open = await client.files.create({ file: await toFile(Buffer.from(hanging), "hanging.jsonl"), purpose: "batch" });
+  const order = { input_file_id: open.id, endpoint: "/v1/chat/completions", completion_window: "1h" };
   const key = { headers: { "Idempotency-Key": randomUUID() } };
   const second = await client.batches.create(order, key);
   assert.equal((await client.batches.create(order, key)).id, second.id);
@@ -182,7 +185,7 @@ try {
   await pages(files, [batch.id, second.id]);
   await inParts();
   await errors(files[0], batch.id);
-  for (const id of [batch.output_file_id, batch.error_file_id, ...files]) {
+  for (const id of [batch.output_file_id, batch.error_file_id, open.id, ...files]) {
     assert.equal((await client.files.delete(id)).deleted, true);
     await refused(sdk.NotFoundError, client.files.retrieve(id));
   }
