@@ -3,28 +3,38 @@
 package e2e_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamotypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/openai/openai-go/v3"
+	"github.com/openai/openai-go/v3/option"
 
 	"github.com/musketry/musketry/internal/boot"
 )
 
-// Two clouds from two folders run side by side; ending one leaves neither a process nor a port of it, and leaves the
-// other alone.
+// downWithin bounds how long the end of a cloud takes, whatever it does.
+const downWithin = 15 * time.Second
+
+// Two clouds from two folders run side by side; ending one, while it waits for a call, leaves neither a process nor a port
+// of it, nor anything in the system's temporary folder, and leaves the other alone.
 func TestTwoCloudsSideBySide(t *testing.T) {
 	t.Parallel()
+	before := temporary(t)
 	state := t.TempDir()
 	var told strings.Builder
 	second, err := newCloud(state, &told)
@@ -58,8 +68,16 @@ func TestTwoCloudsSideBySide(t *testing.T) {
 		t.Errorf("the first cloud's key is answered with %d by the second, want 401", status)
 	}
 
+	hang(t, env)
+	begun := time.Now()
 	if err := second.Down(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	if took := time.Since(begun); took > downWithin {
+		t.Errorf("the second cloud took %v to end, want %v at most", took, downWithin)
+	}
+	if left := slices.DeleteFunc(temporary(t), func(name string) bool { return slices.Contains(before, name) }); len(left) > 0 {
+		t.Errorf("%v are left in %s", left, os.TempDir())
 	}
 	for name, pid := range pids {
 		if err := syscall.Kill(-pid, 0); err == nil {
@@ -76,6 +94,49 @@ func TestTwoCloudsSideBySide(t *testing.T) {
 	if status, _ := ask(t, variable(t, "OPENAI_BASE_URL")+"/batches", variable(t, "OPENAI_API_KEY")); status != http.StatusOK {
 		t.Errorf("the first cloud answers %d after the second has ended", status)
 	}
+}
+
+// hang leaves a cloud with a call that is not answered.
+func hang(t *testing.T, env map[string]string) {
+	t.Helper()
+	c := openai.NewClient(option.WithBaseURL(env["OPENAI_BASE_URL"]), option.WithAPIKey(env["OPENAI_API_KEY"]))
+	m := marker(t)
+	create(t.Context(), t, c, upload(t.Context(), t, c, jsonl(t, chat("hangs", "standin:hang", m))), "1h")
+	awaitFirstCall(t, env["STANDIN_URL"], m)
+}
+
+// awaitFirstCall waits until a stand-in has a call of a run.
+func awaitFirstCall(t *testing.T, standinURL, m string) {
+	t.Helper()
+	base, err := url.Parse(standinURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := base.Scheme + "://" + base.Host + "/standin/calls?limit=1&contains=" + url.QueryEscape(m+"/")
+	for until := time.Now().Add(patience); time.Now().Before(until); pause(t, 500*time.Millisecond) {
+		if status, answer := send(t, http.MethodGet, address, "", "", nil); status == http.StatusOK && bytes.Contains(answer, []byte(m)) {
+			return
+		}
+	}
+	t.Fatal("no request was called")
+}
+
+// temporary lists what lies in the system's temporary folder by an engine's or a Lambda's name.
+func temporary(t *testing.T) []string {
+	t.Helper()
+	entries, err := os.ReadDir(os.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, entry := range entries {
+		for _, part := range []string{"localstack", "ministack", "lambda"} {
+			if strings.Contains(entry.Name(), part) {
+				names = append(names, entry.Name())
+			}
+		}
+	}
+	return names
 }
 
 // recordedProcesses reads the ids of what runs from a state folder.

@@ -7,8 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -88,22 +86,6 @@ func ownCloud(t *testing.T) map[string]string {
 	return env
 }
 
-// awaitFirstCall waits until a stand-in has a call of a run.
-func awaitFirstCall(t *testing.T, standinURL, m string) {
-	t.Helper()
-	base, err := url.Parse(standinURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := base.Scheme + "://" + base.Host + "/standin/calls?limit=1&contains=" + url.QueryEscape(m+"/")
-	for until := time.Now().Add(patience); time.Now().Before(until); pause(t, 500*time.Millisecond) {
-		if status, answer := send(t, http.MethodGet, address, "", "", nil); status == http.StatusOK && bytes.Contains(answer, []byte(m)) {
-			return
-		}
-	}
-	t.Fatal("no request was called")
-}
-
 // uploadLarge uploads lines that nobody answers, four parts at a time.
 func uploadLarge(t *testing.T, c openai.Client, m string) string {
 	t.Helper()
@@ -165,16 +147,13 @@ func watchSubmit(t *testing.T, endpoint string) func() (processes int, peak int6
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
-	marks := [][]byte{
-		[]byte("AWS_ENDPOINT_URL=" + endpoint + "\x00"), []byte("AWS_LAMBDA_FUNCTION_NAME="), []byte("-Submit"),
-	}
 	peaks := map[string]int64{}
 	var group sync.WaitGroup
 	group.Go(func() {
 		ticks := time.NewTicker(200 * time.Millisecond)
 		defer ticks.Stop()
 		for {
-			lookAtSubmit(marks, peaks)
+			lookAtSubmit(endpoint, peaks)
 			select {
 			case <-ctx.Done():
 				return
@@ -195,20 +174,8 @@ func watchSubmit(t *testing.T, endpoint string) func() (processes int, peak int6
 	}
 }
 
-func lookAtSubmit(marks [][]byte, peaks map[string]int64) {
-	folders, _ := filepath.Glob("/proc/[0-9]*") // The pattern is good.
-	for _, folder := range folders {
-		environ, err := os.ReadFile(filepath.Join(folder, "environ"))
-		if err != nil { // It has ended, or is another user's.
-			continue
-		}
-		ours := true
-		for _, mark := range marks {
-			ours = ours && bytes.Contains(environ, mark)
-		}
-		if !ours {
-			continue
-		}
+func lookAtSubmit(endpoint string, peaks map[string]int64) {
+	for _, folder := range functionProcesses(endpoint, "Submit") {
 		if peak, err := residentPeak(folder); err == nil {
 			peaks[folder] = max(peaks[folder], peak)
 		}
