@@ -24,7 +24,7 @@ COMPILE = test -n "$$(ls .tools 2>/dev/null)" || echo "compiling everything, onc
 
 .PHONY: help
 help: ## Lists what there is.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "ENGINE=ministack|localstack|external chooses the local cloud; external takes AWS_ENDPOINT_URL."
 	@echo "UPSTREAM_BASE_URL and UPSTREAM_API_KEY name a real provider instead of the stand-in; MODEL the demonstration's model."
@@ -51,15 +51,22 @@ down: need-go ## Ends the local cloud; its data go with it.
 env: need-go cloud-cli ## Prints the variables that lead a client to the local cloud.
 	@$(CLOUD) env
 
+# Runs tools/check with the clients that the end-to-end tests drive.
+CHECK = $(BUILD) -o $(BIN)/check ./tools/check && \
+	MUSKETRY_E2E_PYTHON="$(CURDIR)/.tools/openai/bin/python" \
+	MUSKETRY_E2E_PYTHON_1="$(CURDIR)/.tools/openai-1/bin/python" \
+	MUSKETRY_E2E_NODE_MODULES="$(CURDIR)/.tools/e2e-node/node_modules" \
+	MUSKETRY_E2E_SCHEMATHESIS="$(CURDIR)/.tools/schemathesis/bin/schemathesis" \
+	$(BIN)/check -cloud $(CLOUD)
+
 .PHONY: test
 test: need-cloud cloud-cli $(BIN)/golangci-lint-$(GOLANGCI_LINT) $(BIN)/govulncheck-$(GOVULNCHECK) .tools/cfn-lint/.installed $(CLIENTS) ## Runs every check and test.
-	@$(BUILD) -o $(BIN)/check ./tools/check
-	@MUSKETRY_E2E_PYTHON="$(CURDIR)/.tools/openai/bin/python" \
-		MUSKETRY_E2E_PYTHON_1="$(CURDIR)/.tools/openai-1/bin/python" \
-		MUSKETRY_E2E_NODE_MODULES="$(CURDIR)/.tools/e2e-node/node_modules" \
-		MUSKETRY_E2E_SCHEMATHESIS="$(CURDIR)/.tools/schemathesis/bin/schemathesis" \
-		$(BIN)/check -cloud $(CLOUD) -lint $(BIN)/golangci-lint-$(GOLANGCI_LINT) -cfn-lint .tools/cfn-lint/bin/cfn-lint \
-			-vuln $(BIN)/govulncheck-$(GOVULNCHECK)
+	@$(CHECK) -lint $(BIN)/golangci-lint-$(GOLANGCI_LINT) -cfn-lint .tools/cfn-lint/bin/cfn-lint \
+		-vuln $(BIN)/govulncheck-$(GOVULNCHECK)
+
+.PHONY: test-localstack
+test-localstack: need-cloud cloud-cli $(CLIENTS) ## Runs the stores' contracts and all end-to-end tests on LocalStack.
+	@$(CHECK) -localstack
 
 SEEDS ?= 5000
 .PHONY: sim

@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -59,14 +60,14 @@ func runWithCloud(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// newCloud makes a cloud of the default engine, with the stand-in as its provider.
+// newCloud makes a cloud of the engine that MUSKETRY_E2E_ENGINE names, or the default, with the stand-in as its provider.
 func newCloud(state string, out io.Writer) (*cloud.Cloud, error) {
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
 		return nil, err
 	}
 	return cloud.New(cloud.Config{
-		Root: root, State: state, Engine: cloud.EngineNames()[0],
+		Root: root, State: state, Engine: cmp.Or(os.Getenv("MUSKETRY_E2E_ENGINE"), cloud.EngineNames()[0]),
 		Environ: os.Environ(), Out: out, Now: time.Now, Random: rand.Reader,
 	})
 }

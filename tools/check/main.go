@@ -1,5 +1,6 @@
 // Command check runs every check and test of the checkout against a cloud of its own and ends with one line, the sum over
-// all of them: "N passed, N failed, N skipped". It exits with 1 if anything failed.
+// all of them: "N passed, N failed, N skipped". It exits with 1 if anything failed. With -localstack it runs what runs on
+// LocalStack instead.
 package main
 
 import (
@@ -21,6 +22,7 @@ func main() {
 	cfnLint := flag.String("cfn-lint", ".tools/cfn-lint/bin/cfn-lint", "cfn-lint")
 	vuln := flag.String("vuln", ".tools/bin/govulncheck", "govulncheck")
 	state := flag.String("state", "build/check", "folder of the test cloud's state")
+	localStack := flag.Bool("localstack", false, "run what runs on LocalStack, whole, and nothing else")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -29,7 +31,11 @@ func main() {
 		fmt.Fprintln(os.Stderr, "check:", err)
 		os.Exit(1) //nolint:gocritic // the context ends with the process
 	}
-	sum := suite.Run(ctx, suite.Config{
+	run := suite.Run
+	if *localStack {
+		run = suite.RunLocalStack
+	}
+	sum := run(ctx, suite.Config{
 		Cloud: *cloud, Lint: *lint, CFNLint: *cfnLint, Vuln: *vuln, HTTP: &http.Client{}, State: folder, Environ: os.Environ(), Out: os.Stdout,
 	})
 	fmt.Println(sum)
