@@ -1,6 +1,6 @@
 package batch
 
-import "encoding/json"
+import "github.com/musketry/musketry/internal/jsonscan"
 
 // EndpointEmbeddings is the endpoint whose requests may have many inputs each
 // (https://platform.openai.com/docs/api-reference/embeddings/create).
@@ -10,12 +10,12 @@ const EndpointEmbeddings = "/v1/embeddings"
 // has, which must be a JSON object: as many as its array of texts or of lists of
 // tokens has entries, and otherwise one, since a list of tokens is one text.
 func EmbeddingInputs(body []byte) int {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(body, &fields) != nil || !startsWith(fields["input"], '[') {
+	values, err := jsonscan.Pick(body, "input")
+	if err != nil || !startsWith(values[0], '[') {
 		return 1
 	}
 
-	return entries(fields["input"])
+	return entries(values[0])
 }
 
 // entries counts the entries of a JSON array, which is valid. It stops at a

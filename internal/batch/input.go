@@ -1,11 +1,10 @@
 package batch
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"unicode/utf8"
+
+	"github.com/musketry/musketry/internal/jsonscan"
 )
 
 // The limits of an input file.
@@ -15,6 +14,11 @@ const (
 	// MaxCustomID is the longest custom_id in bytes. It lies in the request's
 	// item, which stays below one write unit.
 	MaxCustomID = 256
+	// MaxModel is the longest body.model in bytes. It lies in the request's item
+	// once it has failed.
+	MaxModel = 256
+	// MaxURL is the longest url in bytes, as long as common servers take.
+	MaxURL = 2048
 	// MaxErrors is how many of a file's bad lines a batch names.
 	MaxErrors = 100
 )
@@ -57,7 +61,7 @@ func (e *LineError) Error() string {
 type Input struct {
 	CustomID string
 	URL      string
-	Model    string          // the body's; empty if it names none
+	Model    string          // the body's, at most MaxModel bytes; empty if it names none
 	Body     json.RawMessage // a JSON object
 }
 
@@ -65,14 +69,14 @@ type Input struct {
 // endpoint. It returns a *LineError, its Line not set, if the line is not a
 // request that can be sent.
 func ParseInput(line []byte, endpoint string) (Input, error) {
-	in, err := DecodeInput(line)
+	in, body, err := decode(line)
 	if err != nil {
 		return Input{}, err
 	}
 	if err := in.CheckURL(endpoint); err != nil {
 		return Input{}, err
 	}
-	if err := checkBody(in, endpoint); err != nil {
+	if err := checkBody(in, body, endpoint); err != nil {
 		return Input{}, err
 	}
 
@@ -94,54 +98,80 @@ func (in *Input) CheckURL(endpoint string) error {
 }
 
 // DecodeInput reads a line of an input file. It returns a *LineError, its Line
-// not set, if the line lacks what every request has.
+// not set, if the line lacks what every request has. What it takes besides the
+// line is small whatever the line has: the result's Body is a part of it.
 func DecodeInput(line []byte) (Input, error) {
+	in, _, err := decode(line)
+
+	return in, err
+}
+
+// A body is what is looked at of a request's.
+type body struct{ model, messages []byte }
+
+func decode(line []byte) (Input, body, error) {
+	in, err := decodeLine(line)
+	if err != nil {
+		return Input{}, body{}, err
+	}
+	values, err := jsonscan.Pick(in.Body, "model", "messages")
+	if err != nil { // the line that it is a part of was read
+		return Input{}, body{}, notJSON()
+	}
+	b := body{model: values[0], messages: values[1]}
+	model, ok := jsonscan.Text(b.model, MaxModel)
+	if !ok && startsWith(b.model, '"') {
+		return Input{}, body{}, tooLong("body.model", MaxModel)
+	}
+	in.Model = model
+
+	return in, b, nil
+}
+
+// decodeLine reads all of a line but what its body says.
+func decodeLine(line []byte) (Input, error) {
 	if len(line) > MaxLineBytes {
 		return Input{}, &LineError{
 			Code: CodeLineTooLong, Message: fmt.Sprintf("This line is longer than %d bytes.", MaxLineBytes),
 		}
 	}
-	// A map, since a struct would take "Custom_ID" for "custom_id".
-	var fields map[string]json.RawMessage
-	if !utf8.Valid(line) || json.Unmarshal(line, &fields) != nil || !startsWith(line, '{') {
-		return Input{}, &LineError{Code: CodeInvalidJSON, Message: "This line is not parseable as valid JSON."}
+	values, err := jsonscan.Pick(line, "custom_id", "method", "url", "body")
+	if err != nil {
+		return Input{}, notJSON()
 	}
-	in := Input{Body: fields["body"]}
-	method := ""
-	err := errors.Join(
-		text(&in.CustomID, "custom_id", fields["custom_id"]),
-		text(&method, "method", fields["method"]),
-		text(&in.URL, "url", fields["url"]),
-	)
+	in := Input{Body: values[3]}
+	for i, param := range []string{"custom_id", "method", "url"} {
+		if err := needText(param, values[i]); err != nil {
+			return Input{}, err
+		}
+	}
+	var idFits, urlFits bool
+	in.CustomID, idFits = jsonscan.Text(values[0], MaxCustomID)
+	method, _ := jsonscan.Text(values[1], len("POST"))
+	in.URL, urlFits = jsonscan.Text(values[2], MaxURL)
 	switch {
-	case err != nil:
-		return Input{}, first(err)
-	case absent(in.Body):
+	case jsonscan.Null(in.Body):
 		return Input{}, missing("body")
 	case !startsWith(in.Body, '{'):
 		return Input{}, wrongType("body", "an object")
-	case len(in.CustomID) > MaxCustomID:
-		return Input{}, &LineError{
-			Code: CodeInvalidValue, Param: "custom_id",
-			Message: fmt.Sprintf("'custom_id' is longer than %d bytes.", MaxCustomID),
-		}
+	case !idFits:
+		return Input{}, tooLong("custom_id", MaxCustomID)
 	case method != "POST":
 		return Input{}, &LineError{
 			Code: CodeInvalidMethod, Param: "method", Message: "Only the method 'POST' is supported.",
 		}
+	case !urlFits:
+		return Input{}, tooLong("url", MaxURL)
 	}
-	in.Model = modelOf(in.Body)
 
 	return in, nil
 }
 
 // checkBody holds the endpoint's own demands of a body against it.
-func checkBody(in Input, endpoint string) error {
-	var body map[string]json.RawMessage
-	_ = json.Unmarshal(in.Body, &body) // a JSON object: DecodeInput has read the whole line
+func checkBody(in Input, b body, endpoint string) error {
 	switch endpoint {
 	case "/v1/chat/completions":
-		if absent(body["messages"]) {
+		if jsonscan.Null(b.messages) {
 			return &LineError{Code: CodeInvalidRequest, Param: "body.messages", Message: "Messages parameter is required."}
 		}
 	case "/v1/responses", "/v1/embeddings", "/v1/completions", "/v1/images/generations", "/v1/images/edits", "/v1/videos":
@@ -155,29 +185,26 @@ func checkBody(in Input, endpoint string) error {
 	return nil
 }
 
-func modelOf(body []byte) string {
-	var fields map[string]json.RawMessage
-	var model string
-	if json.Unmarshal(body, &fields) != nil || json.Unmarshal(fields["model"], &model) != nil {
-		return ""
-	}
-
-	return model
-}
-
-// text reads a required, non-empty string.
-func text(dst *string, param string, raw json.RawMessage) error {
-	if absent(raw) {
+// needText returns an error unless value is a string that is not empty.
+func needText(param string, value []byte) error {
+	switch {
+	case jsonscan.Null(value), string(value) == `""`:
 		return missing(param)
-	}
-	if json.Unmarshal(raw, dst) != nil {
+	case !startsWith(value, '"'):
 		return wrongType(param, "a string")
-	}
-	if *dst == "" {
-		return missing(param)
 	}
 
 	return nil
+}
+
+func notJSON() *LineError {
+	return &LineError{Code: CodeInvalidJSON, Message: "This line is not parseable as valid JSON."}
+}
+
+func tooLong(param string, most int) *LineError {
+	return &LineError{
+		Code: CodeInvalidValue, Param: param, Message: fmt.Sprintf("'%s' is longer than %d bytes.", param, most),
+	}
 }
 
 func missing(param string) *LineError {
@@ -192,20 +219,5 @@ func wrongType(param, want string) *LineError {
 	}
 }
 
-func absent(raw json.RawMessage) bool { return len(raw) == 0 || bytes.Equal(raw, []byte("null")) }
-
-func startsWith(raw []byte, c byte) bool {
-	raw = bytes.TrimLeft(raw, " \t\r\n")
-
-	return len(raw) > 0 && raw[0] == c
-}
-
-// first returns the first LineError that err joins.
-func first(err error) error {
-	var line *LineError
-	if errors.As(err, &line) {
-		return line
-	}
-
-	return err
-}
+// startsWith reports whether a value without space around it starts with c.
+func startsWith(value []byte, c byte) bool { return len(value) > 0 && value[0] == c }

@@ -45,6 +45,10 @@ func TestParseInput(t *testing.T) {
 		"the last of two counts": {line(`"method":"POST"`, `"method":"GET","method":"POST"`), good(same)},
 		"an escaped id":          {line(`"a"`, `"\u00e4\n"`), good(func(in *batch.Input) { in.CustomID = "ä\n" })},
 		"the longest id":         {line(`"a"`, `"`+long+`"`), good(func(in *batch.Input) { in.CustomID = long })},
+		"the longest model": {line(`"m"`, `"`+long+`"`), good(func(in *batch.Input) {
+			in.Model, in.Body = long, json.RawMessage(`{"model":"`+long+`","messages":[]}`)
+		})},
+		"an escaped name": {line(`"model"`, `"mod\u0065l"`), good(func(in *batch.Input) { in.Body = json.RawMessage(`{"mod\u0065l":"m","messages":[]}`) })},
 		"a huge number": {line(`[]}`, `[],"seed":123456789012345678901234567890.5e999}`), good(func(in *batch.Input) {
 			in.Body = json.RawMessage(`{"model":"m","messages":[],"seed":123456789012345678901234567890.5e999}`)
 		})},
@@ -112,6 +116,9 @@ func TestParseInputRefuses(t *testing.T) {
 		"a number as body":         {line(`{"model":"m","messages":[]}`, "1"), invalid("body")},
 		"too long an id":           {line(`"a"`, `"`+strings.Repeat("c", batch.MaxCustomID+1)+`"`), want{batch.CodeInvalidValue, "custom_id"}},
 		"too long an id in bytes":  {line(`"a"`, `"`+strings.Repeat("ä", batch.MaxCustomID/2+1)+`"`), want{batch.CodeInvalidValue, "custom_id"}},
+		"too long a model":         {line(`"m"`, `"`+strings.Repeat("m", batch.MaxModel+1)+`"`), want{batch.CodeInvalidValue, "body.model"}},
+		"too long a url":           {line(chat, "/"+strings.Repeat("u", batch.MaxURL)), want{batch.CodeInvalidValue, "url"}},
+		"a method without end":     {line("POST", strings.Repeat("P", 1000)), badMethod},
 		"another method":           {line("POST", "GET"), badMethod},
 		"a small method":           {line("POST", "post"), badMethod},
 		"another endpoint":         {line(chat, "/v1/embeddings"), badURL},

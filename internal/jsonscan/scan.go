@@ -1,0 +1,166 @@
+package jsonscan
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// ErrSyntax reports a text that is not one JSON value of the kind asked for, in
+// UTF-8 and with nothing behind it. It quotes nothing.
+var ErrSyntax = errors.New("jsonscan: not valid JSON")
+
+// maxEscaped is the most bytes in which a string has one byte: \u0000.
+const maxEscaped = 6
+
+// Valid reports whether text is one JSON value in UTF-8 with nothing behind it.
+func Valid(text []byte) bool {
+	if !utf8.Valid(text) {
+		return false
+	}
+	d := newDecoder(text)
+
+	return d.SkipValue() == nil && atEnd(d)
+}
+
+// Pick returns the values of the members called names of a JSON object, in the
+// order of names: nil where there is none. They are parts of text, without the
+// space around them. It returns ErrSyntax if text is no object.
+func Pick(text []byte, names ...string) ([][]byte, error) {
+	values := make([][]byte, len(names))
+	var scratch []byte
+	err := Members(text, func(name, value []byte) error {
+		scratch = AppendName(scratch[:0], name)
+		for i, want := range names {
+			if string(scratch) == want {
+				values[i] = value
+			}
+		}
+
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	return values, nil
+}
+
+// Members calls f with every member of a JSON object in turn: its name as it is
+// written, with quotes and escapes, and its value without the space around it,
+// both parts of text. It returns ErrSyntax if text is no object, of which f may
+// have seen some by then, and f's error as it is.
+func Members(text []byte, f func(name, value []byte) error) error {
+	return walk(text, '{', func(d *jsontext.Decoder) error {
+		name, err := next(d, text)
+		if err != nil {
+			return err
+		}
+		value, err := next(d, text)
+		if err != nil {
+			return err
+		}
+
+		return f(name, value)
+	})
+}
+
+// Items calls f with every value of a JSON array in turn, as Members does.
+func Items(text []byte, f func(value []byte) error) error {
+	return walk(text, '[', func(d *jsontext.Decoder) error {
+		value, err := next(d, text)
+		if err != nil {
+			return err
+		}
+
+		return f(value)
+	})
+}
+
+// walk reads text, which begins with open, and has one read each part of it.
+func walk(text []byte, open jsontext.Kind, one func(*jsontext.Decoder) error) error {
+	if !utf8.Valid(text) {
+		return ErrSyntax
+	}
+	d := newDecoder(text)
+	if d.PeekKind() != open {
+		return ErrSyntax
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return ErrSyntax
+	}
+	for d.PeekKind() != open+2 { // '}' and ']' are two behind what they close
+		if err := one(d); err != nil {
+			return err
+		}
+	}
+	if _, err := d.ReadToken(); err != nil || !atEnd(d) {
+		return ErrSyntax
+	}
+
+	return nil
+}
+
+// next passes over the next value and returns it, a part of text.
+func next(d *jsontext.Decoder, text []byte) ([]byte, error) {
+	value, err := d.ReadValue()
+	if err != nil {
+		return nil, ErrSyntax
+	}
+	end := int(d.InputOffset())
+
+	return text[end-len(value) : end : end], nil
+}
+
+// newDecoder reads text where it lies. What encoding/json takes is allowed: two
+// members with one name, which else the decoder would have to remember, and the
+// escape of half a surrogate pair. Callers have looked at the UTF-8.
+func newDecoder(text []byte) *jsontext.Decoder {
+	return jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+}
+
+// atEnd reports whether nothing follows but space.
+func atEnd(d *jsontext.Decoder) bool {
+	_, err := d.ReadToken()
+
+	return errors.Is(err, io.EOF)
+}
+
+// longestName is the most bytes of a written name that AppendName reads.
+const longestName = 1 << 10
+
+// AppendName appends what name, of Members, stands for; nothing for one of more
+// than 1 KiB, which nobody looks for.
+func AppendName(dst, name []byte) []byte {
+	switch {
+	case len(name) > longestName:
+		return dst
+	case bytes.IndexByte(name, '\\') < 0:
+		return append(dst, name[1:len(name)-1]...)
+	}
+	dst, _ = jsontext.AppendUnquote(dst, name) // half a surrogate pair becomes U+FFFD
+
+	return dst
+}
+
+// Text returns the string that value, of Members or Items, is if it is one of at
+// most so many bytes. The result does not hold on to value.
+func Text(value []byte, most int) (string, bool) {
+	if len(value) == 0 || value[0] != '"' || len(value) > maxEscaped*most+2 {
+		return "", false
+	}
+	var text string
+	if json.Unmarshal(value, &text) != nil || len(text) > most {
+		return "", false
+	}
+
+	return text, true
+}
+
+// Null reports whether value is JSON's null, or nil as of a member that there
+// is not.
+func Null(value []byte) bool { return len(value) == 0 || value[0] == 'n' }
