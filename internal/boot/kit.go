@@ -21,8 +21,9 @@ type Kit struct {
 }
 
 // Start reads the environment, of which the variables in needs must be set,
-// and AWS's configuration. Logs and metrics go to out. It returns an error
-// wrapping ErrEnvironment as FromEnv does.
+// and AWS's configuration. Logs and metrics go to out, and so does that package
+// log was used, as CatchLog says. It returns an error wrapping ErrEnvironment as
+// FromEnv does.
 func Start(ctx context.Context, out io.Writer, clock func() time.Time, needs ...string) (Kit, error) {
 	cfg, err := FromEnv(needs...)
 	if err != nil {
@@ -32,9 +33,11 @@ func Start(ctx context.Context, out io.Writer, clock func() time.Time, needs ...
 	if err != nil {
 		return Kit{}, err
 	}
+	logger := NewLogger(out, cfg.LogLevel)
+	CatchLog(logger)
 
 	return Kit{
-		Config: cfg, AWS: awsCfg, Log: NewLogger(out, cfg.LogLevel), Metrics: NewMetrics(out, clock), Clock: clock,
+		Config: cfg, AWS: awsCfg, Log: logger, Metrics: NewMetrics(out, clock), Clock: clock,
 	}, nil
 }
 
