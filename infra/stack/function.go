@@ -71,6 +71,13 @@ func (f *Function) Setenv(name string, value *string) {
 	f.AddEnvironment(&name, value, nil)
 }
 
+// setting sets an environment variable of the function if the deployment chooses its value.
+func (f *Function) setting(chosen map[string]string, name string) {
+	if value, ok := chosen[name]; ok {
+		f.Setenv(name, &value)
+	}
+}
+
 func architecture(name string) awslambda.Architecture {
 	if name == "x86_64" {
 		return awslambda.Architecture_X86_64()

@@ -32,9 +32,7 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 	flowName.GrantWake(submit)
 
 	for _, name := range boot.SettingNames() {
-		if value, ok := props.Settings[name.Env]; ok {
-			submit.Setenv(name.Env, &value)
-		}
+		submit.setting(props.Settings, name.Env)
 	}
 
 	table.GrantWork(execute)
@@ -43,6 +41,7 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 	flowName.GrantWake(execute)
 	key.GrantRead(execute)
 	execute.Setenv(boot.EnvUpstreamBaseURL, &props.UpstreamBaseURL)
+	execute.setting(props.Settings, boot.EnvModels)
 
 	table.GrantSeal(finalize)
 	bucket.GrantWriteOut(finalize)

@@ -564,6 +564,7 @@ func TestContextShapesTheStack(t *testing.T) {
 		"Architectures": []any{"x86_64"}, "MemorySize": 2048,
 		"Environment": map[string]any{"Variables": map[string]any{
 			boot.EnvUpstreamBaseURL: "http://127.0.0.1:1/v1", boot.EnvUpstreamKeyParameter: "/other/upstream-key",
+			boot.EnvModels: "a,b",
 		}},
 	})
 	s.has(t, "AWS::Lambda::Function", map[string]any{

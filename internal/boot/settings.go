@@ -26,7 +26,7 @@ const (
 	EnvTenantRequests = "MUSKETRY_TENANT_REQUESTS"
 	// EnvExtraEndpoints names endpoints that are taken besides OpenAI's, such as /v1/rerank, with commas between them.
 	EnvExtraEndpoints = "MUSKETRY_EXTRA_ENDPOINTS"
-	// EnvModels names what GET /v1/models lists, with commas between them.
+	// EnvModels names what GET /v1/models lists, with commas between them. Execute has it too: its metrics name no other.
 	EnvModels = "MUSKETRY_MODELS"
 	// EnvCORSOrigins names the origins whose pages may call the API, with commas between them; * for all.
 	EnvCORSOrigins = "MUSKETRY_CORS_ORIGINS"

@@ -283,6 +283,28 @@ func TestRetriesAreCountedBeforeTheyAreDecided(t *testing.T) {
 	})
 }
 
+// TestModelsOfLinesAreNoLabels has a tenant name a model of its own in each line.
+func TestModelsOfLinesAreNoLabels(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lines := input(20)
+		for i := range lines[1:] {
+			lines[i+1] = strings.Replace(lines[i+1], `"model":"m"`, fmt.Sprintf(`"model":"mine-%d"`, i), 1)
+		}
+		lines[19] = strings.Replace(lines[19], `"model":"mine-18",`, "", 1)
+		w := newWorld(t, lines, func(b *batch.Batch) { b.Policy.MaxRetries = 1 })
+		w.sendAll(20)
+		w.up.answer = func(context.Context, int, int) (execute.Reply, error) { return status(503) }
+		w.drive(time.Minute, w.one())
+		if diff := cmp.Diff([]string{"", "m", "other"}, w.stats.models()); diff != "" {
+			t.Errorf("models of metrics (-want +got):\n%s", diff)
+		}
+		if n := w.stats.of("retry_denied_total{model,other,reason,max_retries}"); n != 18 {
+			t.Errorf("%d denials of other models counted, want 18", n)
+		}
+	})
+}
+
 func TestRetryDeniedByTheDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

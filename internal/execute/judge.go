@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 
 	"github.com/musketry/musketry/internal/batch"
@@ -103,7 +104,7 @@ func (r *run) judge(j *job, p state.Request[state.Processing], reply Reply, call
 func (r *run) reasonOfReply(policy retry.Policy, model string, reply Reply) state.Reason {
 	switch policy.Classify(reply.StatusCode, reply.ErrorCode) {
 	case retry.Retryable:
-		r.Metrics.Count("http_status_retryable_total", 1, "model", model,
+		r.Metrics.Count("http_status_retryable_total", 1, "model", r.modelLabel(model),
 			"status", strconv.Itoa(reply.StatusCode), "code", retry.CodeLabel(reply.ErrorCode))
 
 		return state.RetryableHTTPStatus{Status: reply.StatusCode}
@@ -208,7 +209,7 @@ func (r *run) again(
 	}
 	r.log.Debug("retry", append(j.attrs(), slog.Int("attempt", pending.Phase().Attempt),
 		slog.String("reason", pending.Phase().Last))...)
-	r.Metrics.Count("retries_total", 1, "model", j.input.Model, "kind", string(v.reason.Kind()))
+	r.Metrics.Count("retries_total", 1, "model", r.modelLabel(j.input.Model), "kind", string(v.reason.Kind()))
 
 	return nil, aside(pending.Phase().NotBefore.Sub(r.Clock()), "backoff")
 }
@@ -221,7 +222,17 @@ func (r *run) deny(j *job, p state.Request[state.Processing], v verdict, why sta
 
 // denied counts a retry that is not made.
 func (r *run) denied(j *job, why state.Denial) {
-	r.Metrics.Count("retry_denied_total", 1, "model", j.input.Model, "reason", string(why))
+	r.Metrics.Count("retry_denied_total", 1, "model", r.modelLabel(j.input.Model), "reason", string(why))
+}
+
+// modelLabel returns the name by which metrics call model. A tenant writes into
+// its lines what it likes, and CloudWatch takes money for each name.
+func (r *run) modelLabel(model string) string {
+	if model == "" || slices.Contains(r.cfg.Models, model) {
+		return model
+	}
+
+	return "other"
 }
 
 // unwritten says what becomes of a message whose request's write after its

@@ -116,6 +116,7 @@ type Config struct {
 	CallLimit   time.Duration // one attempt: 10 min, and at most 3/4 of the invocation's time
 	Margin      time.Duration // kept free at the end of an invocation to record what is answered: 15 s
 	Stale       time.Duration // the age at which another worker's heartbeat says it is dead: 30 s
+	Models      []string      // those that metrics name; the others count as "other"
 }
 
 func (c Config) withDefaults() Config {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -142,6 +143,7 @@ func (w *world) broken(format string, args ...any) {
 
 // process returns a worker process that reaches the world through m.
 func (w *world) process(m *machine, cfg execute.Config) *execute.Worker {
+	cfg.Models = []string{"m"}
 	return execute.New(execute.Deps{
 		Requests: m, Workers: m, Batches: m, Files: m, Queue: m, Flow: m, Caller: m,
 		Metrics: w.stats, Log: slog.New(slog.DiscardHandler),
@@ -442,6 +444,21 @@ func (c *counters) Count(name string, n int, labels ...string) {
 		c.by = map[string]int{}
 	}
 	c.by[name+"{"+strings.Join(labels, ",")+"}"] += n
+}
+
+// models are the models that labels name.
+func (c *counters) models() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	named := map[string]bool{}
+	for key := range c.by {
+		if _, rest, ok := strings.Cut(key, "{model,"); ok {
+			name, _, _ := strings.Cut(rest, ",")
+			named[name] = true
+		}
+	}
+
+	return slices.Sorted(maps.Keys(named))
 }
 
 func (c *counters) of(key string) int {

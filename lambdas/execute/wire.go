@@ -40,7 +40,7 @@ func wire(kit boot.Kit) (handler, error) {
 		Flow:   sfnflow.New(sfn.NewFromConfig(kit.AWS), ""), // it wakes flows and starts none
 		Caller: &caller{client: client, clock: kit.Clock, log: kit.Log}, Metrics: kit.Metrics, Log: kit.Log,
 		Clock: kit.Clock, Uniform: mathrand.Float64, NewID: rand.Text,
-	}, execute.Config{})
+	}, execute.Config{Models: kit.Settings.Models})
 
 	return handler{worker: worker, after: kit.Metrics.Flush}, nil
 }
