@@ -1,6 +1,7 @@
 package execute
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -15,10 +16,22 @@ const (
 	maxGap = 64 << 10
 	// maxSection bounds a read of several lines, in bytes.
 	maxSection = 4 << 20
-	// callWeight is what a call takes of the room besides its line: its buffers
-	// and a usual answer, in bytes.
+	// callWeight is what a call takes of the room besides its line: its buffers,
+	// the gap to the next line, and a usual answer, in bytes.
 	callWeight = 128 << 10
 )
+
+// weighs returns what j takes of the room. A line that is read alone is decoded and
+// sent where it lies, and takes its length once. Those that are read together
+// are copied out of what was read, so that one slow call does not hold it all:
+// they take theirs twice.
+func (j *job) weighs(together bool) int64 {
+	if together {
+		return 2*j.message.Length + callWeight
+	}
+
+	return j.message.Length + callWeight
+}
 
 // sections groups jobs by runs of lines that lie close together in one batch's
 // input.
@@ -75,7 +88,7 @@ func (r *run) section(s []*job) {
 func (r *run) reserve(s []*job) error {
 	total := int64(0)
 	for _, j := range s {
-		j.weight = min(j.message.Length+callWeight, r.cfg.Bytes/int64(len(s)))
+		j.weight = min(j.weighs(len(s) > 1), r.cfg.Bytes/int64(len(s)))
 		total += j.weight
 	}
 	if err := r.room.Acquire(r.calls, total); err != nil {
@@ -117,7 +130,11 @@ func (r *run) fetch(s []*job) error {
 			j.bad = errors.New("the batch's input file is gone")
 		} else {
 			from := j.message.Offset - start
-			j.input, j.bad = batch.DecodeInput(body[from : from+j.message.Length])
+			line := body[from : from+j.message.Length]
+			if len(s) > 1 {
+				line = bytes.Clone(line)
+			}
+			j.input, j.bad = batch.DecodeInput(line)
 			if j.bad == nil { // the bytes are not trusted to be those that were validated
 				j.bad = j.input.CheckURL(b.Endpoint)
 			}
