@@ -5,20 +5,30 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
+
+	"github.com/musketry/musketry/internal/jsonscan"
 )
 
 const (
 	// maxMergeDepth is how deep the parts of a delta are merged; what lies deeper is taken over whole.
 	maxMergeDepth = 8
 
-	// maxIndex bounds the `index` of a choice or a tool call, so that a wild one allocates nothing.
-	maxIndex = 1024
+	// maxIndex bounds the `index` of a choice or a tool call, so that a wild one allocates nothing: OpenAI takes an `n`
+	// and a number of tools of 128 (https://platform.openai.com/docs/api-reference/chat/create).
+	maxIndex = 128
 
 	// choicesKey is the member that a completion's results come in.
 	choicesKey = "choices"
 
-	// nodeCost is what a value costs besides its own bytes, so that many tiny ones are bounded as well.
-	nodeCost = 64
+	// nodeCost is what a value costs besides its own bytes, so that many tiny ones are bounded as well: a node, its place
+	// in a map, and a map or a list of its own.
+	nodeCost = 512
+
+	// idleStream and idleRatio bound the chunks that bring little or nothing, in bytes, and in bytes for each of the
+	// answer's: some providers send empty deltas while a model thinks.
+	idleStream = 32 << 20
+	idleRatio  = 1 << 10
 )
 
 // errCutShort is what a stream's clean end means if its last event has not come.
@@ -29,27 +39,22 @@ func errNotJSON() error {
 	return &NetworkError{Reason: "the stream has an event that is not a JSON object"}
 }
 
-// members returns an object's members, or an error if raw is no object.
-func members(raw []byte) (map[string]json.RawMessage, error) {
-	var m map[string]json.RawMessage
-	if json.Unmarshal(raw, &m) != nil || m == nil {
+// pick returns the values of an object's members, or an error if raw is no object.
+func pick(raw []byte, names ...string) ([][]byte, error) {
+	values, err := jsonscan.Pick(raw, names...)
+	if err != nil {
 		return nil, errNotJSON()
 	}
-	return m, nil
+	return values, nil
 }
 
 // errorEvent returns the error body that an event stands for: `{"error": …}` as it is, or an event that is called an
-// error, wrapped.
-func errorEvent(e event, m map[string]json.RawMessage) ([]byte, bool) {
-	var kind content
-	if raw, ok := m["error"]; ok && json.Unmarshal(raw, &kind) == nil && kind.some {
-		return envelope(raw), true
+// error, wrapped. failure and kind are its `error` and `type`.
+func errorEvent(e event, failure, kind []byte) ([]byte, bool) {
+	if some(failure) {
+		return envelope(failure), true
 	}
-	var named string
-	if raw, ok := m["type"]; ok {
-		_ = json.Unmarshal(raw, &named) // A type that is no string is not "error".
-	}
-	if e.name == "error" || named == "error" {
+	if named, _ := jsonscan.Text(kind, maxName); e.name == "error" || named == "error" {
 		return envelope(e.data), true
 	}
 	return nil, false
@@ -75,23 +80,23 @@ func (r *response) add(e event) (bool, error) {
 	if string(e.data) == "[DONE]" {
 		return true, nil
 	}
-	m, err := members(e.data)
+	m, err := pick(e.data, "error", "type", "response")
 	if err != nil {
 		return false, err
 	}
-	var kind string
-	if json.Unmarshal(m["type"], &kind) != nil {
+	kind, ok := jsonscan.Text(m[1], maxName)
+	if !ok {
 		kind = e.name
 	}
 	switch kind {
 	case "response.completed", "response.incomplete", "response.failed":
-		if _, err := members(m["response"]); err != nil {
-			return false, err
+		if !object(m[2]) {
+			return false, errNotJSON()
 		}
-		r.whole = m["response"]
+		r.whole = m[2]
 		return true, nil
 	}
-	if failure, ok := errorEvent(e, m); ok {
+	if failure, ok := errorEvent(e, m[0], m[1]); ok {
 		r.whole = failure
 		return true, nil
 	}
@@ -109,11 +114,12 @@ func (r *response) answer() ([]byte, error) {
 
 // completion assembles chunks of chat completions, or of the older completions, into one completion.
 type completion struct {
-	top     map[string]*node // Whole values, the last that says something.
-	choices node
-	failure []byte
-	done    bool
-	bytes   int64
+	top      map[string]*node // Whole values, the last that says something.
+	choices  node
+	failure  []byte
+	done     bool
+	bytes    int64
+	streamed int64
 }
 
 // add merges one chunk.
@@ -122,37 +128,33 @@ func (c *completion) add(e event) (bool, error) {
 		c.done = true
 		return true, nil
 	}
-	m, err := members(e.data)
+	if c.streamed += int64(len(e.data)); c.streamed > idleStream+idleRatio*c.bytes {
+		return false, &TooLargeError{Limit: idleStream + idleRatio*c.bytes}
+	}
+	m, err := pick(e.data, "error", "type", choicesKey, "usage")
 	if err != nil {
 		return false, err
 	}
-	if failure, ok := errorEvent(e, m); ok {
+	if failure, ok := errorEvent(e, m[0], m[1]); ok {
 		c.failure = failure
 		return true, nil
+	}
+	if m[2] == nil && m[3] == nil {
+		return false, nil // A sign of life, no chunk.
 	}
 	if c.top == nil {
 		c.top = make(map[string]*node)
 	}
-	choices, brings := m[choicesKey]
-	delete(m, choicesKey)
-	if _, counts := m["usage"]; !brings && !counts {
-		return false, nil // A sign of life, no chunk.
-	}
-	for key, raw := range m {
-		field, known := c.top[key]
-		if !known {
-			field = &node{}
-			c.top[key] = field
-			c.bytes += nodeCost + int64(len(key))
+	err = jsonscan.Members(e.data, func(name, raw []byte) error {
+		if is(name, choicesKey) {
+			return nil
 		}
-		if err := field.merge(key, raw, 0, &c.bytes); err != nil {
-			return false, err
-		}
+		return field(c.top, name, &c.bytes).merge("", raw, 0, &c.bytes)
+	})
+	if err != nil || m[2] == nil {
+		return false, err
 	}
-	if !brings {
-		return false, nil
-	}
-	return false, c.choices.merge(choicesKey, choices, maxMergeDepth, &c.bytes)
+	return false, c.choices.merge(choicesKey, m[2], maxMergeDepth, &c.bytes)
 }
 
 func (c *completion) size() int64 { return c.bytes + int64(len(c.failure)) }
@@ -249,46 +251,62 @@ func (n *node) merge(key string, raw json.RawMessage, depth int, total *int64) e
 		*n = node{kind: textNode, text: append(n.text, piece...)}
 		*total += int64(len(piece))
 		return nil
+	case n.kind == rawNode && bytes.Equal(raw, n.raw):
+		return nil
 	default:
 		*total += int64(len(raw) - len(n.raw))
-		*n = node{raw: raw}
+		*n = node{raw: bytes.Clone(raw)} // A part of an event would hold on to all of it.
 		return nil
 	}
 }
 
 func (n *node) mergeObject(raw json.RawMessage, depth int, total *int64) error {
-	m, err := members(raw)
-	if err != nil {
-		return err
-	}
 	if n.kind != objectNode {
-		*n = node{kind: objectNode, fields: make(map[string]*node, len(m))}
+		*n = node{kind: objectNode, fields: make(map[string]*node)}
 	}
-	for key, value := range m {
-		field, ok := n.fields[key]
-		if !ok {
-			field = &node{}
-			n.fields[key] = field
-			*total += nodeCost + int64(len(key))
-		}
-		if err := field.merge(key, value, depth-1, total); err != nil {
-			return err
-		}
-	}
-	return nil
+	return jsonscan.Members(raw, func(name, value []byte) error {
+		return field(n.fields, name, total).merge(keyOf(name), value, depth-1, total)
+	})
 }
+
+// field returns the node of a member, which is made if there is none.
+func field(fields map[string]*node, name []byte, total *int64) *node {
+	if n, ok := fields[string(name[1:len(name)-1])]; ok && bytes.IndexByte(name, '\\') < 0 {
+		return n // Most names come again and again: no copy is made of them.
+	}
+	key := keyOf(name)
+	n, ok := fields[key]
+	if !ok {
+		n = &node{}
+		fields[key] = n
+		*total += nodeCost + int64(len(key))
+	}
+	return n
+}
+
+// keyOf returns what a member's name, as it is written, stands for.
+func keyOf(name []byte) string {
+	if bytes.IndexByte(name, '\\') < 0 {
+		return string(name[1 : len(name)-1])
+	}
+	var key string
+	_ = json.Unmarshal(name, &key) // It was read as part of an object.
+	return key
+}
+
+// is reports whether a member's name, as it is written, is key.
+func is(name []byte, key string) bool { return keyOf(name) == key }
 
 // mergeList merges items that carry an `index` into the item of that index, and appends all others. Choices that some
 // provider sends without one are meant by their place.
 func (n *node) mergeList(key string, raw json.RawMessage, depth int, total *int64) error {
-	var values []json.RawMessage
-	if json.Unmarshal(raw, &values) != nil {
-		return errNotJSON()
-	}
 	if n.kind != listNode {
 		*n = node{kind: listNode}
 	}
-	for place, value := range values {
+	next := 0
+	return jsonscan.Items(raw, func(value []byte) error {
+		place := next
+		next++
 		index, indexed := indexOf(value)
 		if !indexed && key == choicesKey {
 			index, indexed = place, true
@@ -296,7 +314,7 @@ func (n *node) mergeList(key string, raw json.RawMessage, depth int, total *int6
 		if !indexed {
 			n.tail = appendItem(n.tail, value)
 			*total += 1 + int64(len(value))
-			continue
+			return nil
 		}
 		if index < 0 || index >= maxIndex {
 			return &NetworkError{Reason: "the stream has an index out of bounds"}
@@ -305,11 +323,8 @@ func (n *node) mergeList(key string, raw json.RawMessage, depth int, total *int6
 			n.items = append(n.items, &node{})
 			*total += nodeCost
 		}
-		if err := n.items[index].merge("", value, depth-1, total); err != nil {
-			return err
-		}
-	}
-	return nil
+		return n.items[index].merge("", value, depth-1, total)
+	})
 }
 
 // appendItem adds an item to a list's inside.
@@ -325,13 +340,12 @@ func indexOf(raw json.RawMessage) (int, bool) {
 	if raw[0] != '{' {
 		return 0, false
 	}
-	var item struct {
-		Index *int `json:"index"`
-	}
-	if json.Unmarshal(raw, &item) != nil || item.Index == nil {
+	values, err := jsonscan.Pick(raw, "index")
+	if err != nil {
 		return 0, false
 	}
-	return *item.Index, true
+	index, err := strconv.Atoi(string(values[0]))
+	return index, err == nil
 }
 
 // inPieces reports whether a string's deltas follow one another. The others name something and come whole, by some

@@ -14,6 +14,13 @@ import (
 // of four bytes repeats some two hundred bytes of ids around it.
 const streamOverhead = 64
 
+// eventBytes and fewEvents bound the events of a stream: one for every 16 bytes of the largest answer, but 10,000 at
+// least. With answers of 10 MB that is 625,000, five times the tokens that models commonly give at most.
+const (
+	eventBytes = 16
+	fewEvents  = 10_000
+)
+
 // event is one server-sent event (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 type event struct {
 	name string
@@ -50,13 +57,14 @@ func assemblerFor(path string, r Response) assembler {
 }
 
 // reassemble reads a stream until its last event. It returns a *TooLargeError when the answer exceeds limit bytes or
-// the stream limit × streamOverhead, and a *NetworkError for a stream that ends too soon.
+// the stream limit × streamOverhead or its share of events, and a *NetworkError for a stream that ends too soon.
 func reassemble(body io.Reader, parts assembler, limit int64) ([]byte, error) {
 	bounded := &io.LimitedReader{R: body, N: limit*streamOverhead + 1}
 	events := newEventReader(bounded, limit)
-	for done := false; !done; {
+	left := max(limit/eventBytes, fewEvents)
+	for done := false; !done; left-- {
 		e, err := events.next()
-		if bounded.N <= 0 || errors.Is(err, bufio.ErrTooLong) {
+		if bounded.N <= 0 || left <= 0 || errors.Is(err, bufio.ErrTooLong) {
 			return nil, &TooLargeError{Limit: limit}
 		}
 		if errors.Is(err, io.EOF) {

@@ -2,8 +2,9 @@ package upstream
 
 import (
 	"bytes"
-	"encoding/json"
+	"strconv"
 
+	"github.com/musketry/musketry/internal/jsonscan"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -17,40 +18,15 @@ func Usage(body []byte) state.Usage {
 	if !bytes.Contains(body, []byte(`"usage"`)) {
 		return state.Usage{} // The common case of errors, for the price of a search.
 	}
-	var answer struct {
-		Usage lenient[usage] `json:"usage"`
-	}
-	if json.Unmarshal(body, &answer) != nil {
+	u, err := jsonscan.Pick(member(body, "usage"), "prompt_tokens", "input_tokens", "completion_tokens", "output_tokens",
+		"total_tokens", "prompt_tokens_details", "input_tokens_details", "completion_tokens_details", "output_tokens_details")
+	if err != nil {
 		return state.Usage{}
 	}
-	return answer.Usage.value.sum()
-}
-
-type usage struct {
-	Prompt            tokens                      `json:"prompt_tokens"`
-	Input             tokens                      `json:"input_tokens"`
-	Completion        tokens                      `json:"completion_tokens"`
-	Output            tokens                      `json:"output_tokens"`
-	Total             tokens                      `json:"total_tokens"`
-	PromptDetails     lenient[inputTokenDetails]  `json:"prompt_tokens_details"`
-	InputDetails      lenient[inputTokenDetails]  `json:"input_tokens_details"`
-	CompletionDetails lenient[outputTokenDetails] `json:"completion_tokens_details"`
-	OutputDetails     lenient[outputTokenDetails] `json:"output_tokens_details"`
-}
-
-type inputTokenDetails struct {
-	Cached tokens `json:"cached_tokens"`
-}
-
-type outputTokenDetails struct {
-	Reasoning tokens `json:"reasoning_tokens"`
-}
-
-func (u usage) sum() state.Usage {
 	s := state.Usage{
-		Input: int64(max(u.Prompt, u.Input)), Output: int64(max(u.Completion, u.Output)), Total: int64(u.Total),
-		Cached:    int64(max(u.PromptDetails.value.Cached, u.InputDetails.value.Cached)),
-		Reasoning: int64(max(u.CompletionDetails.value.Reasoning, u.OutputDetails.value.Reasoning)),
+		Input: max(tokens(u[0]), tokens(u[1])), Output: max(tokens(u[2]), tokens(u[3])), Total: tokens(u[4]),
+		Cached:    max(tokens(member(u[5], "cached_tokens")), tokens(member(u[6], "cached_tokens"))),
+		Reasoning: max(tokens(member(u[7], "reasoning_tokens")), tokens(member(u[8], "reasoning_tokens"))),
 	}
 	if s.Total == 0 {
 		s.Total = s.Input + s.Output
@@ -58,15 +34,14 @@ func (u usage) sum() state.Usage {
 	return s
 }
 
-// tokens is a number of tokens; any other value reads as 0.
-type tokens int64
-
-// UnmarshalJSON never fails.
-func (t *tokens) UnmarshalJSON(raw []byte) error {
-	*t = 0
-	var n int64
-	if json.Unmarshal(raw, &n) == nil && n >= 0 && n <= maxTokens {
-		*t = tokens(n)
+// tokens reads a number of tokens; any other value reads as 0.
+func tokens(raw []byte) int64 {
+	n, err := strconv.ParseInt(string(raw[:min(len(raw), maxDigits)]), 10, 64)
+	if err != nil || n < 0 || n > maxTokens || len(raw) > maxDigits {
+		return 0
 	}
-	return nil
+	return n
 }
+
+// maxDigits is more than the digits of maxTokens.
+const maxDigits = 20

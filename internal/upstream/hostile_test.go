@@ -1,0 +1,148 @@
+package upstream_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/musketry/musketry/internal/upstream"
+)
+
+// An endless is a body that repeats what next gives, and counts what is read.
+type endless struct {
+	next func(i int) string
+	i    int
+	rest string
+	read int64
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.rest == "" {
+		e.rest = e.next(e.i)
+		e.i++
+	}
+	n := copy(p, e.rest)
+	e.rest = e.rest[n:]
+	e.read += int64(n)
+	return n, nil
+}
+
+func (e *endless) Close() error { return nil }
+
+// callBody returns what a client makes of a body.
+func callBody(t *testing.T, url, contentType string, body io.ReadCloser, maxBody int64) (upstream.Response, error) {
+	t.Helper()
+	c := newClient(t, upstream.Config{
+		BaseURL: "http://host", MaxBody: maxBody, Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			h := http.Header{"Content-Type": {contentType}}
+			return &http.Response{StatusCode: http.StatusOK, Header: h, Body: body, ContentLength: -1, Request: r}, nil
+		}),
+	})
+	return c.Call(t.Context(), upstream.Request{Method: http.MethodPost, URL: url})
+}
+
+// TestEndlessStreams demands that a stream which brings nothing is given up early, however it is written: a provider sent
+// empty deltas at a high index for 56 s of work.
+func TestEndlessStreams(t *testing.T) {
+	t.Parallel()
+	const limit, most = 1_000_000, 40 << 20
+	for name, tc := range map[string]struct{ url, event string }{
+		"empty deltas":        {"/v1/chat/completions", `{"choices":[{"index":127,"delta":{}}]}`},
+		"empty tool calls":    {"/v1/chat/completions", `{"choices":[{"index":0,"delta":{"tool_calls":[{"index":127}]}}]}`},
+		"nulls":               {"/v1/chat/completions", `{"choices":[{"index":0,"delta":{"a":null` + strings.Repeat(`,"a":null`, 7000) + `}}]}`},
+		"padded nothing":      {"/v1/completions", `{"choices":[]` + strings.Repeat(" ", 60_000) + `}`},
+		"signs of life":       {"/v1/chat/completions", `{"type":"ping"}`},
+		"pieces of no answer": {"/v1/responses", `{}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			body := &endless{next: func(int) string { return "data: " + tc.event + "\n\n" }}
+			_, err := callBody(t, tc.url, "text/event-stream", body, limit)
+			wantErr[*upstream.TooLargeError](t, err)
+			if body.read > most {
+				t.Errorf("%d bytes were read, want at most %d", body.read, most)
+			}
+		})
+	}
+}
+
+func TestIndexOutOfBounds(t *testing.T) {
+	t.Parallel()
+	for _, index := range []string{"-1", "128", "1000000000"} {
+		for _, event := range []string{
+			`{"choices":[{"index":` + index + `,"delta":{}}]}`,
+			`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":` + index + `}]}}]}`,
+		} {
+			_, err := callStream(t, "/v1/chat/completions", stream(event, "[DONE]"), 0)
+			wantErr[*upstream.NetworkError](t, err)
+		}
+	}
+}
+
+// TestStreamHoldsNoEvents has events that are long and bring a short value each, of which the values alone may be kept.
+func TestStreamHoldsNoEvents(t *testing.T) { //nolint:paralleltest // it measures the process
+	const limit, events = 1_000_000, 60
+	var before, after runtime.MemStats
+	body := &endless{}
+	body.next = func(i int) string {
+		switch i {
+		case 0:
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+		case events:
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			return "data: [DONE]\n\n"
+		}
+		return fmt.Sprintf("data: {\"choices\":[{\"index\":0,\"delta\":{\"k%d\":%d}}],\"k%d\":%d%s}\n\n", i, i, i, i, strings.Repeat(" ", 900_000))
+	}
+	if _, err := callBody(t, "/v1/chat/completions", "text/event-stream", body, limit); err != nil {
+		t.Fatal(err)
+	}
+	if after.HeapAlloc > before.HeapAlloc+6*limit {
+		t.Errorf("%d bytes are held of a stream whose answer has a few", after.HeapAlloc-before.HeapAlloc)
+	}
+}
+
+// TestHostileAnswers demands that no answer takes much more than itself, all that is freed meanwhile included.
+func TestHostileAnswers(t *testing.T) { //nolint:paralleltest // it measures the process
+	const size = 9_000_000
+	fill := func(before string, one func(i int) string, after string) string {
+		var b strings.Builder
+		b.WriteString(before)
+		for i := 0; b.Len() < size; i++ {
+			b.WriteString(one(i))
+		}
+		return b.String() + after
+	}
+	key := func(i int) string { return fmt.Sprintf(`,"%x":0`, i) }
+	for name, text := range map[string]string{ //nolint:paralleltest // as above
+		"keys":          fill(`{"model":"m"`, key, "}"),
+		"keys of usage": fill(`{"model":"m","usage":{"total_tokens":7`, key, "}}"),
+		"keys of error": fill(`{"model":"m","error":{"code":"c"`, key, "}}"),
+		"deep": fill(`{"model":"m","x":[0`, func(int) string {
+			return "," + strings.Repeat("[", 9000) + strings.Repeat("]", 9000)
+		}, "]}"),
+		"too deep": strings.Repeat("[", size),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			res, err := callBody(t, "/v1/chat/completions", "application/json", io.NopCloser(strings.NewReader(text)), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _, _ = upstream.Model(res.Body), upstream.Usage(res.Body), upstream.ErrorCode(res.Body)
+			runtime.ReadMemStats(&after)
+			if used := after.TotalAlloc - before.TotalAlloc; used > 5*size {
+				t.Errorf("%d bytes are allocated for an answer of %d", used, len(text))
+			}
+			if want := name != "too deep"; res.JSON != want {
+				t.Errorf("it is JSON: %v", res.JSON)
+			}
+		})
+	}
+}
