@@ -11,18 +11,28 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/jsonscan"
 )
 
 // maxJSON is the largest JSON body: a batch's, with all its metadata escaped,
 // has below 100 KB; an upload's completion names up to 10,000 parts.
 const maxJSON = 1 << 20
 
-// fields are a JSON object's, to be read one by one, so that an error names
-// the one at fault.
-type fields map[string]json.RawMessage
+// fields are a JSON object's, as it came, to be read one by one, so that an
+// error names the one at fault. Nil is an object without fields.
+type fields []byte
+
+// value returns what the field called name holds; nil if it was left out.
+func (f fields) value(name string) []byte {
+	values, err := jsonscan.Pick(f, name)
+	if err != nil { // nil: a body was found to be an object
+		return nil
+	}
+
+	return values[0]
+}
 
 // readFields reads r's body, which must be a JSON object.
 func readFields(w http.ResponseWriter, r *http.Request) (fields, error) {
@@ -40,12 +50,11 @@ func readFields(w http.ResponseWriter, r *http.Request) (fields, error) {
 	if err != nil {
 		return nil, brokenBody()
 	}
-	var f fields
-	if !utf8.Valid(body) || json.Unmarshal(body, &f) != nil || f == nil {
+	if _, err := jsonscan.Pick(body); err != nil {
 		return nil, badRequest("", "invalid_json", "The body of your request is not a JSON object.")
 	}
 
-	return f, nil
+	return body, nil
 }
 
 func unsupported(r *http.Request, want string) error {
@@ -61,9 +70,7 @@ func brokenBody() error {
 
 // absent reports whether name was left out; a null counts as left out.
 func (f fields) absent(name string) bool {
-	raw := bytes.TrimSpace(f[name])
-
-	return len(raw) == 0 || string(raw) == "null"
+	return jsonscan.Null(f.value(name))
 }
 
 // text reads a string that must be there and not be empty.
@@ -71,7 +78,7 @@ func (f fields) text(name string) (string, error) {
 	if f.absent(name) {
 		return "", missing(name)
 	}
-	s, err := textOf(name, f[name])
+	s, err := textOf(name, f.value(name))
 	if err == nil && s == "" {
 		return "", badRequest(name, batch.CodeInvalidValue, "Invalid '%s': expected a string that is not empty.", name)
 	}
@@ -93,9 +100,10 @@ func (f fields) whole(name, param string) (int64, error) {
 	if f.absent(name) {
 		return 0, missing(param)
 	}
-	n, err := strconv.ParseInt(string(bytes.TrimSpace(f[name])), 10, 64)
+	raw := f.value(name)
+	n, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil {
-		return 0, wrongType(param, "an integer", f[name])
+		return 0, wrongType(param, "an integer", raw)
 	}
 
 	return n, nil
@@ -103,12 +111,12 @@ func (f fields) whole(name, param string) (int64, error) {
 
 // object reads an object that may be left out; nil then.
 func (f fields) object(name string) (fields, error) {
-	if f.absent(name) {
-		return nil, nil //nolint:nilnil // a nil map is an object without fields
-	}
-	var inner fields
-	if kindOf(f[name]) != "an object" || json.Unmarshal(f[name], &inner) != nil {
-		return nil, wrongType(name, "an object", f[name])
+	inner := f.value(name)
+	switch {
+	case jsonscan.Null(inner):
+		return nil, nil
+	case kindOf(inner) != "an object":
+		return nil, wrongType(name, "an object", inner)
 	}
 
 	return inner, nil
@@ -117,14 +125,24 @@ func (f fields) object(name string) (fields, error) {
 // metadata reads an object of strings that may be left out.
 func (f fields) metadata(name string) (map[string]string, error) {
 	inner, err := f.object(name)
-	if err != nil || len(inner) == 0 {
+	if err != nil || inner == nil {
 		return nil, err
 	}
-	pairs := make(map[string]string, len(inner))
-	for key, raw := range inner {
-		if pairs[key], err = textOf(name+"."+clip(key), raw); err != nil {
-			return nil, err
+	var pairs map[string]string
+	err = jsonscan.Members(inner, func(key, raw []byte) error {
+		k, err := textOf(name, key)
+		if err != nil {
+			return err
 		}
+		if pairs == nil {
+			pairs = map[string]string{}
+		}
+		pairs[k], err = textOf(name+"."+clip(k), raw)
+
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 
 	return pairs, nil
@@ -135,17 +153,19 @@ func (f fields) texts(name string) ([]string, error) {
 	if f.absent(name) {
 		return nil, missing(name)
 	}
-	var raws []json.RawMessage
-	if kindOf(f[name]) != "an array" || json.Unmarshal(f[name], &raws) != nil {
-		return nil, wrongType(name, "an array", f[name])
+	raw := f.value(name)
+	if kindOf(raw) != "an array" {
+		return nil, wrongType(name, "an array", raw)
 	}
-	list := make([]string, 0, len(raws))
-	for i, raw := range raws {
-		s, err := textOf(fmt.Sprintf("%s[%d]", name, i), raw)
-		if err != nil {
-			return nil, err
-		}
+	list := []string{}
+	err := jsonscan.Items(raw, func(value []byte) error {
+		s, err := textOf(fmt.Sprintf("%s[%d]", name, len(list)), value)
 		list = append(list, s)
+
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 
 	return list, nil
@@ -160,7 +180,7 @@ func (f fields) life(name string) (time.Duration, error) {
 	if inner.absent("anchor") {
 		return 0, missing(name + ".anchor")
 	}
-	anchor, err := textOf(name+".anchor", inner["anchor"])
+	anchor, err := textOf(name+".anchor", inner.value("anchor"))
 	if err != nil {
 		return 0, err
 	}
