@@ -9,22 +9,48 @@ import (
 	"testing"
 )
 
-// TestPageNames demands that every test that docs/security.md names is there, and every file that it or another document
-// leads to.
+// TestPageNames demands that every test and file that these pages name is there. A page has as many tests at least.
 func TestPageNames(t *testing.T) {
 	t.Parallel()
-	page := read(t, "security.md")
-	named := regexp.MustCompile("`([a-z0-9_/]+)\\.((?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(page, -1)
-	if len(named) < 40 {
-		t.Errorf("the page names %d tests: it is read wrongly, or has lost its own", len(named))
-	}
-	for _, name := range named {
-		if !hasTest(t, filepath.Join("..", name[1]), name[2]) {
-			t.Errorf("security.md names %s.%s, which does not exist", name[1], name[2])
+	for name, atLeast := range map[string]int{"security.md": 40, "aws.md": 30} {
+		page := read(t, name)
+		tests := regexp.MustCompile("`([a-z0-9_/]+)\\.((?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(page, -1)
+		if len(tests) < atLeast {
+			t.Errorf("%s names %d tests: it is read wrongly, or has lost its own", name, len(tests))
+		}
+		for _, test := range tests {
+			if !hasTest(t, filepath.Join("..", test[1]), test[2]) {
+				t.Errorf("%s names %s.%s, which does not exist", name, test[1], test[2])
+			}
+		}
+		for _, path := range regexp.MustCompile("`([a-z0-9_/]+/[a-z0-9_]+\\.(?:go|md|json|py))`").FindAllStringSubmatch(page, -1) {
+			exists(t, name, filepath.Join("..", path[1]))
 		}
 	}
-	for _, path := range regexp.MustCompile("`([a-z0-9_/]+/[a-z0-9_]+\\.(?:go|md|json))`").FindAllStringSubmatch(page, -1) {
-		exists(t, "security.md", filepath.Join("..", path[1]))
+}
+
+// TestAWSPageIsWhole demands that each row of docs/aws.md says what both engines do and what holds it.
+func TestAWSPageIsWhole(t *testing.T) {
+	t.Parallel()
+	rows := 0
+	for line := range strings.Lines(read(t, "aws.md")) {
+		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|--") || strings.HasPrefix(line, "| AWS |") {
+			continue
+		}
+		rows++
+		cells := strings.Split(strings.ReplaceAll(strings.TrimSpace(line), `\|`, ""), "|")
+		if len(cells) != 6 {
+			t.Errorf("%d cells, want 4: %s", len(cells)-2, line)
+			continue
+		}
+		for _, cell := range cells[1:5] {
+			if strings.TrimSpace(cell) == "" {
+				t.Errorf("an empty cell: %s", line)
+			}
+		}
+	}
+	if rows < 25 {
+		t.Errorf("the page has %d rows: it is read wrongly", rows)
 	}
 }
 
