@@ -120,11 +120,26 @@ func TestOnTheCloud(t *testing.T) {
 		if err := q.Hide(t.Context(), held, 0); err != nil {
 			t.Errorf("hide what is gone: %v", err)
 		}
+		goneOnAWS(t, api, url, held[0])
 		if n := len(receive(t, api, url)); n > 0 {
 			t.Errorf("%d messages came back", n)
 		}
 		if err := q.Delete(t.Context(), []string{"no handle at all"}); err != nil {
 			t.Errorf("delete by a bad handle: %v", err)
 		}
+	}
+}
+
+// goneOnAWS demands of an engine what AWS says of a deleted message's handle
+// (docs/aws.md), but for an ending.
+func goneOnAWS(t *testing.T, api *sqs.Client, url, handle string) {
+	t.Helper()
+	out, err := api.ChangeMessageVisibilityBatch(t.Context(), &sqs.ChangeMessageVisibilityBatchInput{
+		QueueUrl: &url,
+		Entries:  []types.ChangeMessageVisibilityBatchRequestEntry{{Id: aws.String("0"), ReceiptHandle: &handle}},
+	})
+	if err != nil || len(out.Failed) != 1 ||
+		strings.TrimSuffix(aws.ToString(out.Failed[0].Code), "Exception") != "InvalidParameterValue" {
+		t.Errorf("a deleted message's visibility: %+v, %v", out, err)
 	}
 }

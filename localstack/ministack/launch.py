@@ -7,6 +7,7 @@ service and operation, as JSON.
 import asyncio
 import contextvars
 import json
+import re
 import socketserver
 import sys
 import threading
@@ -227,6 +228,28 @@ def delete_for_source_counted(queue_url, receipt_handles):
 
 sqs._receive_messages_for_esm = receive_for_source_counted
 sqs._delete_messages_for_esm = delete_for_source_counted
+
+change_visibilities = sqs._HANDLERS["ChangeMessageVisibilityBatch"]
+
+
+def change_visibilities_as_aws(*args, **kwargs):
+    """Answers InvalidParameterValue where a handle was good once, and its message is deleted or somebody else's: the
+    engine takes every such handle for none. See docs/aws.md."""
+    result = change_visibilities(*args, **kwargs)
+    handles = {entry.get("Id", ""): entry.get("ReceiptHandle", "") for entry in args[0].get("Entries", [])}
+    for entry in result["Failed"]:
+        handle = handles[entry["Id"]]
+        if entry["Code"] == "ReceiptHandleIsInvalid" and HANDLE.fullmatch(handle):
+            entry["Code"] = "InvalidParameterValue"
+            entry["Message"] = (
+                f"Value {handle} for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not "
+                "available for visibility timeout change."
+            )
+    return result
+
+
+HANDLE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+sqs._HANDLERS["ChangeMessageVisibilityBatch"] = change_visibilities_as_aws
 
 add_event = stepfunctions._add_event
 
