@@ -71,11 +71,11 @@ test-localstack: need-cloud cloud-cli $(CLIENTS) ## Runs the stores' contracts a
 SEEDS ?= 5000
 .PHONY: sim
 sim: need-go ## Simulates the whole system with faults: make sim SEEDS=5000; SEED=7 replays one.
-	@if test -n "$(SEED)"; then \
-		MUSKETRY_SIM_SEED=$(SEED) go test ./internal/sim -count=1 -v -run '^TestReplay$$'; \
-	else \
-		MUSKETRY_SIM_SEEDS=$(SEEDS) go test ./internal/sim -count=1 -v -timeout 60m -run '^TestSeeds$$'; \
-	fi
+	@MUSKETRY_SIM_SEEDS=$(SEEDS) MUSKETRY_SIM_SEED=$(SEED) go test ./internal/sim -count=1 -v -timeout 60m -run '^TestSeeds$$'
+
+.PHONY: sim-bugs
+sim-bugs: need-go ## Plants bugs, one after another: the simulation must find each within 500 seeds.
+	@MUSKETRY_SIM_BUGS=1 go test ./internal/sim -count=1 -v -timeout 60m -run '^TestPlantedBugs$$'
 
 .PHONY: bench
 bench: need-go ## Benchmarks loading and writing out a million requests, and the worker; a JSON object a line.

@@ -25,19 +25,24 @@ type checker struct {
 
 // A shadow is what a checker knows of a batch.
 type shadow struct {
-	batch    batch.Batch // as it was written last
-	endedAt  time.Duration
-	sealedAt time.Duration
-	counts   shownCounts // as they were shown last
-	early    map[int]bool
+	batch      batch.Batch // as it was written last
+	endedAt    time.Duration
+	sealedAt   time.Duration
+	canceledAt time.Duration
+	doneAt     time.Duration   // when its last request got its outcome
+	outcomes   []time.Duration // when its requests got theirs, in order
+	counts     shownCounts     // as they were shown last
+	early      map[int]bool
 }
 
 // A trail is what a checker knows of a request.
 type trail struct {
-	phase   state.Phase
-	calls   int
-	answers int // good ones
-	told    retryAfter
+	phase    state.Phase
+	calls    int
+	answers  int // good ones
+	told     retryAfter
+	flying   map[*process]int // calls in flight
+	calledAt []time.Duration  // since the start
 }
 
 // A retryAfter is the wait that a request was last told by the upstream.
@@ -76,7 +81,9 @@ func (c *checker) find(k state.Key) (*job, *line) {
 func (c *checker) called(p *process, j *job, n int, call execute.Call) int {
 	l, now := j.lines[n-1], p.now()
 	l.trail.calls++
+	l.trail.calledAt = append(l.trail.calledAt, c.world.sched.now())
 	b, name := j.shadow.batch, j.name(n)
+	c.overlaps(p, l, name)
 	if call.IdempotencyKey == "" || !strings.Contains(string(call.Body), fmt.Sprintf("[%d,", n)) {
 		c.wrong("%s is called as somebody else: %s", name, call.Body)
 	}
@@ -89,9 +96,20 @@ func (c *checker) called(p *process, j *job, n int, call execute.Call) int {
 	if t := l.trail.told; now.Before(t.until) && (t.written || mends.retryAfter && t.alive()) {
 		c.wrong("%s is called %v before the time that its upstream asked for", name, t.until.Sub(now))
 	}
+	c.startedBy(p, j, l, name)
+
+	return l.trail.calls
+}
+
+// startedBy checks that a request which p calls now is p's, and started.
+func (c *checker) startedBy(p *process, j *job, l *line, name string) {
+	b := j.shadow.batch
 	switch phase := l.trail.phase.(type) {
 	case state.Processing:
-		late := !now.Before(b.Deadline.Add(-b.Policy.StopBeforeDeadline))
+		if !strings.HasPrefix(phase.Lease.Worker, p.name+".") {
+			c.wrong("%s is called by %s while %s holds it", name, p.name, phase.Lease.Worker)
+		}
+		late := !p.now().Before(b.Deadline.Add(-b.Policy.StopBeforeDeadline))
 		if mends.lateRetry && late && phase.Attempt > 0 {
 			c.wrong("%s is called again within %v before its deadline", name, b.Policy.StopBeforeDeadline)
 		}
@@ -105,8 +123,30 @@ func (c *checker) called(p *process, j *job, n int, call execute.Call) int {
 	case nil, state.Pending, state.Claimed:
 		c.wrong("%s is called before its start is written", name)
 	}
+}
 
-	return l.trail.calls
+// overlaps checks that nobody else calls the same request now, but who cannot
+// know better: a process that is frozen, or has just thawed.
+func (c *checker) overlaps(p *process, l *line, name string) {
+	for other := range l.trail.flying {
+		if !other.gone() && c.world.sched.frozen(other) < -10*time.Second {
+			c.wrong("%s is called by %s while %s calls it", name, p.name, other.name)
+		}
+	}
+}
+
+// flies counts a call of p as in flight until land is called.
+func (l *line) flies(p *process) (land func()) {
+	if l.trail.flying == nil {
+		l.trail.flying = map[*process]int{}
+	}
+	l.trail.flying[p]++
+
+	return func() {
+		if l.trail.flying[p]--; l.trail.flying[p] == 0 {
+			delete(l.trail.flying, p)
+		}
+	}
 }
 
 // alive reports whether the worker lives that was told.
@@ -124,11 +164,17 @@ func (c *checker) answered(p *process, j *job, n int, r execute.Reply, err error
 	}
 }
 
-// created is told of a request that is created, if it is not there.
-func (c *checker) created(change state.Change) {
-	if _, l := c.find(change.Spec().Key); l != nil && l.trail.phase == nil {
-		l.trail.phase = change.To()
-		c.world.pass("request created " + string(change.To().Status()))
+// created is told of a request that is created, if it is not there, and of what
+// is stored then.
+func (c *checker) created(change state.Change, stored state.Record) {
+	j, l := c.find(change.Spec().Key)
+	switch {
+	case l == nil || stored.Phase == nil:
+	case l.trail.phase == nil:
+		l.trail.phase = stored.Phase
+		c.world.pass("request created " + string(stored.Phase.Status()))
+	case l.trail.phase != stored.Phase:
+		c.wrong("%s was %s and is created anew", j.name(change.Spec().Key.Line), l.trail.phase.Status())
 	}
 }
 
@@ -154,6 +200,10 @@ func (c *checker) applied(p *process, change state.Change, before, after state.R
 		c.wrong("%s was %s and is %s now, by %s", name, from, to, p.name)
 	}
 	l.trail.phase = after.Phase
+	if to.Terminal() {
+		j.shadow.doneAt = w.sched.now()
+		j.shadow.outcomes = append(j.shadow.outcomes, w.sched.now())
+	}
 	switch phase := after.Phase.(type) {
 	case state.Completed:
 		c.completed(j, l, change.Spec().Key, phase)
@@ -232,6 +282,9 @@ func (c *checker) batchWritten(before, after batch.Batch) {
 	if (before.Sealed || before.Status.Terminal()) && before.Counts != after.Counts {
 		c.wrong("%s is sealed and its counts change from %+v to %+v", j.nick, before.Counts, after.Counts)
 	}
+	if after.Canceling() && !before.Canceling() {
+		j.shadow.canceledAt = w.sched.now()
+	}
 	if after.Sealed && !before.Sealed {
 		j.shadow.sealedAt = w.sched.now()
 		c.sealed(j, after)
@@ -239,6 +292,18 @@ func (c *checker) batchWritten(before, after batch.Batch) {
 	if after.Status.Terminal() && !before.Status.Terminal() {
 		j.shadow.endedAt = w.sched.now()
 	}
+}
+
+// truth counts a batch's requests as they are.
+func (j *job) truth() batch.Counts {
+	counts := batch.Counts{Total: len(j.lines)}
+	for _, l := range j.lines {
+		if l.trail.phase != nil {
+			counts = counts.Add(l.trail.phase)
+		}
+	}
+
+	return counts
 }
 
 // sealed checks that all requests of a batch have their outcome.

@@ -35,6 +35,28 @@ func (c *checker) ended(j *job) {
 		}
 	}
 	c.left(j, b)
+	c.prompt(j)
+}
+
+// prompt checks that a batch ended soon after its last outcome, and that nobody
+// was called more often than needed, where nothing has gone wrong that is to be
+// made up for.
+func (c *checker) prompt(j *job) {
+	p := c.world.plan
+	if !p.lively || p.calmAt > 0 && (!mends.soon || j.shadow.doneAt < p.calmAt+15*time.Minute) {
+		return
+	}
+	if late := j.shadow.endedAt - j.shadow.doneAt; late > time.Minute && j.shadow.doneAt > 0 {
+		c.wrong("%s ended %v after its last outcome", j.nick, late)
+	}
+	if slices.ContainsFunc(p.jobs, (*job).poisonous) {
+		return // its neighbours die with it
+	}
+	for i, l := range j.lines {
+		if most := len(l.manner.first) + 1; p.calmAt == 0 && p.script == nil && l.manner.then == "" && p.lifetime == 15*time.Minute && l.trail.calls > most {
+			c.wrong("%s is called %d times, and %d were enough", j.name(i+1), l.trail.calls, most)
+		}
+	}
 }
 
 // files checks that each line is in one of the two files, in the order of the
@@ -121,7 +143,7 @@ func (c *checker) outcome(j *job, b batch.Batch, n int, l *line) {
 	case state.Failed:
 		kind := phase.Reason.Kind()
 		switch {
-		case !p.lively, kind == state.KindTaskTerminated && l.manner.then == poisonous,
+		case !p.lively, kind == state.KindTaskTerminated && (l.manner.then == poisonous || c.world.deaths() >= 5),
 			phase.Denial == state.DenialMaxRetries && p.policy.MaxRetries >= 0,
 			l.manner.then == upstreamRefuses && kind == state.KindNonRetryableHTTPStatus:
 		default:
@@ -130,6 +152,20 @@ func (c *checker) outcome(j *job, b batch.Batch, n int, l *line) {
 	case nil, state.Pending, state.Claimed, state.Processing:
 		c.wrong("%s has no outcome", j.name(n))
 	}
+}
+
+// poisonous reports whether a request of j kills whoever calls it.
+func (j *job) poisonous() bool {
+	return slices.ContainsFunc(j.lines, func(l *line) bool { return l.manner.then == poisonous })
+}
+
+// deaths returns how often a worker died, or seemed to, through no request's fault.
+func (w *world) deaths() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+
+	return w.hits[crashBefore] + w.hits[crashAfter] + w.hits[crashCalling] + w.hits[frozen] + w.hits[killedAtLimit] +
+		w.hits[serviceDown]
 }
 
 // left checks that nothing is left of a batch that ended.

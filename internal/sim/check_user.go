@@ -43,6 +43,11 @@ func (c *checker) shown(j *job, body []byte) bool {
 	if back && (mends.counts || was.Total == now.Total && now.done() < was.done()) {
 		c.wrong("%s is shown with %+v after %+v", j.nick, now, was)
 	}
+	truth := j.truth()
+	if mends.counts && !ended && (now.Completed > truth.Completed || now.Failed > truth.Failed ||
+		now.Expired > truth.Expired || now.Cancelled > truth.Canceled) {
+		c.wrong("%s is shown with %+v, and its requests are %+v", j.nick, now, truth)
+	}
 	j.shadow.counts = now
 
 	return ended

@@ -84,6 +84,12 @@ type fate struct {
 func (w *world) fate(what string, o operation) fate {
 	d := w.sched.dice(what)
 	f := fate{delay: d.between(500*time.Microsecond, 8*time.Millisecond)}
+	if w.plan.meddle != nil {
+		wait, err := w.plan.meddle(w, o)
+		if f.delay += wait; err != nil {
+			f.kind = throttled
+		}
+	}
 	if w.calm() {
 		return f
 	}

@@ -24,6 +24,7 @@ type flows struct {
 	executions map[string]*execution // by name
 	tokens     map[string]*promise   // by token, of those waited for
 	lost       map[string]bool       // tokens that no wake reaches
+	wakes      int
 }
 
 // An execution is one of the state machine's, as Step Functions runs it.
@@ -77,7 +78,8 @@ func (f *flows) start(b batch.Batch) error {
 
 // wake ends the wait for a token. Its caller has a turn.
 func (f *flows) wake(token string) {
-	if p := f.tokens[token]; p != nil && !f.lost[token] {
+	if p := f.tokens[token]; p != nil && !p.kept && !f.lost[token] {
+		f.wakes++
 		p.set(map[string]any{}, nil)
 	}
 }
@@ -155,6 +157,9 @@ func (x *execution) task(name string, s *step) (string, error) {
 			return "", err
 		}
 		x.world.sched.note(x.name+" "+name, "failed: "+failed.name)
+		if failed.name == "States.Timeout" {
+			x.world.pass("tick")
+		}
 		if x.again(name, s, tries, failed) {
 			continue
 		}

@@ -67,7 +67,7 @@ func (x *execution) invoke(id string, in any, out *promise, waits bool) {
 		w.function(name+"'", task, w.promise(), waits)
 	}
 	if lives := d.chance(w.plan.rates[taskLives]); lives && !calm {
-		w.sched.after(name+" is given up", d.between(0, 20*time.Second), func() {
+		w.sched.after(name+" is given up", d.between(0, one(d, 300*time.Millisecond, 20*time.Second)), func() {
 			if out.kept {
 				return
 			}
@@ -94,7 +94,7 @@ func (w *world) function(name string, task payload, out *promise, waits bool) {
 	w.spawn(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), taskLimit)
 		defer cancel()
-		_ = w.sched.await(ctx, p, name+" starts", w.sched.dice(name).between(0, 50*time.Millisecond))
+		_ = w.sched.await(ctx, p, name+" starts", w.sched.dice(name).between(0, w.plan.cold))
 		next, err := w.perform(ctx, p, task)
 		_ = w.sched.await(context.Background(), p, name+" returns", time.Millisecond)
 		over = true

@@ -5,9 +5,14 @@ type mended struct {
 	retryAfter bool // a Retry-After is kept although its write fails (row d)
 	lateRetry  bool // no retry starts within stop-before-deadline (row e)
 	counts     bool // counts never go back, each of them (row c)
+	lowWater   bool // the flow is woken when half a window is done (row a)
+	waiting    bool // what only waits is not enqueued again (row f)
+	missing    bool // a missing item is created at the seal (row h)
+	commits    bool // the seal waits for workers that still commit (row k)
+	eager      bool // a call starts when it can (row m)
 	soon       bool // 20 minutes after the last fault all has ended (rows a, b and g)
 }
 
 // mends are those of now. A rule is switched on with the mend that makes it
 // true, and never off again.
-var mends = mended{} //nolint:gochecknoglobals // a constant, which Go has none of for structs
+var mends = mended{lateRetry: true} //nolint:gochecknoglobals // a constant, which Go has none of for structs

@@ -27,12 +27,16 @@ type plan struct {
 	skies   []sky
 	away    [2]time.Duration // no worker comes meanwhile
 
+	cold     time.Duration // the longest that a function of the flow takes to start
 	workers  int           // invocations at once
 	lifetime time.Duration // of one
 	inFlight int
 	receives int
 	policy   retry.Policy
 	limits   batch.Limits
+	meddle   func(w *world, o operation) (wait time.Duration, err error) // of one operation; nil: never
+	loses    func(m batch.Message) bool                                  // whether a message that is sent is lost; nil: none is
+	script   func(w *world)                                              // runs beside the rest; nil: nothing does
 	finalize finalize.Config
 	load     submit.LoadConfig
 	jobs     []*job
@@ -59,6 +63,7 @@ type job struct {
 	window  time.Duration // until the deadline
 	cancels time.Duration // after it was made; 0: never
 	stops   []stopping
+	missing int // the line whose item is gone once it is loaded; 0: none
 
 	key, fileID string
 	ref         batch.Ref // once it is made
@@ -90,7 +95,9 @@ func newPlan(seed uint64) *plan {
 		workers: 1 + d.intn(6), lifetime: one(d, 15*time.Minute, 15*time.Minute, 5*time.Minute, 90*time.Second),
 		policy: retry.Default(),
 	}
+	p.cold = one(d, 50*time.Millisecond, time.Second, 4*time.Second)
 	p.calmAt = d.between(30*time.Second, 20*time.Minute)
+	fair := p.lively && d.chance(0.2) // nothing goes wrong at all
 	if d.chance(0.1) {
 		p.inFlight = 8 + d.intn(20)
 	}
@@ -104,6 +111,9 @@ func newPlan(seed uint64) *plan {
 		p.limits = batch.Limits{Batches: 20, Requests: 1_000_000}
 	}
 	p.trouble(d)
+	if fair {
+		p.calmAt = 0
+	}
 	p.order(d)
 	p.limit = p.bound()
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 
 	"github.com/musketry/musketry/internal/batch"
@@ -45,11 +46,22 @@ func (p ports) Create(ctx context.Context, cs []state.Change) error {
 	o := operation{name: "Create", key: fmt.Sprintf("%s+%d", p.line(cs[0].Spec().Key), len(cs)), writes: true}
 
 	return p.call(ctx, o, func(ctx context.Context) error {
+		err := w.store.Create(ctx, w.spared(cs))
 		for _, c := range cs {
-			w.check.created(c)
+			stored, _ := w.store.Request(ctx, c.Spec().Key) // absent: the zero record
+			w.check.created(c, stored)
 		}
 
-		return w.store.Create(ctx, cs)
+		return err
+	})
+}
+
+// spared returns cs without those whose items are to be missing.
+func (w *world) spared(cs []state.Change) []state.Change {
+	return slices.DeleteFunc(slices.Clone(cs), func(c state.Change) bool {
+		j := w.job(w.nick(c.Spec().Key.Batch))
+
+		return j != nil && j.missing == c.Spec().Key.Line && !j.shadow.batch.Ready()
 	})
 }
 

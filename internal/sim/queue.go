@@ -66,6 +66,8 @@ func (q *queue) send(m batch.Message) {
 	calm, rates := w.calm(), w.plan.rates
 	copies := 1
 	switch {
+	case w.plan.loses != nil && w.plan.loses(m):
+		copies = 0
 	case calm:
 	case d.chance(rates[messageLost]):
 		w.hit(messageLost)

@@ -90,14 +90,33 @@ func (s *summary) add(r report) {
 	}
 }
 
+// found returns how many runs brought findings.
+func (s *summary) found() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	return s.failed
+}
+
 // TestSeeds runs MUSKETRY_SIM_SEEDS seeds from MUSKETRY_SIM_FIRST on, those
-// with an even number in liveness mode, the others in safety mode.
+// with an even number in liveness mode, the others in safety mode. Or it replays
+// the one that MUSKETRY_SIM_SEED names.
 func TestSeeds(t *testing.T) { //nolint:tparallel // the sum waits for what runs in parallel
 	t.Parallel()
-	seeds, first := number(t, "MUSKETRY_SIM_SEEDS", 300), number(t, "MUSKETRY_SIM_FIRST", 0)
+	if os.Getenv("MUSKETRY_SIM_SEED") != "" {
+		replay(t, number(t, "MUSKETRY_SIM_SEED", 0))
+
+		return
+	}
+	usual := uint64(300)
+	if testing.Short() {
+		usual = 60
+	}
+	seeds, first := number(t, "MUSKETRY_SIM_SEEDS", usual), number(t, "MUSKETRY_SIM_FIRST", 0)
 	d := definitionOf(t)
 	sum := &summary{hits: map[fault]int{}, passes: map[string]int{}}
 	next := make(chan uint64)
+	stop := os.Getenv("MUSKETRY_SIM_STOP") != "" // at the first finding
 	began := time.Now()
 	t.Run("seeds", func(t *testing.T) {
 		for i := range runtime.GOMAXPROCS(0) {
@@ -114,7 +133,7 @@ func TestSeeds(t *testing.T) { //nolint:tparallel // the sum waits for what runs
 		}
 		go func() {
 			defer close(next)
-			for seed := first; seed < first+seeds; seed++ {
+			for seed := first; seed < first+seeds && (!stop || sum.found() == 0); seed++ {
 				next <- seed
 			}
 		}()
@@ -122,7 +141,7 @@ func TestSeeds(t *testing.T) { //nolint:tparallel // the sum waits for what runs
 	t.Logf("%d seeds in %v, %d failed, %d turns", seeds, time.Since(began).Round(time.Second), sum.failed, sum.turns)
 	for _, k := range slices.Sorted(slices.Values(allFaults())) {
 		t.Logf("%8d %s", sum.hits[k], k)
-		if sum.hits[k] == 0 && seeds >= 300 {
+		if sum.hits[k] == 0 && seeds >= 300 && !stop {
 			t.Errorf("no seed had: %s", k)
 		}
 	}
@@ -131,13 +150,9 @@ func TestSeeds(t *testing.T) { //nolint:tparallel // the sum waits for what runs
 	}
 }
 
-// TestReplay runs the seed MUSKETRY_SIM_SEED and tells its log.
-func TestReplay(t *testing.T) {
-	t.Parallel()
-	if os.Getenv("MUSKETRY_SIM_SEED") == "" {
-		t.Skip("MUSKETRY_SIM_SEED names no seed")
-	}
-	seed := number(t, "MUSKETRY_SIM_SEED", 0)
+// replay runs one seed and tells its log.
+func replay(t *testing.T, seed uint64) {
+	t.Helper()
 	r := simulate(t, seed, newPlan(seed), definitionOf(t), os.Stdout)
 	t.Log(r)
 	if len(r.finds) > 0 {

@@ -21,6 +21,7 @@ type source struct {
 	world   *world
 	running int
 	idle    []*environment // the last used first
+	busy    []*environment // in the order in which they were invoked
 	made    int
 	polls   time.Duration // when the next poll is due; negative: none is
 	turn    int           // the number of that poll: an earlier one is void
@@ -121,11 +122,13 @@ func (s *source) invoke(got []*message) {
 	}
 	w.sched.note(name+" invoked", strings.Join(lines, " "))
 	s.running++
+	s.busy = append(s.busy, e)
 	over := false
 	end := func() { // in a turn
 		if !over {
 			over = true
 			s.running--
+			s.busy = slices.DeleteFunc(s.busy, func(o *environment) bool { return o == e })
 			s.poke(w.sched.now())
 		}
 	}

@@ -33,6 +33,7 @@ func (p ports) Call(ctx context.Context, c execute.Call) (execute.Reply, error) 
 		return execute.Reply{}, &execute.CallError{Kind: execute.CallUnsendable, Text: "unknown"}
 	}
 	n := w.check.called(p.process, j, line, c)
+	defer j.lines[line-1].flies(p.process)()
 	what := fmt.Sprintf("%s calls %s (%d)", p.name, c.CustomID, n)
 	kind, after := w.treatment(j.lines[line-1].manner, what, n)
 	if kind == crashCalling || kind == poisonous {

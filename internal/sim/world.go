@@ -48,6 +48,8 @@ type report struct {
 	sum    uint64 // of the log
 	turns  int
 	took   time.Duration // virtual
+	wakes  int           // that ended a flow's wait
+	ticks  int           // a flow's waits that timed out
 }
 
 // run runs a plan to its end, in a bubble of testing/synctest.
@@ -69,13 +71,16 @@ func run(seed uint64, p *plan, d *definition, trace io.Writer) report {
 	for _, j := range p.jobs {
 		w.spawn(func() { w.user(j) })
 	}
+	if p.script != nil {
+		w.spawn(func() { p.script(w) })
+	}
 	w.spawn(func() { w.judge(w.sched.stop) })
 	w.sched.loop()
 	w.end()
 
 	return report{
 		seed: seed, finds: w.check.finds, hits: w.hits, passes: w.passes,
-		sum: w.sched.sum, turns: w.sched.count, took: w.sched.now(),
+		sum: w.sched.sum, turns: w.sched.count, took: w.sched.now(), wakes: w.flows.wakes, ticks: w.passes["tick"],
 	}
 }
 
