@@ -1,0 +1,353 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/finalize"
+	"github.com/musketry/musketry/internal/retry"
+	"github.com/musketry/musketry/internal/state"
+	"github.com/musketry/musketry/internal/submit"
+)
+
+var errMeddled = errors.New("sim: meddled with")
+
+// fair is a plan without a fault: one batch of so many lines, each answered in
+// the same time.
+func fair(lines int, takes time.Duration) *plan {
+	p := &plan{
+		lively: true, rates: map[fault]float64{}, inFlight: 120_000, receives: 1_000, workers: 10,
+		lifetime: 15 * time.Minute, cold: 50 * time.Millisecond, policy: retry.Default(),
+		finalize: finalize.Config{}, load: submit.LoadConfig{}, limit: 48 * time.Hour,
+	}
+	j := &job{nick: "b1", tenant: "acme", window: 24 * time.Hour}
+	for range lines {
+		j.lines = append(j.lines, &line{manner: manner{lo: takes, hi: takes + takes/100}})
+	}
+	p.jobs = []*job{j}
+
+	return p
+}
+
+// direct runs a plan that a test has made. What it says is checked as always.
+func direct(t *testing.T, p *plan) report {
+	t.Helper()
+	var trace strings.Builder
+	r := simulate(t, 1, p, definitionOf(t), nil)
+	for _, f := range r.finds {
+		t.Error(f)
+	}
+	_ = trace
+
+	return r
+}
+
+// script returns how many of j's requests have their outcome at a time.
+func (j *job) by(at time.Duration) int {
+	n := 0
+	for _, o := range j.shadow.outcomes {
+		if o <= at {
+			n++
+		}
+	}
+
+	return n
+}
+
+// TestOneSlowLineHoldsNobodyUp is row a: a line that always fails retryably
+// must not keep the others of its window waiting.
+func TestOneSlowLineHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	if !mends.lowWater {
+		t.Skip("the flow is woken only when all of a window is done")
+	}
+	const lines = 2_000
+	others := func(slow bool) time.Duration {
+		p := fair(lines, time.Second)
+		p.finalize.Window = 200
+		if slow {
+			p.policy.MaxRetries = 200
+			p.jobs[0].lines[6].manner.then = upstreamErrs
+		}
+		direct(t, p)
+
+		return p.jobs[0].shadow.outcomes[lines-2]
+	}
+	without, with := others(false), others(true)
+	t.Logf("the others are done after %v, and after %v without it", with, without)
+	if with > without*12/10 {
+		t.Errorf("the others take %v, and %v without the slow line", with, without)
+	}
+}
+
+// TestKilledWorkersAreMadeUpFor is row b: all workers are killed at once, many
+// of them between their outcomes and their cells.
+func TestKilledWorkersAreMadeUpFor(t *testing.T) {
+	t.Parallel()
+	if !mends.soon {
+		t.Skip("nobody tells the flow of outcomes that were not counted")
+	}
+	for seed := range 20 {
+		p := fair(2_000, 200*time.Millisecond)
+		j := p.jobs[0]
+		killed, flying := time.Duration(0), 0
+		p.script = func(w *world) {
+			for j.by(w.sched.now()) < 800+seed {
+				w.sleep("killer", time.Millisecond)
+			}
+			killed = w.sched.now()
+			for _, l := range j.lines {
+				if _, calling := l.trail.phase.(state.Processing); calling {
+					flying++
+				}
+			}
+			for _, e := range w.source.busy {
+				w.sched.kill(e.process)
+			}
+		}
+		direct(t, p)
+		calls := 0
+		for _, l := range j.lines {
+			calls += l.trail.calls
+		}
+		took := j.shadow.endedAt - killed
+		t.Logf("it ended %v after the kill; %d calls were in flight, %d repeated", took, flying, calls-len(j.lines))
+		if took > time.Minute || calls-len(j.lines) > flying {
+			t.Errorf("it ended %v after the kill; %d calls were in flight, %d repeated", took, flying, calls-len(j.lines))
+		}
+	}
+}
+
+// TestCountsSurviveAnOutage is row c: cells cannot be written for two minutes.
+func TestCountsSurviveAnOutage(t *testing.T) {
+	t.Parallel()
+	if !mends.counts {
+		t.Skip("what was not counted is counted twice")
+	}
+	outage := func(fails bool) report {
+		p := fair(3_000, 20*time.Second)
+		p.meddle = func(w *world, o operation) (time.Duration, error) {
+			if at := w.sched.now(); fails && o.name == "PutCell" && at > time.Minute && at < 3*time.Minute {
+				return 0, errMeddled
+			}
+
+			return 0, nil
+		}
+
+		return direct(t, p)
+	}
+	without, with := outage(false), outage(true)
+	if with.wakes > without.wakes+3 {
+		t.Errorf("%d wakes, and %d without the outage", with.wakes, without.wakes)
+	}
+}
+
+// TestRetryAfterOutlivesItsWrite is row d: the write of a retry fails for some
+// seconds.
+func TestRetryAfterOutlivesItsWrite(t *testing.T) {
+	t.Parallel()
+	if !mends.retryAfter {
+		t.Skip("a Retry-After whose write fails is forgotten")
+	}
+	p := fair(1, time.Second)
+	p.jobs[0].lines[0].manner.first = []fault{upstreamLimits}
+	p.jobs[0].lines[0].manner.wait = time.Hour
+	first := time.Duration(0)
+	p.meddle = func(w *world, o operation) (time.Duration, error) {
+		if strings.HasSuffix(o.key, " to pending") {
+			if first == 0 {
+				first = w.sched.now()
+			}
+			if w.sched.now() < first+4*time.Second {
+				return 0, errMeddled
+			}
+		}
+
+		return 0, nil
+	}
+	direct(t, p)
+	calls := p.jobs[0].lines[0].trail.calledAt
+	if len(calls) != 2 || calls[1]-calls[0] < time.Hour {
+		t.Errorf("calls at %v", calls)
+	}
+}
+
+// TestALateRetryIsRefused is row e: nobody comes until five minutes before the
+// deadline.
+func TestALateRetryIsRefused(t *testing.T) {
+	t.Parallel()
+	p := fair(1, time.Second)
+	p.lively, p.policy.StopBeforeDeadline = false, 10*time.Minute
+	p.policy.Backoff, p.policy.MaxBackoff = time.Minute, time.Minute
+	p.jobs[0].window = time.Hour
+	p.jobs[0].lines[0].manner.then = upstreamErrs
+	p.away = [2]time.Duration{3 * time.Second, 55 * time.Minute}
+	direct(t, p)
+	l := p.jobs[0].lines[0]
+	failed, ok := l.trail.phase.(state.Failed)
+	if !ok || failed.Denial != state.DenialDeadline || l.trail.calls != 1 {
+		t.Errorf("after %d calls it is %+v", l.trail.calls, l.trail.phase)
+	}
+}
+
+// TestWaitingMessagesAreLeftAlone is row f: a batch gets no workers for 25
+// minutes, and its messages only wait.
+func TestWaitingMessagesAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	if !mends.waiting {
+		t.Skip("what only waits is enqueued again")
+	}
+	took := func(away time.Duration) (time.Duration, report) {
+		p := fair(600, 20*time.Second)
+		p.lively, p.workers = false, 2
+		p.away = [2]time.Duration{0, away}
+		r := direct(t, p)
+
+		return p.jobs[0].shadow.endedAt - away, r
+	}
+	without, _ := took(0)
+	with, r := took(25 * time.Minute)
+	if with > without*105/100 || r.wakes > 60 {
+		t.Errorf("it takes %v and %d wakes, and %v without the wait", with, r.wakes, without)
+	}
+}
+
+// TestLostMessagesComeBack is row g: messages are lost while the rest of the
+// batch moves on slowly.
+func TestLostMessagesComeBack(t *testing.T) {
+	t.Parallel()
+	if !mends.soon {
+		t.Skip("lost messages wait until the whole batch stands still")
+	}
+	p := fair(60, 9*time.Minute)
+	p.workers, p.lifetime = 1, 15*time.Minute
+	lost := map[int]bool{3: true, 20: true, 41: true}
+	p.loses = func(m batch.Message) bool {
+		gone := lost[m.Line]
+		delete(lost, m.Line)
+
+		return gone
+	}
+	direct(t, p)
+	for _, n := range []int{3, 20, 41} {
+		if at := p.jobs[0].lines[n-1].trail.calledAt; len(at) != 1 || at[0] > 25*time.Minute {
+			t.Errorf("line %d, whose message was lost, is called at %v", n, at)
+		}
+	}
+}
+
+// TestAMissingItemIsMadeUpFor is row h: a request's item is gone.
+func TestAMissingItemIsMadeUpFor(t *testing.T) {
+	t.Parallel()
+	if !mends.missing {
+		t.Skip("a missing item ends its batch without files")
+	}
+	for name, want := range map[string]batch.Status{"expired": batch.StatusExpired, "canceled": batch.StatusCanceled} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := fair(20, time.Second)
+			p.lively = false
+			j := p.jobs[0]
+			j.window = 30 * time.Minute
+			if want == batch.StatusCanceled {
+				j.cancels = 5 * time.Minute
+			}
+			j.missing = 7
+			direct(t, p)
+			if b := j.shadow.batch; b.Status != want || b.Counts.Completed != 19 || b.OutputFileID == "" || b.ErrorFileID == "" {
+				t.Errorf("it is %s with %+v, files %q and %q", b.Status, b.Counts, b.OutputFileID, b.ErrorFileID)
+			}
+		})
+	}
+}
+
+// TestPaidAnswersAreKept is row k: answers come just before a cancel, and their
+// outcomes take a while to be written.
+func TestPaidAnswersAreKept(t *testing.T) {
+	t.Parallel()
+	if !mends.commits {
+		t.Skip("the seal waits for 5 seconds only")
+	}
+	p := fair(50, 10*time.Second)
+	p.lively = false
+	j := p.jobs[0]
+	for i, l := range j.lines {
+		l.manner.lo = 10*time.Second + time.Duration(i%10)*time.Second
+		l.manner.hi = l.manner.lo + time.Millisecond
+	}
+	j.cancels = 21 * time.Second
+	p.meddle = func(_ *world, o operation) (time.Duration, error) {
+		if strings.HasSuffix(o.key, "to completed") {
+			return 8 * time.Second, nil
+		}
+
+		return 0, nil
+	}
+	direct(t, p)
+	for i, l := range j.lines {
+		if _, completed := l.trail.phase.(state.Completed); l.trail.answers > 0 && !completed {
+			t.Errorf("%s was answered and is %s", j.name(i+1), l.trail.phase.Status())
+		}
+	}
+	if took := j.shadow.endedAt - j.shadow.canceledAt; took > 30*time.Second {
+		t.Errorf("it ended %v after its cancel", took)
+	}
+}
+
+// TestACallWaitsForNoOther is row m: one of ten reads takes long.
+func TestACallWaitsForNoOther(t *testing.T) {
+	t.Parallel()
+	if !mends.eager {
+		t.Skip("all reads are awaited before the first call")
+	}
+	p := fair(10, time.Second)
+	for _, l := range p.jobs[0].lines { // so that their requests are read when they come again
+		l.manner.first = []fault{upstreamErrs}
+	}
+	p.workers = 1
+	slow := 0
+	p.meddle = func(_ *world, o operation) (time.Duration, error) {
+		if o.name == "Request" && o.key == "b1/3" && slow == 0 {
+			slow++
+
+			return 12 * time.Second, nil
+		}
+
+		return 0, nil
+	}
+	direct(t, p)
+	for i, l := range p.jobs[0].lines {
+		if at := l.trail.calledAt; i != 2 && at[1]-at[0] > 8*time.Second {
+			t.Errorf("line %d is called at %v", i+1, at)
+		}
+	}
+}
+
+// TestAnUnknownFormFails has definitions that are not simulated.
+func TestAnUnknownFormFails(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"type":     `{"StartAt": "A", "States": {"A": {"Type": "Wait", "Next": "A"}}}`,
+		"field":    `{"StartAt": "A", "States": {"A": {"Type": "Succeed", "OutputPath": "$"}}}`,
+		"resource": `{"StartAt": "A", "States": {"A": {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage", "Next": "A"}}}`,
+		"error":    `{"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "A", "Retry": [{"ErrorEquals": ["Mine"]}]}}}`,
+		"state":    `{"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "B"}}}`,
+	} {
+		if _, err := parse([]byte(text)); err == nil {
+			t.Errorf("an unknown %s is no error", name)
+		}
+	}
+	d := &definition{States: map[string]*step{}}
+	if _, err := fill(map[string]any{"a.$": "States.UUID()"}, d, nil); err == nil {
+		t.Error("an unknown function is no error")
+	}
+	if got, err := fill(map[string]any{"a.$": "$.x.y", "b": map[string]any{"c.$": "$$.Task.Token"}, "d.$": "States.JsonToString($.x)"},
+		map[string]any{"x": map[string]any{"y": 1}}, map[string]any{"Task": map[string]any{"Token": "t"}}); err != nil ||
+		fmt.Sprint(got) != `map[a:1 b:map[c:t] d:{"y":1}]` {
+		t.Errorf("filled: %v, %v", got, err)
+	}
+}
