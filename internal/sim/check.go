@@ -96,6 +96,9 @@ func (c *checker) called(p *process, j *job, n int, call execute.Call) int {
 	if t := l.trail.told; now.Before(t.until) && (t.written || mends.retryAfter && t.alive()) {
 		c.wrong("%s is called %v before the time that its upstream asked for", name, t.until.Sub(now))
 	}
+	if !l.trail.told.written {
+		l.trail.told = retryAfter{} // whoever heard it is gone, and nobody else knows
+	}
 	c.startedBy(p, j, l, name)
 
 	return l.trail.calls

@@ -22,7 +22,9 @@ func (c *checker) ended(j *job) {
 	if b.Counts.Done() != b.Counts.Total {
 		c.wrong("%s ended with %+v", j.nick, b.Counts)
 	}
-	if b.Counts.Total > 0 {
+	// A batch whose results could not be written out for half an hour is given
+	// up without them, which only faults that never end can bring about.
+	if b.Counts.Total > 0 && (b.Status != batch.StatusFailed || c.world.plan.lively) {
 		c.files(j, b)
 	}
 	c.status(j, b)
@@ -118,7 +120,8 @@ func (c *checker) status(j *job, b batch.Batch) {
 			c.wrong("%s is cancelled, and nobody asked for it", j.nick)
 		}
 	case batch.StatusFailed:
-		if c.world.plan.lively {
+		// Whoever cannot load a file for a quarter of an hour says so.
+		if c.world.plan.lively && (!b.InProgressAt.IsZero() || c.world.plan.calmAt < 10*time.Minute) {
 			c.wrong("%s failed: %v", j.nick, b.Errors)
 		}
 	case batch.StatusValidating, batch.StatusInProgress, batch.StatusFinalizing, batch.StatusCanceling:

@@ -16,6 +16,7 @@ import (
 	"github.com/musketry/musketry/internal/api"
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/inspect"
+	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/submit"
 	"github.com/musketry/musketry/internal/tenant"
 )
@@ -232,7 +233,8 @@ func (w *world) stopLine(j *job, s stopping) {
 	who := fmt.Sprintf("%s stop %d", j.nick, s.line)
 	w.sleep(who, s.at)
 	for {
-		path := fmt.Sprintf("/v1/batches/%s/requests/%s-%d/cancel", j.ref.ID, j.nick, s.line)
+		id := batch.RequestID(state.Key{Batch: j.ref.ID, Line: s.line})
+		path := "/v1/batches/" + j.ref.ID + "/requests/" + id + "/cancel"
 		got := w.ask(who, http.MethodPost, path, j.key, "", nil)
 		if got.status == http.StatusOK {
 			w.hit(lineStopped)
@@ -240,7 +242,7 @@ func (w *world) stopLine(j *job, s stopping) {
 			j.lines[s.line-1].stopped = true
 			w.mu.Unlock()
 		}
-		if got.status < 500 {
+		if got.status < 500 && (got.status != http.StatusNotFound || j.shadow.batch.Load.Validated) {
 			return
 		}
 		w.sleep(who, w.pause(who, 2*time.Second))
