@@ -53,7 +53,7 @@ func (k *keeper) drop(handle string) {
 }
 
 func (k *keeper) loop(ctx context.Context) {
-	ticks := time.NewTicker(keepEvery)
+	ticks := time.NewTicker(k.run.early(keepEvery))
 	defer ticks.Stop()
 	for {
 		select {

@@ -229,6 +229,13 @@ func (r *run) jitter(d time.Duration) time.Duration {
 	return d + time.Duration(r.Uniform()*float64(d)/2)
 }
 
+// early spreads d to between 0.9 d and d, so that workers which began together
+// do not poll together, and no worker does two things at one instant, whose
+// order nobody could repeat.
+func (r *run) early(d time.Duration) time.Duration {
+	return d - time.Duration(r.Uniform()*float64(d)/10)
+}
+
 func (j *job) attrs() []any {
 	return []any{
 		slog.String("batch", j.message.Batch), slog.Int("line", j.message.Line),

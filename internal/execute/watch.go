@@ -146,7 +146,7 @@ func gate(b batch.Batch, now time.Time) error {
 
 // loop looks at every batch that has calls in flight.
 func (w *watch) loop(ctx context.Context) {
-	ticks := time.NewTicker(pollEvery)
+	ticks := time.NewTicker(w.run.early(pollEvery))
 	defer ticks.Stop()
 	for {
 		select {
