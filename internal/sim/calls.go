@@ -14,6 +14,9 @@ import (
 // it may be called late, and when p is dead.
 func (p *process) call(ctx context.Context, o operation, do func(ctx context.Context) error) error {
 	w := p.world
+	if err := ctx.Err(); err != nil && !p.gone() { // nothing is sent; a tick may come with the end of its loop
+		return err
+	}
 	what := p.name + " " + o.name + " " + o.key
 	f := w.fate(what, o)
 	if f.kind == frozen {

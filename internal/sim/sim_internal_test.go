@@ -164,7 +164,7 @@ func replay(t *testing.T, seed uint64) {
 func TestSeedsReplayExactly(t *testing.T) {
 	t.Parallel()
 	d := definitionOf(t)
-	for seed := range uint64(20) {
+	for seed := range number(t, "MUSKETRY_SIM_REPLAYS", 20) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
 			var first bytes.Buffer
