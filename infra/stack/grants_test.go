@@ -26,12 +26,14 @@ func TestRoles(t *testing.T) {
 	const (
 		flow = "states:stateMachine:Musketry-batch"
 		work = "Table where dynamodb:LeadingKeys like [req#* cells#* journal#* worker#* tenant#*]"
+		most = "Table where dynamodb:LeadingKeys like [req#* cells#* journal#* worker#* tenant#* running]"
+		runs = "Table where dynamodb:LeadingKeys like [running]"
 	)
 	for role, want := range map[string]map[string]string{
 		"Submit": {
 			"SubmitLog":        "logs:CreateLogStream logs:PutLogEvents",
 			"Table":            "dynamodb:GetItem dynamodb:Query",
-			work:               "dynamodb:DeleteItem dynamodb:PartiQLInsert dynamodb:PutItem",
+			most:               "dynamodb:DeleteItem dynamodb:PartiQLInsert dynamodb:PutItem",
 			"Bucket":           "s3:ListBucket",
 			"Bucket/tenants/*": "s3:AbortMultipartUpload s3:DeleteObject s3:GetObject s3:PutObject",
 			"Bucket/batches/*": "s3:DeleteObject s3:GetObject s3:PutObject",
@@ -50,7 +52,8 @@ func TestRoles(t *testing.T) {
 		},
 		"Finalize": {
 			"FinalizeLog":      "logs:CreateLogStream logs:PutLogEvents",
-			work:               "dynamodb:GetItem dynamodb:PartiQLUpdate dynamodb:PutItem dynamodb:Query",
+			most:               "dynamodb:GetItem dynamodb:PartiQLUpdate dynamodb:PutItem dynamodb:Query",
+			runs:               "dynamodb:DeleteItem",
 			"Bucket":           "s3:ListBucket",
 			"Bucket/tenants/*": "s3:AbortMultipartUpload s3:GetObject s3:PutObject",
 			"Bucket/batches/*": "s3:GetObject s3:PutObject",

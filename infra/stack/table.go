@@ -40,11 +40,14 @@ func workPartitions() []string {
 	return []string{"req#*", "cells#*", "journal#*", "worker#*", "tenant#*"}
 }
 
-// onWork limits an action to items of workPartitions. It allows and denies nothing, as AWS advises, and with ForAllValues,
+// runningPartition has an entry of each batch that may be unfinished, which workers do not need.
+const runningPartition = "running"
+
+// onKeys limits an action to items of some partitions. It allows and denies nothing, as AWS advises, and with ForAllValues,
 // as AWS demands: where a request has no such key at all, it holds.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
-func onWork() map[string]any {
-	return map[string]any{"ForAllValues:StringLike": map[string]any{"dynamodb:LeadingKeys": workPartitions()}}
+func onKeys(partitions ...string) map[string]any {
+	return map[string]any{"ForAllValues:StringLike": map[string]any{"dynamodb:LeadingKeys": partitions}}
 }
 
 // GrantLoad lets submit keep files and batches, read API keys, and insert requests in groups. BatchExecuteStatement has no
@@ -52,20 +55,24 @@ func onWork() map[string]any {
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html
 func (t *Table) GrantLoad(fn *Function) {
 	fn.Allow(t.TableArn(), "dynamodb:GetItem", "dynamodb:Query")
-	t.grant(fn, "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:PartiQLInsert")
+	t.grant(fn, append(workPartitions(), runningPartition),
+		"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:PartiQLInsert")
 }
 
 // GrantWork lets execute read batches and move requests on; it deletes nothing.
 func (t *Table) GrantWork(fn *Function) {
-	t.grant(fn, "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem")
+	t.grant(fn, workPartitions(), "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem")
 }
 
-// GrantSeal lets finalize walk a batch's requests and end them, in groups too.
+// GrantSeal lets finalize walk a batch's requests and end them, in groups too, and delete the entries of batches that have
+// ended, and nothing else.
 func (t *Table) GrantSeal(fn *Function) {
-	t.grant(fn, "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:PartiQLUpdate")
+	t.grant(fn, append(workPartitions(), runningPartition),
+		"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:PartiQLUpdate")
+	t.grant(fn, []string{runningPartition}, "dynamodb:DeleteItem")
 }
 
-func (t *Table) grant(fn *Function, actions ...string) {
-	fn.AllowIf(onWork(), t.TableArn(), actions...)
+func (t *Table) grant(fn *Function, partitions []string, actions ...string) {
+	fn.AllowIf(onKeys(partitions...), t.TableArn(), actions...)
 	fn.Setenv(boot.EnvTable, t.TableName())
 }

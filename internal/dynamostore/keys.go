@@ -22,6 +22,7 @@ import (
 //	tenant#TENANT       upload#UPLOAD  a file that comes in parts
 //	tenant#TENANT       receipt#KEY    which batch an order became
 //	tenant#TENANT       usage          what of a tenant's is unfinished
+//	running             batch#BATCH    that a batch may be unfinished, and which of its flows was started last
 //	keys                key#TENANT#HASH  that the tenant has this key, and nothing else of it
 //	key#HASH            key            an API key
 const (
@@ -32,7 +33,11 @@ const (
 	skWorker = "worker"
 	skKey    = "key"
 	skUsage  = "usage"
-	pkKeys   = "keys" // one partition lists all keys: a deployment has few, and hardly ever makes one
+	// One partition has all that runs. It takes 1,000 writes a second, and each
+	// batch makes two, so it bears 500 batches a second; Step Functions starts 300
+	// (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html).
+	pkRunning = "running"
+	pkKeys    = "keys" // one partition lists all keys: a deployment has few, and hardly ever makes one
 
 	prefixBatch   = "batch#"
 	prefixFile    = "file#"
@@ -68,6 +73,7 @@ func fileKey(tenant, id string) key    { return key{ownedBy(tenant), prefixFile 
 func uploadKey(tenant, id string) key  { return key{ownedBy(tenant), prefixUpload + id} }
 func receiptKey(tenant, k string) key  { return key{ownedBy(tenant), prefixReceipt + k} }
 func usageKey(tenant string) key       { return key{ownedBy(tenant), skUsage} }
+func runningKey(batchID string) key    { return key{pkRunning, prefixBatch + batchID} }
 func keyKey(hash string) key           { return key{prefixKey + hash, skKey} }
 func keyMark(tenant, hash string) key  { return key{pkKeys, keysOf(tenant) + hash} }
 func idOf(prefix, sk string) string    { return strings.TrimPrefix(sk, prefix) }

@@ -117,13 +117,14 @@ func (s *Store) put(ctx context.Context, it item, cond condition) error {
 func (s *Store) remove(ctx context.Context, k key, cond condition) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	_, err := s.api.DeleteItem(ctx, &dynamodb.DeleteItemInput{
-		TableName: &s.table, Key: k.item(),
-		ConditionExpression:                 &cond.expression,
-		ExpressionAttributeValues:           cond.values,
-		ExpressionAttributeNames:            cond.names,
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	})
+	in := &dynamodb.DeleteItemInput{TableName: &s.table, Key: k.item()}
+	if cond.expression != "" {
+		in.ConditionExpression = &cond.expression
+		in.ExpressionAttributeValues = cond.values
+		in.ExpressionAttributeNames = cond.names
+		in.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
+	}
+	_, err := s.api.DeleteItem(ctx, in)
 
 	return wrap("delete", err)
 }

@@ -201,8 +201,9 @@ func (s steps) parking(b batch.Batch) Next {
 	return NextShort
 }
 
-// release gives up an ended batch's holds of its input files, and its place
-// among what of its tenant's is unfinished.
+// release gives up an ended batch's holds of its input files, its place among
+// what of its tenant's is unfinished, and last its entry among what runs: until
+// then the sweep brings back a flow that died.
 func (s steps) release(ctx context.Context, b batch.Batch) error {
 	for _, id := range b.Inputs() {
 		_, err := s.Batches.UpdateFile(ctx, b.Tenant, id, func(f *batch.File) error {
@@ -221,6 +222,9 @@ func (s steps) release(ctx context.Context, b batch.Batch) error {
 	})
 	if err != nil {
 		return fmt.Errorf("update usage: %w", err)
+	}
+	if err := s.Batches.RemoveRunning(ctx, batch.Running{Ref: b.Ref}); err != nil {
+		return fmt.Errorf("remove running: %w", err)
 	}
 
 	return nil

@@ -47,9 +47,17 @@ type Batches interface {
 	CreateFile(ctx context.Context, f batch.File) error
 	// UpdateFile is to a file what UpdateBatch is to a batch.
 	UpdateFile(ctx context.Context, tenant, id string, change func(*batch.File) error) (batch.File, error)
-	// UpdateUsage is the same to what of a tenant's is unfinished; a tenant
-	// without a record has an empty one.
+	Unfinished
+}
+
+// An Unfinished keeps what is not known to have ended.
+type Unfinished interface {
+	// UpdateUsage is to what of a tenant's is unfinished what UpdateBatch is to a
+	// batch; a tenant without a record has an empty one.
 	UpdateUsage(ctx context.Context, tenant string, change func(*batch.Usage) error) (batch.Usage, error)
+	// RemoveRunning deletes the entry of a batch; one that is not there is no
+	// error.
+	RemoveRunning(ctx context.Context, r batch.Running) error
 }
 
 // An Objects keeps bytes.

@@ -51,6 +51,7 @@ func newWorld(t *testing.T, lines, size int) *world {
 	}
 	w.must(w.store.CreateFile(ctx, batch.File{Tenant: "acme", ID: "file-in", Users: []string{"batch_0", "batch_1"}}))
 	w.must(w.store.CreateBatch(ctx, b))
+	w.must(w.store.CreateRunning(ctx, batch.RunningOf(b)))
 	_, err := w.store.UpdateUsage(ctx, "acme", func(u *batch.Usage) error {
 		u.Batches = map[string]int{"batch_0": 7, "batch_1": lines}
 
@@ -358,6 +359,9 @@ func (w *world) check(status batch.Status, wantOutput, wantErrs []byte) {
 	if !maps.Equal(u.Batches, map[string]int{"batch_0": 7}) {
 		w.t.Errorf("of the tenant's are unfinished %v", u.Batches)
 	}
+	if r, err := w.store.Running(w.t.Context(), b.ID); !errors.Is(err, batch.ErrNotFound) {
+		w.t.Errorf("it runs still: %v, %v", r, err)
+	}
 }
 
 // checkJournal demands that an ended batch's journal names each line of its
@@ -491,6 +495,10 @@ func (b faultyBatches) UpdateUsage(
 	ctx context.Context, tenant string, change func(*batch.Usage) error,
 ) (batch.Usage, error) {
 	return get(b.f, func() (batch.Usage, error) { return b.Batches.UpdateUsage(ctx, tenant, change) })
+}
+
+func (b faultyBatches) RemoveRunning(ctx context.Context, r batch.Running) error {
+	return b.f.do(func() error { return b.Batches.RemoveRunning(ctx, r) })
 }
 
 func (b faultyBatches) UpdateFile(

@@ -29,6 +29,7 @@ type Store struct {
 	uploads  map[string]map[string]batch.Upload
 	receipts map[receiptKey]batch.Receipt
 	usages   map[string]batch.Usage
+	running  map[string]batch.Running // by batch
 }
 
 // NewStore returns an empty Store.
@@ -44,6 +45,7 @@ func NewStore() *Store {
 		uploads:  map[string]map[string]batch.Upload{},
 		receipts: map[receiptKey]batch.Receipt{},
 		usages:   map[string]batch.Usage{},
+		running:  map[string]batch.Running{},
 	}
 }
 

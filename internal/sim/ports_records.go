@@ -205,6 +205,20 @@ func (p ports) UpdateUsage(ctx context.Context, name string, change func(*batch.
 	}, change)
 }
 
+// CreateRunning enters a batch among what runs.
+func (p ports) CreateRunning(ctx context.Context, r batch.Running) error {
+	o := operation{name: "CreateRunning", key: p.world.nick(r.ID), writes: true}
+
+	return p.call(ctx, o, func(ctx context.Context) error { return p.world.store.CreateRunning(ctx, r) })
+}
+
+// RemoveRunning takes a batch out of what runs.
+func (p ports) RemoveRunning(ctx context.Context, r batch.Running) error {
+	o := operation{name: "RemoveRunning", key: p.world.nick(r.ID), writes: true}
+
+	return p.call(ctx, o, func(ctx context.Context) error { return p.world.store.RemoveRunning(ctx, r) })
+}
+
 // ClaimReceipt puts a receipt unless there is one.
 func (p ports) ClaimReceipt(ctx context.Context, r batch.Receipt) (got batch.Receipt, err error) {
 	err = p.call(ctx, operation{name: "ClaimReceipt", key: r.Key, writes: true}, func(ctx context.Context) error {

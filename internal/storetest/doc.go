@@ -31,6 +31,7 @@ type Records interface {
 	Uploads
 	Receipts
 	Usages
+	Runnings
 }
 
 // Requests keeps requests.
@@ -91,6 +92,15 @@ type Usages interface {
 	UpdateUsage(ctx context.Context, tenantName string, change func(*batch.Usage) error) (batch.Usage, error)
 }
 
+// Runnings keeps which batches may be unfinished.
+type Runnings interface {
+	CreateRunning(ctx context.Context, r batch.Running) error
+	Running(ctx context.Context, batchID string) (batch.Running, error)
+	Runnings(ctx context.Context, after string, limit int) ([]batch.Running, bool, error)
+	NextFlow(ctx context.Context, r batch.Running) (batch.Running, error)
+	RemoveRunning(ctx context.Context, r batch.Running) error
+}
+
 // Keys keeps API keys.
 type Keys interface {
 	Key(ctx context.Context, hash string) (tenant.Key, error)
@@ -109,7 +119,8 @@ type trial[S any] struct {
 func Run(t *testing.T, open func(*testing.T) Store) {
 	t.Helper()
 	runAll(t, open, requestTrials(), raceTrials(), walkTrials(), workerTrials(), journalTrials(),
-		batchTrials(), fileTrials(), listingTrials(), uploadTrials(), keyTrials(), usageTrials(), modelTrials())
+		batchTrials(), fileTrials(), listingTrials(), uploadTrials(), keyTrials(), usageTrials(), runningTrials(),
+		modelTrials())
 }
 
 func runAll[S any](t *testing.T, open func(*testing.T) S, groups ...[]trial[S]) {

@@ -33,9 +33,16 @@ type AcceptStore interface {
 	Batch(ctx context.Context, ref batch.Ref) (batch.Batch, error)
 	// UpdateBatch is to a batch what UpdateFile is to a file.
 	UpdateBatch(ctx context.Context, ref batch.Ref, change func(*batch.Batch) error) (batch.Batch, error)
+	Unfinished
+}
+
+// An Unfinished keeps what is not known to have ended.
+type Unfinished interface {
 	// UpdateUsage is to what of a tenant's is unfinished what UpdateFile is to a
 	// file; a tenant without a record has an empty one.
 	UpdateUsage(ctx context.Context, tenant string, change func(*batch.Usage) error) (batch.Usage, error)
+	// CreateRunning returns batch.ErrExists if there is an entry of r's batch.
+	CreateRunning(ctx context.Context, r batch.Running) error
 }
 
 // A Starter starts and wakes the flows of batches.
@@ -103,6 +110,7 @@ func NewAcceptor(
 //	the receipt      an order that is sent again becomes the batch of the same id
 //	the usage        a batch that counts and is not there; whoever meets the limit drops it 10 minutes later
 //	the file's hold  a hold of a batch that is not there; whoever deletes the file drops it 10 minutes later
+//	the entry        a running batch that is not there; the sweep drops it 10 minutes later
 //	the flow         the flow's first step puts the batch, so it runs although nobody was told its id
 //	the batch        the same, and the user finds it in the list
 func (a *Acceptor) Accept(ctx context.Context, o batch.Order) (batch.Batch, error) {
@@ -145,8 +153,8 @@ func refused(err error) bool {
 	return errors.As(err, &order) || errors.As(err, &limit) || errors.Is(err, batch.ErrNotFound)
 }
 
-// start takes b's place among what is unfinished and the input's hold, starts
-// b's flow and puts b.
+// start takes b's place among what is unfinished and the input's hold, enters b
+// among what runs, starts b's flow and puts b.
 func (a *Acceptor) start(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 	f, err := a.store.UpdateFile(ctx, b.Tenant, b.Source(), a.usable(a.clock()))
 	if err != nil {
@@ -156,6 +164,9 @@ func (a *Acceptor) start(ctx context.Context, b batch.Batch) (batch.Batch, error
 		return batch.Batch{}, err
 	}
 	if err := a.hold(ctx, b); err != nil {
+		return batch.Batch{}, err
+	}
+	if err := enter(ctx, a.store, b); err != nil {
 		return batch.Batch{}, err
 	}
 	if err := a.flow.Start(ctx, b); err != nil {
@@ -172,6 +183,15 @@ func (a *Acceptor) start(ctx context.Context, b batch.Batch) (batch.Batch, error
 	}
 
 	return b, nil
+}
+
+// enter puts b among what runs, unless it is there.
+func enter(ctx context.Context, u Unfinished, b batch.Batch) error {
+	if err := u.CreateRunning(ctx, batch.RunningOf(b)); err != nil && !errors.Is(err, batch.ErrExists) {
+		return fmt.Errorf("submit: enter the batch among what runs: %w", err)
+	}
+
+	return nil
 }
 
 // hold takes the hold of b's input file; if that cannot be, b's place is given

@@ -65,6 +65,10 @@ func (s crashingStore) UpdateFile(
 	return f, s.after(err)
 }
 
+func (s crashingStore) CreateRunning(ctx context.Context, r batch.Running) error {
+	return s.after(s.Store.CreateRunning(ctx, r))
+}
+
 func (s crashingStore) CreateBatch(ctx context.Context, b batch.Batch) error {
 	return s.after(s.Store.CreateBatch(ctx, b))
 }
@@ -238,7 +242,7 @@ func TestAcceptRefuses(t *testing.T) {
 func TestAcceptAfterACrash(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{"", "key"} {
-		for at := 1; at <= 4; at++ {
+		for at := 1; at <= 5; at++ {
 			t.Run(fmt.Sprintf("key %q, call %d", key, at), func(t *testing.T) {
 				t.Parallel()
 				a := newAcceptance(t)
@@ -258,6 +262,9 @@ func TestAcceptAfterACrash(t *testing.T) {
 				all, _, err := a.store.Batches(t.Context(), "alice", "", 100)
 				if err != nil || len(starts) != 1 || len(all) != 1 || starts[0].ID != b.ID || all[0].ID != b.ID {
 					t.Errorf("there are flows %v and batches %v: %v", starts, all, err)
+				}
+				if r, err := a.store.Running(t.Context(), b.ID); err != nil || r != batch.RunningOf(b) {
+					t.Errorf("its entry among what runs is %v, %v", r, err)
 				}
 				// Whoever puts the batch, the flow or the acceptance, puts the same.
 				all[0].Rev = 0

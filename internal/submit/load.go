@@ -56,9 +56,7 @@ type Holds interface {
 	// UpdateFile is to a file what UpdateBatch is to a batch. It returns
 	// batch.ErrNotFound if the tenant has no such file.
 	UpdateFile(ctx context.Context, tenant, id string, change func(*batch.File) error) (batch.File, error)
-	// UpdateUsage is the same to what of a tenant's is unfinished; a tenant
-	// without a record has an empty one.
-	UpdateUsage(ctx context.Context, tenant string, change func(*batch.Usage) error) (batch.Usage, error)
+	Unfinished
 }
 
 // An InputStore keeps the bytes of input files, and indexes of their requests.
@@ -209,7 +207,9 @@ func (l *Loader) passOne(ctx context.Context, b batch.Batch) (batch.Batch, error
 func loading(b batch.Batch) bool { return !b.Status.Terminal() && !b.Sealed && !b.Ready() }
 
 // accepted returns the batch as stored, after putting it if it was absent:
-// whoever accepted it may have died before that.
+// whoever accepted it may have died before that. A batch that is not validated
+// is also entered among what runs: an acceptance so slow that the sweep took its
+// entry for that of a dead one may have lost it.
 func (l *Loader) accepted(ctx context.Context, record batch.Batch) (batch.Batch, error) {
 	if err := l.store.CreateBatch(ctx, record); err != nil && !errors.Is(err, batch.ErrExists) {
 		return batch.Batch{}, fmt.Errorf("put batch: %w", err)
@@ -218,8 +218,11 @@ func (l *Loader) accepted(ctx context.Context, record batch.Batch) (batch.Batch,
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("read batch: %w", err)
 	}
+	if loading(b) && !b.Load.Validated {
+		err = enter(ctx, l.store, b)
+	}
 
-	return b, nil
+	return b, err
 }
 
 // update changes b. If b's status forbids the change somebody else has moved

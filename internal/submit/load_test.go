@@ -178,6 +178,9 @@ func TestLoadGoodFiles(t *testing.T) {
 			if diff := cmp.Diff([]string{"batch_1", "batch_2"}, bn.users(t)); diff != "" {
 				t.Errorf("the input file's users: %s", diff)
 			}
+			if r, err := bn.store.Running(t.Context(), got.ID); err != nil || r != batch.RunningOf(got) {
+				t.Errorf("its entry among what runs is %v, %v", r, err)
+			}
 		})
 	}
 }
@@ -273,6 +276,9 @@ func TestLoadLeavesAnEndedBatchAlone(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"batch_2"}, bn.users(t)); diff != "" {
 		t.Errorf("the input file's users: %s", diff)
+	}
+	if r, err := bn.store.Running(t.Context(), bn.record.ID); !errors.Is(err, batch.ErrNotFound) {
+		t.Errorf("it is entered among what runs: %v, %v", r, err)
 	}
 }
 
@@ -568,6 +574,10 @@ func (c *crashing) do(call func() error) error {
 
 func (c *crashing) CreateBatch(ctx context.Context, b batch.Batch) error {
 	return c.do(func() error { return c.LoadStore.CreateBatch(ctx, b) })
+}
+
+func (c *crashing) CreateRunning(ctx context.Context, r batch.Running) error {
+	return c.do(func() error { return c.LoadStore.CreateRunning(ctx, r) })
 }
 
 func (c *crashing) Batch(ctx context.Context, ref batch.Ref) (b batch.Batch, err error) {
