@@ -23,5 +23,5 @@ func main() {
 		boot.NewLogger(os.Stdout, slog.LevelInfo).Error("submit cannot start", slog.Any("error", err))
 		os.Exit(1)
 	}
-	lambda.Start(h.handle)
+	lambda.Start(boot.LogErrors(kit.Log, h.handle))
 }
