@@ -21,9 +21,9 @@ type Kit struct {
 }
 
 // Start reads the environment, of which the variables in needs must be set,
-// and AWS's configuration. Logs and metrics go to out, and so does that package
-// log was used, as CatchLog says. It returns an error wrapping ErrEnvironment as
-// FromEnv does.
+// and AWS's configuration, and has Go's heap keep to the function's memory.
+// Logs and metrics go to out, and what is written with package log as CatchLog
+// says. It returns an error wrapping ErrEnvironment as FromEnv does.
 func Start(ctx context.Context, out io.Writer, clock func() time.Time, needs ...string) (Kit, error) {
 	cfg, err := FromEnv(needs...)
 	if err != nil {
@@ -35,6 +35,7 @@ func Start(ctx context.Context, out io.Writer, clock func() time.Time, needs ...
 	}
 	logger := NewLogger(out, cfg.LogLevel)
 	CatchLog(logger)
+	limitMemory()
 
 	return Kit{
 		Config: cfg, AWS: awsCfg, Log: logger, Metrics: NewMetrics(out, clock), Clock: clock,

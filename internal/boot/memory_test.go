@@ -1,0 +1,33 @@
+package boot_test
+
+import (
+	"bytes"
+	"runtime/debug"
+	"testing"
+	"time"
+
+	"github.com/musketry/musketry/internal/boot"
+)
+
+func TestStartLimitsMemory(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	t.Setenv("AWS_REGION", "eu-central-1")
+	for _, tc := range []struct {
+		size, own string
+		want      int64
+	}{
+		{"", "", before}, {"lots", "", before}, {"-1", "", before},
+		{"1024", "2GiB", before}, // whoever sets Go's own variable knows why
+		{"1024", "", 1024 << 20 / 100 * 85},
+	} {
+		t.Setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", tc.size)
+		t.Setenv("GOMEMLIMIT", tc.own)
+		if _, err := boot.Start(t.Context(), &bytes.Buffer{}, time.Now); err != nil {
+			t.Fatal(err)
+		}
+		if got := debug.SetMemoryLimit(-1); got != tc.want {
+			t.Errorf("memory %q, GOMEMLIMIT %q: the limit is %d, want %d", tc.size, tc.own, got, tc.want)
+		}
+	}
+}
