@@ -14,6 +14,9 @@ const (
 	// unsure is how long a message rests whose request's state is not known, or
 	// whose batch is about to end.
 	unsure = 10 * time.Second
+	// absentRest is how long a message rests whose request is missing: it is
+	// created with an outcome when its batch is sealed.
+	absentRest = 10 * time.Minute
 	// unreadable is how long a message rests that is none of ours, so that it
 	// reaches the dead-letter queue without a hot loop.
 	unreadable = 15 * time.Minute
@@ -117,5 +120,5 @@ func (r *run) absent(j *job) error {
 		return err
 	}
 
-	return aside(r.jitter(unsure), "its batch is alive and has no such request")
+	return aside(r.jitter(absentRest), "its batch is alive and has no such request")
 }

@@ -53,6 +53,9 @@ func (s steps) enqueue(ctx context.Context, b batch.Batch, after, line int) erro
 		if err != nil {
 			return err
 		}
+		if rec.Spec.Key.Line > line { // line itself may be missing
+			break
+		}
 		if !rec.Phase.Status().Terminal() {
 			if err := out.add(ctx, batch.MessageOf(b.Tenant, rec.Spec)); err != nil {
 				return err
@@ -94,16 +97,33 @@ func (o *outbox) flush(ctx context.Context) error {
 	return nil
 }
 
-// walk returns all of b's requests whose line is above after, in the order of
-// their lines, and an error where one is missing.
+// walk returns those of b's requests that are stored whose line is above after,
+// in the order of their lines.
 func (s steps) walk(ctx context.Context, b batch.Batch, after int) iter.Seq2[state.Record, error] {
 	return func(yield func(state.Record, error) bool) {
-		line := after
 		for rec, err := range s.Requests.Requests(ctx, b.ID, b.Shards, after) {
+			if err != nil {
+				yield(state.Record{}, fmt.Errorf("read requests: %w", err))
+
+				return
+			}
+			if !yield(rec, nil) {
+				return
+			}
+		}
+	}
+}
+
+// walkSealed is walk of a sealed batch, of which none may be missing: it yields
+// an error where one is.
+func (s steps) walkSealed(ctx context.Context, b batch.Batch, after int) iter.Seq2[state.Record, error] {
+	return func(yield func(state.Record, error) bool) {
+		line := after
+		for rec, err := range s.walk(ctx, b, after) {
 			line++
 			switch {
 			case err != nil:
-				yield(state.Record{}, fmt.Errorf("read requests: %w", err))
+				yield(state.Record{}, err)
 
 				return
 			case rec.Spec.Key.Line != line:

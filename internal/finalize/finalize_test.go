@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -664,32 +665,144 @@ func (w *walks) Requests(ctx context.Context, id string, shards, after int) iter
 	return w.port.Requests(ctx, id, shards, after)
 }
 
+// TestMissingLine has requests that are gone. Their batch goes on without them,
+// and ends with its files when it stops: theirs are among the lines of what was
+// not done, with the custom_ids of the input.
 func TestMissingLine(t *testing.T) {
 	t.Parallel()
+	for name, missing := range map[string][]int{
+		"the first": {1}, "one": {4}, "the last": {12}, "two runs": {2, 3, 4, 8}, "all": {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12},
+	} {
+		for _, tt := range stops() {
+			t.Run(name+" "+string(tt.status), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { testMissing(t, tt, missing) })
+			})
+		}
+	}
+}
+
+func testMissing(t *testing.T, tt stop, missing []int) {
+	t.Helper()
+	w := newWorld(t, 12, 10, missing...)
+	w.advance()
+	w.work()
+	if next := w.advance(); next == finalize.NextEnd || next == finalize.NextAdvance {
+		t.Fatalf("next is %q", next)
+	}
+	tt.stop(w)
+	reads := &reading{Objects: w.files}
+	f := w.finalizer(nil)
+	f.Objects = reads
+	if next, err := f.Advance(t.Context(), w.ref); next != finalize.NextEnd || err != nil {
+		t.Fatalf("next is %q: %v", next, err)
+	}
+	if got := reads.of(batch.FileKey("acme", "file-in")); got != 1 {
+		t.Errorf("%d reads of the input", got)
+	}
+	var output, errs []byte
+	b := w.batch()
+	for line := 1; line <= 12; line++ {
+		switch k := b.Key(line); {
+		case slices.Contains(missing, line):
+			errs = append(errs, tt.line(k)...)
+		case kind(line) == "answered":
+			output = append(output, w.wantLine(k)...)
+		default:
+			errs = append(errs, w.wantLine(k)...)
+		}
+	}
+	w.check(tt.status, output, errs)
+}
+
+// A reading counts reads by object.
+type reading struct {
+	finalize.Objects
+
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (r *reading) Read(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	r.mu.Lock()
+	if r.n == nil {
+		r.n = map[string]int{}
+	}
+	r.n[key]++
+	r.mu.Unlock()
+
+	return r.Objects.Read(ctx, key, offset, length)
+}
+
+func (r *reading) of(key string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+
+	return r.n[key]
+}
+
+// TestMissingFromEverywhere has a request that is gone, and an input that is
+// gone as well: the batch ends all the same.
+func TestMissingFromEverywhere(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		for _, missing := range []int{1, 3, 5} {
-			w := newWorld(t, 5, 10)
-			w.advance()
-			w.cancel()
-			f := w.finalizer(nil)
-			f.Requests = without{f.Requests, missing}
-			if _, err := f.Advance(t.Context(), w.ref); !errors.Is(err, state.ErrNotFound) {
-				t.Errorf("line %d: error is %v", missing, err)
-			}
-			if b := w.batch(); b.Sealed {
-				t.Errorf("line %d: sealed with %+v", missing, b.Counts)
-			}
+		w := newWorld(t, 3, 10, 2)
+		w.advance()
+		w.cancel()
+		f := w.finalizer(nil)
+		f.Objects = noInput{w.files}
+		if next, err := f.Advance(t.Context(), w.ref); next != finalize.NextEnd || err != nil {
+			t.Fatalf("next is %q: %v", next, err)
+		}
+		b := w.batch()
+		errs := slices.Concat(
+			batch.AppendCanceled(nil, b.Key(1), "id-1"), batch.AppendCanceled(nil, b.Key(2), ""),
+			batch.AppendCanceled(nil, b.Key(3), "id-3"))
+		w.check(batch.StatusCanceled, nil, errs)
+	})
+}
+
+type noInput struct{ finalize.Objects }
+
+func (o noInput) Read(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	if key == batch.FileKey("acme", "file-in") {
+		return nil, batch.ErrNoObject
+	}
+
+	return o.Objects.Read(ctx, key, offset, length)
+}
+
+// TestLostAfterTheSeal loses a request that was sealed: nobody may make it up.
+func TestLostAfterTheSeal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 5, 10)
+		w.advance()
+		w.work()
+		f := w.finalizer(nil)
+		f.Requests = &without{port: f.Requests, line: 3, from: 2}
+		if _, err := f.Advance(t.Context(), w.ref); !errors.Is(err, state.ErrNotFound) {
+			t.Errorf("error is %v", err)
+		}
+		if b := w.batch(); !b.Sealed || b.Status.Terminal() {
+			t.Errorf("the batch is %s", b.Status)
 		}
 	})
 }
 
-// without lacks a line.
+// without lacks a line, from the walk numbered from on.
 type without struct {
 	port
-	line int
+	line, from int
+
+	walks int
 }
 
-func (r without) Requests(ctx context.Context, id string, shards, after int) iter.Seq2[state.Record, error] {
+func (r *without) Requests(ctx context.Context, id string, shards, after int) iter.Seq2[state.Record, error] {
+	if r.walks++; r.walks < r.from {
+		return r.port.Requests(ctx, id, shards, after)
+	}
+
 	return func(yield func(state.Record, error) bool) {
 		for rec, err := range r.port.Requests(ctx, id, shards, after) {
 			if rec.Spec.Key.Line != r.line && !yield(rec, err) {

@@ -103,7 +103,7 @@ func (j *journal) has(line int) bool { return j.lines[line/64]&(1<<(line%64)) !=
 // depends on the lines alone.
 func (j *journal) complete(ctx context.Context) (bool, error) {
 	p := part{after: j.after}
-	for rec, err := range j.walk(ctx, j.batch, j.after) {
+	for rec, err := range j.walkSealed(ctx, j.batch, j.after) {
 		if err != nil || j.short(ctx) {
 			return false, err
 		}

@@ -20,18 +20,19 @@ import (
 const maxConflicts = 10
 
 // sealAll gives every request that has no outcome its last state, by
-// conditional write, and then seals b. What was ended stays so: after a crash,
+// conditional write, and then seals b. A request that is missing is created in
+// that state, so that each line has one. What was ended stays so: after a crash,
 // or when time ran short, another walk finds the less to do.
 func (s steps) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 	tally := tally{counts: batch.Counts{Total: b.Counts.Total}}
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(s.Config.Writers)
 	var walkErr error
-	for rec, err := range s.walk(gctx, b, 0) {
+	for rec, err := range s.everyLine(gctx, b) {
 		if walkErr = err; err != nil {
 			break
 		}
-		if rec.Phase.Status().Terminal() {
+		if rec.Phase != nil && rec.Phase.Status().Terminal() {
 			tally.add(rec.Phase)
 
 			continue
@@ -79,7 +80,7 @@ func usageOf(p state.Phase) state.Usage {
 }
 
 // end gives a request its last state and returns it; that of another writer,
-// if it was faster.
+// if it was faster. A request without a phase is missing.
 func (s steps) end(ctx context.Context, b batch.Batch, rec state.Record) (state.Phase, error) {
 	var err error
 	for range maxConflicts {
@@ -91,10 +92,10 @@ func (s steps) end(ctx context.Context, b batch.Batch, rec state.Record) (state.
 			return change.To(), nil
 		}
 		var conflict *state.ConflictError
-		if !errors.As(err, &conflict) || conflict.Winner.Phase == nil {
+		if !errors.As(err, &conflict) {
 			break
 		}
-		if rec = conflict.Winner; rec.Phase.Status().Terminal() {
+		if rec.Phase = conflict.Winner.Phase; rec.Phase != nil && rec.Phase.Status().Terminal() {
 			return rec.Phase, nil
 		}
 	}
@@ -103,8 +104,11 @@ func (s steps) end(ctx context.Context, b batch.Batch, rec state.Record) (state.
 }
 
 // ending returns the change that ends an unfinished request of a batch that is
-// sealed.
+// sealed, or creates it in that state if it is missing.
 func ending(b batch.Batch, rec state.Record, now time.Time) (state.Change, error) {
+	if rec.Phase == nil {
+		return endingOf(b, state.New(rec.Spec), 0, now)
+	}
 	if r, err := state.As[state.Pending](rec); err == nil {
 		return endingOf(b, r, r.Phase().Reclaims, now)
 	}

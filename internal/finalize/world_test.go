@@ -37,8 +37,9 @@ type world struct {
 	counted map[string]batch.Counts // by worker
 }
 
-// newWorld loads a batch of lines whose answers have size bytes of text.
-func newWorld(t *testing.T, lines, size int) *world {
+// newWorld loads a batch of lines whose answers have size bytes of text. The
+// requests of missing are not there.
+func newWorld(t *testing.T, lines, size int, missing ...int) *world {
 	t.Helper()
 	w := &world{
 		t: t, store: memstore.NewStore(), files: memstore.NewFiles(),
@@ -60,21 +61,24 @@ func newWorld(t *testing.T, lines, size int) *world {
 	w.must(err)
 	w.must(b.Validated(lines))
 	var cs []state.Change
+	input := bytes.Repeat([]byte(" "), 99) // a blank line
 	for line := 1; line <= lines; line++ {
-		c, err := state.New(state.Spec{
-			Key: b.Key(line), CustomID: fmt.Sprintf("id-%d", line),
-			Body: state.Span{Offset: int64(100 * line), Length: 99}, Deadline: b.Deadline,
-		}).Change()
+		id := fmt.Sprintf("id-%d", line)
+		c, err := state.New(b.Spec(line, id, state.Span{Offset: int64(100 * line), Length: 99})).Change()
 		w.must(err)
-		cs = append(cs, c)
+		if !slices.Contains(missing, line) {
+			cs = append(cs, c)
+		}
+		input = fmt.Appendf(input, "\n%-99s", fmt.Sprintf(`{"custom_id":%q,"method":"POST","url":"/","body":{}}`, id))
 	}
+	w.must(w.files.Put(ctx, batch.FileKey("acme", "file-in"), append(input, '\n')))
 	w.must(w.store.Create(ctx, cs))
 	w.update(func(b *batch.Batch) error {
 		if err := b.Validated(lines); err != nil {
 			return err
 		}
 
-		return b.Loaded(lines, int64(100*lines+100), now)
+		return b.Loaded(lines, int64(len(input))+1, now)
 	})
 
 	return w

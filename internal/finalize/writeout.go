@@ -79,7 +79,7 @@ func (r result) key(b batch.Batch) string { return batch.FileKey(b.Tenant, r.id(
 // write the same bytes.
 func (s steps) write(ctx context.Context, b batch.Batch, r result) (batch.Batch, error) {
 	p := part{after: r.file(&b.WriteOut).Line}
-	for rec, err := range s.walk(ctx, b, p.after) {
+	for rec, err := range s.walkSealed(ctx, b, p.after) {
 		if err != nil || s.short(ctx) {
 			return b, err
 		}
