@@ -17,6 +17,7 @@ import (
 const (
 	attrBeatAt = "beat"
 	attrEnded  = "ended"
+	attrLetGo  = "let_go"
 
 	attrCompleted = "c"
 	attrFailed    = "f"
@@ -30,6 +31,11 @@ func (s *Store) Beat(ctx context.Context, w state.Worker) error {
 	it.setTime(attrBeatAt, w.BeatAt)
 	it.setBool(attrEnded, w.Ended)
 	it.setExpiry(w.BeatAt.Add(workerLife))
+	if len(w.LetGo) > 0 {
+		if err := it.setJSON(attrLetGo, w.LetGo); err != nil {
+			return err
+		}
+	}
 
 	return s.put(ctx, it, condition{})
 }
@@ -42,8 +48,10 @@ func (s *Store) Worker(ctx context.Context, id string) (state.Worker, error) {
 		return state.Worker{}, err
 	}
 	r := &reader{item: it}
+	w := state.Worker{ID: id, BeatAt: r.time(attrBeatAt), Ended: r.bool(attrEnded)}
+	r.json(attrLetGo, &w.LetGo)
 
-	return state.Worker{ID: id, BeatAt: r.time(attrBeatAt), Ended: r.bool(attrEnded)}, r.err
+	return w, r.err
 }
 
 // cellTries bounds how often a cell is merged with what others write meanwhile:

@@ -64,6 +64,7 @@ func (r *run) attempt(j *job, p state.Request[state.Processing]) (*outcome, erro
 // stops, when the request's owner stops it, at the batch's deadline and at the
 // attempt's limit, each with its cause.
 func (r *run) callContext(j *job) (context.Context, context.CancelFunc) {
+	r.group.call(j)
 	b := j.watched.last()
 	own, land := j.watched.fly(j.message.Line)
 	due, cancelDue := context.WithDeadlineCause(own, b.Deadline, errOverdue)

@@ -79,6 +79,7 @@ func (r *run) start(j *job, h hold) (state.Request[state.Processing], error) {
 	if err != nil {
 		return none, err
 	}
+	j.watched.claims(true) // or it may have: an error need not mean that it has not
 	if err := r.apply(change); err != nil {
 		return none, err
 	}

@@ -22,13 +22,16 @@ const (
 type heart struct {
 	run   *run
 	limit time.Duration // without an acknowledged beat
+	turn  turn          // of who beats, so that a beat never overtakes a later one
 
 	mu    sync.Mutex
 	acked time.Time // when the last acknowledged beat was sent, with a monotonic reading
 	lost  bool      // for good
 }
 
-func newHeart(r *run) *heart { return &heart{run: r, limit: r.cfg.Stale / 3 * 2} }
+func newHeart(r *run) *heart {
+	return &heart{run: r, limit: r.cfg.Stale / 3 * 2, turn: newTurn()}
+}
 
 // start writes the first beat. Without it nothing may be claimed.
 func (h *heart) start() error { return h.run.persist(beatLimit, h.beat) }
@@ -49,23 +52,25 @@ func (h *heart) loop(ctx context.Context) {
 
 			return
 		}
-		if err := h.limited(ctx); err != nil && ctx.Err() == nil {
-			h.run.Metrics.Count("heartbeat_failures_total", 1)
-			h.run.log.Warn("a heartbeat failed", errAttr(err))
-		}
+		h.once(ctx)
 	}
 }
 
-func (h *heart) limited(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, beatLimit)
+// once beats now. If that fails, the next beat says the same.
+func (h *heart) once(ctx context.Context) {
+	limited, cancel := context.WithTimeout(ctx, beatLimit)
 	defer cancel()
-
-	return h.beat(ctx)
+	if err := h.beat(limited); err != nil && ctx.Err() == nil {
+		h.run.Metrics.Count("heartbeat_failures_total", 1)
+		h.run.log.Warn("a heartbeat failed", errAttr(err))
+	}
 }
 
 func (h *heart) beat(ctx context.Context) error {
+	h.turn.take()
+	defer h.turn.pass()
 	sent := h.run.Clock()
-	if err := h.run.Workers.Beat(ctx, state.Worker{ID: h.run.id, BeatAt: sent}); err != nil {
+	if err := h.run.Workers.Beat(ctx, state.Worker{ID: h.run.id, BeatAt: sent, LetGo: h.run.letGo()}); err != nil {
 		return fmt.Errorf("execute: heartbeat: %w", err)
 	}
 	h.mu.Lock()

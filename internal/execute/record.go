@@ -34,6 +34,8 @@ type recorder struct {
 // A group is what waits of one batch.
 type group struct {
 	open    int // jobs that may still bring an entry
+	calling int // those of them whose call has left
+	commits int // flushes that are under way
 	entries []*entry
 	answers int
 	bytes   int
@@ -56,20 +58,69 @@ func (c *recorder) expect(jobs ...*job) {
 	}
 }
 
+// call says that j, until it leaves, may have an answer in hand.
+func (c *recorder) call(j *job) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !j.calling {
+		j.calling = true
+		c.groups[j.ref()].calling++
+	}
+}
+
 // leave takes j out, with an entry or nil, and flushes its group if that is
 // due. It returns once the flush is over.
 func (c *recorder) leave(j *job, e *entry) {
 	ref := j.ref()
+	stops := c.run.watch.stops(ref)
 	c.mu.Lock()
 	g := c.groups[ref]
 	g.open--
+	if j.calling {
+		j.calling = false
+		g.calling--
+	}
 	if e != nil {
 		g.add(e)
 		c.arm(ref, g)
 	}
-	due := c.take(g, g.open == 0 || g.answers >= segmentAnswers || g.bytes >= segmentBytes)
+	due := c.take(g, stops || g.open == 0 || g.answers >= segmentAnswers || g.bytes >= segmentBytes)
 	c.mu.Unlock()
+	c.commit(ref, due)
+}
+
+// hurry flushes what waits of b, which stops, since it is soon too late. Whoever
+// looks at b does not wait for that.
+func (c *recorder) hurry(b *watched) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g, ok := c.groups[b.ref]
+	if !ok || g.open == 0 && len(g.entries) == 0 {
+		return // nothing waits, and drain may be over
+	}
+	due := c.take(g, true)
+	c.timers.Go(func() { c.commit(b.ref, due) })
+}
+
+// commit flushes entries that take has returned. If with them the last is gone
+// that was in hand of a batch that stops, the others hear of it at once.
+func (c *recorder) commit(ref batch.Ref, due []*entry) {
 	c.run.flush(ref, due)
+	c.mu.Lock()
+	if due != nil {
+		c.groups[ref].commits--
+	}
+	c.mu.Unlock()
+	c.run.tellLetGo(c.run.watch.entry(ref))
+}
+
+// holds reports whether answers of a batch may be in hand that are not recorded.
+func (c *recorder) holds(ref batch.Ref) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g, ok := c.groups[ref]
+
+	return ok && (g.calling > 0 || len(g.entries) > 0 || g.commits > 0)
 }
 
 func (g *group) add(e *entry) {
@@ -92,12 +143,12 @@ func (c *recorder) arm(ref batch.Ref, g *group) {
 		c.mu.Lock()
 		due := c.take(g, g.timer == t) // otherwise the entries are newer than this clock
 		c.mu.Unlock()
-		c.run.flush(ref, due)
+		c.commit(ref, due)
 	})
 	g.timer = t
 }
 
-// take empties g if it is due; c.mu is held.
+// take empties g if it is due, for commit; c.mu is held.
 func (c *recorder) take(g *group, due bool) []*entry {
 	if !due || len(g.entries) == 0 {
 		return nil
@@ -107,6 +158,7 @@ func (c *recorder) take(g *group, due bool) []*entry {
 	}
 	entries := g.entries
 	g.timer, g.entries, g.answers, g.bytes = nil, nil, 0, 0
+	g.commits++
 
 	return entries
 }
@@ -120,7 +172,7 @@ func (c *recorder) drain() {
 	}
 	c.mu.Unlock()
 	for ref, entries := range due {
-		c.run.flush(ref, entries)
+		c.commit(ref, entries)
 	}
 	c.timers.Wait()
 }

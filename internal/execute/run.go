@@ -22,6 +22,7 @@ type job struct {
 	input    batch.Input
 	bad      error // why the line cannot be sent
 	alone    bool  // nothing else runs beside it
+	calling  bool  // its call has left, and it has not: the recorder's
 	weight   int64 // of run.room, while it is held
 }
 
@@ -204,6 +205,7 @@ func (r *run) putBack(j *job, d time.Duration) {
 
 // showLate shows j's message as soon as this worker has ended.
 func (r *run) showLate(j *job) {
+	j.watched.leave()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.late = append(r.late, j.delivery.Handle)

@@ -3,6 +3,7 @@ package execute
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -33,6 +34,9 @@ type watched struct {
 	readAt  time.Time // zero: never
 	reading *reading  // the one in flight; nil if none is
 	flights map[*flight]struct{}
+	claimed bool // this worker has claimed requests of it
+	left    bool // one of them stays this worker's although nothing is done with it
+	told    bool // that this worker has let go of it was told, or tried to be
 }
 
 // A reading is one read of a batch, for all who wait for it.
@@ -117,12 +121,80 @@ func (w *watch) read(b *watched) (batch.Batch, error) {
 	b.mu.Unlock()
 	if cause := gate(record, w.run.Clock()); cause != nil {
 		b.stop(cause)
+		w.run.group.hurry(b)
 		if errors.Is(cause, errOver) {
 			return record, errOver
 		}
 	}
 
 	return record, nil
+}
+
+// stops reports whether a batch is known to stop, and not to have ended.
+func (w *watch) stops(ref batch.Ref) bool {
+	b := w.entry(ref)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	return b.stops(w.run.Clock())
+}
+
+// stops is watch.stops; b.mu is held.
+func (b *watched) stops(now time.Time) bool {
+	if b.readAt.IsZero() {
+		return false
+	}
+	cause := gate(b.record, now)
+
+	return errors.Is(cause, errStopped) || errors.Is(cause, errOverdue)
+}
+
+// letGo returns the ids of the batches that this worker has let go of.
+func (r *run) letGo() []string {
+	var ids []string
+	for _, b := range r.watch.all() {
+		if r.hasLetGo(b) {
+			ids = append(ids, b.ref.ID)
+		}
+	}
+	slices.Sort(ids)
+
+	return ids
+}
+
+// hasLetGo reports whether b stops, and nothing of it is in hand any more that
+// this worker had claimed. Nothing of it ever will be: asked in this order, since
+// mayStart, once a job is counted, knows what is known here.
+func (r *run) hasLetGo(b *watched) bool {
+	return b.claims(false) && r.watch.stops(b.ref) && !r.group.holds(b.ref)
+}
+
+// tellLetGo has the others hear at once that this worker has let go of b, if it
+// has, and if that is news.
+func (r *run) tellLetGo(b *watched) {
+	if r.hasLetGo(b) && b.tell() {
+		r.heart.once(r.ops)
+	}
+}
+
+// claims reports whether this worker has claimed requests of b, now included if
+// it does now.
+func (b *watched) claims(now bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.claimed = b.claimed || now
+
+	return b.claimed
+}
+
+// tell returns true the first time.
+func (b *watched) tell() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	first := !b.told
+	b.told = true
+
+	return first
 }
 
 // gate returns nil if b's requests may be called at now, or why not.
@@ -144,7 +216,8 @@ func gate(b batch.Batch, now time.Time) error {
 	return nil
 }
 
-// loop looks at every batch that has calls in flight.
+// loop looks at every batch that has calls in flight, or answers in hand, or a
+// request left behind.
 func (w *watch) loop(ctx context.Context) {
 	ticks := time.NewTicker(w.run.early(pollEvery))
 	defer ticks.Stop()
@@ -163,20 +236,22 @@ func (w *watch) loop(ctx context.Context) {
 	}
 }
 
-// busy returns the batches that have calls in flight.
+// busy returns the batches that loop looks at.
 func (w *watch) busy() []*watched {
+	return slices.DeleteFunc(w.all(), func(b *watched) bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		idle := len(b.flights) == 0 && (!b.left || b.stops(w.run.Clock()))
+
+		return idle && !w.run.group.holds(b.ref)
+	})
+}
+
+func (w *watch) all() []*watched {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	busy := make([]*watched, 0, len(w.batches))
-	for _, b := range w.batches {
-		b.mu.Lock()
-		if len(b.flights) > 0 {
-			busy = append(busy, b)
-		}
-		b.mu.Unlock()
-	}
 
-	return busy
+	return slices.Collect(maps.Values(w.batches))
 }
 
 // fed returns how many lines of a batch have surely been fed.
@@ -206,6 +281,14 @@ func (b *watched) fly(line int) (ctx context.Context, land func()) {
 		delete(b.flights, f)
 		stop(nil)
 	}
+}
+
+// leave says that a request of b stays this worker's although nothing is done
+// with it: the seal waits until this worker is known to have let go of b.
+func (b *watched) leave() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left = true
 }
 
 // check aborts f if its request's owner has stopped it; b.mu is held. What the

@@ -47,6 +47,9 @@ type Config struct {
 	// Grace is how long after a cancel or the deadline answers that were paid
 	// for are still taken; 5 s.
 	Grace time.Duration
+	// Commits is how long after a cancel or the deadline the seal waits at most
+	// for workers that still record such answers; 20 s.
+	Commits time.Duration
 	// Stall is how long nothing of a batch must move before silent requests are
 	// enqueued again; 10 min.
 	Stall time.Duration
@@ -71,6 +74,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Window = defaultTo(c.Window, 10_000)
 	c.Grace = defaultTo(c.Grace, 5*time.Second)
+	c.Commits = defaultTo(c.Commits, 20*time.Second)
 	c.Stall = defaultTo(c.Stall, 10*time.Minute)
 	c.Stale = defaultTo(c.Stale, 30*time.Second)
 	c.Part = defaultTo(c.Part, 8<<20)
@@ -180,12 +184,21 @@ func (s steps) left(b batch.Batch) time.Duration {
 	if b.GivenUp != "" {
 		return 0
 	}
+
+	return stopOf(b).Add(s.Config.Grace).Sub(s.Clock())
+}
+
+// stopOf returns when b stops: when it was cancelled or given up, and at its
+// deadline at the latest.
+func stopOf(b batch.Batch) time.Time {
 	at := b.Deadline
-	if b.Canceling() && b.CancelingAt.Before(at) {
-		at = b.CancelingAt
+	for _, stop := range []time.Time{b.CancelingAt, b.GivenUpAt} {
+		if !stop.IsZero() && stop.Before(at) {
+			at = stop
+		}
 	}
 
-	return at.Add(s.Config.Grace).Sub(s.Clock())
+	return at
 }
 
 // parking returns how b is to be parked: for as long as there is until it is

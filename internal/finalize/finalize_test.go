@@ -168,6 +168,7 @@ func TestStop(t *testing.T) {
 				go func() {
 					time.Sleep(3 * time.Second)
 					w.must(late.finish())
+					w.beat("w2", w.ref.ID)
 				}()
 				if next := w.advance(); next != finalize.NextEnd {
 					t.Fatalf("next is %q", next)
@@ -195,6 +196,93 @@ func TestStop(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSealWaitsForCommits stops a batch while the answer of a call is being
+// recorded, which takes a while.
+func TestSealWaitsForCommits(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		commit time.Duration // the answer is recorded so long after the stop
+		beats  []beat
+		sealed time.Duration
+		lost   bool // the answer came too late
+	}{
+		"let go in time":     {1 * time.Second, []beat{{at: 2 * time.Second, letGo: true}}, 5 * time.Second, false},
+		"ended":              {2 * time.Second, []beat{{at: 3 * time.Second, ended: true}}, 5 * time.Second, false},
+		"lets go late":       {11 * time.Second, []beat{{at: 4 * time.Second}, {at: 12 * time.Second, letGo: true}}, 12 * time.Second, false},
+		"another's let go":   {11 * time.Second, []beat{{at: 4 * time.Second, letGo: true, other: true}, {at: 13 * time.Second, ended: true}}, 13 * time.Second, false},
+		"within the limit":   {19 * time.Second, []beat{{at: 5 * time.Second}}, 20 * time.Second, false},
+		"after the limit":    {21 * time.Second, []beat{{at: 5 * time.Second}}, 20 * time.Second, true},
+		"dead for some time": {21 * time.Second, nil, 8 * time.Second, true},
+	} {
+		for _, tt := range stops() {
+			t.Run(name+" "+string(tt.status), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, 40, 10)
+					w.advance()
+					late := newLate(w, 9)
+					stop := w.batch().Deadline
+					if tt.status == batch.StatusCanceled {
+						stop = stop.Add(-time.Hour)
+					}
+					time.Sleep(time.Until(stop.Add(-22 * time.Second)))
+					w.beat("w2")
+					var beats sync.WaitGroup
+					for _, b := range tc.beats {
+						beats.Go(func() {
+							time.Sleep(time.Until(stop.Add(b.at)))
+							b.send(w)
+						})
+					}
+					var err error
+					beats.Go(func() {
+						time.Sleep(time.Until(stop.Add(tc.commit)))
+						err = late.finish()
+					})
+					time.Sleep(time.Until(stop))
+					tt.stop(w)
+					if next := w.advance(); next != finalize.NextEnd {
+						t.Fatalf("next is %q", next)
+					}
+					if took := time.Since(stop); took < tc.sealed || took > tc.sealed+time.Second {
+						t.Errorf("sealed after %v, want %v", took, tc.sealed)
+					}
+					beats.Wait()
+					if lost := errors.Is(err, state.ErrConflict); lost != tc.lost || !lost && err != nil {
+						t.Errorf("the answer's write: %v", err)
+					}
+					if done := w.batch().Counts.Completed; done != 1 != tc.lost {
+						t.Errorf("%d completed", done)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A beat is what the worker w2 says so long after the stop.
+type beat struct {
+	at           time.Duration
+	letGo, ended bool
+	other        bool // it let go of another batch
+}
+
+func (b beat) send(w *world) {
+	told := state.Worker{ID: "w2", BeatAt: time.Now(), Ended: b.ended}
+	if b.letGo {
+		told.LetGo = []string{w.ref.ID}
+	}
+	if b.other {
+		told.LetGo = []string{"batch_0"}
+	}
+	w.must(w.store.Beat(w.t.Context(), told))
+}
+
+// beat has a worker beat, which has let go of batches.
+func (w *world) beat(worker string, batches ...string) {
+	w.must(w.store.Beat(w.t.Context(), state.Worker{ID: worker, BeatAt: time.Now(), LetGo: batches}))
 }
 
 // A late is a call in flight.

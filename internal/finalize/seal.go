@@ -21,10 +21,12 @@ const maxConflicts = 10
 
 // sealAll gives every request that has no outcome its last state, by
 // conditional write, and then seals b. A request that is missing is created in
-// that state, so that each line has one. What was ended stays so: after a crash,
-// or when time ran short, another walk finds the less to do.
+// that state, so that each line has one; those of workers that still record
+// answers come last. What was ended stays so: after a crash, or when time ran
+// short, another walk finds the less to do.
 func (s steps) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 	tally := tally{counts: batch.Counts{Total: b.Counts.Total}}
+	commits := s.newCommits(b)
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(s.Config.Writers)
 	var walkErr error
@@ -40,23 +42,59 @@ func (s steps) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) 
 		if s.short(ctx) {
 			break
 		}
-		group.Go(func() error {
-			phase, err := s.end(gctx, b, rec)
-			if err == nil {
-				tally.add(phase)
-			}
-
-			return err
-		})
+		group.Go(func() error { return s.endUnlessLate(gctx, &tally, b, rec, commits) })
 	}
 	if err := group.Wait(); err != nil || walkErr != nil {
 		return batch.Batch{}, errors.Join(err, walkErr)
+	}
+	if err := s.endLate(ctx, b, commits, &tally); err != nil {
+		return batch.Batch{}, err
 	}
 	if tally.counts.Done() < tally.counts.Total {
 		return b, nil // time ran short
 	}
 
 	return s.seal(ctx, b, tally.counts, tally.usage)
+}
+
+// endLate gives the requests that were left for last their last state, once
+// their workers have recorded what they could.
+func (s steps) endLate(ctx context.Context, b batch.Batch, commits *commits, tally *tally) error {
+	if s.short(ctx) {
+		return nil
+	}
+	if err := commits.wait(ctx); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(s.Config.Writers)
+	for _, rec := range commits.last {
+		group.Go(func() error { return s.endInto(ctx, tally, b, rec) })
+	}
+
+	return group.Wait() //nolint:wrapcheck // wrapped where it arose
+}
+
+// endUnlessLate ends a request and counts its outcome, unless it is left for
+// last.
+func (s steps) endUnlessLate(
+	ctx context.Context, tally *tally, b batch.Batch, rec state.Record, commits *commits,
+) error {
+	if late, err := commits.late(ctx, rec); err != nil || late {
+		return err
+	}
+
+	return s.endInto(ctx, tally, b, rec)
+}
+
+// endInto ends a request and counts its outcome.
+func (s steps) endInto(ctx context.Context, tally *tally, b batch.Batch, rec state.Record) error {
+	phase, err := s.end(ctx, b, rec)
+	if err == nil {
+		tally.add(phase)
+	}
+
+	return err
 }
 
 // A tally counts outcomes; many may add to it at once.

@@ -168,7 +168,7 @@ func (s *Store) Beat(ctx context.Context, w state.Worker) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w.BeatAt = stamp(w.BeatAt)
+	w.BeatAt, w.LetGo = stamp(w.BeatAt), slices.Clone(w.LetGo)
 	s.workers[w.ID] = w
 
 	return nil
@@ -183,7 +183,7 @@ func (s *Store) Worker(ctx context.Context, id string) (state.Worker, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.workers[id]
-	w.ID = id
+	w.ID, w.LetGo = id, slices.Clone(w.LetGo)
 
 	return w, nil
 }

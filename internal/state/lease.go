@@ -1,6 +1,9 @@
 package state
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A Lease gives a request to one worker. It ends when its worker is seen to
 // have ended, and at the latest at Expires.
@@ -15,6 +18,15 @@ type Worker struct {
 	ID     string
 	BeatAt time.Time // the last heartbeat; zero if none was ever seen
 	Ended  bool      // it ended in good order and holds nothing any more
+	// LetGo are the stopping batches, by id, of which it calls nothing any more
+	// and has recorded every answer that it could. Normally there are none.
+	LetGo []string
+}
+
+// Commits reports whether w, unless it is dead, may still record answers of a
+// batch that stops.
+func (w Worker) Commits(batch string) bool {
+	return !w.Ended && !slices.Contains(w.LetGo, batch)
 }
 
 // A Loss is the way in which a lease came to its end.

@@ -33,7 +33,8 @@ func workerBeats(t *testing.T, s Store) {
 	for _, want := range []state.Worker{
 		{ID: id, BeatAt: noon()},
 		{ID: id, BeatAt: noon().Add(3 * time.Second)},
-		{ID: id, BeatAt: noon().Add(4 * time.Second), Ended: true},
+		{ID: id, BeatAt: noon().Add(4 * time.Second), LetGo: []string{"batch_a", "batch_b"}},
+		{ID: id, BeatAt: noon().Add(5 * time.Second), Ended: true},
 	} {
 		ok(t, s.Beat(t.Context(), want))
 		w, err = s.Worker(t.Context(), id)

@@ -1,0 +1,187 @@
+package execute_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/execute"
+	"github.com/musketry/musketry/internal/finalize"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// finish advances the batch to its end as its flow would.
+func (w *world) finish() {
+	w.Helper()
+	ids := 0
+	f := &finalize.Finalizer{
+		Requests: w.store, Journal: w.store, Batches: w.store, Objects: w.files, Uploads: w.files, Queue: w.queue, Flow: w.flow,
+		Clock: time.Now, Log: slog.New(slog.DiscardHandler),
+		NewFileID: func(time.Time) (string, error) { ids++; return fmt.Sprint("file-", ids), nil },
+	}
+	for {
+		next, err := f.Advance(w.Context(), batch.Ref{Tenant: testTenant, ID: testBatch})
+		must(w.T, err)
+		if next == finalize.NextEnd {
+			return
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+// TestPaidAnswersOutliveTheStop has answers come shortly before a batch is
+// cancelled or its deadline passes, and the writes that record them be slow.
+// None is dropped, and the batch ends within its time.
+func TestPaidAnswersOutliveTheStop(t *testing.T) {
+	t.Parallel()
+	const n = 8
+	for name, tc := range map[string]struct {
+		slow    time.Duration  // each write of a segment takes so long
+		fails   map[string]int // so many of the first writes of a kind fail
+		ends    time.Duration  // at the latest, after the stop
+		answers int            // completed at the end
+	}{
+		"usual":                       {0, nil, 7 * time.Second, n - 1},
+		"slow segments":               {9 * time.Second, nil, 14 * time.Second, n - 1},
+		"outcomes written in the end": {3 * time.Second, map[string]int{"outcome": 15}, 14 * time.Second, n - 1},
+		"a worker that hangs":         {14 * time.Second, map[string]int{"put": 2}, 30 * time.Second, 0},
+	} {
+		for _, stop := range []batch.Status{batch.StatusCanceled, batch.StatusExpired} {
+			t.Run(name+" "+string(stop), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					at := time.Now().Add(3 * time.Minute)
+					w := newWorld(t, input(n), loaded(n), func(b *batch.Batch) {
+						if stop == batch.StatusExpired {
+							b.Deadline = at.UTC()
+						}
+					})
+					w.sendAll(n)
+					w.up.answer = func(ctx context.Context, line, _ int) (execute.Reply, error) {
+						after := 3*time.Minute - time.Duration(line)*200*time.Millisecond
+						if line == n { // it never answers
+							after = time.Hour
+						}
+						select {
+						case <-time.After(after):
+							return ok("{}")
+						case <-ctx.Done():
+							return execute.Reply{}, ctx.Err()
+						}
+					}
+					m := &machine{world: w, plan: func(op string, i int) fault {
+						if op == "put" {
+							time.Sleep(tc.slow)
+						}
+						if i <= tc.fails[op] {
+							return failBefore
+						}
+
+						return none
+					}}
+					got := w.deliver(n)
+					done := make(chan struct{})
+					go func() {
+						defer close(done)
+						w.invoke(m, w.process(m, execute.Config{}), got)
+					}()
+					time.Sleep(time.Until(at))
+					if stop == batch.StatusCanceled {
+						w.update(func(b *batch.Batch) error { return b.Cancel(time.Now()) })
+					}
+					w.finish()
+					if took := time.Since(at); took > tc.ends {
+						t.Errorf("the batch ended after %v, want %v", took, tc.ends)
+					}
+					b, err := w.store.Batch(t.Context(), batch.Ref{Tenant: testTenant, ID: testBatch})
+					must(t, err)
+					if b.Status != stop || b.Counts.Completed != tc.answers {
+						t.Errorf("the batch is %s with %+v", b.Status, b.Counts)
+					}
+					<-done
+					w.kept()
+				})
+			})
+		}
+	}
+}
+
+// A hanging caller answers no call before it is aborted, and then a while later.
+type hanging struct{}
+
+func (hanging) Call(ctx context.Context, _ execute.Call) (execute.Reply, error) {
+	<-ctx.Done()
+	time.Sleep(700 * time.Millisecond)
+
+	return execute.Reply{}, &execute.CallError{Kind: execute.CallBroken, Text: "aborted"}
+}
+
+// TestLettingGoIsToldAtOnce has a worker with calls of two batches, one of which
+// stops: its next beat, which is due as soon as it is so, says that it has let go
+// of that one, and of no other.
+func TestLettingGoIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(2))
+		w.sendAll(2)
+		other, err := w.store.Batch(t.Context(), batch.Ref{Tenant: testTenant, ID: testBatch})
+		must(t, err)
+		other.ID, other.Rev = "batch_other", 0
+		must(t, w.store.CreateBatch(t.Context(), other))
+		rec := w.record(1)
+		rec.Spec.Key.Batch = other.ID
+		c, err := state.New(rec.Spec).Change()
+		must(t, err)
+		must(t, w.store.Create(t.Context(), []state.Change{c}))
+		must(t, w.queue.Send(t.Context(), []batch.Message{batch.MessageOf(testTenant, rec.Spec)}))
+
+		beats := &heard{Workers: w.store}
+		p := execute.New(execute.Deps{
+			Requests: w.store, Workers: beats, Batches: w.store, Files: w.files, Queue: w.queue, Flow: w.flow,
+			Caller: hanging{}, Metrics: w.stats, Log: slog.New(slog.DiscardHandler),
+			Clock: time.Now, Uniform: func() float64 { return 0.5 }, NewID: w.newID,
+		}, execute.Config{})
+		time.AfterFunc(11*time.Second, func() {
+			w.update(func(b *batch.Batch) error { return b.Cancel(time.Now()) })
+		})
+		start := time.Now()
+		w.invoke(&machine{world: w}, p, w.deliver(3))
+		for i, b := range beats.all {
+			at := b.BeatAt.Sub(start)
+			want := []string{testBatch}
+			if at < 11700*time.Millisecond || b.Ended {
+				want = nil
+			}
+			if diff := cmp.Diff(want, b.LetGo); diff != "" {
+				t.Errorf("beat %d, after %v (-want +got):\n%s", i, at, diff)
+			}
+		}
+		// It looks every 2 s, and its other beats come at 10 and 15 s.
+		if at := beats.all[3].BeatAt.Sub(start); at < 11700*time.Millisecond || at > 13700*time.Millisecond {
+			t.Errorf("it let go after %v", at)
+		}
+	})
+}
+
+// A heard keeps every beat.
+type heard struct {
+	execute.Workers
+
+	mu  sync.Mutex
+	all []state.Worker
+}
+
+func (h *heard) Beat(ctx context.Context, w state.Worker) error {
+	h.mu.Lock()
+	h.all = append(h.all, w)
+	h.mu.Unlock()
+
+	return h.Workers.Beat(ctx, w)
+}

@@ -1,0 +1,112 @@
+package finalize
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// commitPoll is the time between two looks at a worker that still commits.
+const commitPoll = time.Second
+
+// commits knows which workers may still record answers of a batch that stops.
+// A worker that has let go of a batch never takes it up again, so who has been
+// seen to commit no more is not looked at again.
+type commits struct {
+	steps
+	batch batch.Batch
+	until time.Time // when nobody is waited for any more
+
+	mu   sync.Mutex
+	over map[string]bool // workers that commit no more
+	last []state.Record  // requests that are left for last
+}
+
+func (s steps) newCommits(b batch.Batch) *commits {
+	return &commits{
+		steps: s, batch: b, until: stopOf(b).Add(s.Config.Commits), over: map[string]bool{},
+	}
+}
+
+// pending reports whether rec's request may get its outcome from a worker that
+// still commits.
+func (c *commits) pending(ctx context.Context, rec state.Record) (bool, error) {
+	lease, leased := leaseOf(rec.Phase)
+	if !leased {
+		return false, nil
+	}
+	now := c.Clock()
+	c.mu.Lock()
+	over := c.over[lease.Worker] || !now.Before(c.until)
+	c.mu.Unlock()
+	if over {
+		return false, nil
+	}
+	w, err := c.Requests.Worker(ctx, lease.Worker)
+	if err != nil {
+		return false, fmt.Errorf("read worker: %w", err)
+	}
+	if w.Commits(c.batch.ID) && lease.Lost(w, now, c.Config.Stale) == state.LossNone {
+		return true, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over[lease.Worker] = true
+
+	return false, nil
+}
+
+// late reports whether rec's request is to be left for last, and remembers it.
+func (c *commits) late(ctx context.Context, rec state.Record) (bool, error) {
+	pending, err := c.pending(ctx, rec)
+	if pending {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.last = append(c.last, rec)
+	}
+
+	return pending, err
+}
+
+// wait waits until nobody commits who has a request that was left for last, and
+// no longer than it may.
+func (c *commits) wait(ctx context.Context) error {
+	if len(c.last) == 0 {
+		return nil
+	}
+	c.Log.InfoContext(ctx, "workers still record answers", slog.String("batch", c.batch.ID), slog.Int("requests", len(c.last)))
+	for _, rec := range c.last {
+		for {
+			pending, err := c.pending(ctx, rec)
+			if err != nil {
+				return err
+			}
+			if !pending {
+				break
+			}
+			if err := c.steps.wait(ctx, min(commitPoll, c.until.Sub(c.Clock()))); err != nil {
+				return err
+			}
+		}
+	}
+
+	return nil
+}
+
+// leaseOf returns the lease under which a request is.
+func leaseOf(p state.Phase) (state.Lease, bool) {
+	switch p := p.(type) {
+	case state.Claimed:
+		return p.Lease, true
+	case state.Processing:
+		return p.Lease, true
+	case state.Pending, state.Completed, state.Failed, state.Canceled:
+	}
+
+	return state.Lease{}, false
+}
