@@ -19,6 +19,9 @@ func DecodeRequest(it map[string]types.AttributeValue) (state.Record, error) {
 	return decodeRequest(it)
 }
 
+// Updates returns the statement of a grouped change.
+func Updates(s *Store, c state.Change) types.BatchStatementRequest { return s.updates(c) }
+
 // EncodeBatch returns a batch's item.
 func EncodeBatch(b batch.Batch, retention time.Duration) (map[string]types.AttributeValue, error) {
 	return encodeBatch(b, retention)

@@ -370,12 +370,12 @@ func TestRequestsReadsNoMoreThanItNeeds(t *testing.T) {
 			t.Error("a query was not consistent")
 		}
 	}
-	if *f.queries[0].Limit > 12 || held > 1000 {
-		t.Errorf("pages from %d to %d of a shard, want 12 to 1,000", *f.queries[0].Limit, held)
+	if *f.queries[0].Limit > 12 || held > 3000 {
+		t.Errorf("pages from %d to %d of a shard, want 12 to 3,000", *f.queries[0].Limit, held)
 	}
-	// 12, 24, 48, 96 and their rest, of 100 lines a shard.
-	if n := len(f.queries) - 4; n > 4*5 {
-		t.Errorf("%d queries for all lines, want 20 at most", n)
+	// 12 and the rest, of 100 lines a shard.
+	if n := len(f.queries) - 4; n > 4*2 {
+		t.Errorf("%d queries for all lines, want 8 at most", n)
 	}
 }
 

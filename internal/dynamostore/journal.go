@@ -120,7 +120,7 @@ func (s *Store) Journal(ctx context.Context, batchID string, after, limit int) (
 		},
 	}
 	for {
-		in.Limit = aws.Int32(int32(min(limit-len(page), heldRequests))) //nolint:gosec // a few thousand
+		in.Limit = aws.Int32(int32(min(limit-len(page), maxPage))) //nolint:gosec // a few thousand
 		items, more, err := s.query(ctx, in)
 		if err != nil {
 			return nil, err

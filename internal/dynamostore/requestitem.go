@@ -48,11 +48,10 @@ const (
 	attrDenial = "fd"
 )
 
-// requestAttributes are all that a request's item may have besides its key.
-func requestAttributes() []string {
+// phaseAttributes are all that setPhase may set.
+func phaseAttributes() []string {
 	return []string{
-		attrTTL, attrStatus, attrClaim, attrWorker, attrExpires, attrAttempt, attrReclaims, attrNotFrom, attrLast,
-		attrCustomID, attrDeadline, attrRetryUntil, attrBodyObject, attrBodyOffset, attrBodyLength,
+		attrStatus, attrClaim, attrWorker, attrExpires, attrAttempt, attrReclaims, attrNotFrom, attrLast,
 		attrClaimedAt, attrStartedAt, attrEndedAt,
 		attrCode, attrModel, attrAnswerObject, attrAnswerOffset, attrAnswerLength,
 		attrInputTokens, attrCachedTokens, attrOutputTokens, attrReasoningTokens, attrTotalTokens,
@@ -66,11 +65,18 @@ func requestAttributes() []string {
 func encodeRequest(rec state.Record, retention time.Duration) item {
 	it := requestKey(rec.Spec.Key).item()
 	it.setSpec(rec.Spec)
-	it.setString(attrStatus, string(rec.Phase.Status()))
 	if retention > 0 {
 		it.setExpiry(rec.Spec.Deadline.Add(retention))
 	}
-	switch p := rec.Phase.(type) {
+	it.setPhase(rec.Phase)
+
+	return it
+}
+
+// setPhase sets what changes in a request's life.
+func (it item) setPhase(p state.Phase) {
+	it.setString(attrStatus, string(p.Status()))
+	switch p := p.(type) {
 	case state.Pending:
 		it.setTries(p.Attempt, p.Reclaims, p.Last)
 		it.setString(attrClaim, p.ClaimID)
@@ -102,8 +108,6 @@ func encodeRequest(rec state.Record, retention time.Duration) item {
 		it.setString(attrClaim, p.ClaimID)
 		it.setTimes(time.Time{}, time.Time{}, p.CanceledAt)
 	}
-
-	return it
 }
 
 func (it item) setSpec(spec state.Spec) {

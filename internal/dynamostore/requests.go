@@ -38,17 +38,25 @@ func (s *Store) Apply(ctx context.Context, c state.Change) error {
 	if !errors.As(err, &lost) {
 		return err
 	}
-	conflict := &state.ConflictError{Key: c.Spec().Key, Guard: c.Guard()}
-	if lost.stored != nil {
-		if conflict.Winner, err = decodeRequest(lost.stored); err != nil {
+
+	return conflict(c, lost.stored)
+}
+
+// conflict returns what a change's guard that failed means: stored was found,
+// nil if there was nothing.
+func conflict(c state.Change, stored item) error {
+	found := &state.ConflictError{Key: c.Spec().Key, Guard: c.Guard()}
+	if stored != nil {
+		var err error
+		if found.Winner, err = decodeRequest(stored); err != nil {
 			return err
 		}
 	}
-	if c.AppliedIn(conflict.Winner.Phase) {
+	if c.AppliedIn(found.Winner.Phase) {
 		return nil
 	}
 
-	return conflict
+	return found
 }
 
 // Create inserts the requests that cs create, any number of them, 25 a call

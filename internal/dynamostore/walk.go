@@ -13,14 +13,17 @@ import (
 )
 
 const (
-	// firstPage is how many requests of a shard are read first. Pages then
-	// double, so that who wants few lines pays for few: 12 requests of the usual
-	// size are one read unit.
-	firstPage = 12
-	// heldRequests bounds how many requests a walk holds, over all shards. A
-	// shard's page is never below minPage, so 64 shards hold up to 4,000.
-	heldRequests = 4_000
-	minPage      = 50
+	// firstPage is how many requests of a shard are read first. Each page then
+	// has pageGrowth times as many, so that who wants few lines pays for few (12
+	// requests of the usual size are one read unit), and who wants all makes few
+	// calls, each of which costs a local engine a look at the whole shard.
+	firstPage  = 12
+	pageGrowth = 16
+	// heldRequests bounds how many requests a walk holds, over all shards: some
+	// 16 MB. A page of a shard is at most as many, and below 1 MB
+	// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html).
+	heldRequests = 32_000
+	maxPage      = 3_000
 )
 
 // Requests returns a batch's requests whose line is above afterLine, in the
@@ -56,16 +59,21 @@ type walk struct {
 // A strand is one shard of a walk.
 type strand struct {
 	pk    string
-	after string         // the sort key of the last request read
+	after string         // the sort key after which it begins; empty: with the first
+	next  item           // the key to go on after; nil before the first page
 	ahead []state.Record // read and not yet passed on
 	page  int            // how many to read next
 	ended bool           // nothing is left to read
 }
 
 func (s *Store) newWalk(batchID string, shards, afterLine int) *walk {
-	w := &walk{store: s, shards: make([]*strand, shards), limit: max(heldRequests/shards, minPage)}
+	w := &walk{store: s, shards: make([]*strand, shards), limit: min(max(heldRequests/shards, 1), maxPage)}
+	after := ""
+	if afterLine > 0 {
+		after = lineKey(afterLine)
+	}
 	for i := range w.shards {
-		w.shards[i] = &strand{pk: requestsOf(batchID, i), after: lineKey(afterLine), page: firstPage}
+		w.shards[i] = &strand{pk: requestsOf(batchID, i), after: after, page: firstPage}
 	}
 
 	return w
@@ -124,15 +132,7 @@ func (w *walk) dry() bool {
 // ends.
 func (w *walk) read(ctx context.Context, st *strand) error {
 	for had := len(st.ahead); !st.ended && len(st.ahead) == had; {
-		items, more, err := w.store.query(ctx, &dynamodb.QueryInput{
-			KeyConditionExpression:   aws.String("#pk = :pk AND #sk > :after"),
-			ExpressionAttributeNames: map[string]string{"#pk": attrPK, "#sk": attrSK},
-			ExpressionAttributeValues: map[string]types.AttributeValue{
-				":pk":    &types.AttributeValueMemberS{Value: st.pk},
-				":after": &types.AttributeValueMemberS{Value: st.after},
-			},
-			Limit: aws.Int32(int32(st.page)), //nolint:gosec // a few thousand
-		})
+		items, more, err := w.store.query(ctx, st.query())
 		if err != nil {
 			return err
 		}
@@ -145,13 +145,29 @@ func (w *walk) read(ctx context.Context, st *strand) error {
 			}
 			ahead = append(ahead, rec)
 		}
-		st.ahead, st.ended = ahead, more == nil
-		if more != nil {
-			last := reader{item: more}
-			st.after = last.string(attrSK)
-		}
-		st.page = min(2*st.page, w.limit)
+		st.ahead, st.next, st.ended = ahead, more, more == nil
+		st.page = min(pageGrowth*st.page, w.limit)
 	}
 
 	return nil
+}
+
+// query returns what asks for st's next page.
+func (st *strand) query() *dynamodb.QueryInput {
+	in := &dynamodb.QueryInput{
+		KeyConditionExpression:   aws.String("#pk = :pk"),
+		ExpressionAttributeNames: map[string]string{"#pk": attrPK},
+		ExpressionAttributeValues: map[string]types.AttributeValue{
+			":pk": &types.AttributeValueMemberS{Value: st.pk},
+		},
+		ExclusiveStartKey: st.next,
+		Limit:             aws.Int32(int32(st.page)), //nolint:gosec // a few thousand
+	}
+	if st.after != "" {
+		in.KeyConditionExpression = aws.String("#pk = :pk AND #sk > :after")
+		in.ExpressionAttributeNames["#sk"] = attrSK
+		in.ExpressionAttributeValues[":after"] = &types.AttributeValueMemberS{Value: st.after}
+	}
+
+	return in
 }

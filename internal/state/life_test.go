@@ -146,6 +146,9 @@ func apply[S state.State](t *rapid.T, l *life, r state.Request[S]) {
 	if l.shelf.stored.Phase != nil {
 		wantGuard = guardOf(l.shelf.stored.Phase)
 	}
+	if c.From() != l.shelf.stored.Phase {
+		t.Fatalf("made from %+v, want what was read, %+v", c.From(), l.shelf.stored.Phase)
+	}
 	if c.Guard() != wantGuard {
 		t.Fatalf("guard %+v, want what was read, %+v", c.Guard(), wantGuard)
 	}

@@ -42,7 +42,7 @@ func (s Spec) StartUntil(attempt int) time.Time {
 type Request[S State] struct {
 	spec  Spec
 	phase S
-	guard Guard
+	from  Phase // as which it was read; nil if no store has it
 	moved bool
 }
 
@@ -58,7 +58,7 @@ func (r Request[S]) Record() Record { return Record{Spec: r.spec, Phase: r.phase
 // Stored returns r as it is once its [Change] was applied: further transitions
 // are guarded by r's own status and claim id.
 func (r Request[S]) Stored() Request[S] {
-	r.guard, r.moved = guardOf(r.phase), false
+	r.from, r.moved = r.phase, false
 
 	return r
 }
@@ -74,7 +74,7 @@ func (r Request[S]) Change() (Change, error) {
 		return Change{}, ErrUndecided
 	}
 
-	return Change{spec: r.spec, guard: r.guard, to: r.phase}, nil
+	return Change{spec: r.spec, from: r.from, to: r.phase}, nil
 }
 
 // A Record is a request as a store read it, its state not yet known.
@@ -86,10 +86,6 @@ type Record struct {
 // Guard returns the moment at which rec was read: what a [Change] made from it
 // is guarded by. It is zero if rec's Phase is nil.
 func (rec Record) Guard() Guard {
-	if rec.Phase == nil {
-		return Guard{}
-	}
-
 	return guardOf(rec.Phase)
 }
 
@@ -114,7 +110,7 @@ func As[S State](rec Record) (Request[S], error) {
 		return Request[S]{}, &StatusError{Want: phase.Status(), Got: got}
 	}
 
-	return Request[S]{spec: rec.Spec, phase: phase, guard: guardOf(phase)}, nil
+	return Request[S]{spec: rec.Spec, phase: phase, from: phase}, nil
 }
 
 // A Guard is what the stored request must still be for a [Change] to apply.
@@ -123,21 +119,32 @@ type Guard struct {
 	ClaimID string // the last claim's id; empty before the first
 }
 
-func guardOf(p Phase) Guard { return Guard{Status: p.Status(), ClaimID: p.claimID()} }
+func guardOf(p Phase) Guard {
+	if p == nil {
+		return Guard{}
+	}
+
+	return Guard{Status: p.Status(), ClaimID: p.claimID()}
+}
 
 // A Change is one legal write. Only a transition makes one. A store applies it
 // if, and only if, the stored request still satisfies Guard.
 type Change struct {
-	spec  Spec
-	guard Guard
-	to    Phase
+	spec Spec
+	from Phase
+	to   Phase
 }
 
 // Spec returns the request's specification.
 func (c Change) Spec() Spec { return c.spec }
 
 // Guard returns what the stored request must still be.
-func (c Change) Guard() Guard { return c.guard }
+func (c Change) Guard() Guard { return guardOf(c.from) }
+
+// From returns the phase in which the request was read; nil if c creates it. As
+// a guard names one moment in a request's life, a request that satisfies c's is
+// stored exactly so: what a store need not write is what To has in common with it.
+func (c Change) From() Phase { return c.from }
 
 // To returns the phase to store; nil if c is the zero Change.
 func (c Change) To() Phase { return c.to }

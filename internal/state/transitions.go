@@ -3,7 +3,7 @@ package state
 import "time"
 
 func move[S, T State](r Request[S], to T) Request[T] {
-	return Request[T]{spec: r.spec, phase: to, guard: r.guard, moved: true}
+	return Request[T]{spec: r.spec, phase: to, from: r.from, moved: true}
 }
 
 // Claim gives r to one worker. It returns ErrTooEarly before r's not-before and

@@ -79,6 +79,7 @@ func (m *machine) apply(rt *rapid.T, c state.Change) {
 	err := m.store.Apply(rt.Context(), c)
 	switch {
 	case now.Guard() == c.Guard():
+		same(rt, "what the change was made from", c.From(), now.Phase)
 		ok(rt, err)
 		m.stored[line] = c.Record()
 		m.read = append(m.read, c.Record())

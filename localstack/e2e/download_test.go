@@ -33,11 +33,11 @@ const (
 )
 
 // uploadParts sends content by the Uploads API and returns the file's id.
-func uploadParts(ctx context.Context, t *testing.T, c openai.Client, content []byte) string {
+func uploadParts(ctx context.Context, t *testing.T, c openai.Client, purpose openai.FilePurpose, content []byte) string {
 	t.Helper()
 	u, err := c.Uploads.New(ctx, openai.UploadNewParams{
 		Bytes: int64(len(content)), Filename: "large.bin", MimeType: "application/octet-stream",
-		Purpose: openai.FilePurposeUserData,
+		Purpose: purpose,
 	})
 	if err != nil {
 		t.Fatalf("upload: %v", err)
@@ -77,7 +77,7 @@ func sum(content []byte) string {
 func TestDownload(t *testing.T) {
 	t.Parallel()
 	c, content := newClient(t, "OPENAI_API_KEY"), noise(largeFile)
-	id := uploadParts(t.Context(), t, c, content)
+	id := uploadParts(t.Context(), t, c, openai.FilePurposeUserData, content)
 	everyClient(t, c, id, sum(content), largeFile)
 	t.Run("ranges", func(t *testing.T) {
 		t.Parallel()
@@ -218,7 +218,7 @@ func ranges(t *testing.T, c openai.Client, id string, content []byte) {
 func TestDownloadBreaksOff(t *testing.T) {
 	t.Parallel()
 	c, content := newClient(t, "OPENAI_API_KEY"), noise(3_000_000)
-	id := uploadParts(t.Context(), t, c, content)
+	id := uploadParts(t.Context(), t, c, openai.FilePurposeUserData, content)
 	cutObject(t, id, content[:1_500_000])
 	res, err := c.Files.Content(t.Context(), id)
 	if err != nil {

@@ -2,7 +2,7 @@ package illegal
 
 import "github.com/musketry/musketry/internal/state"
 
-// A change's guard can be read and not set.
+// What a change was made from, which is its guard, can be read and not set.
 func _(c state.Change) {
-	c.guard = state.Guard{} // want "c.guard undefined"
+	c.from = state.Pending{} // want "c.from undefined"
 }
