@@ -23,13 +23,14 @@ type commits struct {
 	until time.Time // when nobody is waited for any more
 
 	mu   sync.Mutex
-	over map[string]bool // workers that commit no more
-	last []state.Record  // requests that are left for last
+	over map[string]bool      // workers that commit no more
+	seen map[string]time.Time // when others were last seen to commit
+	last []state.Record       // requests that are left for last
 }
 
 func (s steps) newCommits(b batch.Batch) *commits {
 	return &commits{
-		steps: s, batch: b, until: stopOf(b).Add(s.Config.Commits), over: map[string]bool{},
+		steps: s, batch: b, until: stopOf(b).Add(s.Config.Commits), over: map[string]bool{}, seen: map[string]time.Time{},
 	}
 }
 
@@ -43,22 +44,21 @@ func (c *commits) pending(ctx context.Context, rec state.Record) (bool, error) {
 	now := c.Clock()
 	c.mu.Lock()
 	over := c.over[lease.Worker] || !now.Before(c.until)
+	fresh := now.Sub(c.seen[lease.Worker]) < commitPoll
 	c.mu.Unlock()
-	if over {
-		return false, nil
+	if over || fresh {
+		return !over, nil
 	}
 	w, err := c.Requests.Worker(ctx, lease.Worker)
 	if err != nil {
 		return false, fmt.Errorf("read worker: %w", err)
 	}
-	if w.Commits(c.batch.ID) && lease.Lost(w, now, c.Config.Stale) == state.LossNone {
-		return true, nil
-	}
+	commits := w.Commits(c.batch.ID) && lease.Lost(w, now, c.Config.Stale) == state.LossNone
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.over[lease.Worker] = true
+	c.over[lease.Worker], c.seen[lease.Worker] = !commits, now
 
-	return false, nil
+	return commits, nil
 }
 
 // late reports whether rec's request is to be left for last, and remembers it.

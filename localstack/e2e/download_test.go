@@ -35,10 +35,13 @@ const (
 // uploadParts sends content by the Uploads API and returns the file's id.
 func uploadParts(ctx context.Context, t *testing.T, c openai.Client, purpose openai.FilePurpose, content []byte) string {
 	t.Helper()
-	u, err := c.Uploads.New(ctx, openai.UploadNewParams{
-		Bytes: int64(len(content)), Filename: "large.bin", MimeType: "application/octet-stream",
-		Purpose: purpose,
-	})
+	params := openai.UploadNewParams{
+		Bytes: int64(len(content)), Filename: "large.bin", MimeType: "application/octet-stream", Purpose: purpose,
+	}
+	if purpose == openai.FilePurposeBatch {
+		params.Filename, params.MimeType = "large.jsonl", "application/jsonl"
+	}
+	u, err := c.Uploads.New(ctx, params)
 	if err != nil {
 		t.Fatalf("upload: %v", err)
 	}
