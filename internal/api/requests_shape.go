@@ -73,8 +73,10 @@ func (s *requestShape) failed(p state.Failed) {
 		s.StatusCode = orNone(r.Status)
 	case state.ErrorInBody:
 		s.StatusCode = orNone(r.Status)
+	case state.RetryTooLate:
+		s.LastFailure = orNull(r.Last)
 	case state.Timeout, state.NetworkError, state.RequestBuilderError, state.TaskTerminated, state.ResponseTooLarge,
-		state.RetryTooLate, state.Expired:
+		state.Expired:
 	}
 	s.times(p.ClaimedAt, p.StartedAt, p.FailedAt)
 }

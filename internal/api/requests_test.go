@@ -196,6 +196,44 @@ func TestRequestsAreSeen(t *testing.T) {
 	}
 }
 
+// TestARefusedRetryIsSeen shows what its last call failed with.
+func TestARefusedRetryIsSeen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id, _ := w.running("a")
+	w.retryLater(id, 1)
+	b := w.stored(id)
+	rec, err := w.store.Request(t.Context(), b.Key(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pending, err := state.As[state.Pending](rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed, err := state.Deny(pending, state.Refusal{Why: state.DenialDeadline, ClaimID: "late", Model: "m", At: b.Deadline})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := failed.Change()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.store.Apply(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	list, _ := w.get("/v1/batches/" + id + "/requests?custom_id=a").want(200).json["data"].([]any)
+	got, _ := list[0].(map[string]any)
+	for field, want := range map[string]any{
+		"status": "failed", "attempts": 1.0, "last_failure": "the call timed out: slow", "failure_kind": "retry_too_late",
+		"retry_denied": "deadline", "model": "m",
+	} {
+		if got[field] != want {
+			t.Errorf("%s is %v, want %v", field, got[field], want)
+		}
+	}
+}
+
 func TestRequestsComeInPages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
