@@ -381,14 +381,19 @@ func (l *life) denyLate(t *rapid.T, r state.Request[state.Pending]) {
 	apply(t, l, f)
 }
 
-// ReclaimDeny is the one write that fails a retry whose worker was lost.
+// ReclaimDeny is the one write that fails a retry whose worker was lost. It waits
+// until no retry may start.
 func (l *life) ReclaimDeny(t *rapid.T) {
-	lease := l.lease()
-	c, err := state.Reclaim(read[state.Processing](t, l), lease, l.now, state.LossDead)
-	refused(t, l.overdue(), err, state.ErrDeadline)
-	if l.attempt == 0 || !l.late() {
-		t.Skip("it may be started")
+	r := read[state.Processing](t, l)
+	if l.attempt == 0 {
+		t.Skip("it is no retry")
 	}
+	if end := spec().RetryUntil; l.now.Before(end) {
+		l.now = end
+	}
+	lease := l.lease()
+	c, err := state.Reclaim(r, lease, l.now, state.LossDead)
+	refused(t, l.overdue(), err, state.ErrDeadline)
 	if _, err := state.Start(c, l.now); !errors.Is(err, state.ErrDeadline) {
 		t.Fatalf("Start of a late retry: %v", err)
 	}
