@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -31,6 +32,7 @@ type state struct {
 	Parameters     map[string]any
 	ResultPath     any
 	TimeoutSeconds int
+	Seconds        int
 	Retry          []map[string]any
 	Catch          []map[string]any
 	Choices        []map[string]any
@@ -59,10 +61,14 @@ func TestFlowsParksTick(t *testing.T) {
 		if park.Resource != "arn:aws:states:::lambda:invoke.waitForTaskToken" {
 			t.Errorf("%s does not wait for a token: %s", name, park.Resource)
 		}
-		caught := len(park.Catch) == 1 && park.Catch[0]["Next"] == "Advance" &&
-			fmt.Sprint(park.Catch[0]["ErrorEquals"]) == "[States.ALL]"
-		if park.Next != "Advance" || !caught {
-			t.Errorf("%s does not always lead to Advance: next %s, catch %v", name, park.Next, park.Catch)
+		rest := strings.Replace(name, "Park", "Rest", 1)
+		want := fmt.Sprintf("[map[ErrorEquals:[States.Timeout] Next:Advance ResultPath:<nil>] "+
+			"map[ErrorEquals:[States.ALL] Next:%s ResultPath:<nil>]]", rest)
+		if park.Next != "Advance" || fmt.Sprint(park.Catch) != want {
+			t.Errorf("%s: next %s, catch %v", name, park.Next, park.Catch)
+		}
+		if r := flow.States[rest]; r.Type != "Wait" || r.Seconds != seconds || r.Next != "Advance" {
+			t.Errorf("%s is %+v", rest, r)
 		}
 	}
 }
@@ -173,5 +179,21 @@ func TestFlowsHistoryFits(t *testing.T) {
 	ticks := longestBatch / flow.States["ParkLong"].TimeoutSeconds
 	if events := (ticks + roomForWakes) * round; events >= historyEvents {
 		t.Errorf("a batch of 7 days makes %d events, AWS allows %d", events, historyEvents)
+	}
+}
+
+// TestFlowsFailedParksAreBounded has each park fail for a batch's whole life: its history lasts.
+func TestFlowsFailedParksAreBounded(t *testing.T) {
+	t.Parallel()
+	flow := readFlow(t)
+	retry := flow.States["ParkLong"].Retry[0]
+	attempts, _ := retry["MaxAttempts"].(float64)
+	const (
+		eventsOfAttempt = 3 // Scheduled, started, failed.
+		eventsOfRest    = 2 // Entered, exited.
+	)
+	round := eventsOfTask + eventsOfChoice + 2 + (1+int(attempts))*eventsOfAttempt + eventsOfRest
+	if rounds := longestBatch / flow.States["RestLong"].Seconds; rounds*round >= historyEvents {
+		t.Errorf("a batch of 7 days whose parks fail makes %d events, AWS allows %d", rounds*round, historyEvents)
 	}
 }

@@ -27,6 +27,7 @@ type step struct {
 	ResultPath     json.RawMessage // absent: the result replaces all; null: it is dropped
 	Result         any
 	TimeoutSeconds int
+	Seconds        float64 // of a Wait
 	Retry          []retrier
 	Catch          []catcher
 	Choices        []choice
@@ -85,6 +86,7 @@ func (s *step) check(all map[string]*step) error {
 	switch {
 	case s.Type == "Task" && (s.Resource == invoke || s.Resource == invokeToken):
 	case s.Type == "Pass", s.Type == "Choice", s.Type == "Succeed":
+	case s.Type == "Wait" && s.Seconds > 0:
 	default:
 		return fmt.Errorf("unknown form: type %q, resource %q", s.Type, s.Resource)
 	}
@@ -106,7 +108,7 @@ func (s *step) check(all map[string]*step) error {
 func (s *step) nexts() []string {
 	var next []string
 	switch s.Type {
-	case "Task", "Pass":
+	case "Task", "Pass", "Wait":
 		next = append(next, s.Next)
 	case "Choice":
 		next = append(next, s.Default)

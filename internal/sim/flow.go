@@ -135,6 +135,11 @@ func (x *execution) step(name string) (string, error) {
 		x.data = data
 
 		return s.Next, err
+	case "Wait":
+		w := x.world
+		_ = w.sched.await(x.ctx, nil, x.name+" waits in "+name, time.Duration(s.Seconds*float64(time.Second)))
+
+		return s.Next, nil
 	case "Succeed":
 		return "", nil
 	}
