@@ -32,13 +32,23 @@ func NewFlowName(stack awscdk.Stack, name string) *FlowName {
 
 // GrantStart lets a function start a batch's execution.
 func (f *FlowName) GrantStart(fn *Function) {
-	fn.Allow(f.arn("stateMachine", f.name), "states:StartExecution")
-	fn.Setenv(boot.EnvFlowARN, f.arn("stateMachine", f.name))
+	fn.Allow(f.ARN(), "states:StartExecution")
+	fn.Setenv(boot.EnvFlowARN, f.ARN())
 }
+
+// GrantRestart lets a function start a batch's next execution, after a look at how the last one stands.
+func (f *FlowName) GrantRestart(fn *Function) {
+	f.GrantStart(fn)
+	fn.Allow(f.ARN(), "states:ListExecutions")
+	fn.Allow(f.arn("execution", f.name+":*"), "states:DescribeExecution")
+}
+
+// ARN is the state machine's.
+func (f *FlowName) ARN() *string { return f.arn("stateMachine", f.name) }
 
 // GrantWake lets a function answer a task token, which wakes a parked execution.
 func (f *FlowName) GrantWake(fn *Function) {
-	fn.Allow(f.arn("stateMachine", f.name), "states:SendTaskSuccess")
+	fn.Allow(f.ARN(), "states:SendTaskSuccess")
 }
 
 func (f *FlowName) arn(resource, name string) *string {

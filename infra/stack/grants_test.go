@@ -25,6 +25,7 @@ func TestRoles(t *testing.T) {
 	s := sharedSynth(t)
 	const (
 		flow = "states:stateMachine:Musketry-batch"
+		each = "states:execution:Musketry-batch:*"
 		work = "Table where dynamodb:LeadingKeys like [req#* cells#* journal#* worker#* tenant#*]"
 		most = "Table where dynamodb:LeadingKeys like [req#* cells#* journal#* worker#* tenant#* running]"
 		runs = "Table where dynamodb:LeadingKeys like [running]"
@@ -58,7 +59,9 @@ func TestRoles(t *testing.T) {
 			"Bucket/tenants/*": "s3:AbortMultipartUpload s3:GetObject s3:PutObject",
 			"Bucket/batches/*": "s3:GetObject s3:PutObject",
 			"Queue":            "sqs:SendMessage",
-			flow:               "states:SendTaskSuccess",
+			"QueueDeadLetters": "sqs:DeleteMessage sqs:ReceiveMessage",
+			flow:               "states:ListExecutions states:SendTaskSuccess states:StartExecution",
+			each:               "states:DescribeExecution",
 		},
 		"Flow": {
 			"Submit":   "lambda:InvokeFunction",
@@ -99,6 +102,8 @@ var permissions = map[string]string{
 	"sqs.DeleteMessageBatch":           "sqs:DeleteMessage",
 	"sqs.ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
 	"sfn.StartExecution":               "states:StartExecution",
+	"sfn.DescribeExecution":            "states:DescribeExecution",
+	"sfn.ListExecutions":               "states:ListExecutions",
 	"sfn.SendTaskSuccess":              "states:SendTaskSuccess",
 	"ssm.GetParameter":                 "ssm:GetParameter",
 }

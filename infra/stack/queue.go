@@ -54,6 +54,12 @@ func (q *Queue) GrantSend(fn *Function) {
 	fn.Setenv(boot.EnvQueueURL, q.QueueUrl())
 }
 
+// GrantReturn lets a function take dead letters, to send them to the queue again.
+func (q *Queue) GrantReturn(fn *Function) {
+	fn.Allow(q.DeadLetters.QueueArn(), "sqs:ReceiveMessage", "sqs:DeleteMessage")
+	fn.Setenv(boot.EnvDeadLettersURL, q.DeadLetters.QueueUrl())
+}
+
 // GrantConsume makes the queue the function's event source, with partial batch responses: a message goes only when the
 // function says that it is done with it.
 func (q *Queue) GrantConsume(fn *Function, maxConcurrency float64) {

@@ -49,6 +49,8 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 	flowName.GrantWake(finalize)
 	finalize.Setenv(boot.EnvMessageGroups, &props.MessageGroups)
 
+	NewSweep(stack, "Sweep", &SweepProps{Flow: flowName, Queue: queue, Finalize: finalize})
+
 	flow := NewFlow(stack, "Flow", &FlowProps{Name: flowName, Submit: submit, Finalize: finalize})
 	api := NewAPI(stack, "Api", &APIProps{
 		Name: props.Name, Stage: props.APIStage, Streaming: props.Streaming == "on",

@@ -243,7 +243,8 @@ func TestFunctions(t *testing.T) {
 			boot.EnvUpstreamKeyParameter,
 		}},
 		"Finalize": {512, []string{
-			boot.EnvBucket, boot.EnvLogLevel, boot.EnvMessageGroups, boot.EnvQueueURL, boot.EnvTable,
+			boot.EnvBucket, boot.EnvDeadLettersURL, boot.EnvFlowARN, boot.EnvLogLevel, boot.EnvMessageGroups,
+			boot.EnvQueueURL, boot.EnvTable,
 		}},
 	}
 	for id, tt := range tests {

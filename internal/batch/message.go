@@ -3,6 +3,7 @@ package batch
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/musketry/musketry/internal/state"
 )
@@ -54,4 +55,13 @@ func DecodeMessage(body string) (Message, error) {
 	}
 
 	return m, nil
+}
+
+// A DeadLetter is a message that its queue gave up, after as many receives as it
+// allows.
+type DeadLetter struct {
+	ID     string // the queue's own name of the message
+	Handle string // names this receive
+	Body   string
+	SentAt time.Time // when it was sent to the queue that gave it up
 }

@@ -23,6 +23,7 @@ type Config struct {
 	Table                string
 	Bucket               string
 	QueueURL             string
+	DeadLettersURL       string
 	FlowARN              string
 	UpstreamBaseURL      string
 	UpstreamKeyParameter string
@@ -46,6 +47,7 @@ func Read(lookup func(name string) (string, bool), needs ...string) (Config, err
 		Table:                get(EnvTable),
 		Bucket:               get(EnvBucket),
 		QueueURL:             get(EnvQueueURL),
+		DeadLettersURL:       get(EnvDeadLettersURL),
 		FlowARN:              get(EnvFlowARN),
 		UpstreamBaseURL:      get(EnvUpstreamBaseURL),
 		UpstreamKeyParameter: get(EnvUpstreamKeyParameter),

@@ -21,13 +21,13 @@ func TestRead(t *testing.T) {
 	}{
 		"whole": {
 			env: map[string]string{
-				boot.EnvTable: "t", boot.EnvBucket: "b", boot.EnvQueueURL: "q", boot.EnvFlowARN: "f",
+				boot.EnvTable: "t", boot.EnvBucket: "b", boot.EnvQueueURL: "q", boot.EnvDeadLettersURL: "d", boot.EnvFlowARN: "f",
 				boot.EnvUpstreamBaseURL: "u", boot.EnvUpstreamKeyParameter: "k",
 				boot.EnvMessageGroups: "on", boot.EnvLogLevel: "debug",
 			},
 			needs: []string{boot.EnvTable, boot.EnvBucket},
 			want: boot.Config{
-				Table: "t", Bucket: "b", QueueURL: "q", FlowARN: "f", UpstreamBaseURL: "u", UpstreamKeyParameter: "k",
+				Table: "t", Bucket: "b", QueueURL: "q", DeadLettersURL: "d", FlowARN: "f", UpstreamBaseURL: "u", UpstreamKeyParameter: "k",
 				MessageGroups: true, LogLevel: slog.LevelDebug, Settings: boot.DefaultSettings(),
 			},
 		},

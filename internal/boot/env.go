@@ -9,6 +9,8 @@ const (
 	EnvBucket = "MUSKETRY_BUCKET"
 	// EnvQueueURL is the URL of the SQS queue of requests.
 	EnvQueueURL = "MUSKETRY_QUEUE_URL"
+	// EnvDeadLettersURL is the URL of the SQS queue to which requests' messages go that were received too often.
+	EnvDeadLettersURL = "MUSKETRY_DEAD_LETTERS_URL"
 	// EnvFlowARN is the ARN of the Step Functions state machine of a batch.
 	EnvFlowARN = "MUSKETRY_FLOW_ARN"
 	// EnvUpstreamBaseURL is the provider's base URL, such as https://api.openai.com/v1.

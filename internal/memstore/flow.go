@@ -1,6 +1,7 @@
 package memstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -14,6 +15,7 @@ import (
 type Flow struct {
 	mu     sync.Mutex
 	starts []batch.Batch
+	flows  map[string]batch.FlowState // by name
 	wakes  []string
 	woken  map[string]chan struct{} // closed once the token was woken
 	news   chan struct{}            // closed and replaced at each start
@@ -21,24 +23,66 @@ type Flow struct {
 
 // NewFlow returns a Flow that knows no batch.
 func NewFlow() *Flow {
-	return &Flow{woken: map[string]chan struct{}{}, news: make(chan struct{})}
+	return &Flow{
+		flows: map[string]batch.FlowState{}, woken: map[string]chan struct{}{}, news: make(chan struct{}),
+	}
 }
 
-// Start starts b's flow. That it was started before is no error.
-func (f *Flow) Start(ctx context.Context, b batch.Batch) error {
+// Start starts b's first flow. That it was started before is no error.
+func (f *Flow) Start(ctx context.Context, b batch.Batch) error { return f.StartAgain(ctx, b, 1) }
+
+// StartAgain starts b's n-th flow, counted from 1, as Start does the first.
+func (f *Flow) StartAgain(ctx context.Context, b batch.Batch, n int) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("memstore: start flow of %s: %w", b.ID, err)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if slices.ContainsFunc(f.starts, func(s batch.Batch) bool { return s.ID == b.ID }) {
+	name := batch.FlowName(b.ID, n)
+	if f.flows[name] != "" {
 		return nil
 	}
+	f.flows[name] = batch.FlowRunning
 	f.starts = append(f.starts, copyBatch(b))
 	close(f.news)
 	f.news = make(chan struct{})
 
 	return nil
+}
+
+// End ends the flow of that name, however it did.
+func (f *Flow) End(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.flows[name] = batch.FlowEnded
+}
+
+// State returns how a batch's n-th flow stands.
+func (f *Flow) State(ctx context.Context, batchID string, n int) (batch.FlowState, error) {
+	if err := ctx.Err(); err != nil {
+		return "", fmt.Errorf("memstore: state of flow: %w", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	return cmp.Or(f.flows[batch.FlowName(batchID, n)], batch.FlowAbsent), nil
+}
+
+// Running returns the names of the flows that run.
+func (f *Flow) Running(ctx context.Context) (map[string]bool, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("memstore: running flows: %w", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	names := map[string]bool{}
+	for name, state := range f.flows {
+		if state == batch.FlowRunning {
+			names[name] = true
+		}
+	}
+
+	return names, nil
 }
 
 // Wake wakes whoever waits on token. A token that nobody waits on, or that was

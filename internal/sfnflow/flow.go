@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -18,8 +19,19 @@ import (
 // (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html).
 const maxInput = 256 << 10
 
+// listPage is how many executions a call lists at most
+// (https://docs.aws.amazon.com/step-functions/latest/apireference/API_ListExecutions.html),
+// and listPages how many calls are made.
+const (
+	listPage  = 1000
+	listPages = 100
+)
+
 // ErrTooLarge reports a batch whose record does not fit in an execution's input.
 var ErrTooLarge = errors.New("sfnflow: the batch's record is too large")
+
+// ErrTooMany reports more running executions than are listed.
+var ErrTooMany = errors.New("sfnflow: more executions run")
 
 // An API is what a Flow uses of Step Functions.
 type API interface {
@@ -27,6 +39,10 @@ type API interface {
 	SendTaskSuccess(
 		context.Context, *sfn.SendTaskSuccessInput, ...func(*sfn.Options),
 	) (*sfn.SendTaskSuccessOutput, error)
+	DescribeExecution(
+		context.Context, *sfn.DescribeExecutionInput, ...func(*sfn.Options),
+	) (*sfn.DescribeExecutionOutput, error)
+	ListExecutions(context.Context, *sfn.ListExecutionsInput, ...func(*sfn.Options)) (*sfn.ListExecutionsOutput, error)
 }
 
 var _ API = (*sfn.Client)(nil)
@@ -47,10 +63,14 @@ type input struct {
 	Record json.RawMessage `json:"record"`
 }
 
-// Start starts b's execution, which has b's id as its name and b as its
+// Start starts b's first execution, which has b's id as its name and b as its
 // record. One of that name, running or ended in the last 90 days, is no error.
 // It returns ErrTooLarge if b does not fit in its input.
-func (f *Flow) Start(ctx context.Context, b batch.Batch) error {
+func (f *Flow) Start(ctx context.Context, b batch.Batch) error { return f.StartAgain(ctx, b, 1) }
+
+// StartAgain starts b's n-th execution, counted from 1, as Start does the first.
+func (f *Flow) StartAgain(ctx context.Context, b batch.Batch, n int) error {
+	name := batch.FlowName(b.ID, n)
 	record, err := batch.EncodeRecord(b)
 	if err != nil {
 		return fmt.Errorf("sfnflow: start: %w", err)
@@ -63,11 +83,11 @@ func (f *Flow) Start(ctx context.Context, b batch.Batch) error {
 		return fmt.Errorf("%w: %d bytes, of at most %d", ErrTooLarge, len(in), maxInput)
 	}
 	_, err = f.api.StartExecution(ctx, &sfn.StartExecutionInput{
-		StateMachineArn: &f.machine, Name: &b.ID, Input: aws.String(string(in)),
+		StateMachineArn: &f.machine, Name: &name, Input: aws.String(string(in)),
 	})
 	var exists *types.ExecutionAlreadyExists
 	if err != nil && !errors.As(err, &exists) {
-		return fmt.Errorf("sfnflow: start %s: %w", b.ID, err)
+		return fmt.Errorf("sfnflow: start %s: %w", name, err)
 	}
 
 	return nil
@@ -92,4 +112,59 @@ func (f *Flow) Wake(ctx context.Context, token string) error {
 	}
 
 	return nil
+}
+
+// State returns how a batch's n-th execution stands. Step Functions may not know
+// of what happened a moment ago
+// (https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html):
+// one that was just started may be absent, one that just ended running. A status
+// that is not known counts as running, since two flows of a batch are worse than
+// none.
+func (f *Flow) State(ctx context.Context, batchID string, n int) (batch.FlowState, error) {
+	arn := strings.Replace(f.machine, ":stateMachine:", ":execution:", 1) + ":" + batch.FlowName(batchID, n)
+	out, err := f.api.DescribeExecution(ctx, &sfn.DescribeExecutionInput{
+		ExecutionArn: &arn, IncludedData: types.IncludedDataMetadataOnly,
+	})
+	var absent *types.ExecutionDoesNotExist
+	switch {
+	case errors.As(err, &absent):
+		return batch.FlowAbsent, nil
+	case err != nil:
+		return "", fmt.Errorf("sfnflow: state of %s: %w", batch.FlowName(batchID, n), err)
+	}
+	switch out.Status {
+	case types.ExecutionStatusSucceeded, types.ExecutionStatusFailed, types.ExecutionStatusTimedOut,
+		types.ExecutionStatusAborted:
+		return batch.FlowEnded, nil
+	case types.ExecutionStatusRunning, types.ExecutionStatusPendingRedrive:
+	}
+
+	return batch.FlowRunning, nil
+}
+
+// Running returns the names of the executions that run, as Step Functions has
+// them: one that was started a moment ago may be missing, one that just ended may
+// be there. A call gives 1,000 of them, and 5 calls a second are allowed, of
+// which a deployment makes a few every quarter of an hour
+// (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html). It
+// returns ErrTooMany beyond 100,000.
+func (f *Flow) Running(ctx context.Context) (map[string]bool, error) {
+	names := map[string]bool{}
+	in := &sfn.ListExecutionsInput{
+		StateMachineArn: &f.machine, StatusFilter: types.ExecutionStatusRunning, MaxResults: listPage,
+	}
+	for range listPages {
+		out, err := f.api.ListExecutions(ctx, in)
+		if err != nil {
+			return nil, fmt.Errorf("sfnflow: list running executions: %w", err)
+		}
+		for i := range out.Executions {
+			names[aws.ToString(out.Executions[i].Name)] = true
+		}
+		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
+			return names, nil
+		}
+	}
+
+	return nil, fmt.Errorf("%w than %d", ErrTooMany, listPage*listPages)
 }

@@ -25,6 +25,32 @@ type cloud struct {
 	err    error
 	starts []*sfn.StartExecutionInput
 	wakes  []*sfn.SendTaskSuccessInput
+	asked  []*sfn.DescribeExecutionInput
+	status types.ExecutionStatus
+	lists  []sfn.ListExecutionsInput
+	pages  int
+}
+
+func (c *cloud) DescribeExecution(
+	_ context.Context, in *sfn.DescribeExecutionInput, _ ...func(*sfn.Options),
+) (*sfn.DescribeExecutionOutput, error) {
+	c.asked = append(c.asked, in)
+
+	return &sfn.DescribeExecutionOutput{Status: c.status}, c.err
+}
+
+func (c *cloud) ListExecutions(
+	_ context.Context, in *sfn.ListExecutionsInput, _ ...func(*sfn.Options),
+) (*sfn.ListExecutionsOutput, error) {
+	c.lists = append(c.lists, *in)
+	out := &sfn.ListExecutionsOutput{
+		Executions: []types.ExecutionListItem{{Name: aws.String(fmt.Sprint("batch_", len(c.lists)))}},
+	}
+	if len(c.lists) < c.pages {
+		out.NextToken = aws.String(fmt.Sprint("page ", len(c.lists)))
+	}
+
+	return out, c.err
 }
 
 func (c *cloud) StartExecution(
@@ -111,6 +137,76 @@ func TestErrors(t *testing.T) {
 		if err := f.Wake(t.Context(), "token"); errors.Is(err, tt.err) != tt.wakeFails || (err != nil) != tt.wakeFails {
 			t.Errorf("%v: wake gives %v", tt.err, err)
 		}
+	}
+}
+
+func TestStartAgain(t *testing.T) {
+	t.Parallel()
+	c := &cloud{}
+	for n := range 3 {
+		if err := sfnflow.New(c, "arn").StartAgain(t.Context(), record(), n+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, want := range []string{"batch_1", "batch_1-2", "batch_1-3"} {
+		if *c.starts[i].Name != want || *c.starts[i].Input != *c.starts[0].Input {
+			t.Errorf("started %s with %s", *c.starts[i].Name, *c.starts[i].Input)
+		}
+	}
+}
+
+func TestState(t *testing.T) {
+	t.Parallel()
+	const machine = "arn:aws:states:eu-west-1:123456789012:stateMachine:Musketry-batch"
+	for status, want := range map[types.ExecutionStatus]batch.FlowState{
+		types.ExecutionStatusRunning: batch.FlowRunning, types.ExecutionStatusPendingRedrive: batch.FlowRunning,
+		types.ExecutionStatusSucceeded: batch.FlowEnded, types.ExecutionStatusFailed: batch.FlowEnded,
+		types.ExecutionStatusTimedOut: batch.FlowEnded, types.ExecutionStatusAborted: batch.FlowEnded,
+		"NEW_AT_AWS": batch.FlowRunning,
+	} {
+		c := &cloud{status: status}
+		got, err := sfnflow.New(c, machine).State(t.Context(), "batch_1", 2)
+		if got != want || err != nil {
+			t.Errorf("%s is %q, %v", status, got, err)
+		}
+		const arn = "arn:aws:states:eu-west-1:123456789012:execution:Musketry-batch:batch_1-2"
+		if *c.asked[0].ExecutionArn != arn || c.asked[0].IncludedData != types.IncludedDataMetadataOnly {
+			t.Errorf("asked for %s with %s", *c.asked[0].ExecutionArn, c.asked[0].IncludedData)
+		}
+	}
+	absent := &types.ExecutionDoesNotExist{Message: aws.String("because")}
+	got, err := sfnflow.New(&cloud{err: fmt.Errorf("sdk: %w", absent)}, machine).State(t.Context(), "batch_1", 1)
+	if got != batch.FlowAbsent || err != nil {
+		t.Errorf("an execution that does not exist is %q, %v", got, err)
+	}
+	if got, err := sfnflow.New(&cloud{err: errCall}, machine).State(t.Context(), "batch_1", 1); !errors.Is(err, errCall) {
+		t.Errorf("without an answer it is %q, %v", got, err)
+	}
+}
+
+func TestRunning(t *testing.T) {
+	t.Parallel()
+	c := &cloud{pages: 3}
+	got, err := sfnflow.New(c, "arn").Running(t.Context())
+	if diff := cmp.Diff(map[string]bool{"batch_1": true, "batch_2": true, "batch_3": true}, got); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+	for i, in := range c.lists {
+		want := ""
+		if i > 0 {
+			want = fmt.Sprint("page ", i)
+		}
+		if *in.StateMachineArn != "arn" || in.StatusFilter != types.ExecutionStatusRunning || in.MaxResults != 1000 ||
+			aws.ToString(in.NextToken) != want {
+			t.Errorf("call %d lists %+v", i, in)
+		}
+	}
+	endless := &cloud{pages: 1 << 30}
+	if _, err := sfnflow.New(endless, "arn").Running(t.Context()); !errors.Is(err, sfnflow.ErrTooMany) || len(endless.lists) != 100 {
+		t.Errorf("%d calls, %v", len(endless.lists), err)
+	}
+	if _, err := sfnflow.New(&cloud{err: errCall}, "arn").Running(t.Context()); !errors.Is(err, errCall) {
+		t.Error(err)
 	}
 }
 

@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -187,14 +188,32 @@ func (c *checker) left(j *job, b batch.Batch) {
 	if _, there := usage.Batches[b.ID]; there {
 		c.wrong("%s has its place among what is unfinished still", j.nick)
 	}
-	x := w.flows.executions[b.ID]
-	if x == nil || !x.ended || x.failed != "" {
-		c.wrong("the flow of %s has not ended well: %+v", j.nick, x)
-
-		return
+	for _, l := range w.queue.dead {
+		if l.body.Batch == b.ID {
+			c.wrong("a message of %s is left among the dead letters", j.name(l.body.Line))
+		}
 	}
-	took := w.sched.now()
-	if limit := 600 + int(took/time.Minute)*20; x.events > limit {
-		c.wrong("the flow of %s took %d events in %v, more than %d", j.nick, x.events, took, limit)
+	if r, err := w.store.Running(context.Background(), b.ID); !errors.Is(err, batch.ErrNotFound) {
+		c.wrong("%s is among what runs still: %+v, %v", j.nick, r, err)
+	}
+	c.flowsOf(j, b)
+}
+
+// flowsOf checks that the flows of a batch that ended have all ended, and well,
+// but those that were stopped from outside.
+func (c *checker) flowsOf(j *job, b batch.Batch) {
+	w := c.world
+	if w.flows.executions[b.ID] == nil {
+		c.wrong("%s has no flow", j.nick)
+	}
+	for n := 1; w.flows.executions[batch.FlowName(b.ID, n)] != nil; n++ {
+		x := w.flows.executions[batch.FlowName(b.ID, n)]
+		if !x.ended || x.failed != "" && x.failed != errAborted.Error() {
+			c.wrong("%s has not ended well: %q", x.name, x.failed)
+		}
+		took := w.sched.now()
+		if limit := 600 + int(took/time.Minute)*20; x.events > limit {
+			c.wrong("%s took %d events in %v, more than %d", x.name, x.events, took, limit)
+		}
 	}
 }

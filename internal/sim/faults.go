@@ -28,6 +28,8 @@ const (
 	messageLate     fault = "a message is late"
 	messageShown    fault = "a message is received while it is hidden"
 	deleteLost      fault = "a message's deletion is lost"
+	deadLetter      fault = "a message is received too often"
+	flowStopped     fault = "a flow is stopped from outside"
 	noWorkers       fault = "no worker comes for half an hour"
 	wakeLost        fault = "a wake is lost"
 	tokenLost       fault = "a parked flow is never woken"
@@ -52,7 +54,7 @@ func allFaults() []fault {
 	return []fault{
 		crashBefore, crashAfter, crashCalling, killedAtLimit, frozen, skewed, throttled, answerLost, writeLate,
 		slowService, serviceDown, readBroken, messageTwice, messageLost, messageLate, messageShown, deleteLost,
-		noWorkers, wakeLost, tokenLost, taskLives, loaderLives, finalizeTwice, canceled, lineStopped, dueSoon,
+		deadLetter, flowStopped, noWorkers, wakeLost, tokenLost, taskLives, loaderLives, finalizeTwice, canceled, lineStopped, dueSoon,
 		upstreamDown, upstreamSlow, upstreamHangs, upstreamResets, upstreamErrs, upstreamLimits, upstreamRefuses,
 		poisonous,
 	}

@@ -21,7 +21,7 @@ var errStopped = errors.New("sim: the execution was stopped")
 type flows struct {
 	world      *world
 	definition *definition
-	executions map[string]*execution // by name
+	executions map[string]*execution // by their names at Step Functions
 	tokens     map[string]*promise   // by token, of those waited for
 	lost       map[string]bool       // tokens that no wake reaches
 	wakes      int
@@ -31,12 +31,15 @@ type flows struct {
 type execution struct {
 	*flows
 	name    string // in the log
+	id      string // its name at Step Functions
+	nick    string
 	ref     batch.Ref
 	data    any
 	events  int
 	moves   int // transitions
 	tasks   int
 	started time.Duration
+	endedAt time.Duration
 	ended   bool
 	failed  string          // why it failed; empty if it did not
 	ctx     context.Context //nolint:containedctx // an execution's life
@@ -54,24 +57,32 @@ func newFlows(w *world, d *definition) *flows {
 	}
 }
 
-// start starts b's execution; that there is one of its name is no error. Its
-// caller has a turn.
-func (f *flows) start(b batch.Batch) error {
-	if f.executions[b.ID] != nil {
+// start starts b's n-th execution; that there is one of its name is no error.
+// Its caller has a turn.
+func (f *flows) start(b batch.Batch, n int) error {
+	id := batch.FlowName(b.ID, n)
+	if f.executions[id] != nil {
 		return nil
 	}
 	f.world.named(b)
+	for before := 1; before < n; before++ {
+		if x := f.executions[batch.FlowName(b.ID, before)]; x == nil || !x.over() {
+			f.world.check.wrong("flow %d of %s is started, and flow %d has not ended", n, f.world.nick(b.ID), before)
+		}
+	}
+	nick := f.world.flowNick(b.ID, n)
 	raw, err := batch.EncodeRecord(b)
 	if err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancelCause(context.Background())
 	x := &execution{
-		flows: f, name: "flow " + f.world.nick(b.ID), ref: b.Ref, started: f.world.sched.now(), ctx: ctx, stop: stop,
+		flows: f, name: "flow " + nick, id: id, nick: nick, ref: b.Ref, started: f.world.sched.now(), ctx: ctx, stop: stop,
 		data: map[string]any{"tenant": b.Tenant, "batch": b.ID, "record": raw},
 	}
-	f.executions[b.ID] = x
+	f.executions[id] = x
 	f.world.spawn(x.run)
+	x.threaten()
 
 	return nil
 }
@@ -102,12 +113,15 @@ func (x *execution) run() {
 		if err != nil {
 			x.failed = err.Error()
 			x.world.sched.note(x.name, "failed: "+x.failed)
+			if !errors.Is(err, errStopped) {
+				x.tell()
+			}
 
 			break
 		}
 		at = next
 	}
-	x.ended = true
+	x.ended, x.endedAt = true, x.world.sched.now()
 	x.events++ // ExecutionSucceeded, or its like
 }
 
@@ -211,7 +225,7 @@ func (x *execution) again(name string, s *step, tries []int, failed *taskError) 
 func (x *execution) attempt(s *step) (any, error) {
 	w := x.world
 	x.tasks++
-	id := fmt.Sprintf("%s.%d", w.nick(x.ref.ID), x.tasks)
+	id := fmt.Sprintf("%s.%d", x.nick, x.tasks)
 	token := "token " + id
 	in, err := fill(s.Parameters, x.data, map[string]any{"Task": map[string]any{"Token": token}})
 	if err != nil {

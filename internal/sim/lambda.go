@@ -10,6 +10,7 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/finalize"
 	"github.com/musketry/musketry/internal/submit"
+	"github.com/musketry/musketry/internal/sweep"
 )
 
 // taskLimit is the time limit of the functions that the flow calls.
@@ -41,6 +42,7 @@ type payload struct {
 	Batch  string          `json:"batch"`
 	Token  string          `json:"token"`
 	Cause  string          `json:"cause"`
+	Flow   string          `json:"flow"`
 	Record json.RawMessage `json:"record"`
 }
 
@@ -125,6 +127,15 @@ func (w *world) perform(ctx context.Context, p *process, task payload) (string, 
 		next, err := loader.Load(ctx, submit.Task{Record: record})
 
 		return string(next), err
+	}
+	s := &sweep.Sweeper{
+		Batches: q, Flows: flowPorts{q}, Requests: q, Letters: letterPorts{q}, Queue: q, Metrics: w, Clock: p.now, Log: log,
+	}
+	switch task.Task {
+	case "sweep":
+		return "", s.Sweep(ctx)
+	case "ended":
+		return "", s.Ended(ctx, task.Flow)
 	}
 	f := &finalize.Finalizer{
 		Requests: q, Journal: q, Batches: q, Objects: q, Uploads: q, Queue: q, Flow: q,

@@ -115,6 +115,7 @@ func newPlan(seed uint64) *plan {
 		p.calmAt = 0
 	}
 	p.order(d)
+	p.trials(roll(seed, "sweep"))
 	p.limit = p.bound()
 
 	return p
@@ -171,6 +172,16 @@ func (p *plan) trouble(d *dice) {
 		from := d.between(0, 5*time.Minute)
 		p.away = [2]time.Duration{from, from + 30*time.Minute}
 		p.calmAt = max(p.calmAt, p.away[1])
+	}
+}
+
+// trials chooses what only the sweep mends.
+func (p *plan) trials(d *dice) {
+	if d.chance(0.15) {
+		p.rates[flowStopped] = one(d, 0.5, 0.9)
+	}
+	if d.chance(0.1) {
+		p.receives = 4 + d.intn(8)
 	}
 }
 
@@ -291,6 +302,9 @@ func (p *plan) patience() time.Duration {
 	}
 
 	patience := 20*time.Minute + waits + calls
+	if p.receives < 1_000 {
+		patience += 4 * sweepEvery
+	}
 	if !mends.soon {
 		patience += 12 * time.Hour
 	}

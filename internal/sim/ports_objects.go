@@ -149,7 +149,7 @@ func (p ports) Hide(ctx context.Context, handles []string, d time.Duration) erro
 func (p ports) Start(ctx context.Context, b batch.Batch) error {
 	o := operation{name: "Start", key: p.world.nick(b.ID), writes: true}
 
-	return p.call(ctx, o, func(context.Context) error { return p.world.flows.start(b) })
+	return p.call(ctx, o, func(context.Context) error { return p.world.flows.start(b, 1) })
 }
 
 // Wake wakes a flow that waits with token.

@@ -31,7 +31,7 @@ type queue struct {
 	hidden   showing // the others, the first to show first
 	flying   int     // received and hidden
 	sent     int
-	dead     []batch.Message
+	dead     []*letter
 	shunned  int // receives that brought nothing since too many were in flight
 }
 
@@ -135,8 +135,7 @@ func (q *queue) receive(n int) []*message {
 			continue
 		}
 		if m.receives >= q.receives {
-			delete(q.messages, m.id)
-			q.dead = append(q.dead, m.body)
+			q.bury(m)
 
 			continue
 		}

@@ -74,6 +74,7 @@ func run(seed uint64, p *plan, d *definition, trace io.Writer) report {
 	if p.script != nil {
 		w.spawn(func() { p.script(w) })
 	}
+	w.sweeps()
 	w.spawn(func() { w.judge(w.sched.stop) })
 	w.sched.loop()
 	w.end()
@@ -117,7 +118,9 @@ func (w *world) settled() bool {
 		}
 	}
 
-	return len(w.queue.messages) == 0 && !slices.ContainsFunc(w.plan.jobs, func(j *job) bool { return !j.read })
+	entries, _, _ := w.store.Runnings(context.Background(), "", 1)
+
+	return w.source.running+len(w.queue.messages)+len(w.queue.dead)+len(entries) == 0 && !slices.ContainsFunc(w.plan.jobs, func(j *job) bool { return !j.read })
 }
 
 // end ends whatever lives still.

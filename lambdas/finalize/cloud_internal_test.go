@@ -81,7 +81,9 @@ func TestOnTheCloud(t *testing.T) {
 	t.Parallel()
 	cfg, env := newCloud(t)
 	log := slog.New(slog.DiscardHandler)
-	f, err := wire(env, cfg, time.Now, log)
+	h, err := wire(boot.Kit{
+		Config: env, AWS: cfg, Clock: time.Now, Log: log, Metrics: boot.NewMetrics(io.Discard, time.Now),
+	})
 	must(t, err)
 	store, err := dynamostore.New(dynamostore.NewClient(cfg),
 		dynamostore.Config{Table: env.Table, Now: time.Now, Retention: time.Hour})
@@ -103,7 +105,7 @@ func TestOnTheCloud(t *testing.T) {
 	if next != submit.NextAdvance || err != nil {
 		t.Fatalf("after the load, next is %q, %v", next, err)
 	}
-	parked, err := handler{f}.handle(ctx, task{Task: "advance", Tenant: "acme", Batch: ref.ID})
+	parked, err := h.handle(ctx, task{Task: "advance", Tenant: "acme", Batch: ref.ID})
 	if parked.Next != finalize.NextLong || err != nil {
 		t.Fatalf("after feeding, next is %q, %v", parked.Next, err)
 	}
@@ -113,7 +115,7 @@ func TestOnTheCloud(t *testing.T) {
 	for range 2 {
 		wg.Go(func() {
 			for range 5 { // they may fail each other, as the flow's repeats allow
-				if end, err := f.Advance(ctx, ref); err == nil && end == finalize.NextEnd {
+				if end, err := h.finalizer.Advance(ctx, ref); err == nil && end == finalize.NextEnd {
 					return
 				}
 			}

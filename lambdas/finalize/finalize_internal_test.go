@@ -36,7 +36,19 @@ func (r *recorder) Abandon(_ context.Context, ref batch.Ref, cause string) error
 	return r.err
 }
 
-// TestHandle has the payloads of the flow's definition, and its answers.
+func (r *recorder) Sweep(context.Context) error {
+	r.asked = "sweep"
+
+	return r.err
+}
+
+func (r *recorder) Ended(_ context.Context, flow string) error {
+	r.asked = "ended " + flow
+
+	return r.err
+}
+
+// TestHandle has the payloads of the flow's definition and of the sweep's rules, and their answers.
 func TestHandle(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -55,6 +67,8 @@ func TestHandle(t *testing.T) {
 			`{"task":"abandon","tenant":"t","batch":"b","cause":"{\"Error\":\"E\"}"}`, `abandon t b {"Error":"E"}`,
 			`{"tenant":"t","batch":"b","next":"end"}`, false,
 		},
+		"sweep":    {`{"task":"sweep"}`, "sweep", `{"tenant":"","batch":"","next":""}`, false},
+		"ended":    {`{"task":"ended","flow":"f-2"}`, "ended f-2", `{"tenant":"","batch":"","next":""}`, false},
 		"no token": {`{"task":"park","tenant":"t","batch":"b"}`, "", "", true},
 		"no batch": {`{"task":"advance","tenant":"t"}`, "", "", true},
 		"no task":  {`{"tenant":"t","batch":"b"}`, "", "", true},
@@ -65,10 +79,10 @@ func TestHandle(t *testing.T) {
 			if err := json.Unmarshal([]byte(tt.payload), &in); err != nil {
 				t.Fatal(err)
 			}
-			r := &recorder{}
-			out, err := handler{r}.handle(t.Context(), in)
-			if r.asked != tt.asked || (err != nil) != tt.fails {
-				t.Fatalf("asked %q, %v", r.asked, err)
+			r, flushed := &recorder{}, 0
+			out, err := handler{r, r, func() { flushed++ }}.handle(t.Context(), in)
+			if r.asked != tt.asked || (err != nil) != tt.fails || flushed != 1 {
+				t.Fatalf("asked %q, %v, flushed %d times", r.asked, err, flushed)
 			}
 			if tt.fails {
 				return
@@ -77,7 +91,7 @@ func TestHandle(t *testing.T) {
 				t.Errorf("answer is %s, %v", got, err)
 			}
 			r.err = errStep
-			if _, err := (handler{r}).handle(t.Context(), in); !errors.Is(err, errStep) {
+			if _, err := (handler{r, r, func() { flushed++ }}).handle(t.Context(), in); !errors.Is(err, errStep) {
 				t.Errorf("error is %v", err)
 			}
 		})

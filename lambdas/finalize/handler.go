@@ -15,16 +15,28 @@ type useCase interface {
 	Abandon(ctx context.Context, ref batch.Ref, cause string) error
 }
 
-// A handler translates the tasks of a batch's flow.
-type handler struct{ finalizer useCase }
+// A sweeper is what it needs of a sweep.Sweeper.
+type sweeper interface {
+	Sweep(ctx context.Context) error
+	Ended(ctx context.Context, flow string) error
+}
 
-// A task is what the flow asks for.
+// A handler translates the tasks of a batch's flow, of the sweep's schedule, and
+// of the events of flows that ended badly.
+type handler struct {
+	finalizer useCase
+	sweeper   sweeper
+	after     func() // called at the end of each task
+}
+
+// A task is what is asked for.
 type task struct {
-	Task   string `json:"task"` // advance, park or abandon
+	Task   string `json:"task"` // advance, park or abandon; sweep or ended
 	Tenant string `json:"tenant"`
 	Batch  string `json:"batch"`
 	Token  string `json:"token"` // park's: with which the flow waits
 	Cause  string `json:"cause"` // abandon's: the flow's error as JSON
+	Flow   string `json:"flow"`  // ended's: the name of the flow that ended
 }
 
 // An answer says what the flow is to do next; nothing, for one that parks.
@@ -35,9 +47,14 @@ type answer struct {
 }
 
 func (h handler) handle(ctx context.Context, t task) (answer, error) {
+	defer h.after()
 	ref, a := batch.Ref{Tenant: t.Tenant, ID: t.Batch}, answer{Tenant: t.Tenant, Batch: t.Batch}
 	var err error
 	switch {
+	case t.Task == "sweep":
+		err = h.sweeper.Sweep(ctx)
+	case t.Task == "ended":
+		err = h.sweeper.Ended(ctx, t.Flow)
 	case t.Tenant == "" || t.Batch == "":
 		err = fmt.Errorf("finalize: task %.20q names no batch", t.Task)
 	case t.Task == "advance":

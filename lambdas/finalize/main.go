@@ -1,5 +1,6 @@
 // Finalize is the function that a batch's flow calls after its load: it
-// advances, parks and, if all else fails, abandons the batch.
+// advances, parks and, if all else fails, abandons the batch. A schedule and the
+// events of flows that ended badly call it to sweep.
 package main
 
 import (
@@ -14,10 +15,11 @@ import (
 )
 
 func main() {
-	kit, err := boot.Start(context.Background(), os.Stdout, time.Now, boot.EnvTable, boot.EnvBucket, boot.EnvQueueURL)
+	kit, err := boot.Start(context.Background(), os.Stdout, time.Now,
+		boot.EnvTable, boot.EnvBucket, boot.EnvQueueURL, boot.EnvDeadLettersURL, boot.EnvFlowARN)
 	var h handler
 	if err == nil {
-		h.finalizer, err = wire(kit.Config, kit.AWS, kit.Clock, kit.Log)
+		h, err = wire(kit)
 	}
 	if err != nil {
 		boot.NewLogger(os.Stdout, slog.LevelInfo).Error("finalize cannot start", slog.Any("error", err))

@@ -3,10 +3,8 @@ package main
 import (
 	"crypto/rand"
 	"fmt"
-	"log/slog"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -18,26 +16,35 @@ import (
 	"github.com/musketry/musketry/internal/s3file"
 	"github.com/musketry/musketry/internal/sfnflow"
 	"github.com/musketry/musketry/internal/sqsqueue"
+	"github.com/musketry/musketry/internal/sweep"
 )
 
-// wire joins a finalizer to AWS's services.
-func wire(env boot.Config, cfg aws.Config, clock func() time.Time, log *slog.Logger) (*finalize.Finalizer, error) {
-	store, err := dynamostore.New(dynamostore.NewClient(cfg),
-		dynamostore.Config{Table: env.Table, Now: clock, Retention: boot.Retention})
+// wire joins a finalizer and a sweeper to AWS's services.
+func wire(kit boot.Kit) (handler, error) {
+	store, err := dynamostore.New(dynamostore.NewClient(kit.AWS),
+		dynamostore.Config{Table: kit.Table, Now: kit.Clock, Retention: boot.Retention})
 	if err != nil {
-		return nil, fmt.Errorf("finalize: store: %w", err)
+		return handler{}, fmt.Errorf("finalize: store: %w", err)
 	}
 	var options []func(*s3.Options)
-	if boot.OtherEndpoint(cfg) {
+	if boot.OtherEndpoint(kit.AWS) {
 		options = append(options, s3file.PathStyle)
 	}
-	bucket := s3file.New(s3file.NewClient(cfg, options...), env.Bucket)
+	bucket := s3file.New(s3file.NewClient(kit.AWS, options...), kit.Bucket)
+	messages := sqs.NewFromConfig(kit.AWS)
+	queue := sqsqueue.New(messages, sqsqueue.Config{URL: kit.QueueURL, Groups: kit.MessageGroups})
+	flow := sfnflow.New(sfn.NewFromConfig(kit.AWS), kit.FlowARN)
 
-	return &finalize.Finalizer{
-		Requests: dynamostore.NewGrouping(store), Journal: store, Batches: store, Objects: bucket, Uploads: bucket,
-		Queue: sqsqueue.New(sqs.NewFromConfig(cfg), sqsqueue.Config{URL: env.QueueURL, Groups: env.MessageGroups}),
-		Flow:  sfnflow.New(sfn.NewFromConfig(cfg), ""), // it wakes by token, and starts none
-		Clock: clock, Log: log,
-		NewFileID: func(now time.Time) (string, error) { return batch.NewID(batch.PrefixFile, now, rand.Reader) },
+	return handler{
+		finalizer: &finalize.Finalizer{
+			Requests: dynamostore.NewGrouping(store), Journal: store, Batches: store, Objects: bucket, Uploads: bucket,
+			Queue: queue, Flow: flow, Clock: kit.Clock, Log: kit.Log,
+			NewFileID: func(now time.Time) (string, error) { return batch.NewID(batch.PrefixFile, now, rand.Reader) },
+		},
+		sweeper: &sweep.Sweeper{
+			Batches: store, Flows: flow, Requests: store, Letters: sqsqueue.NewDeadLetters(messages, kit.DeadLettersURL),
+			Queue: queue, Metrics: kit.Metrics, Clock: kit.Clock, Log: kit.Log,
+		},
+		after: kit.Metrics.Flush,
 	}, nil
 }

@@ -86,6 +86,7 @@ func (c *Cloud) Environment(ctx context.Context) ([]Variable, error) {
 		{boot.EnvTable, st.Outputs[outputs.Table]},
 		{boot.EnvBucket, st.Outputs[outputs.Bucket]},
 		{boot.EnvQueueURL, st.Outputs[outputs.QueueURL]},
+		{boot.EnvDeadLettersURL, st.Outputs[outputs.DeadLetters]},
 		{boot.EnvFlowARN, st.Outputs[outputs.FlowARN]},
 		{boot.EnvUpstreamBaseURL, st.Upstream},
 		{"STANDIN_URL", st.StandIn},

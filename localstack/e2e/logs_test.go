@@ -151,28 +151,36 @@ func logs(ctx context.Context, t *testing.T, begun time.Time) []string {
 	return messages
 }
 
-// askLogs calls CloudWatch Logs, whose protocol is JSON in a POST
+// askLogs calls CloudWatch Logs
 // (https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/Welcome.html).
-// A local cloud wants to be told the service, and no signature.
 func askLogs(ctx context.Context, t *testing.T, operation string, in, out any) {
+	t.Helper()
+	askAWS(ctx, t, "logs", "", "Logs_20140328."+operation, in, out)
+}
+
+// askAWS calls a service whose protocol is JSON in a POST. A local cloud wants to
+// be told the service, and no signature.
+func askAWS(ctx context.Context, t *testing.T, service, path, target string, in, out any) {
 	t.Helper()
 	body, err := json.Marshal(in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, variable(t, "AWS_ENDPOINT_URL"), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, variable(t, "AWS_ENDPOINT_URL")+path, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("X-Amz-Target", "Logs_20140328."+operation)
+	if target != "" {
+		req.Header.Set("X-Amz-Target", target)
+	}
 	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/logs/aws4_request, SignedHeaders=host, Signature=0")
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/"+service+"/aws4_request, SignedHeaders=host, Signature=0")
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
 	if err := json.NewDecoder(res.Body).Decode(out); err != nil || res.StatusCode != http.StatusOK {
-		t.Fatalf("logs: %s: status %d, %v", operation, res.StatusCode, err)
+		t.Fatalf("%s: %s%s: status %d, %v", service, path, target, res.StatusCode, err)
 	}
 }
