@@ -49,12 +49,14 @@ type BatchStore interface {
 
 // An ObjectStore keeps the bytes of files.
 type ObjectStore interface {
-	Put(ctx context.Context, key string, body []byte) error
+	// PutNew returns batch.ErrExists, and leaves what is there, if other bytes
+	// have this name.
+	PutNew(ctx context.Context, key string, body []byte) error
 	// Read returns exactly length bytes. It returns batch.ErrNoObject if there
 	// is no such object.
 	Read(ctx context.Context, key string, offset, length int64) ([]byte, error)
-	// Size returns batch.ErrNoObject if there is no such object.
-	Size(ctx context.Context, key string) (int64, error)
+	// List returns every object whose name begins with prefix.
+	List(ctx context.Context, prefix string) ([]batch.Stored, error)
 	// Delete returns nil if there is no such object.
 	Delete(ctx context.Context, key string) error
 	// DeleteAll deletes every object whose name begins with prefix.
@@ -84,6 +86,8 @@ type PartStore interface {
 	// PutPart stores part n, counted from 1; every part but the last has at
 	// least 5 MiB.
 	PutPart(ctx context.Context, key, uploadID string, n int, body []byte) (etag string, err error)
+	// FinishParts returns batch.ErrExists, and leaves what is there, if other
+	// parts have become an object of this name.
 	FinishParts(ctx context.Context, key, uploadID string, etags []string) error
 	AbortParts(ctx context.Context, key, uploadID string) error
 }

@@ -83,12 +83,14 @@ func refusal(err error) *refusalError {
 		told  *refusalError
 		order *batch.OrderError
 		state *batch.StatusError
-		part  *batch.UploadError
 		limit *batch.LimitError
 	)
+	upload := uploadRefusal(err)
 	switch {
 	case errors.As(err, &told):
 		return told
+	case upload != nil:
+		return upload
 	case errors.As(err, &order):
 		return &refusalError{
 			status: http.StatusBadRequest, param: order.Param, code: order.Code, message: order.Message,
@@ -99,16 +101,6 @@ func refusal(err error) *refusalError {
 		return &refusalError{
 			status:  http.StatusConflict,
 			message: fmt.Sprintf("Cannot %s a batch with status '%s'.", state.Op, state.Status),
-		}
-	case errors.As(err, &part):
-		return &refusalError{
-			status:  http.StatusConflict,
-			message: fmt.Sprintf("Cannot %s an upload with status '%s'.", part.Op, part.Status),
-		}
-	case errors.Is(err, batch.ErrUploadOrder):
-		return &refusalError{
-			status: http.StatusConflict, param: "part_ids",
-			message: "The completion of this upload was begun with other parts, and has not ended yet.",
 		}
 	case errors.Is(err, batch.ErrIdempotency):
 		return &refusalError{
@@ -130,10 +122,45 @@ func refusal(err error) *refusalError {
 	}
 }
 
+// uploadRefusal says what an upload cannot do; nil if err is of nothing such.
+func uploadRefusal(err error) *refusalError {
+	var status *batch.UploadError
+	switch {
+	case errors.As(err, &status):
+		return &refusalError{
+			status:  http.StatusConflict,
+			message: fmt.Sprintf("Cannot %s an upload with status '%s'.", status.Op, status.Status),
+		}
+	case errors.Is(err, batch.ErrUploadOrder):
+		return &refusalError{
+			status: http.StatusConflict, param: "part_ids",
+			message: "The completion of this upload was begun with other parts, and has not ended yet.",
+		}
+	case errors.Is(err, batch.ErrUploadBegun):
+		return &refusalError{
+			status:  http.StatusConflict,
+			message: "The completion of this upload has begun. Complete it again with the same parts.",
+		}
+	case errors.Is(err, batch.ErrUploadSum):
+		return badRequest("md5", batch.CodeInvalidValue, "The MD5 of the parts is not the one that was given.")
+	case errors.Is(err, batch.ErrUploadTries):
+		return &refusalError{
+			status: http.StatusConflict, code: "too_many_tries",
+			message: fmt.Sprintf("The parts of this upload were read %d times to complete it. Cancel it, and create another.",
+				batch.MaxUploadTries),
+		}
+	}
+
+	return nil
+}
+
 // limitReached is a 429. The SDKs' two quick repeats would meet the same limit,
 // since batches take long: writeError asks for none, and Retry-After says when
 // to look again.
 func limitReached(e *batch.LimitError) *refusalError {
+	if e.Of == batch.LimitUploadBytes || e.Of == batch.LimitParts {
+		return uploadFull(e)
+	}
 	r := &refusalError{
 		status: http.StatusTooManyRequests, kind: codeRateLimit, code: codeRateLimit, again: limitAgain, limit: e,
 		message: fmt.Sprintf("Rate limit reached: you have %d unfinished batches, and may have %d. "+
@@ -143,6 +170,20 @@ func limitReached(e *batch.LimitError) *refusalError {
 		r.message = fmt.Sprintf("Rate limit reached: your unfinished batches have %d requests, and may have %d; this one "+
 			"has up to %d. Wait until some have ended, or split the file. (A batch that is being validated counts as "+
 			"many as its file can have.)", e.Now, e.Max, e.Asked)
+	}
+
+	return r
+}
+
+// uploadFull is a 413: an upload has the bytes that it was created for.
+func uploadFull(e *batch.LimitError) *refusalError {
+	r := &refusalError{
+		status: http.StatusRequestEntityTooLarge, param: "data", code: "upload_too_large", limit: e,
+		message: fmt.Sprintf("The parts of this upload have %d bytes, and it was created for %d: this part of %d bytes is too "+
+			"much. Complete it with the parts that are there, or cancel it and create another.", e.Now, e.Max, e.Asked),
+	}
+	if e.Of == batch.LimitParts {
+		r.message = fmt.Sprintf("This upload has %d parts, and may have %d. Make its parts larger.", e.Now, e.Max)
 	}
 
 	return r

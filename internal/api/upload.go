@@ -52,7 +52,7 @@ func (a *api) createFile(w http.ResponseWriter, r *http.Request, tenant string) 
 	if f.ID, err = batch.NewID(batch.PrefixFile, a.Clock(), a.Random); err != nil {
 		return fmt.Errorf("api: file: %w", err)
 	}
-	if err := a.keep(r.Context(), &f, bytes.NewReader(form.file), life); err != nil {
+	if err := a.keep(r.Context(), &f, bytes.NewReader(form.file), life, noCommit); err != nil {
 		return err
 	}
 	writeJSON(w, http.StatusOK, shapeFile(f))
@@ -63,8 +63,12 @@ func (a *api) createFile(w http.ResponseWriter, r *http.Request, tenant string) 
 // keep stores what content has as f, whose id, name and purpose are set, and
 // sets the rest. It returns a 400 if the content does not suit the purpose. A
 // compressed file for batches is stored unpacked, since requests are read from
-// the middle of it.
-func (a *api) keep(ctx context.Context, f *batch.File, content io.Reader, life time.Duration) error {
+// the middle of it. commit is called when all of content has been read and found
+// good, right before its bytes get f's name; an error of it is returned as it is,
+// and there is no file.
+func (a *api) keep(
+	ctx context.Context, f *batch.File, content io.Reader, life time.Duration, commit func() error,
+) error {
 	limit, check := a.config.MaxFileBytes, func([]byte) error { return nil }
 	if f.Purpose == batch.PurposeBatch {
 		limit, check = a.config.MaxInputBytes, checkJSONL
@@ -80,19 +84,24 @@ func (a *api) keep(ctx context.Context, f *batch.File, content io.Reader, life t
 	}
 	var err error
 	hash := sha256.New()
-	if f.Bytes, err = a.write(ctx, f.ObjectKey(), io.TeeReader(content, hash), limit, check); err != nil {
+	if f.Bytes, err = a.write(ctx, f.ObjectKey(), io.TeeReader(content, hash), limit, check, commit); err != nil {
 		return err
 	}
 	f.SHA256 = hex.EncodeToString(hash.Sum(nil))
 	f.CreatedAt, _ = batch.ParseID(batch.PrefixFile, f.ID) // so that lists, which sort by id, are in the order of it
 	f.ExpiresAt = f.CreatedAt.Add(life)
-	// A file that is there already was made by an earlier try of the same upload.
-	if err := a.Files.CreateFile(ctx, *f); err != nil && !errors.Is(err, batch.ErrExists) {
+	err = a.Files.CreateFile(ctx, *f)
+	if errors.Is(err, batch.ErrExists) { // made by an earlier try of the same upload
+		*f, err = a.Files.File(ctx, f.Tenant, f.ID)
+	}
+	if err != nil {
 		return fmt.Errorf("api: create file: %w", err)
 	}
 
 	return nil
 }
+
+func noCommit() error { return nil }
 
 // plainName returns a file's name once it is unpacked, and whether it must be.
 func plainName(name string) (string, bool) { return strings.CutSuffix(name, ".gz") }
@@ -101,9 +110,10 @@ func isJSONL(name string) bool { return strings.HasSuffix(name, ".jsonl") }
 
 // write stores content under key in memory of two parts, and returns its size.
 // check is asked about its start, partBytes of it at most. It returns a 400 if
-// content is larger than limit or breaks off.
+// content is larger than limit or breaks off, batch.ErrExists if key has other
+// bytes, and commit's error, which is called before key has any.
 func (a *api) write(
-	ctx context.Context, key string, content io.Reader, limit int64, check func(head []byte) error,
+	ctx context.Context, key string, content io.Reader, limit int64, check func(head []byte) error, commit func() error,
 ) (int64, error) {
 	content = io.LimitReader(content, limit+1)
 	head, err := readPart(content)
@@ -117,7 +127,10 @@ func (a *api) write(
 		return 0, fileTooLarge(limit)
 	}
 	if len(head) < partBytes {
-		if err := a.Objects.Put(ctx, key, head); err != nil {
+		if err := commit(); err != nil {
+			return 0, err
+		}
+		if err := a.Objects.PutNew(ctx, key, head); err != nil {
 			return 0, fmt.Errorf("api: put content: %w", err)
 		}
 
@@ -127,7 +140,7 @@ func (a *api) write(
 	if err != nil {
 		return 0, fmt.Errorf("api: start parts: %w", err)
 	}
-	size, err := a.writeParts(ctx, key, upload, head, content, limit)
+	size, err := a.writeParts(ctx, key, upload, head, content, limit, commit)
 	if err != nil {
 		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortFor)
 		defer cancel()
@@ -141,7 +154,7 @@ func (a *api) write(
 }
 
 func (a *api) writeParts(
-	ctx context.Context, key, upload string, part []byte, rest io.Reader, limit int64,
+	ctx context.Context, key, upload string, part []byte, rest io.Reader, limit int64, commit func() error,
 ) (size int64, err error) {
 	var etags []string
 	for len(part) > 0 {
@@ -156,6 +169,9 @@ func (a *api) writeParts(
 		if part, err = readPart(rest); err != nil {
 			return 0, err
 		}
+	}
+	if err := commit(); err != nil {
+		return 0, err
 	}
 	if err := a.Parts.FinishParts(ctx, key, upload, etags); err != nil {
 		return 0, fmt.Errorf("api: finish parts: %w", err)

@@ -4,22 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
-	"slices"
+	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/musketry/musketry/internal/batch"
-)
-
-const (
-	// mostParts bounds an upload: S3's own largest number of parts, too.
-	mostParts = 10_000
-	// sizesAtOnce is how many parts' sizes are asked for at once.
-	sizesAtOnce = 20
 )
 
 func (a *api) createUpload(w http.ResponseWriter, r *http.Request, tenant string) error {
@@ -91,144 +81,78 @@ func (a *api) readUpload(f fields) (batch.Upload, error) {
 	return u, nil
 }
 
-// addPart stores a part. Its record is its object: parts may come in parallel,
-// in any order, and a part that is sent again is another part.
-func (a *api) addPart(w http.ResponseWriter, r *http.Request, tenant string) error {
-	u, err := a.upload(r, tenant)
-	if err != nil {
-		return err
-	}
-	now := a.Clock()
-	if s := u.StatusAt(now); s != batch.UploadPending {
-		return &batch.UploadError{Op: "add a part to", Status: s}
-	}
-	form, err := readForm(w, r, "data", a.config.MaxBody)
-	if err != nil {
-		return err
-	}
-	switch {
-	case !form.hasFile:
-		return missing("data")
-	case len(form.file) == 0:
-		return badRequest("data", "empty_file", "The part is empty.")
-	}
-	id, err := batch.NewID(batch.PrefixPart, now, a.Random)
-	if err != nil {
-		return fmt.Errorf("api: part: %w", err)
-	}
-	if err := a.Objects.Put(r.Context(), batch.PartKey(tenant, u.ID, id), form.file); err != nil {
-		return fmt.Errorf("api: put part: %w", err)
-	}
-	writeJSON(w, http.StatusOK, partShape{ID: id, Object: "upload.part", CreatedAt: now.Unix(), UploadID: u.ID})
-
-	return nil
-}
-
-// completeUpload makes the file of an upload's parts. What a crash after each
-// write leaves, a repeated call goes on from:
+// completeUpload makes the file of an upload's parts. Which parts these are is
+// settled once (batch.Upload.Begin), before any byte has the file's name, and
+// after all of them were read and found good; so whoever completes, at once or
+// again, writes the same bytes, and the store keeps the first. What a crash
+// after each write leaves, a repeated call goes on from:
 //
-//	the order of the parts  another order is refused, so that two callers never mix two files
-//	the file's bytes        they are written again, the same
-//	the file's record       it is there already
-//	the upload's status     the call returns the file; the parts are left to the bucket's rule for uploads/
+//	the try            a try less, of ten
+//	the file's pieces  they have no name; aborted, or dropped by the bucket's rule
+//	the beginning      the same parts go on, and are read again; others are refused
+//	the file's bytes   they are there already
+//	the file's record  it is found: the upload is completed, and answers this file
+//	the status         the same; parts that are left are dropped by the bucket's rule for uploads/
 func (a *api) completeUpload(w http.ResponseWriter, r *http.Request, tenant string) error {
 	ctx := r.Context()
 	u, err := a.upload(r, tenant)
 	if err != nil {
 		return err
 	}
-	ids, sum, err := readCompletion(w, r)
+	c, err := readCompletion(w, r)
+	if err != nil {
+		return err
+	}
+	f, there, err := a.completed(ctx, u)
 	if err != nil {
 		return err
 	}
 	switch s := u.StatusAt(a.Clock()); {
+	case there, s == batch.UploadCompleted:
+		err = u.Matches(c.order, c.sum)
 	case s == batch.UploadPending:
-		if u, err = a.assemble(ctx, u, ids, sum); err != nil {
+		f, there, err = a.assemble(ctx, u, c)
+	default:
+		err = &batch.UploadError{Op: "complete", Status: s}
+	}
+	if err != nil {
+		return fmt.Errorf("api: complete upload: %w", err)
+	}
+	if u.Status != batch.UploadCompleted {
+		if u, err = a.finishUpload(ctx, u); err != nil {
 			return err
 		}
-	case s != batch.UploadCompleted || !slices.Equal(u.Parts, ids):
-		return &batch.UploadError{Op: "complete", Status: s}
 	}
-	f, err := a.Files.File(ctx, tenant, u.FileID)
-	if errors.Is(err, batch.ErrNotFound) { // deleted since
+	if !there { // deleted since
 		writeJSON(w, http.StatusOK, shapeUpload(u, nil, a.Clock()))
 
 		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("api: read file: %w", err)
 	}
 	writeJSON(w, http.StatusOK, shapeUpload(u, &f, a.Clock()))
 
 	return nil
 }
 
-// readCompletion reads the parts' ids and, if it is there, the MD5 of the whole.
-func readCompletion(w http.ResponseWriter, r *http.Request) (ids []string, sum string, err error) {
-	f, err := readFields(w, r)
+// completed returns the file of an upload whose completion has begun, and
+// whether it is there: then the upload is completed, whatever else failed.
+func (a *api) completed(ctx context.Context, u batch.Upload) (f batch.File, there bool, err error) {
+	if !u.Begun() {
+		return batch.File{}, false, nil
+	}
+	f, err = a.Files.File(ctx, u.Tenant, u.FileID)
+	if errors.Is(err, batch.ErrNotFound) {
+		return batch.File{}, false, nil
+	}
 	if err != nil {
-		return nil, "", err
-	}
-	if ids, err = f.texts("part_ids"); err != nil {
-		return nil, "", err
-	}
-	if !f.absent("md5") {
-		if sum, err = f.text("md5"); err != nil {
-			return nil, "", err
-		}
-	}
-	if len(ids) == 0 || len(ids) > mostParts {
-		return nil, "", badRequest("part_ids", batch.CodeInvalidValue,
-			"Invalid 'part_ids': expected 1 to %d parts, but got %d.", mostParts, len(ids))
-	}
-	seen := make(map[string]bool, len(ids))
-	for _, id := range ids {
-		if _, ok := batch.ParseID(batch.PrefixPart, id); !ok {
-			return nil, "", noPart(id)
-		}
-		if seen[id] {
-			return nil, "", badRequest("part_ids", batch.CodeInvalidValue, "Invalid 'part_ids': '%s' is named twice.", id)
-		}
-		seen[id] = true
+		return batch.File{}, false, fmt.Errorf("api: read file: %w", err)
 	}
 
-	return ids, sum, nil
+	return f, true, nil
 }
 
-// assemble makes the file of u's parts and returns u completed.
-func (a *api) assemble(ctx context.Context, u batch.Upload, ids []string, sum string) (batch.Upload, error) {
-	sizes, err := a.sizes(ctx, u, ids)
-	if err != nil {
-		return batch.Upload{}, err
-	}
-	total := int64(0)
-	for _, n := range sizes {
-		total += n
-	}
-	if total != u.Bytes {
-		return batch.Upload{}, badRequest("part_ids", batch.CodeInvalidValue,
-			"The parts have %d bytes together, but the upload was created for %d.", total, u.Bytes)
-	}
-	now := a.Clock()
-	fileID, err := batch.NewID(batch.PrefixFile, now, a.Random)
-	if err != nil {
-		return batch.Upload{}, fmt.Errorf("api: upload: %w", err)
-	}
-	u, err = a.Uploads.UpdateUpload(ctx, u.Tenant, u.ID, func(u *batch.Upload) error { return u.Begin(ids, fileID, now) })
-	if err != nil {
-		return batch.Upload{}, fmt.Errorf("api: begin completion: %w", err)
-	}
-	if err := a.join(ctx, u, sizes, sum); err != nil {
-		var told *refusalError
-		if !errors.As(err, &told) {
-			return batch.Upload{}, err
-		}
-		// Other parts may do: the user is told what is wrong with these.
-		_, reopened := a.Uploads.UpdateUpload(ctx, u.Tenant, u.ID, (*batch.Upload).Reopen)
-
-		return batch.Upload{}, errors.Join(err, reopened)
-	}
-	u, err = a.Uploads.UpdateUpload(ctx, u.Tenant, u.ID, (*batch.Upload).Complete)
+// finishUpload records that u's file is there, and drops its parts.
+func (a *api) finishUpload(ctx context.Context, u batch.Upload) (batch.Upload, error) {
+	u, err := a.Uploads.UpdateUpload(ctx, u.Tenant, u.ID, (*batch.Upload).Complete)
 	if err != nil {
 		return batch.Upload{}, fmt.Errorf("api: complete upload: %w", err)
 	}
@@ -237,39 +161,148 @@ func (a *api) assemble(ctx context.Context, u batch.Upload, ids []string, sum st
 	return u, nil
 }
 
-// join writes u's parts as its file.
-func (a *api) join(ctx context.Context, u batch.Upload, sizes []int64, sum string) error {
-	parts := newJoined(ctx, len(u.Parts), func(ctx context.Context, i int) ([]byte, error) {
-		return a.Objects.Read(ctx, batch.PartKey(u.Tenant, u.ID, u.Parts[i]), 0, sizes[i])
-	})
-	defer parts.stop()
-	var content io.Reader = parts
-	if sum != "" {
-		content = newSummed(parts, sum)
-	}
-	f := batch.File{Tenant: u.Tenant, ID: u.FileID, Name: u.Name, Purpose: u.Purpose}
-
-	return a.keep(ctx, &f, content, u.FileLife)
+// A completion says which parts an upload's file is made of.
+type completion struct {
+	ids   []string
+	order string // of ids
+	sum   string // MD5 that the whole has; empty: not said
 }
 
-// sizes returns the parts' sizes, or a 400 that names one that is not there.
-func (a *api) sizes(ctx context.Context, u batch.Upload, ids []string) ([]int64, error) {
-	sizes := make([]int64, len(ids))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(sizesAtOnce)
-	for i, id := range ids {
-		group.Go(func() error {
-			n, err := a.Objects.Size(ctx, batch.PartKey(u.Tenant, u.ID, id))
-			if errors.Is(err, batch.ErrNoObject) {
-				return noPart(id)
-			}
-			sizes[i] = n
-
-			return err
-		})
+// readCompletion reads the parts' ids and, if it is there, the MD5 of the whole.
+func readCompletion(w http.ResponseWriter, r *http.Request) (completion, error) {
+	f, err := readFields(w, r)
+	if err != nil {
+		return completion{}, err
 	}
-	if err := group.Wait(); err != nil {
-		return nil, fmt.Errorf("api: sizes of parts: %w", err)
+	var c completion
+	if c.ids, err = f.texts("part_ids"); err != nil {
+		return completion{}, err
+	}
+	if !f.absent("md5") {
+		if c.sum, err = f.text("md5"); err != nil {
+			return completion{}, err
+		}
+	}
+	if len(c.ids) == 0 || len(c.ids) > batch.MaxUploadParts {
+		return completion{}, badRequest("part_ids", batch.CodeInvalidValue,
+			"Invalid 'part_ids': expected 1 to %d parts, but got %d.", batch.MaxUploadParts, len(c.ids))
+	}
+	seen := make(map[string]bool, len(c.ids))
+	for _, id := range c.ids {
+		if _, ok := batch.ParseID(batch.PrefixPart, id); !ok {
+			return completion{}, noPart(id)
+		}
+		if seen[id] {
+			return completion{}, badRequest("part_ids", batch.CodeInvalidValue, "Invalid 'part_ids': '%s' is named twice.", id)
+		}
+		seen[id] = true
+	}
+	c.order = batch.PartOrder(c.ids)
+
+	return c, nil
+}
+
+// assemble makes the file of u's parts, and returns it and whether it is there.
+// Another completion of the same parts may have been faster, and have dropped
+// the parts meanwhile: then its file is returned, unless it was deleted since.
+func (a *api) assemble(ctx context.Context, u batch.Upload, c completion) (batch.File, bool, error) {
+	f, err := a.make(ctx, u, c)
+	if err == nil {
+		return f, true, nil
+	}
+	now, again := a.Uploads.Upload(ctx, u.Tenant, u.ID)
+	if again != nil {
+		return batch.File{}, false, errors.Join(err, again)
+	}
+	f, there, again := a.completed(ctx, now)
+	switch {
+	case again != nil:
+		return batch.File{}, false, errors.Join(err, again)
+	case there, now.Status == batch.UploadCompleted:
+		return f, there, now.Matches(c.order, c.sum) //nolint:wrapcheck // the caller does
+	case errors.Is(err, batch.ErrExists):
+		return batch.File{}, false, batch.ErrUploadOrder
+	}
+
+	return batch.File{}, false, err
+}
+
+// make makes the file of u's parts. What is wrong with a completion is said
+// before the parts are read, where that can be known: which parts there are and
+// what they have together, by a call for each 1,000, and an MD5 that was read of
+// them before.
+func (a *api) make(ctx context.Context, u batch.Upload, c completion) (batch.File, error) {
+	sizes, err := a.sizes(ctx, u, c.ids)
+	if err != nil {
+		return batch.File{}, err
+	}
+	now := a.Clock()
+	fileID, err := batch.NewID(batch.PrefixFile, now, a.Random)
+	if err != nil {
+		return batch.File{}, fmt.Errorf("api: upload: %w", err)
+	}
+	u, err = a.Uploads.UpdateUpload(ctx, u.Tenant, u.ID, func(u *batch.Upload) error {
+		return u.Try(c.order, c.sum, fileID, now)
+	})
+	if err != nil {
+		return batch.File{}, fmt.Errorf("api: try completion: %w", err)
+	}
+	parts := newJoined(ctx, len(c.ids), func(ctx context.Context, i int) ([]byte, error) {
+		return a.Objects.Read(ctx, batch.PartKey(u.Tenant, u.ID, c.ids[i]), 0, sizes[i])
+	})
+	defer parts.stop()
+	content := newSummed(parts)
+	f := batch.File{Tenant: u.Tenant, ID: u.FileID, Name: u.Name, Purpose: u.Purpose}
+	err = a.keep(ctx, &f, content, u.FileLife, func() error { return a.begin(ctx, u, c, content.sum()) })
+
+	return f, err
+}
+
+// begin begins u's completion with parts that have this MD5, or remembers it if
+// it is not the one that was said.
+func (a *api) begin(ctx context.Context, u batch.Upload, c completion, sum string) error {
+	wrong := c.sum != "" && !strings.EqualFold(c.sum, sum)
+	_, err := a.Uploads.UpdateUpload(ctx, u.Tenant, u.ID, func(u *batch.Upload) error {
+		if wrong {
+			u.Saw(c.order, sum)
+
+			return nil
+		}
+
+		return u.Begin(c.order, sum, a.Clock())
+	})
+	if err != nil {
+		return fmt.Errorf("api: begin completion: %w", err)
+	}
+	if wrong {
+		return batch.ErrUploadSum
+	}
+
+	return nil
+}
+
+// sizes returns the parts' sizes. It returns a 400 that names one that is not
+// there, or says that together they are not what was declared.
+func (a *api) sizes(ctx context.Context, u batch.Upload, ids []string) ([]int64, error) {
+	stored, err := a.Objects.List(ctx, batch.PartsKey(u.Tenant, u.ID))
+	if err != nil {
+		return nil, fmt.Errorf("api: list parts: %w", err)
+	}
+	known := make(map[string]int64, len(stored))
+	for _, s := range stored {
+		known[s.Key] = s.Bytes
+	}
+	sizes, total := make([]int64, len(ids)), int64(0)
+	for i, id := range ids {
+		n, ok := known[batch.PartKey(u.Tenant, u.ID, id)]
+		if !ok {
+			return nil, noPart(id)
+		}
+		sizes[i], total = n, total+n
+	}
+	if total != u.Bytes {
+		return nil, badRequest("part_ids", batch.CodeInvalidValue,
+			"The parts have %d bytes together, but the upload was created for %d.", total, u.Bytes)
 	}
 
 	return sizes, nil

@@ -152,9 +152,11 @@ func TestCreateUploadRefuses(t *testing.T) {
 func TestCompleteUploadRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	other := w.post("/v1/uploads", uploadOf(6)).want(200).text("id")
+	bad := w.part(w.alice, other, "x\ny\nz\n").text("id")
+	w.post("/v1/uploads/"+other+"/complete", completion("", bad)).refused(400, "file", "invalid_file_format", "Must be .jsonl")
 	id := w.post("/v1/uploads", uploadOf(6)).want(200).text("id")
 	one, two := w.part(w.alice, id, "{}\n").text("id"), w.part(w.alice, id, "[]\n").text("id")
-	bad := w.part(w.alice, id, "x\ny\nz\n").text("id")
 	w.part(w.alice, id, "").refused(400, "data", "empty_file", "empty")
 	path := "/v1/uploads/" + id + "/complete"
 	for body, want := range map[string][3]string{
@@ -168,7 +170,7 @@ func TestCompleteUploadRefuses(t *testing.T) {
 		completion("", one, "../x"): {"part_ids", "invalid_value", "No such part"},
 		completion("", one, "part_01jnfh0000000000000000000g"): {"part_ids", "invalid_value", "No such part"},
 		completion("00", one, two):                             {"md5", "invalid_value", "MD5"},
-		completion("", bad):                                    {"file", "invalid_file_format", "Must be .jsonl"},
+		completion("", bad):                                    {"part_ids", "invalid_value", "No such part"},
 		`{"part_ids":["` + one + `"],"md5":1}`:                 {"md5", "invalid_type", "a string"},
 	} {
 		if body == completion("") {
@@ -241,114 +243,4 @@ func TestFilesAreListedInOrder(t *testing.T) {
 	if made, ok := batch.ParseID(batch.PrefixBatch, order.text("id")); !ok || order.number("created_at") != made.Unix() {
 		t.Errorf("%s was created at %d", order.text("id"), order.number("created_at"))
 	}
-}
-
-// TestCompletionGoesOnAfterACrash dies at each write of a completion, and
-// completes again.
-func TestCompletionGoesOnAfterACrash(t *testing.T) {
-	t.Parallel()
-	content := strings.Repeat(line, (9<<20)/len(line))
-	for at := 1; ; at++ {
-		faults := &faulty{}
-		w := newWorld(t, func(d *api.Deps, c *api.Config) {
-			c.MaxBody = 20 << 20
-			faults.FileStore, faults.UploadStore, faults.PartStore = d.Files, d.Uploads, d.Parts
-			d.Files, d.Uploads, d.Parts = faults.files(), faults.uploads(), faults.parts()
-		})
-		id := w.post("/v1/uploads", uploadOf(len(content))).want(200).text("id")
-		part, err := batch.NewID(batch.PrefixPart, w.clock(), zeros{})
-		if err == nil {
-			err = w.files.Put(t.Context(), batch.PartKey("alice", id, part), []byte(content))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := "/v1/uploads/" + id + "/complete"
-		faults.left = at
-		first := w.post(path, completion("", part))
-		if first.Code == 200 {
-			if at < 6 {
-				t.Errorf("a completion has %d writes, want 6 at least", at-1)
-			}
-
-			return
-		}
-		first.refused(500, "", "", "failed to answer")
-		faults.left = 0
-		w.advance(time.Minute)
-		file, _ := w.post(path, completion("", part)).want(200).json["file"].(map[string]any)
-		fileID, _ := file["id"].(string)
-		stored, err := w.files.Read(t.Context(), batch.FileKey("alice", fileID), 0, int64(len(content)))
-		if err != nil || string(stored) != content {
-			t.Errorf("after a crash at write %d: %v", at, err)
-		}
-		if made, _ := batch.ParseID(batch.PrefixFile, fileID); file["created_at"] != float64(made.Unix()) {
-			t.Errorf("after a crash at write %d the file of %v was created at %v", at, made, file["created_at"])
-		}
-		if ids := w.get("/v1/files").ids(); len(ids) != 1 {
-			t.Errorf("after a crash at write %d there are files %v", at, ids)
-		}
-	}
-}
-
-// A faulty fails after a number of writes took effect, as when the answer is
-// lost: the writes that are left, down from left, at which 1 fails.
-type faulty struct {
-	api.FileStore
-	api.UploadStore
-	api.PartStore
-
-	left int
-}
-
-func (f *faulty) after(err error) error {
-	if f.left > 0 {
-		f.left--
-		if f.left == 0 {
-			f.left = -1
-		}
-	}
-	if f.left == -1 && err == nil {
-		return errStore
-	}
-
-	return err
-}
-
-type (
-	faultyFiles   struct{ *faulty }
-	faultyUploads struct{ *faulty }
-	faultyParts   struct{ *faulty }
-)
-
-func (f *faulty) files() api.FileStore     { return faultyFiles{f} }
-func (f *faulty) uploads() api.UploadStore { return faultyUploads{f} }
-func (f *faulty) parts() api.PartStore     { return faultyParts{f} }
-
-func (f faultyFiles) CreateFile(ctx context.Context, file batch.File) error {
-	return f.after(f.FileStore.CreateFile(ctx, file))
-}
-
-func (f faultyUploads) UpdateUpload(
-	ctx context.Context, tenant, id string, change func(*batch.Upload) error,
-) (batch.Upload, error) {
-	u, err := f.UploadStore.UpdateUpload(ctx, tenant, id, change)
-
-	return u, f.after(err)
-}
-
-func (f faultyParts) StartParts(ctx context.Context, key string) (string, error) {
-	id, err := f.PartStore.StartParts(ctx, key)
-
-	return id, f.after(err)
-}
-
-func (f faultyParts) PutPart(ctx context.Context, key, upload string, n int, body []byte) (string, error) {
-	etag, err := f.PartStore.PutPart(ctx, key, upload, n, body)
-
-	return etag, f.after(err)
-}
-
-func (f faultyParts) FinishParts(ctx context.Context, key, upload string, etags []string) error {
-	return f.after(f.PartStore.FinishParts(ctx, key, upload, etags))
 }

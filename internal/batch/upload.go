@@ -2,18 +2,39 @@ package batch
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 	"time"
 )
 
-// UploadLife is how long the parts of an upload may come, as at OpenAI
-// (https://platform.openai.com/docs/api-reference/uploads/create).
-const UploadLife = time.Hour
+const (
+	// UploadLife is how long the parts of an upload may come, as at OpenAI
+	// (https://platform.openai.com/docs/api-reference/uploads/create).
+	UploadLife = time.Hour
+	// MaxUploadParts bounds an upload, as S3 bounds its own
+	// (https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html).
+	MaxUploadParts = 10_000
+	// MaxUploadTries is how often the parts of an upload are read to complete
+	// it: some for an SDK's repeats, some for a wrong order.
+	MaxUploadTries = 10
+)
 
-// ErrUploadOrder reports an upload whose completion was begun with other parts.
-var ErrUploadOrder = errors.New("batch: the upload's completion was begun with other parts")
+var (
+	// ErrUploadOrder reports an upload whose completion was begun with other
+	// parts.
+	ErrUploadOrder = errors.New("batch: the upload's completion was begun with other parts")
+	// ErrUploadSum reports an MD5 that the parts of an upload do not have.
+	ErrUploadSum = errors.New("batch: the parts have another MD5")
+	// ErrUploadBegun reports an upload whose completion was begun: nothing but
+	// the same completion is left to it.
+	ErrUploadBegun = errors.New("batch: the upload's completion was begun")
+	// ErrUploadTries reports an upload whose parts were read MaxUploadTries
+	// times.
+	ErrUploadTries = errors.New("batch: the upload's completion was tried too often")
+)
 
 // An UploadStatus is an upload's status as OpenAI spells it. That an upload
 // has expired is nowhere stored: the clock says it.
@@ -28,8 +49,7 @@ const (
 )
 
 // An Upload is what is stored of a file that comes in parts. Its parts are
-// objects and nothing else, so that many can come at once without a write here.
-// Stores replace the whole, guarded by Rev.
+// objects; the record has their sum. Stores replace the whole, guarded by Rev.
 type Upload struct {
 	Tenant    string
 	ID        string
@@ -41,44 +61,135 @@ type Upload struct {
 	Bytes     int64         // what the parts must sum up to
 	FileLife  time.Duration // 0: the default
 	Status    UploadStatus
-	Parts     []string // in order, once its completion has begun
 	CreatedAt time.Time
+
+	// Taken is what the parts have together: never less than what is stored of
+	// them while nothing fails, and at most Bytes.
+	Taken      int64
+	TakenParts int
+	TakenAt    time.Time // when the last part came
+
+	Order string // of the parts (see PartOrder), once the completion has begun
+	Sum   string // MD5 of the parts in that order, in hex
+
+	Tries     int    // completions that read the parts
+	ReadOrder string // of the parts that were read last, and found to be
+	ReadSum   string // of this MD5
+}
+
+// PartOrder returns what stands for the parts of an upload in an order: no
+// other parts, and no other order, have the same.
+func PartOrder(ids []string) string {
+	sum := sha256.Sum256([]byte(strings.Join(ids, "\n")))
+
+	return hex.EncodeToString(sum[:])
 }
 
 // ExpiresAt returns when u's life ends, unless it was completed or cancelled.
 func (u *Upload) ExpiresAt() time.Time { return u.CreatedAt.Add(UploadLife) }
 
-// StatusAt returns u's status at now.
+// StatusAt returns u's status at now. Once its completion has begun, it expires
+// no more: its file may be there.
 func (u *Upload) StatusAt(now time.Time) UploadStatus {
-	if u.Status == UploadPending && !now.Before(u.ExpiresAt()) {
+	if u.Status == UploadPending && !u.Begun() && !now.Before(u.ExpiresAt()) {
 		return UploadExpired
 	}
 
 	return u.Status
 }
 
-// Begin begins u's completion with parts in this order, as a file with this id
-// unless it has one from an earlier try. Beginning again with the same changes
-// nothing. It returns an *UploadError unless u is pending, and
-// ErrUploadOrder if it was begun with others.
-func (u *Upload) Begin(parts []string, fileID string, now time.Time) error {
-	if s := u.StatusAt(now); s != UploadPending {
-		return &UploadError{Op: "complete", Status: s}
+// Begun reports whether u's completion has begun, which is never taken back.
+func (u *Upload) Begun() bool { return u.Order != "" }
+
+// Take records a part of so many bytes, before it is stored. It returns an
+// *UploadError unless u is pending, ErrUploadBegun if its completion has begun,
+// and a *LimitError if the parts would be more than was declared.
+func (u *Upload) Take(bytes int64, now time.Time) error {
+	switch s := u.StatusAt(now); {
+	case s != UploadPending:
+		return &UploadError{Op: "add a part to", Status: s}
+	case u.Begun():
+		return ErrUploadBegun
+	case u.TakenParts >= MaxUploadParts:
+		return &LimitError{Of: LimitParts, Max: MaxUploadParts, Now: u.TakenParts, Asked: 1}
+	case bytes > u.Bytes-u.Taken:
+		return &LimitError{Of: LimitUploadBytes, Max: int(u.Bytes), Now: int(u.Taken), Asked: int(bytes)}
 	}
-	if u.Parts != nil && !slices.Equal(u.Parts, parts) {
-		return ErrUploadOrder
-	}
-	u.Parts, u.FileID = slices.Clone(parts), cmp.Or(u.FileID, fileID)
+	u.Taken, u.TakenParts, u.TakenAt = u.Taken+bytes, u.TakenParts+1, now
 
 	return nil
 }
 
-// Reopen takes Begin back, since the parts were not what they should be.
-func (u *Upload) Reopen() error {
-	if u.Status != UploadPending {
-		return &UploadError{Op: "complete", Status: u.Status}
+// GiveBack records that a part that was taken was not stored.
+func (u *Upload) GiveBack(bytes int64) {
+	u.Taken, u.TakenParts = max(u.Taken-bytes, 0), max(u.TakenParts-1, 0)
+}
+
+// Recount records what is stored of u's parts, as it was seen when the last
+// part had come at takenAt. If another has come since, it changes nothing.
+func (u *Upload) Recount(parts []Stored, takenAt time.Time) {
+	if !u.TakenAt.Equal(takenAt) {
+		return
 	}
-	u.Parts = nil
+	u.Taken, u.TakenParts = 0, len(parts)
+	for _, p := range parts {
+		u.Taken += p.Bytes
+	}
+}
+
+// Matches returns nil if a completion with parts in this order, and with this
+// MD5 unless it is empty, is the one that u was begun with. It returns
+// ErrUploadOrder, or an *UploadError of a completed one, if the parts are
+// others, and ErrUploadSum if the MD5 is.
+func (u *Upload) Matches(order, sum string) error {
+	switch {
+	case u.Order != order && u.Status == UploadCompleted:
+		return &UploadError{Op: "complete", Status: u.Status}
+	case u.Order != order:
+		return ErrUploadOrder
+	case sum != "" && !strings.EqualFold(sum, u.Sum):
+		return ErrUploadSum
+	}
+
+	return nil
+}
+
+// Try counts a completion that reads the parts, to make a file with this id
+// unless an earlier try has chosen one. It returns an *UploadError
+// unless u is pending, what Matches does if the completion has begun,
+// ErrUploadSum if the parts were read in this order before and have another MD5,
+// and ErrUploadTries if they were read too often.
+func (u *Upload) Try(order, sum, fileID string, now time.Time) error {
+	switch s := u.StatusAt(now); {
+	case s != UploadPending:
+		return &UploadError{Op: "complete", Status: s}
+	case u.Begun():
+		return u.Matches(order, sum) // it must come to its end, however often that fails
+	case sum != "" && order == u.ReadOrder && !strings.EqualFold(sum, u.ReadSum):
+		return ErrUploadSum
+	case u.Tries >= MaxUploadTries:
+		return ErrUploadTries
+	}
+	u.Tries, u.FileID = u.Tries+1, cmp.Or(u.FileID, fileID)
+
+	return nil
+}
+
+// Saw records that the parts in this order have this MD5.
+func (u *Upload) Saw(order, sum string) { u.ReadOrder, u.ReadSum = order, sum }
+
+// Begin begins u's completion with parts in this order, which have this MD5.
+// From then on no others become its file. Beginning again with the same changes
+// nothing. It returns an *UploadError unless u is pending, and what Matches does
+// if it was begun.
+func (u *Upload) Begin(order, sum string, now time.Time) error {
+	if s := u.StatusAt(now); s != UploadPending {
+		return &UploadError{Op: "complete", Status: s}
+	}
+	if u.Begun() {
+		return u.Matches(order, sum)
+	}
+	u.Order, u.Sum = order, sum
 
 	return nil
 }
@@ -95,10 +206,14 @@ func (u *Upload) Complete() error {
 }
 
 // Cancel ends u without a file. Canceling again changes nothing. It returns an
-// *UploadError if u was completed or has expired.
+// *UploadError if u was completed or has expired, and ErrUploadBegun if its
+// completion has begun, since the file may be there.
 func (u *Upload) Cancel(now time.Time) error {
 	switch s := u.StatusAt(now); s {
 	case UploadPending, UploadCanceled:
+		if u.Begun() {
+			return ErrUploadBegun
+		}
 		u.Status = UploadCanceled
 
 		return nil
@@ -126,3 +241,10 @@ func PartsKey(tenant, uploadID string) string { return fmt.Sprintf("uploads/%s/%
 
 // PartKey returns the name under which a part is stored.
 func PartKey(tenant, uploadID, part string) string { return PartsKey(tenant, uploadID) + part }
+
+// A Stored is what a store of bytes says of an object.
+type Stored struct {
+	Key   string
+	Bytes int64
+	MD5   string // in hex; of one that was put whole
+}

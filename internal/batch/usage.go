@@ -98,14 +98,18 @@ func MostRequests(bytes int64, most int) int {
 const (
 	LimitBatches  = "batches"
 	LimitRequests = "requests"
+	// LimitUploadBytes is what was declared of an upload's bytes, LimitParts the
+	// number of its parts.
+	LimitUploadBytes = "upload-bytes"
+	LimitParts       = "upload-parts"
 )
 
-// A LimitError reports a batch that would break a limit of its tenant.
+// A LimitError reports what would break a limit of its tenant, or of an upload.
 type LimitError struct {
-	Of    string // LimitBatches or LimitRequests
+	Of    string // such as LimitBatches
 	Max   int
 	Now   int // in use
-	Asked int // of LimitRequests: the most that the batch can have
+	Asked int // how much more; of LimitRequests the most that the batch can have
 }
 
 func (e *LimitError) Error() string {

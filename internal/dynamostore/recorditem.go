@@ -69,7 +69,15 @@ const (
 	attrFile     = "file"
 	attrMimeType = "mime_type"
 	attrFileLife = "file_life" // nanoseconds
-	attrParts    = "parts"     // JSON
+
+	attrTaken      = "taken" // bytes
+	attrTakenParts = "taken_parts"
+	attrTakenAt    = "taken_at"
+	attrPartOrder  = "part_order" // SHA-256 of ids
+	attrSum        = "sum"        // MD5
+	attrTries      = "tries"
+	attrReadOrder  = "read_order"
+	attrReadSum    = "read_sum"
 
 	attrOrder = "order"
 	attrBatch = "batch"
@@ -267,7 +275,7 @@ func decodeFile(it item) (batch.File, error) {
 
 // encodeUpload returns u's item, without the mark of a write. It expires
 // retention after the end of u's life.
-func encodeUpload(u batch.Upload, retention time.Duration) (item, error) {
+func encodeUpload(u batch.Upload, retention time.Duration) item {
 	it := uploadKey(u.Tenant, u.ID).item()
 	it.setInt(attrRev, u.Rev)
 	it.setString(attrFile, u.FileID)
@@ -281,11 +289,16 @@ func encodeUpload(u batch.Upload, retention time.Duration) (item, error) {
 	if retention > 0 {
 		it.setExpiry(u.ExpiresAt().Add(retention))
 	}
-	if u.Parts == nil {
-		return it, nil
-	}
+	it.setInt(attrTaken, u.Taken)
+	it.setInt(attrTakenParts, int64(u.TakenParts))
+	it.setTime(attrTakenAt, u.TakenAt)
+	it.setString(attrPartOrder, u.Order)
+	it.setString(attrSum, u.Sum)
+	it.setInt(attrTries, int64(u.Tries))
+	it.setString(attrReadOrder, u.ReadOrder)
+	it.setString(attrReadSum, u.ReadSum)
 
-	return it, it.setJSON(attrParts, u.Parts)
+	return it
 }
 
 // decodeUpload reads what encodeUpload wrote.
@@ -297,8 +310,10 @@ func decodeUpload(it item) (batch.Upload, error) {
 		MimeType: r.string(attrMimeType), Bytes: r.int64(attrBytes),
 		FileLife: time.Duration(r.int64(attrFileLife)),
 		Status:   batch.UploadStatus(r.string(attrBatchStatus)), CreatedAt: r.time(attrCreatedAt),
+		Taken: r.int64(attrTaken), TakenParts: r.int(attrTakenParts), TakenAt: r.time(attrTakenAt),
+		Order: r.string(attrPartOrder), Sum: r.string(attrSum),
+		Tries: r.int(attrTries), ReadOrder: r.string(attrReadOrder), ReadSum: r.string(attrReadSum),
 	}
-	r.json(attrParts, &u.Parts)
 	if r.err != nil {
 		return batch.Upload{}, fmt.Errorf("upload %s: %w", u.ID, r.err)
 	}

@@ -52,7 +52,7 @@ func fileShape() shape[batch.File] {
 
 func (s *Store) uploadShape() shape[batch.Upload] {
 	return shape[batch.Upload]{
-		encode: func(u batch.Upload) (item, error) { return encodeUpload(u, s.retention) },
+		encode: func(u batch.Upload) (item, error) { return encodeUpload(u, s.retention), nil },
 		decode: decodeUpload,
 		next: func(before batch.Upload, after *batch.Upload, step int64) {
 			after.Tenant, after.ID, after.Rev = before.Tenant, before.ID, before.Rev+step

@@ -168,6 +168,10 @@ func (m *madeBatch) Put(context.Context, string, []byte) error {
 	return errors.New("too large to be put whole")
 }
 
+func (m *madeBatch) PutNew(context.Context, string, []byte) error {
+	return errors.New("too large to be put whole")
+}
+
 func (m *madeBatch) StartParts(context.Context, string) (string, error) { return "upload", nil }
 
 func (m *madeBatch) FinishParts(context.Context, string, string, []string) error { return nil }

@@ -65,6 +65,9 @@ type Objects interface {
 	// Read returns exactly length bytes. It returns batch.ErrNoObject.
 	Read(ctx context.Context, key string, offset, length int64) ([]byte, error)
 	Put(ctx context.Context, key string, body []byte) error
+	// PutNew is Put, but returns batch.ErrExists and leaves what is there if
+	// other bytes have this name.
+	PutNew(ctx context.Context, key string, body []byte) error
 }
 
 // An Uploads writes objects in parts.
@@ -76,7 +79,9 @@ type Uploads interface {
 	// (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html), so two
 	// who write the same part agree on it.
 	PutPart(ctx context.Context, key, uploadID string, n int, body []byte) (etag string, err error)
-	// FinishParts joins the parts. Finishing a finished upload is no error.
+	// FinishParts joins the parts. Finishing a finished upload is no error. It
+	// returns batch.ErrExists, and leaves what is there, if other parts were
+	// joined.
 	FinishParts(ctx context.Context, key, uploadID string, etags []string) error
 	AbortParts(ctx context.Context, key, uploadID string) error
 }

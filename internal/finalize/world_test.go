@@ -524,6 +524,10 @@ func (o faultyObjects) Put(ctx context.Context, key string, body []byte) error {
 	return o.f.do(func() error { return o.Objects.Put(ctx, key, body) })
 }
 
+func (o faultyObjects) PutNew(ctx context.Context, key string, body []byte) error {
+	return o.f.do(func() error { return o.Objects.PutNew(ctx, key, body) })
+}
+
 type faultyUploads struct {
 	finalize.Uploads
 	f *faults
@@ -579,7 +583,7 @@ func (u *tinyParts) FinishParts(ctx context.Context, key, id string, tags []stri
 	}
 	u.parts[id][0] = []byte("finished")
 
-	return u.Put(ctx, key, whole)
+	return u.PutNew(ctx, key, whole)
 }
 
 type faultyQueue struct {

@@ -192,7 +192,7 @@ func (s steps) putWhole(ctx context.Context, b batch.Batch, r result, p *part) (
 	if err := s.fetch(ctx, p); err != nil {
 		return batch.Batch{}, err
 	}
-	if err := s.Objects.Put(ctx, r.key(b), p.bytes); err != nil {
+	if err := s.Objects.PutNew(ctx, r.key(b), p.bytes); err != nil {
 		return batch.Batch{}, fmt.Errorf("put: %w", err)
 	}
 

@@ -3,6 +3,7 @@ package memstore
 import (
 	"bytes"
 	"context"
+	"crypto/md5" //nolint:gosec // S3's own tags
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -31,7 +32,8 @@ var (
 // Files keeps objects of bytes by name.
 type Files struct {
 	mu      sync.Mutex
-	objects map[string][]byte // a stored slice is never written again
+	objects map[string][]byte   // a stored slice is never written again
+	made    map[string][]string // the tags of the parts of which an object was made
 	uploads map[string]upload
 	started int
 }
@@ -44,7 +46,7 @@ type upload struct {
 
 // NewFiles returns empty Files.
 func NewFiles() *Files {
-	return &Files{objects: map[string][]byte{}, uploads: map[string]upload{}}
+	return &Files{objects: map[string][]byte{}, made: map[string][]string{}, uploads: map[string]upload{}}
 }
 
 // Put stores body under key, in place of what was there.
@@ -55,6 +57,33 @@ func (f *Files) Put(ctx context.Context, key string, body []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.objects[key] = bytes.Clone(body)
+	delete(f.made, key)
+
+	return nil
+}
+
+// PutNew stores body under key if nothing is there. That the same body is there
+// already is no error. It returns batch.ErrExists if another one is, and leaves
+// it.
+func (f *Files) PutNew(ctx context.Context, key string, body []byte) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("memstore: put %s: %w", key, err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+
+	return f.place(key, bytes.Clone(body))
+}
+
+// place stores body, which is key's from now on, if nothing else is there.
+func (f *Files) place(key string, body []byte) error {
+	there, ok := f.objects[key]
+	switch {
+	case !ok:
+		f.objects[key] = body
+	case !bytes.Equal(there, body):
+		return fmt.Errorf("memstore: %s has other bytes: %w", key, batch.ErrExists)
+	}
 
 	return nil
 }
@@ -134,6 +163,29 @@ func (f *Files) Size(ctx context.Context, key string) (int64, error) {
 	return int64(len(body)), err
 }
 
+// List returns all objects whose names begin with prefix, which must not be
+// empty, in the order of their names.
+func (f *Files) List(ctx context.Context, prefix string) ([]batch.Stored, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("memstore: list %s: %w", prefix, err)
+	}
+	if prefix == "" {
+		return nil, errors.New("memstore: list: the empty prefix names everything")
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var found []batch.Stored
+	for key, body := range f.objects {
+		if strings.HasPrefix(key, prefix) {
+			sum := md5.Sum(body) //nolint:gosec // as S3 tags objects
+			found = append(found, batch.Stored{Key: key, Bytes: int64(len(body)), MD5: hex.EncodeToString(sum[:])})
+		}
+	}
+	slices.SortFunc(found, func(a, b batch.Stored) int { return strings.Compare(a.Key, b.Key) })
+
+	return found, nil
+}
+
 // Delete deletes key; that it is not there is no error.
 func (f *Files) Delete(ctx context.Context, key string) error {
 	if err := ctx.Err(); err != nil {
@@ -142,6 +194,7 @@ func (f *Files) Delete(ctx context.Context, key string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.objects, key)
+	delete(f.made, key)
 
 	return nil
 }
@@ -160,6 +213,7 @@ func (f *Files) DeleteAll(ctx context.Context, prefix string) error {
 	for key := range f.objects {
 		if strings.HasPrefix(key, prefix) {
 			delete(f.objects, key)
+			delete(f.made, key)
 		}
 	}
 
@@ -216,9 +270,11 @@ func (f *Files) PutPart(ctx context.Context, key, uploadID string, n int, body [
 	return tag(body), nil
 }
 
-// FinishParts makes the parts, whose tags stand in order, one object. To finish
-// again is no error while the object is there. It returns batch.ErrNoObject if
-// there is neither upload nor object.
+// FinishParts makes the parts, whose tags stand in order, one object if nothing
+// is there. That the same parts have become it already, by a call whose answer
+// was lost or by another upload, is no error. It returns batch.ErrExists if
+// another object is there, and leaves it, and batch.ErrNoObject if there is
+// neither upload nor object.
 func (f *Files) FinishParts(ctx context.Context, key, uploadID string, etags []string) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("memstore: finish parts of %s: %w", key, err)
@@ -227,8 +283,13 @@ func (f *Files) FinishParts(ctx context.Context, key, uploadID string, etags []s
 	defer f.mu.Unlock()
 	up, ok := f.uploads[uploadID]
 	if !ok || up.key != key {
-		if _, done := f.objects[key]; done {
+		made, joined := f.made[key]
+		_, there := f.objects[key]
+		switch {
+		case joined && slices.Equal(made, etags):
 			return nil
+		case there:
+			return fmt.Errorf("memstore: %s has other bytes: %w", key, batch.ErrExists)
 		}
 
 		return fmt.Errorf("memstore: no upload %s of %s: %w", uploadID, key, batch.ErrNoObject)
@@ -237,7 +298,10 @@ func (f *Files) FinishParts(ctx context.Context, key, uploadID string, etags []s
 	if err != nil {
 		return err
 	}
-	f.objects[key] = whole
+	if err := f.place(key, whole); err != nil {
+		return err
+	}
+	f.made[key] = slices.Clone(etags)
 	delete(f.uploads, uploadID)
 
 	return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"slices"
 
 	"github.com/musketry/musketry/internal/batch"
 )
@@ -84,8 +83,7 @@ func (s *Store) swapUpload(rev int64, u batch.Upload) bool {
 
 // copyUpload returns u with memory and times of its own, as stores keep them.
 func copyUpload(u batch.Upload) batch.Upload {
-	u.Parts = slices.Clone(u.Parts)
-	u.CreatedAt = stamp(u.CreatedAt)
+	u.CreatedAt, u.TakenAt = stamp(u.CreatedAt), stamp(u.TakenAt)
 
 	return u
 }

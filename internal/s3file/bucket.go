@@ -5,14 +5,18 @@ import (
 	"context"
 	"crypto/md5" //nolint:gosec // S3's own check of a body
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/musketry/musketry/internal/batch"
 )
 
 const (
@@ -56,6 +60,42 @@ func (b *Bucket) Put(ctx context.Context, key string, body []byte) error {
 	})
 
 	return wrap("put", key, err)
+}
+
+// PutNew stores body under key if nothing is there, as S3's conditional writes
+// do (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html).
+// That the same body is there already is no error. It returns batch.ErrExists if
+// another one is, and leaves it.
+func (b *Bucket) PutNew(ctx context.Context, key string, body []byte) error {
+	ctx, cancel := timed(ctx, int64(len(body)))
+	defer cancel()
+	_, err := b.api.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &b.name, Key: &key, Body: bytes.NewReader(body),
+		ContentLength: aws.Int64(int64(len(body))), ContentMD5: digest(body),
+		ContentType: aws.String(contentType), IfNoneMatch: aws.String("*"),
+	})
+	if err = wrap("put", key, err); errors.Is(err, batch.ErrExists) {
+		sum := md5.Sum(body) //nolint:gosec // as S3 tags objects
+		return b.holds(ctx, key, hex.EncodeToString(sum[:]))
+	}
+
+	return err
+}
+
+// holds returns nil if key's object has this entity tag, and batch.ErrExists if
+// it has another. A tag depends on the bytes, and on where parts end, alone: the
+// bucket is encrypted with S3's own keys
+// (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html).
+func (b *Bucket) holds(ctx context.Context, key, tag string) error {
+	out, err := b.api.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key})
+	if err != nil {
+		return wrap("tag", key, err)
+	}
+	if strings.Trim(aws.ToString(out.ETag), `"`) != tag {
+		return fmt.Errorf("s3file: %s has other bytes: %w", key, batch.ErrExists)
+	}
+
+	return nil
 }
 
 // digest returns the MD5 of body, by which S3 knows that all of it arrived.
@@ -162,11 +202,35 @@ func (b *Bucket) Delete(ctx context.Context, key string) error {
 	return err
 }
 
+// List returns all objects whose names begin with prefix, which must not be
+// empty, in the order of their names: a call for each 1,000
+// (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html).
+func (b *Bucket) List(ctx context.Context, prefix string) ([]batch.Stored, error) {
+	var found []batch.Stored
+	err := b.pages(ctx, prefix, func(page []types.Object) error {
+		for _, o := range page {
+			found = append(found, batch.Stored{
+				Key: aws.ToString(o.Key), Bytes: aws.ToInt64(o.Size), MD5: strings.Trim(aws.ToString(o.ETag), `"`),
+			})
+		}
+
+		return nil
+	})
+
+	return found, err
+}
+
 // DeleteAll deletes every object whose name begins with prefix, which must not
 // be empty. After an error some may be left.
 func (b *Bucket) DeleteAll(ctx context.Context, prefix string) error {
+	return b.pages(ctx, prefix, func(page []types.Object) error { return b.deletePage(ctx, page) })
+}
+
+// pages calls each with the objects whose names begin with prefix, 1,000 at a
+// time.
+func (b *Bucket) pages(ctx context.Context, prefix string, each func([]types.Object) error) error {
 	if prefix == "" {
-		return errors.New("s3file: delete all: the empty prefix names everything")
+		return errors.New("s3file: the empty prefix names everything")
 	}
 	in := &s3.ListObjectsV2Input{Bucket: &b.name, Prefix: &prefix, MaxKeys: aws.Int32(pageKeys)}
 	for {
@@ -174,7 +238,7 @@ func (b *Bucket) DeleteAll(ctx context.Context, prefix string) error {
 		if err != nil {
 			return err
 		}
-		if err := b.deletePage(ctx, out.Contents); err != nil {
+		if err := each(out.Contents); err != nil {
 			return err
 		}
 		if !aws.ToBool(out.IsTruncated) || out.NextContinuationToken == nil {

@@ -73,6 +73,10 @@ func NewClient(cfg aws.Config, optFns ...func(*s3.Options)) *s3.Client {
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		o.Retryer = retry.NewStandard(func(so *retry.StandardOptions) {
 			so.MaxAttempts, so.MaxBackoff, so.RateLimiter = attempts, maxPause, ratelimit.None
+			// Another conditional write of the same name is under way: afterwards one of the two is there.
+			so.Retryables = append(so.Retryables, retry.RetryableErrorCode{
+				Codes: map[string]struct{}{"ConditionalRequestConflict": {}},
+			})
 		})
 		if client, ok := buildable(cfg.HTTPClient); ok {
 			o.HTTPClient = client.WithReadTimeout(silence).

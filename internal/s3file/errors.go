@@ -21,6 +21,8 @@ func wrap(op, key string, err error) error {
 		switch api.ErrorCode() {
 		case "NoSuchKey", "NotFound", "NoSuchUpload": // HeadObject's answer has no body to say which
 			return fmt.Errorf("s3file: %s %s: %w", op, key, batch.ErrNoObject)
+		case "PreconditionFailed":
+			return fmt.Errorf("s3file: %s %s: %w", op, key, batch.ErrExists)
 		case "InvalidRange":
 			return fmt.Errorf("s3file: %s %s: %w", op, key, io.ErrUnexpectedEOF)
 		}

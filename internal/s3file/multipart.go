@@ -3,12 +3,17 @@ package s3file
 import (
 	"bytes"
 	"context"
+	"crypto/md5" //nolint:gosec // S3's own tags
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/musketry/musketry/internal/batch"
 )
 
 // maxParts is the most parts of an upload
@@ -55,9 +60,11 @@ func (b *Bucket) PutPart(ctx context.Context, key, uploadID string, n int, body 
 	return aws.ToString(out.ETag), nil
 }
 
-// FinishParts makes the parts, whose tags stand in order, one object. To finish
-// again is no error while the object is there. It returns batch.ErrNoObject if
-// there is neither upload nor object.
+// FinishParts makes the parts, whose tags stand in order, one object if nothing
+// is there. That the same parts have become it already, by a call whose answer
+// was lost or by another upload, is no error. It returns batch.ErrExists if
+// another object is there, and leaves it, and batch.ErrNoObject if there is
+// neither upload nor object.
 func (b *Bucket) FinishParts(ctx context.Context, key, uploadID string, etags []string) error {
 	if len(etags) == 0 || len(etags) > maxParts {
 		return fmt.Errorf("%w, not %d: %s", errPart, len(etags), key)
@@ -72,12 +79,26 @@ func (b *Bucket) FinishParts(ctx context.Context, key, uploadID string, etags []
 	defer cancel()
 	_, err := b.api.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
 		Bucket: &b.name, Key: &key, UploadId: &uploadID, MultipartUpload: &types.CompletedMultipartUpload{Parts: done},
+		IfNoneMatch: aws.String("*"),
 	})
-	if err = wrap("finish parts", key, err); isAbsent(err) {
-		_, err = b.Size(ctx, key) // finished before, perhaps by a call whose answer was lost
+	if err = wrap("finish parts", key, err); isAbsent(err) || errors.Is(err, batch.ErrExists) {
+		return b.holds(ctx, key, tagOf(etags))
 	}
 
 	return err
+}
+
+// tagOf returns the entity tag of an object that was made of parts: the MD5 of
+// their MD5s, and their number
+// (https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html).
+func tagOf(etags []string) string {
+	sums := md5.New() //nolint:gosec // as S3 tags objects
+	for _, etag := range etags {
+		sum, _ := hex.DecodeString(strings.Trim(etag, `"`)) // what is no MD5 matches nothing
+		sums.Write(sum)
+	}
+
+	return fmt.Sprintf("%x-%d", sums.Sum(nil), len(etags))
 }
 
 // AbortParts forgets an upload; that there is none is no error.

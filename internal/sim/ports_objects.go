@@ -35,6 +35,15 @@ func (p ports) Put(ctx context.Context, key string, body []byte) error {
 	})
 }
 
+// PutNew writes an object unless another is there.
+func (p ports) PutNew(ctx context.Context, key string, body []byte) error {
+	body = bytes.Clone(body)
+
+	return p.call(ctx, operation{name: "PutNew", key: key, writes: true}, func(ctx context.Context) error {
+		return p.world.files.PutNew(ctx, key, body)
+	})
+}
+
 // Open reads an object from offset on.
 func (p ports) Open(ctx context.Context, key string, offset int64) (body io.ReadCloser, err error) {
 	what := fmt.Sprintf("%s@%d", key, offset)

@@ -107,8 +107,8 @@ type objects struct {
 	w *world
 }
 
-func (o objects) Size(ctx context.Context, key string) (int64, error) {
-	return o.w.files.Size(ctx, key)
+func (o objects) List(ctx context.Context, prefix string) ([]batch.Stored, error) {
+	return o.w.files.List(ctx, prefix)
 }
 func (o objects) Delete(ctx context.Context, key string) error { return o.w.files.Delete(ctx, key) }
 func (o objects) DeleteAll(ctx context.Context, prefix string) error {

@@ -3,11 +3,15 @@ package storetest
 import (
 	"bytes"
 	"context"
+	"crypto/md5" //nolint:gosec // S3's own tags
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/musketry/musketry/internal/batch"
@@ -28,11 +32,13 @@ type Reader interface {
 	Read(ctx context.Context, key string, offset, length int64) ([]byte, error)
 	Open(ctx context.Context, key string, offset int64) (io.ReadCloser, error)
 	Size(ctx context.Context, key string) (int64, error)
+	List(ctx context.Context, prefix string) ([]batch.Stored, error)
 }
 
 // Writer writes and deletes objects.
 type Writer interface {
 	Put(ctx context.Context, key string, body []byte) error
+	PutNew(ctx context.Context, key string, body []byte) error
 	Delete(ctx context.Context, key string) error
 	DeleteAll(ctx context.Context, prefix string) error
 }
@@ -55,14 +61,19 @@ func RunFiles(t *testing.T, open func(*testing.T) Objects) {
 		{"Read/shares no memory", readAliases},
 		{"Put/in place of what was there", putAgain},
 		{"Put/an empty object", putEmpty},
+		{"PutNew/never in place of what was there", putNew},
+		{"PutNew/one of many", putNewRace},
 		{"Open/from any byte", openRanges},
 		{"Open/ends with its context", openCanceled},
+		{"List/by prefix, more than a page", listMany},
 		{"Delete/twice", deleteTwice},
 		{"DeleteAll/by prefix", deleteAll},
 		{"DeleteAll/more than a page", deleteMany},
 		{"Parts/one object, in order", partsWhole},
 		{"Parts/put again, finished again", partsAgain},
 		{"Parts/two uploads at once", partsTwo},
+		{"Parts/never in place of what was there", partsNew},
+		{"Parts/one of many", partsRace},
 		{"Parts/aborted", partsAborted},
 		{"Parts/refused", partsRefused},
 		{"Canceled context", objectsCanceled},
@@ -151,6 +162,27 @@ func putAgain(t *testing.T, s Objects) {
 		ok(t, s.Put(t.Context(), key, body))
 		wantObject(t, s, key, body)
 	}
+}
+
+func putNew(t *testing.T, s Objects) {
+	key, body := unique("k/"), random(100)
+	for range 2 { // the same once more, as after an answer that was lost
+		ok(t, s.PutNew(t.Context(), key, body))
+		wantObject(t, s, key, body)
+	}
+	for _, other := range [][]byte{random(100), body[:99], nil} {
+		wantErr(t, s.PutNew(t.Context(), key, other), batch.ErrExists)
+		wantObject(t, s, key, body)
+	}
+	ok(t, s.Delete(t.Context(), key))
+	ok(t, s.PutNew(t.Context(), key, nil))
+	wantObject(t, s, key, []byte{})
+}
+
+// putNewRace has many put one object at once, each with bytes of its own.
+func putNewRace(t *testing.T, s Objects) {
+	key := unique("k/")
+	oneOf(t, s, key, atOnce(racers, func(i int) error { return s.PutNew(t.Context(), key, own(i)) }))
 }
 
 func putEmpty(t *testing.T, s Objects) {
@@ -242,6 +274,38 @@ func deleteMany(t *testing.T, s Objects) {
 	}
 }
 
+func listMany(t *testing.T, s Objects) {
+	const n = 1003
+	prefix := unique("uploads/") + "/"
+	key := func(i int) string { return fmt.Sprintf("%s%04d", prefix, i) }
+	want := make([]batch.Stored, n)
+	ok(t, errors.Join(atOnce(8, func(i int) error {
+		for ; i < n; i += 8 {
+			body := []byte(strings.Repeat("x", i%7))
+			sum := md5.Sum(body) //nolint:gosec // as S3 tags objects
+			want[i] = batch.Stored{Key: key(i), Bytes: int64(i % 7), MD5: hex.EncodeToString(sum[:])}
+			if err := s.Put(t.Context(), key(i), body); err != nil {
+				return err
+			}
+		}
+
+		return nil
+	})...))
+	got, err := s.List(t.Context(), prefix)
+	ok(t, err)
+	same(t, "objects", got, want)
+	got, err = s.List(t.Context(), prefix+"0999")
+	ok(t, err)
+	same(t, "objects", got, want[999:1000])
+	got, err = s.List(t.Context(), prefix+"x")
+	ok(t, err)
+	same(t, "objects", len(got), 0)
+	if _, err := s.List(t.Context(), ""); err == nil {
+		t.Fatalf("everything was listed")
+	}
+	ok(t, s.DeleteAll(t.Context(), prefix))
+}
+
 // put uploads parts from the last to the first and returns their tags.
 func put(t *testing.T, s Objects, key, id string, parts ...[]byte) []string {
 	t.Helper()
@@ -300,11 +364,62 @@ func partsTwo(t *testing.T, s Objects) {
 	tags1, tags2 := put(t, s, key, first, one), put(t, s, key, second, two)
 	ok(t, s.FinishParts(t.Context(), key, first, tags1))
 	wantObject(t, s, key, one)
-	ok(t, s.FinishParts(t.Context(), key, second, tags2))
-	wantObject(t, s, key, two)
+	wantErr(t, s.FinishParts(t.Context(), key, second, tags2), batch.ErrExists)
+	wantObject(t, s, key, one)
 	ok(t, s.FinishParts(t.Context(), key, first, tags1))
-	wantObject(t, s, key, two)
+	wantObject(t, s, key, one)
+	third := begin(t, s, key)
+	ok(t, s.FinishParts(t.Context(), key, third, put(t, s, key, third, one)))
+	wantObject(t, s, key, one)
 }
+
+func partsNew(t *testing.T, s Objects) {
+	key, body := unique("k/"), random(100)
+	ok(t, s.PutNew(t.Context(), key, body))
+	id := begin(t, s, key)
+	tags := put(t, s, key, id, random(3))
+	for range 2 {
+		wantErr(t, s.FinishParts(t.Context(), key, id, tags), batch.ErrExists)
+		wantObject(t, s, key, body)
+	}
+	ok(t, s.AbortParts(t.Context(), key, id))
+	ok(t, s.Delete(t.Context(), key))
+	id = begin(t, s, key)
+	ok(t, s.FinishParts(t.Context(), key, id, put(t, s, key, id, body[:7])))
+	wantObject(t, s, key, body[:7])
+}
+
+// partsRace has many finish one object at once, each with bytes of its own.
+func partsRace(t *testing.T, s Objects) {
+	key := unique("k/")
+	ids, tags := make([]string, racers), make([][]string, racers)
+	for i := range racers {
+		ids[i] = begin(t, s, key)
+		tags[i] = put(t, s, key, ids[i], own(i))
+	}
+	oneOf(t, s, key, atOnce(racers, func(i int) error {
+		return s.FinishParts(t.Context(), key, ids[i], tags[i])
+	}))
+}
+
+// oneOf ends the test unless exactly one of the writers, whose number is all
+// that it wrote, was first, and the others were told so.
+func oneOf(t *testing.T, s Objects, key string, errs []error) {
+	t.Helper()
+	var won [][]byte
+	for i, err := range errs {
+		if err == nil {
+			won = append(won, own(i))
+		} else {
+			wantErr(t, err, batch.ErrExists)
+		}
+	}
+	same(t, "winners", len(won), 1)
+	wantObject(t, s, key, won[0])
+}
+
+// own returns what a writer alone writes.
+func own(i int) []byte { return []byte(strconv.Itoa(i)) }
 
 func partsAborted(t *testing.T, s Objects) {
 	key := unique("k/")

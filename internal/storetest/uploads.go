@@ -15,6 +15,7 @@ func uploadTrials() []trial[Store] {
 		{"Upload/exists and not found", uploadExists},
 		{"UpdateUpload/changes", uploadChanges},
 		{"UpdateUpload/begun once among many", uploadRace},
+		{"UpdateUpload/many parts at once", uploadTakes},
 		{"Receipt/first come, until it is over", receiptClaims},
 		{"Receipt/put whatever is there", receiptPut},
 		{"Receipt/many at once", receiptRace},
@@ -46,9 +47,6 @@ func uploadRoundTrips(t *testing.T, s Store) {
 	u := Filled[batch.Upload]()
 	u.Tenant = unique("t-")
 	createdUpload(t, s, u)
-	u = newUpload()
-	u.Parts = []string{}
-	createdUpload(t, s, u)
 }
 
 func uploadExists(t *testing.T, s Store) {
@@ -66,20 +64,19 @@ func uploadExists(t *testing.T, s Store) {
 
 func uploadChanges(t *testing.T, s Store) {
 	u := createdUpload(t, s, newUpload())
-	parts := []string{"part_1", "part_2"}
+	order := batch.PartOrder([]string{"part_1", "part_2"})
 	for range 2 { // the second time nothing changes
 		got, err := s.UpdateUpload(t.Context(), u.Tenant, u.ID, func(u *batch.Upload) error {
 			u.ID, u.Tenant = "other", "other"
 
-			return u.Begin(parts, "file-2", noon()) // it has one
+			return u.Begin(order, "5d", noon())
 		})
 		ok(t, err)
-		u.Rev, u.Parts = 2, []string{"part_1", "part_2"}
+		u.Rev, u.Order, u.Sum = 2, order, "5d"
 		same(t, "upload", got, u)
-		got.Parts[0] = "x"
 	}
 	_, err := s.UpdateUpload(t.Context(), u.Tenant, u.ID, func(u *batch.Upload) error {
-		return u.Begin(parts[:1], "", noon())
+		return u.Begin(batch.PartOrder([]string{"part_1"}), "5d", noon())
 	})
 	wantErr(t, err, batch.ErrUploadOrder)
 	got, err := s.Upload(t.Context(), u.Tenant, u.ID)
@@ -91,7 +88,7 @@ func uploadRace(t *testing.T, s Store) {
 	u := createdUpload(t, s, newUpload())
 	errs := atOnce(racers, func(i int) error {
 		_, err := s.UpdateUpload(t.Context(), u.Tenant, u.ID, func(u *batch.Upload) error {
-			return u.Begin([]string{unique("part_")}, "", noon())
+			return u.Begin(batch.PartOrder([]string{unique("part_")}), "5d", noon())
 		})
 
 		return err
@@ -105,6 +102,31 @@ func uploadRace(t *testing.T, s Store) {
 		}
 	}
 	same(t, "begun", won, 1)
+}
+
+// uploadTakes has many parts come at once: as many as were declared are taken.
+func uploadTakes(t *testing.T, s Store) {
+	u := newUpload()
+	u.Bytes = 7*3 + 2
+	u = createdUpload(t, s, u)
+	refused := 0
+	for _, err := range atOnce(racers, func(int) error {
+		_, err := s.UpdateUpload(t.Context(), u.Tenant, u.ID, func(u *batch.Upload) error { return u.Take(7, noon()) })
+
+		return err
+	}) {
+		if limit, is := errors.AsType[*batch.LimitError](err); is {
+			same(t, "limit", *limit, batch.LimitError{Of: batch.LimitUploadBytes, Max: 23, Now: 21, Asked: 7})
+			refused++
+		} else {
+			ok(t, err)
+		}
+	}
+	same(t, "refused", refused, racers-3)
+	got, err := s.Upload(t.Context(), u.Tenant, u.ID)
+	ok(t, err)
+	same(t, "bytes", got.Taken, 21)
+	same(t, "parts", got.TakenParts, 3)
 }
 
 // newReceipt returns a receipt made so long after noon, for an hour.

@@ -108,7 +108,7 @@ func (l *Loader) gathered(ctx context.Context, b, old batch.Batch, p piece) (bat
 	size := b.Gather.File.Bytes + int64(len(p.bytes))
 	digest := b.Gather.File.Digest.Append(b.Gather.File.Bytes, p.bytes)
 	if len(b.Gather.File.Parts) == 0 {
-		if err := l.inputs.Put(ctx, batch.FileKey(b.Tenant, b.InputFileID), p.bytes); err != nil {
+		if err := l.inputs.PutNew(ctx, batch.FileKey(b.Tenant, b.InputFileID), p.bytes); err != nil {
 			return b, fmt.Errorf("put input file: %w", err)
 		}
 	} else if next, err := l.finishParts(ctx, b, p); err != nil || next.Gather.File.Line != p.line {

@@ -228,6 +228,10 @@ func (d *dying) Put(ctx context.Context, key string, body []byte) error {
 	return d.do(func() error { return d.files.Put(ctx, key, body) })
 }
 
+func (d *dying) PutNew(ctx context.Context, key string, body []byte) error {
+	return d.do(func() error { return d.files.PutNew(ctx, key, body) })
+}
+
 // The parts may be small here, so that a test can have many of them: they are
 // objects until they are joined.
 func (d *dying) StartParts(context.Context, string) (id string, err error) {
@@ -266,7 +270,7 @@ func (d *dying) FinishParts(ctx context.Context, key, id string, tags []string) 
 			whole = append(whole, part...)
 		}
 
-		return d.files.Put(ctx, key, whole)
+		return d.files.PutNew(ctx, key, whole)
 	})
 }
 
