@@ -60,6 +60,14 @@ func (k key) item() item {
 	return item{attrPK: &types.AttributeValueMemberS{Value: k.pk}, attrSK: &types.AttributeValueMemberS{Value: k.sk}}
 }
 
+// keyOf returns the key of it.
+func keyOf(it item) (k key) {
+	r := reader{item: it}
+	k.pk, k.sk = r.string(attrPK), r.string(attrSK)
+
+	return k
+}
+
 func requestsOf(batchID string, shard int) string { return fmt.Sprintf("req#%s#%d", batchID, shard) }
 func lineKey(line int) string                     { return fmt.Sprintf("%0*d", lineDigits, line) }
 func cellsOf(batchID string) string               { return "cells#" + batchID }

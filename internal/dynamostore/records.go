@@ -248,8 +248,18 @@ func update[T any](ctx context.Context, s *Store, sh shape[T], it item, change f
 			return after, nil // the SDK repeated a write whose answer was lost
 		}
 		it = lost.stored
+		if try == 0 {
+			continue // the winner's write is fresh: most races have two
+		}
 		if err := s.pause(ctx, try, updatePause, updatePauseMax); err != nil {
 			return none, err
+		}
+		// What won is old after a pause: where many write, it would lose again.
+		if it, err = s.get(ctx, keyOf(it)); err != nil {
+			return none, err
+		}
+		if it == nil {
+			return none, fmt.Errorf("dynamostore: deleted meanwhile: %w", batch.ErrNotFound)
 		}
 	}
 
