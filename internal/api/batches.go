@@ -32,6 +32,9 @@ func (a *api) createBatch(w http.ResponseWriter, r *http.Request, tenant string)
 		return err
 	}
 	order.Tenant = tenant
+	if err := a.admitBatch(r.Context(), order); err != nil {
+		return err
+	}
 	b, err := a.Acceptor.Accept(r.Context(), order)
 	if errors.Is(err, batch.ErrNotFound) {
 		return noFile(order.InputFileID, "input_file_id")

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/musketry/musketry/internal/batch"
 )
@@ -29,7 +30,7 @@ type refusalError struct {
 	code    string // empty: null
 	message string
 	again   int               // seconds after which to try again; 0: trying again mends nothing
-	limit   *batch.LimitError // of a 429
+	limit   *batch.LimitError // of a 429 or 413
 }
 
 func (e *refusalError) Error() string { return e.message }
@@ -154,22 +155,37 @@ func uploadRefusal(err error) *refusalError {
 	return nil
 }
 
-// limitReached is a 429. The SDKs' two quick repeats would meet the same limit,
-// since batches take long: writeError asks for none, and Retry-After says when
-// to look again.
+// limitReached is a 429, or a 413 where waiting mends nothing. The SDKs' two
+// quick repeats would meet the same limit: writeError asks for none, and
+// Retry-After says when to look again.
 func limitReached(e *batch.LimitError) *refusalError {
-	if e.Of == batch.LimitUploadBytes || e.Of == batch.LimitParts {
-		return uploadFull(e)
-	}
 	r := &refusalError{
 		status: http.StatusTooManyRequests, kind: codeRateLimit, code: codeRateLimit, again: limitAgain, limit: e,
-		message: fmt.Sprintf("Rate limit reached: you have %d unfinished batches, and may have %d. "+
-			"Wait until one has ended, or cancel one.", e.Now, e.Max),
 	}
-	if e.Of == batch.LimitRequests {
+	switch e.Of {
+	case batch.LimitUploadBytes, batch.LimitParts:
+		return uploadFull(e)
+	case batch.LimitBytes:
+		return &refusalError{
+			status: http.StatusRequestEntityTooLarge, code: "storage_limit_exceeded", limit: e,
+			message: fmt.Sprintf("Storage limit reached: your files and open uploads have %d bytes, and may have %d; this "+
+				"needs %d more. Delete files, cancel uploads, or wait until some expire. (A compressed file counts unpacked, "+
+				"an open upload as much as was declared.)", e.Now, e.Max, e.Asked),
+		}
+	case batch.LimitUploads:
+		r.message = fmt.Sprintf("Rate limit reached: you have %d open uploads, and may have %d. Complete or cancel one; an "+
+			"upload expires an hour after it was created.", e.Now, e.Max)
+	case batch.LimitCreates:
+		r.again = int((e.After + time.Second - 1) / time.Second)
+		r.message = fmt.Sprintf("Rate limit reached: you have created %d files, uploads and batches in this minute, and may "+
+			"create %d. Try again in %d seconds.", e.Now, e.Max, r.again)
+	case batch.LimitRequests:
 		r.message = fmt.Sprintf("Rate limit reached: your unfinished batches have %d requests, and may have %d; this one "+
 			"has up to %d. Wait until some have ended, or split the file. (A batch that is being validated counts as "+
 			"many as its file can have.)", e.Now, e.Max, e.Asked)
+	default:
+		r.message = fmt.Sprintf("Rate limit reached: you have %d unfinished batches, and may have %d. "+
+			"Wait until one has ended, or cancel one.", e.Now, e.Max)
 	}
 
 	return r

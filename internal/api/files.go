@@ -145,16 +145,21 @@ func (a *api) erase(ctx context.Context, f batch.File) error {
 	if err := a.Files.DeleteFile(ctx, f); err != nil {
 		return fmt.Errorf("api: delete file: %w", err)
 	}
+	a.reckon(ctx, f.Tenant, func(u *batch.Usage) { u.Erase(f.ID, f.Bytes, a.Clock()) })
 
 	return nil
 }
 
 // eraseExpired erases a file whose life is over, and which no batch can take any
-// more. Nothing waits for that: if it fails, who meets the file next erases it.
-func (a *api) eraseExpired(ctx context.Context, f batch.File) {
-	if err := a.erase(ctx, f); err != nil {
+// more, and reports whether it did. Nothing waits for that: if it fails, who
+// meets the file next erases it.
+func (a *api) eraseExpired(ctx context.Context, f batch.File) bool {
+	err := a.erase(ctx, f)
+	if err != nil {
 		a.Logger.WarnContext(ctx, "expired file not erased", slog.String("file", f.ID), slog.String("error", err.Error()))
 	}
+
+	return err == nil
 }
 
 func inUse(f *batch.File) error {

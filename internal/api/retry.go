@@ -28,6 +28,9 @@ func (a *api) retryBatch(w http.ResponseWriter, r *http.Request, tenant string) 
 	if err := b.Retriable(); err != nil {
 		return fmt.Errorf("api: retry: %w", err)
 	}
+	if err := a.admitBatch(r.Context(), order); err != nil {
+		return err
+	}
 	made, err := a.Acceptor.Accept(r.Context(), order)
 	if errors.Is(err, batch.ErrNotFound) {
 		return badRequest("", "input_file_gone",

@@ -52,7 +52,7 @@ func (a *api) createFile(w http.ResponseWriter, r *http.Request, tenant string) 
 	if f.ID, err = batch.NewID(batch.PrefixFile, a.Clock(), a.Random); err != nil {
 		return fmt.Errorf("api: file: %w", err)
 	}
-	if err := a.keep(r.Context(), &f, bytes.NewReader(form.file), life, noCommit); err != nil {
+	if err := a.create(r.Context(), &f, form.file, life); err != nil {
 		return err
 	}
 	writeJSON(w, http.StatusOK, shapeFile(f))
@@ -60,14 +60,43 @@ func (a *api) createFile(w http.ResponseWriter, r *http.Request, tenant string) 
 	return nil
 }
 
+// create stores body as f, whose size counts before there is a file. A crash in
+// between leaves a file that counts and is not there, until whoever meets the
+// limit counts files.
+func (a *api) create(ctx context.Context, f *batch.File, body []byte, life time.Duration) error {
+	now, sent := a.Clock(), int64(len(body))
+	err := a.admit(ctx, f.Tenant, func(u *batch.Usage) error {
+		if err := u.Create(now, a.config.Limits); err != nil {
+			return err
+		}
+
+		return u.Keep(f.ID, sent, now, a.config.Limits)
+	})
+	if err != nil {
+		return err
+	}
+	err = a.keep(ctx, f, bytes.NewReader(body), life, func(size int64) error {
+		if size == sent {
+			return nil
+		}
+
+		return a.admit(ctx, f.Tenant, func(u *batch.Usage) error { return u.Keep(f.ID, size, now, a.config.Limits) })
+	})
+	if err != nil {
+		a.reckon(ctx, f.Tenant, func(u *batch.Usage) { u.Forget(f.ID) })
+	}
+
+	return err
+}
+
 // keep stores what content has as f, whose id, name and purpose are set, and
 // sets the rest. It returns a 400 if the content does not suit the purpose. A
 // compressed file for batches is stored unpacked, since requests are read from
-// the middle of it. commit is called when all of content has been read and found
+// the middle of it. commit is called with its size when all of content has been read and found
 // good, right before its bytes get f's name; an error of it is returned as it is,
 // and there is no file.
 func (a *api) keep(
-	ctx context.Context, f *batch.File, content io.Reader, life time.Duration, commit func() error,
+	ctx context.Context, f *batch.File, content io.Reader, life time.Duration, commit func(size int64) error,
 ) error {
 	limit, check := a.config.MaxFileBytes, func([]byte) error { return nil }
 	if f.Purpose == batch.PurposeBatch {
@@ -101,8 +130,6 @@ func (a *api) keep(
 	return nil
 }
 
-func noCommit() error { return nil }
-
 // plainName returns a file's name once it is unpacked, and whether it must be.
 func plainName(name string) (string, bool) { return strings.CutSuffix(name, ".gz") }
 
@@ -113,7 +140,7 @@ func isJSONL(name string) bool { return strings.HasSuffix(name, ".jsonl") }
 // content is larger than limit or breaks off, batch.ErrExists if key has other
 // bytes, and commit's error, which is called before key has any.
 func (a *api) write(
-	ctx context.Context, key string, content io.Reader, limit int64, check func(head []byte) error, commit func() error,
+	ctx context.Context, key string, content io.Reader, limit int64, check func(head []byte) error, commit func(size int64) error,
 ) (int64, error) {
 	content = io.LimitReader(content, limit+1)
 	head, err := readPart(content)
@@ -127,7 +154,7 @@ func (a *api) write(
 		return 0, fileTooLarge(limit)
 	}
 	if len(head) < partBytes {
-		if err := commit(); err != nil {
+		if err := commit(int64(len(head))); err != nil {
 			return 0, err
 		}
 		if err := a.Objects.PutNew(ctx, key, head); err != nil {
@@ -154,7 +181,7 @@ func (a *api) write(
 }
 
 func (a *api) writeParts(
-	ctx context.Context, key, upload string, part []byte, rest io.Reader, limit int64, commit func() error,
+	ctx context.Context, key, upload string, part []byte, rest io.Reader, limit int64, commit func(size int64) error,
 ) (size int64, err error) {
 	var etags []string
 	for len(part) > 0 {
@@ -170,7 +197,7 @@ func (a *api) writeParts(
 			return 0, err
 		}
 	}
-	if err := commit(); err != nil {
+	if err := commit(size); err != nil {
 		return 0, err
 	}
 	if err := a.Parts.FinishParts(ctx, key, upload, etags); err != nil {

@@ -26,7 +26,19 @@ func (a *api) createUpload(w http.ResponseWriter, r *http.Request, tenant string
 	if u.ID, err = batch.NewID(batch.PrefixUpload, now, a.Random); err != nil {
 		return fmt.Errorf("api: upload: %w", err)
 	}
+	err = a.admit(r.Context(), tenant, func(usage *batch.Usage) error {
+		if err := usage.Create(now, a.config.Limits); err != nil {
+			return err
+		}
+
+		return usage.OpenUpload(u.ID, u.Bytes, a.config.Limits)
+	})
+	if err != nil {
+		return err
+	}
 	if err := a.Uploads.CreateUpload(r.Context(), u); err != nil {
+		a.reckon(r.Context(), tenant, func(usage *batch.Usage) { usage.CloseUpload(u.ID) })
+
 		return fmt.Errorf("api: create upload: %w", err)
 	}
 	writeJSON(w, http.StatusOK, shapeUpload(u, nil, now))
@@ -119,7 +131,7 @@ func (a *api) completeUpload(w http.ResponseWriter, r *http.Request, tenant stri
 		return fmt.Errorf("api: complete upload: %w", err)
 	}
 	if u.Status != batch.UploadCompleted {
-		if u, err = a.finishUpload(ctx, u); err != nil {
+		if u, err = a.finishUpload(ctx, u, f.Bytes); err != nil {
 			return err
 		}
 	}
@@ -150,13 +162,18 @@ func (a *api) completed(ctx context.Context, u batch.Upload) (f batch.File, ther
 	return f, true, nil
 }
 
-// finishUpload records that u's file is there, and drops its parts.
-func (a *api) finishUpload(ctx context.Context, u batch.Upload) (batch.Upload, error) {
+// finishUpload records that u's file of so many bytes is there, and drops its
+// parts.
+func (a *api) finishUpload(ctx context.Context, u batch.Upload, size int64) (batch.Upload, error) {
 	u, err := a.Uploads.UpdateUpload(ctx, u.Tenant, u.ID, (*batch.Upload).Complete)
 	if err != nil {
 		return batch.Upload{}, fmt.Errorf("api: complete upload: %w", err)
 	}
 	a.dropParts(ctx, u)
+	a.reckon(ctx, u.Tenant, func(usage *batch.Usage) {
+		usage.CloseUpload(u.ID)
+		usage.Owe(u.FileID, size, a.Clock())
+	})
 
 	return u, nil
 }
@@ -253,7 +270,16 @@ func (a *api) make(ctx context.Context, u batch.Upload, c completion) (batch.Fil
 	defer parts.stop()
 	content := newSummed(parts)
 	f := batch.File{Tenant: u.Tenant, ID: u.FileID, Name: u.Name, Purpose: u.Purpose}
-	err = a.keep(ctx, &f, content, u.FileLife, func() error { return a.begin(ctx, u, c, content.sum()) })
+	err = a.keep(ctx, &f, content, u.FileLife, func(size int64) error {
+		if size > u.Bytes { // unpacked; else the upload itself counts as much
+			err := a.admit(ctx, u.Tenant, func(usage *batch.Usage) error { return usage.Keep(u.FileID, size, now, a.config.Limits) })
+			if err != nil {
+				return err
+			}
+		}
+
+		return a.begin(ctx, u, c, content.sum())
+	})
 
 	return f, err
 }
@@ -318,6 +344,7 @@ func (a *api) cancelUpload(w http.ResponseWriter, r *http.Request, tenant string
 		return fmt.Errorf("api: cancel upload: %w", err)
 	}
 	a.dropParts(r.Context(), u)
+	a.reckon(r.Context(), tenant, func(usage *batch.Usage) { usage.CloseUpload(u.ID) })
 	writeJSON(w, http.StatusOK, shapeUpload(u, nil, a.Clock()))
 
 	return nil

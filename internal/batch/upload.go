@@ -54,7 +54,7 @@ type Upload struct {
 	Tenant    string
 	ID        string
 	Rev       int64
-	FileID    string // of the file it becomes, once its completion has begun, so that completing again makes the same file
+	FileID    string // of the file it becomes, once its completion was tried, so that completing again makes the same file
 	Name      string
 	Purpose   Purpose
 	MimeType  string

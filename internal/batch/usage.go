@@ -16,23 +16,35 @@ const (
 	leastLine = 50
 )
 
-// A Limits bounds what of one tenant's may be unfinished at once. A zero field
-// is no limit, but that of MaxUsageBatches while the other one is set.
+// A Limits bounds what of one tenant's may be unfinished at once, and stored. A
+// zero field is no limit, but that of MaxUsageBatches and MaxOpenUploads while
+// another one is set.
 type Limits struct {
 	Batches  int
 	Requests int
+	Bytes    int64 // of files and open uploads
+	Uploads  int   // that are open
+	Creates  int   // of files, uploads and batches, a minute
 }
 
 // None reports whether nothing is bounded.
 func (l Limits) None() bool { return l == Limits{} }
 
-// A Usage is what of a tenant's is unfinished. Stores replace the whole,
-// guarded by Rev; a tenant without one has nothing unfinished.
+// A Usage is what of a tenant's is unfinished, and stored. Stores replace the
+// whole, guarded by Rev; a tenant without one has nothing.
 type Usage struct {
 	Tenant    string
 	Rev       int64
 	Batches   map[string]int // each unfinished batch's requests; until they are counted the most there can be
 	CheckedAt time.Time      // when the batches were last held against their records
+
+	FileBytes int64                   // of the files that there were at CountedAt
+	CountedAt time.Time               // zero: never
+	Changes   map[string]StoredChange // of files since, by id
+	Uploads   map[string]int64        // declared bytes of the open uploads, by id
+
+	Minute  time.Time // of the last create
+	Creates int       // in that minute
 }
 
 // Requests returns the sum of the batches' requests.
@@ -98,6 +110,11 @@ func MostRequests(bytes int64, most int) int {
 const (
 	LimitBatches  = "batches"
 	LimitRequests = "requests"
+	// LimitBytes is what a tenant's files and open uploads have, LimitUploads the
+	// number of these, LimitCreates what it creates in a minute.
+	LimitBytes   = "bytes"
+	LimitUploads = "uploads"
+	LimitCreates = "creates"
 	// LimitUploadBytes is what was declared of an upload's bytes, LimitParts the
 	// number of its parts.
 	LimitUploadBytes = "upload-bytes"
@@ -108,8 +125,9 @@ const (
 type LimitError struct {
 	Of    string // such as LimitBatches
 	Max   int
-	Now   int // in use
-	Asked int // how much more; of LimitRequests the most that the batch can have
+	Now   int           // in use
+	Asked int           // how much more; of LimitRequests the most that the batch can have
+	After time.Duration // until there is room; 0: nobody knows
 }
 
 func (e *LimitError) Error() string {

@@ -24,6 +24,13 @@ const (
 	// EnvTenantRequests is the most requests of a tenant's unfinished batches: 0 (no limit), or EnvMaxRequests to
 	// 1,000,000,000.
 	EnvTenantRequests = "MUSKETRY_TENANT_REQUESTS"
+	// EnvTenantBytes is what a tenant's files and open uploads may have in bytes, 0 (no limit) or 1,000,000 to
+	// 1,000,000,000,000,000.
+	EnvTenantBytes = "MUSKETRY_TENANT_BYTES"
+	// EnvTenantUploads is the most open uploads of a tenant, 0 (no limit) to 1,000.
+	EnvTenantUploads = "MUSKETRY_TENANT_UPLOADS"
+	// EnvTenantCreates is the most files, uploads and batches that a tenant creates in a minute, 0 (no limit) to 100,000.
+	EnvTenantCreates = "MUSKETRY_TENANT_CREATES"
 	// EnvExtraEndpoints names endpoints that are taken besides OpenAI's, such as /v1/rerank, with commas between them.
 	EnvExtraEndpoints = "MUSKETRY_EXTRA_ENDPOINTS"
 	// EnvModels names what GET /v1/models lists, with commas between them. Execute has it too: its metrics name no other.
@@ -63,8 +70,11 @@ type Settings struct {
 	MaxRequests        int
 	MaxInputBytes      int64
 	MaxEmbeddingInputs int
-	TenantBatches      int // 0: no limit
-	TenantRequests     int // 0: no limit
+	TenantBatches      int   // 0: no limit
+	TenantRequests     int   // 0: no limit
+	TenantBytes        int64 // 0: no limit
+	TenantUploads      int   // 0: no limit
+	TenantCreates      int   // a minute; 0: no limit
 	ExtraEndpoints     []string
 	Models             []string
 	CORSOrigins        []string
@@ -82,6 +92,7 @@ func DefaultSettings() Settings {
 	return Settings{
 		MaxRequests: 50_000, MaxInputBytes: 200 << 20, MaxEmbeddingInputs: 50_000, // OpenAI's own
 		TenantBatches: 100, TenantRequests: 2_000_000,
+		TenantBytes: 100_000_000_000, TenantUploads: 100, TenantCreates: 300,
 		MaxRetries: 1000, Backoff: time.Second, BackoffFactor: 2, MaxBackoff: time.Minute, Jitter: true,
 		RetryableStatuses: "408,425,429,499,5xx",
 	}
@@ -99,6 +110,9 @@ func SettingNames() []SettingName {
 		{"maxEmbeddingInputs", EnvMaxEmbeddingInputs},
 		{"tenantBatches", EnvTenantBatches},
 		{"tenantRequests", EnvTenantRequests},
+		{"tenantBytes", EnvTenantBytes},
+		{"tenantUploads", EnvTenantUploads},
+		{"tenantCreates", EnvTenantCreates},
 		{"extraEndpoints", EnvExtraEndpoints},
 		{"models", EnvModels},
 		{"corsOrigins", EnvCORSOrigins},
@@ -129,6 +143,7 @@ func ReadSettings(get func(name string) string) (Settings, error) {
 		r.fail("%s is %d: want 0 (no limit), or no less than %s (%d), so that every batch can be taken",
 			EnvTenantRequests, s.TenantRequests, EnvMaxRequests, s.MaxRequests)
 	}
+	r.storage(&s)
 	r.list(EnvExtraEndpoints, longestList, `^/[A-Za-z0-9._~/-]+$`, "paths such as /v1/rerank", &s.ExtraEndpoints)
 	r.list(EnvModels, longestModels, `^[!-+\--~]+$`, "names without spaces", &s.Models)
 	r.list(EnvCORSOrigins, longestList, `^(\*|https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?)$`, "origins such as https://app.example.com, or *", &s.CORSOrigins)
@@ -140,6 +155,16 @@ func ReadSettings(get func(name string) string) (Settings, error) {
 	r.retries(&s)
 
 	return s, errors.Join(r.errs...)
+}
+
+func (r *settingReader) storage(s *Settings) {
+	stored := int(s.TenantBytes)
+	r.number(EnvTenantBytes, 0, 1_000_000_000_000_000, &stored)
+	if s.TenantBytes = int64(stored); stored > 0 && stored < 1_000_000 {
+		r.fail("%s is %d: want 0 (no limit), or no less than 1000000", EnvTenantBytes, stored)
+	}
+	r.number(EnvTenantUploads, 0, 1_000, &s.TenantUploads)
+	r.number(EnvTenantCreates, 0, 100_000, &s.TenantCreates)
 }
 
 func (r *settingReader) retries(s *Settings) {

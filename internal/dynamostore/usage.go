@@ -12,6 +12,12 @@ import (
 const (
 	attrBatches   = "batches" // JSON: requests by batch
 	attrCheckedAt = "checked_at"
+	attrFileBytes = "file_bytes"
+	attrCountedAt = "counted_at"
+	attrChanges   = "changes" // JSON: changes of files by id
+	attrUploads   = "uploads" // JSON: bytes by upload
+	attrMinute    = "minute"
+	attrCreates   = "creates"
 )
 
 func usageShape() shape[batch.Usage] {
@@ -44,8 +50,10 @@ func (s *Store) UpdateUsage(
 			return batch.Usage{}, err
 		}
 		first.Tenant, first.Rev = tenantName, 0
-		if len(first.Batches) == 0 && first.CheckedAt.IsZero() {
-			return first, nil
+		if empty, err := encodeUsage(batch.Usage{Tenant: tenantName}); err != nil {
+			return batch.Usage{}, err
+		} else if made, err := encodeUsage(first); err != nil || made.equalButMark(empty) {
+			return first, err
 		}
 		first.Rev = 1
 		err = create(ctx, s, usageShape(), first)
@@ -62,11 +70,22 @@ func encodeUsage(u batch.Usage) (item, error) {
 	it := usageKey(u.Tenant).item()
 	it.setInt(attrRev, u.Rev)
 	it.setTime(attrCheckedAt, u.CheckedAt)
-	if len(u.Batches) == 0 {
-		return it, nil
+	it.setInt(attrFileBytes, u.FileBytes)
+	it.setTime(attrCountedAt, u.CountedAt)
+	it.setTime(attrMinute, u.Minute)
+	it.setInt(attrCreates, int64(u.Creates))
+
+	return it, errors.Join(
+		setMap(it, attrBatches, u.Batches), setMap(it, attrChanges, u.Changes), setMap(it, attrUploads, u.Uploads))
+}
+
+// setMap stores m, unless it is empty.
+func setMap[V any](it item, name string, m map[string]V) error {
+	if len(m) == 0 {
+		return nil
 	}
 
-	return it, it.setJSON(attrBatches, u.Batches)
+	return it.setJSON(name, m)
 }
 
 // decodeUsage reads what encodeUsage wrote.
@@ -74,8 +93,12 @@ func decodeUsage(it item) (batch.Usage, error) {
 	r := &reader{item: it}
 	u := batch.Usage{
 		Tenant: tenantOf(r.string(attrPK)), Rev: r.int64(attrRev), CheckedAt: r.time(attrCheckedAt),
+		FileBytes: r.int64(attrFileBytes), CountedAt: r.time(attrCountedAt),
+		Minute: r.time(attrMinute), Creates: r.int(attrCreates),
 	}
 	r.json(attrBatches, &u.Batches)
+	r.json(attrChanges, &u.Changes)
+	r.json(attrUploads, &u.Uploads)
 	if r.err != nil {
 		return batch.Usage{}, fmt.Errorf("usage of %s: %w", u.Tenant, r.err)
 	}

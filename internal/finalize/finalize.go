@@ -215,8 +215,9 @@ func (s steps) parking(b batch.Batch) Next {
 }
 
 // release gives up an ended batch's holds of its input files, its place among
-// what of its tenant's is unfinished, and last its entry among what runs: until
-// then the sweep brings back a flow that died.
+// what of its tenant's is unfinished, whose results count as stored from now on,
+// and last its entry among what runs: until then the sweep brings back a flow
+// that died.
 func (s steps) release(ctx context.Context, b batch.Batch) error {
 	for _, id := range b.Inputs() {
 		_, err := s.Batches.UpdateFile(ctx, b.Tenant, id, func(f *batch.File) error {
@@ -230,6 +231,11 @@ func (s steps) release(ctx context.Context, b batch.Batch) error {
 	}
 	_, err := s.Batches.UpdateUsage(ctx, b.Tenant, func(u *batch.Usage) error {
 		u.Drop(b.ID)
+		for _, r := range results() {
+			if f := r.file(&b.WriteOut); f.Done {
+				u.Owe(r.id(b.WriteOut), f.Bytes, s.Clock())
+			}
+		}
 
 		return nil
 	})

@@ -55,6 +55,7 @@ func newWorld(t *testing.T, lines, size int, missing ...int) *world {
 	w.must(w.store.CreateRunning(ctx, batch.RunningOf(b)))
 	_, err := w.store.UpdateUsage(ctx, "acme", func(u *batch.Usage) error {
 		u.Batches = map[string]int{"batch_0": 7, "batch_1": lines}
+		u.CountedAt = now
 
 		return nil
 	})
@@ -365,6 +366,9 @@ func (w *world) check(status batch.Status, wantOutput, wantErrs []byte) {
 	}
 	if r, err := w.store.Running(w.t.Context(), b.ID); !errors.Is(err, batch.ErrNotFound) {
 		w.t.Errorf("it runs still: %v, %v", r, err)
+	}
+	if got, want := u.Stored(), int64(len(wantOutput)+len(wantErrs)); got != want {
+		w.t.Errorf("the results count %d bytes, want %d", got, want)
 	}
 }
 

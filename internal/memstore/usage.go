@@ -60,11 +60,16 @@ func (s *Store) swapUsage(u batch.Usage) bool {
 // copyUsage returns u with memory and times of its own, as stores keep them: an
 // empty map is none.
 func copyUsage(u batch.Usage) batch.Usage {
-	u.Batches = maps.Clone(u.Batches)
-	if len(u.Batches) == 0 {
-		u.Batches = nil
-	}
-	u.CheckedAt = stamp(u.CheckedAt)
+	u.Batches, u.Changes, u.Uploads = copyMap(u.Batches), copyMap(u.Changes), copyMap(u.Uploads)
+	u.CheckedAt, u.CountedAt, u.Minute = stamp(u.CheckedAt), stamp(u.CountedAt), stamp(u.Minute)
 
 	return u
+}
+
+func copyMap[V any](m map[string]V) map[string]V {
+	if len(m) == 0 {
+		return nil
+	}
+
+	return maps.Clone(m)
 }

@@ -13,6 +13,8 @@ func usageTrials() []trial[Store] {
 	return []trial[Store]{
 		{"Usage/of a new tenant", usageNew},
 		{"Usage/change", usageChanges},
+		{"Usage/comes back as it was", usageRoundTrips},
+		{"Usage/race of uploads", usageUploadRace},
 		{"Usage/race", usageRace},
 		{"Usage/the largest", usageLargest},
 	}
@@ -77,6 +79,63 @@ func usageChanges(t *testing.T, s Store) {
 	u, err = s.UpdateUsage(t.Context(), owner+"1", unchanged)
 	ok(t, err)
 	same(t, "another's usage", u, batch.Usage{Tenant: owner + "1"})
+}
+
+func usageRoundTrips(t *testing.T, s Store) {
+	want := Filled[batch.Usage]()
+	want.Tenant, want.Rev = unique("t-"), 1
+	got, err := s.UpdateUsage(t.Context(), want.Tenant, func(u *batch.Usage) error {
+		*u = want
+
+		return nil
+	})
+	ok(t, err)
+	same(t, "usage", got, want)
+	got, err = s.UpdateUsage(t.Context(), want.Tenant, func(u *batch.Usage) error {
+		u.Creates++
+
+		return nil
+	})
+	ok(t, err)
+	want.Rev, want.Creates = 2, want.Creates+1
+	same(t, "usage", got, want)
+}
+
+// usageUploadRace has many open uploads, and create, at once: exactly as many as
+// the limits allow do.
+func usageUploadRace(t *testing.T, s Store) {
+	owner := unique("t-")
+	limits := batch.Limits{Bytes: 1000, Uploads: 100, Creates: 4}
+	_, err := s.UpdateUsage(t.Context(), owner, func(u *batch.Usage) error {
+		u.Recount(nil, time.Time{}, noon())
+
+		return nil
+	})
+	ok(t, err)
+	refused := 0
+	for _, err := range atOnce(12, func(i int) error {
+		_, err := s.UpdateUsage(t.Context(), owner, func(u *batch.Usage) error {
+			if err := u.Create(noon(), limits); err != nil {
+				return err
+			}
+
+			return u.OpenUpload(fmt.Sprint("upload_", i), 300, limits)
+		})
+
+		return err
+	}) {
+		if _, is := errors.AsType[*batch.LimitError](err); is {
+			refused++
+		} else {
+			ok(t, err)
+		}
+	}
+	u, err := s.UpdateUsage(t.Context(), owner, unchanged)
+	ok(t, err)
+	same(t, "uploads", len(u.Uploads), 3)
+	same(t, "stored", u.Stored(), 900)
+	same(t, "creates", u.Creates, 3)
+	same(t, "refused", refused, 9)
 }
 
 // usageRace has many take at once: exactly as many as the limit allows do.

@@ -179,7 +179,12 @@ func (l *Loader) Load(ctx context.Context, t Task) (Next, error) {
 		b, err = l.passOne(ctx, b)
 	}
 	if err == nil && loading(b) && b.Load.Validated {
-		err = l.reckon(ctx, b.Tenant, func(u *batch.Usage) { u.Count(b.ID, b.Counts.Total) })
+		err = l.reckon(ctx, b.Tenant, func(u *batch.Usage) {
+			u.Count(b.ID, b.Counts.Total)
+			if b.RetryOf != "" { // the file that was made for it
+				u.Owe(b.InputFileID, b.Gather.File.Bytes, l.clock())
+			}
+		})
 	}
 	if err == nil && loading(b) && b.Load.Validated {
 		b, err = l.fill(ctx, b)

@@ -60,6 +60,14 @@ func newRetry(t *testing.T, texts []string, done func(line int) bool) (bn *bench
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, err = bn.store.UpdateUsage(t.Context(), "acme", func(u *batch.Usage) error {
+		u.CountedAt = loadStart
+
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	bn.record = batch.Batch{
 		Ref: batch.Ref{Tenant: "acme", ID: "batch_2"}, Endpoint: endpoint, InputFileID: batch.RetryFileID("batch_2"),
 		RetryOf: old.ID, Gather: batch.Gather{From: "file-in"}, Status: batch.StatusValidating,
@@ -112,6 +120,10 @@ func (b *bench) checkRetry(t *testing.T, texts []string, done func(line int) boo
 	if err != nil || f.Bytes != int64(len(want)) || f.Purpose != batch.PurposeBatch ||
 		!slices.Equal(f.Users, []string{"batch_2"}) || !f.ExpiresAt.After(b.record.Deadline) {
 		t.Errorf("the file is %+v, %v", f, err)
+	}
+	u, err := b.store.UpdateUsage(t.Context(), "acme", func(*batch.Usage) error { return nil })
+	if err != nil || u.Stored() != int64(len(want)) {
+		t.Errorf("the file counts %d bytes, want %d (%v)", u.Stored(), len(want), err)
 	}
 	if users := b.users(t); slices.Contains(users, "batch_2") {
 		t.Errorf("the other batch's file is held by %v", users)

@@ -30,8 +30,16 @@ func acceptConfig(s boot.Settings) (submit.AcceptConfig, error) {
 
 	return submit.AcceptConfig{
 		Policy: policy, ExtraEndpoints: s.ExtraEndpoints, MaxInputBytes: s.MaxInputBytes, MaxRequests: s.MaxRequests,
-		Limits: batch.Limits{Batches: s.TenantBatches, Requests: s.TenantRequests},
+		Limits: limits(s),
 	}, nil
+}
+
+// limits says what a tenant may have of s's.
+func limits(s boot.Settings) batch.Limits {
+	return batch.Limits{
+		Batches: s.TenantBatches, Requests: s.TenantRequests,
+		Bytes: s.TenantBytes, Uploads: s.TenantUploads, Creates: s.TenantCreates,
+	}
 }
 
 // loadConfig says what s is to the loader.
@@ -43,5 +51,6 @@ func loadConfig(s boot.Settings) submit.LoadConfig {
 func apiConfig(s boot.Settings) api.Config {
 	return api.Config{
 		Room: room, BatchLife: boot.Retention, MaxInputBytes: s.MaxInputBytes, Models: s.Models, Origins: s.CORSOrigins,
+		Limits: limits(s),
 	}
 }

@@ -19,7 +19,7 @@ func TestDefaultSettings(t *testing.T) {
 	got, err := acceptConfig(s)
 	want := submit.AcceptConfig{
 		Policy: retry.Default(), MaxInputBytes: batch.MaxInputBytes, MaxRequests: 50_000,
-		Limits: batch.Limits{Batches: 100, Requests: 2_000_000},
+		Limits: batch.Limits{Batches: 100, Requests: 2_000_000, Bytes: 100_000_000_000, Uploads: 100, Creates: 300},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Error(err, diff)
@@ -35,7 +35,8 @@ func TestSettingsReachTheirUsers(t *testing.T) {
 	env := map[string]string{
 		boot.EnvMaxRetries: "unlimited", boot.EnvRetryableStatuses: "418,5xx", boot.EnvModels: "a,b",
 		boot.EnvCORSOrigins: "*", boot.EnvMaxInputBytes: "7", boot.EnvMaxRequests: "8", boot.EnvMaxEmbeddingInputs: "9",
-		boot.EnvTenantBatches: "0", boot.EnvTenantRequests: "0", boot.EnvExtraEndpoints: "/v1/rerank", boot.EnvJitter: "off",
+		boot.EnvTenantBatches: "0", boot.EnvTenantRequests: "0", boot.EnvTenantBytes: "1000000", boot.EnvTenantUploads: "2",
+		boot.EnvTenantCreates: "3", boot.EnvExtraEndpoints: "/v1/rerank", boot.EnvJitter: "off",
 	}
 	s, err := boot.ReadSettings(func(name string) string { return env[name] })
 	if err != nil {
@@ -44,7 +45,10 @@ func TestSettingsReachTheirUsers(t *testing.T) {
 	accept, err := acceptConfig(s)
 	policy := retry.Default()
 	policy.MaxRetries, policy.Jitter, policy.Retryable = retry.Unlimited, false, retry.Statuses{{From: 418, To: 418}, {From: 500, To: 599}}
-	want := submit.AcceptConfig{Policy: policy, ExtraEndpoints: []string{"/v1/rerank"}, MaxInputBytes: 7, MaxRequests: 8}
+	want := submit.AcceptConfig{
+		Policy: policy, ExtraEndpoints: []string{"/v1/rerank"}, MaxInputBytes: 7, MaxRequests: 8,
+		Limits: batch.Limits{Bytes: 1_000_000, Uploads: 2, Creates: 3},
+	}
 	if diff := cmp.Diff(want, accept); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
@@ -52,7 +56,8 @@ func TestSettingsReachTheirUsers(t *testing.T) {
 		t.Error(diff)
 	}
 	config := apiConfig(s)
-	if diff := cmp.Diff([]any{[]string{"a", "b"}, []string{"*"}, int64(7)}, []any{config.Models, config.Origins, config.MaxInputBytes}); diff != "" {
+	if diff := cmp.Diff([]any{[]string{"a", "b"}, []string{"*"}, int64(7), want.Limits},
+		[]any{config.Models, config.Origins, config.MaxInputBytes, config.Limits}); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -3,14 +3,9 @@
 package e2e_test
 
 import (
-	"cmp"
 	"errors"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -24,19 +19,8 @@ import (
 // keep no worker from other tests.
 func TestLimitOfBatches(t *testing.T) {
 	t.Parallel()
-	most, err := strconv.Atoi(cmp.Or(os.Getenv("MUSKETRY_E2E_TENANT_BATCHES"), "100"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	bin := filepath.Join(t.TempDir(), "musketry")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "../../cmd/musketry").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	secret, err := exec.CommandContext(t.Context(), bin, "admin", "keys", "create", "--tenant", "limited").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := openai.NewClient(option.WithBaseURL(variable(t, "OPENAI_BASE_URL")), option.WithAPIKey(strings.TrimSpace(string(secret))))
+	most := number(t, "MUSKETRY_E2E_TENANT_BATCHES", 100)
+	c := openai.NewClient(option.WithBaseURL(variable(t, "OPENAI_BASE_URL")), option.WithAPIKey(newTenant(t, "limited")))
 	file := upload(t.Context(), t, c, jsonl(t, chat("a", "standin:status=503+retry-after=3600", marker(t))))
 	var ids []string
 	for range most {
@@ -45,7 +29,7 @@ func TestLimitOfBatches(t *testing.T) {
 	order := openai.BatchNewParams{
 		InputFileID: file, Endpoint: openai.BatchNewParamsEndpointV1ChatCompletions, CompletionWindow: "24h",
 	}
-	_, err = c.Batches.New(t.Context(), order)
+	_, err := c.Batches.New(t.Context(), order)
 	var refused *openai.Error
 	if !errors.As(err, &refused) || refused.StatusCode != http.StatusTooManyRequests || refused.Code != "rate_limit_exceeded" {
 		t.Fatalf("one more batch: %v", err)

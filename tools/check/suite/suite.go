@@ -80,8 +80,9 @@ type runner struct {
 }
 
 func newRunner(cfg Config) *runner {
-	// A limit that a test reaches soon, and all others together do not.
-	environ := append(slices.Clone(cfg.Environ), "CDK_CONTEXT=tenantBatches=40", "MUSKETRY_E2E_TENANT_BATCHES=40")
+	// Limits that a test reaches soon, and all others together do not.
+	environ := append(slices.Clone(cfg.Environ), "CDK_CONTEXT=tenantBatches=40 tenantBytes=5000000000",
+		"MUSKETRY_E2E_TENANT_BATCHES=40", "MUSKETRY_E2E_TENANT_BYTES=5000000000")
 	return &runner{cfg: cfg, base: environ, environ: environ}
 }
 

@@ -1,0 +1,257 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/musketry/musketry/internal/batch"
+)
+
+const (
+	// countPause is the least time between two counts of a tenant's files, each
+	// of which reads all their records.
+	countPause = time.Minute
+	// compactAt is at how many changes since the last count files are counted
+	// again, so that the record stays small.
+	compactAt = 100
+	// countPage is how many files' records are read at once.
+	countPage = 1000
+	// mostSwept is how many uploads and how many files, whose life is over, one
+	// count erases, sweepers of them at once.
+	mostSwept = 100
+	sweepers  = 8
+)
+
+// errCount says that a tenant's files must be counted first.
+var errCount = errors.New("api: the tenant's files must be counted")
+
+// A UsageStore keeps what of each tenant's is unfinished and stored.
+type UsageStore interface {
+	// UpdateUsage writes what change changes, if anything, and returns change's
+	// own error as it is. It returns batch.ErrBusy if others write it all the
+	// time.
+	UpdateUsage(ctx context.Context, tenant string, change func(*batch.Usage) error) (batch.Usage, error)
+}
+
+// bounded reports whether anything that the API creates is.
+func (a *api) bounded() bool {
+	l := a.config.Limits
+
+	return l.Bytes > 0 || l.Uploads > 0 || l.Creates > 0
+}
+
+// admit records what change records of a create, before it is made. It returns
+// change's *batch.LimitError if that would break a limit. Who meets a limit
+// counts what there is: uploads and files whose life is over are erased, and what
+// a crash left behind counts no more.
+func (a *api) admit(ctx context.Context, tenant string, change func(*batch.Usage) error) error {
+	if !a.bounded() {
+		return nil
+	}
+	now, seen := a.Clock(), batch.Usage{}
+	_, err := a.Usages.UpdateUsage(ctx, tenant, func(u *batch.Usage) error {
+		seen = *u
+		if a.stale(u, now) {
+			return errCount
+		}
+
+		return change(u)
+	})
+	if err != nil && a.countable(err, seen, now) {
+		if err := a.count(ctx, seen, now); err != nil {
+			return err
+		}
+		_, err = a.Usages.UpdateUsage(ctx, tenant, change)
+	}
+	if err != nil {
+		return fmt.Errorf("api: admit: %w", err)
+	}
+
+	return nil
+}
+
+// stale reports whether u must be counted before it says what is stored.
+func (a *api) stale(u *batch.Usage, now time.Time) bool {
+	if a.config.Limits.Bytes == 0 {
+		return false
+	}
+
+	return !u.Counted() || len(u.Changes) >= compactAt && now.Sub(u.CountedAt) >= countPause
+}
+
+// countable reports whether a count may mend err.
+func (a *api) countable(err error, seen batch.Usage, now time.Time) bool {
+	limit, met := errors.AsType[*batch.LimitError](err)
+	switch {
+	case errors.Is(err, errCount):
+		return true
+	case !met, limit.Of != batch.LimitBytes && limit.Of != batch.LimitUploads:
+		return false
+	case limit.Of == batch.LimitBytes && now.Sub(seen.CountedAt) >= countPause:
+		return true
+	}
+
+	return len(overdue(seen, now)) > 0
+}
+
+// overdue returns the uploads of u whose life is over, mostSwept at most.
+func overdue(u batch.Usage, now time.Time) []string {
+	var ids []string
+	for id := range u.Uploads {
+		created, ok := batch.ParseID(batch.PrefixUpload, id)
+		if (!ok || now.Sub(created) >= batch.UploadLife) && len(ids) < mostSwept {
+			ids = append(ids, id)
+		}
+	}
+
+	return ids
+}
+
+// count holds what was seen of a tenant's usage against what there is.
+func (a *api) count(ctx context.Context, seen batch.Usage, now time.Time) error {
+	closed, err := a.sweep(ctx, seen, now)
+	if err != nil {
+		return err
+	}
+	var files map[string]int64
+	counts := a.config.Limits.Bytes > 0 && now.Sub(seen.CountedAt) >= countPause
+	if counts {
+		if files, err = a.tally(ctx, seen.Tenant, now); err != nil {
+			return err
+		}
+	}
+	_, err = a.Usages.UpdateUsage(ctx, seen.Tenant, func(u *batch.Usage) error {
+		for _, id := range closed {
+			u.CloseUpload(id)
+		}
+		if counts {
+			u.Recount(files, seen.CountedAt, now)
+		}
+
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("api: record the count: %w", err)
+	}
+
+	return nil
+}
+
+// sweep deletes the parts of uploads whose life is over and returns these. One
+// whose completion has begun keeps its parts, and counts, while the bucket does.
+func (a *api) sweep(ctx context.Context, seen batch.Usage, now time.Time) ([]string, error) {
+	var (
+		mu     sync.Mutex
+		closed []string
+	)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(sweepers)
+	for _, id := range overdue(seen, now) {
+		group.Go(func() error {
+			u, err := a.Uploads.Upload(ctx, seen.Tenant, id)
+			switch {
+			case errors.Is(err, batch.ErrNotFound): // left by a crash before it was put
+			case err != nil:
+				return fmt.Errorf("api: read an upload: %w", err)
+			case u.StatusAt(now) == batch.UploadPending && now.Sub(u.CreatedAt) < partsLife:
+				return nil
+			}
+			if err := a.Objects.DeleteAll(ctx, batch.PartsKey(seen.Tenant, id)); err != nil {
+				return fmt.Errorf("api: delete an upload's parts: %w", err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			closed = append(closed, id)
+
+			return nil
+		})
+	}
+
+	return closed, group.Wait() //nolint:wrapcheck // wrapped above
+}
+
+// partsLife is how long the bucket keeps the parts of an upload.
+const partsLife = 48 * time.Hour
+
+// tally returns the bytes of a tenant's files by id, and erases some of those
+// whose life is over. The others count until they are erased.
+func (a *api) tally(ctx context.Context, tenant string, now time.Time) (map[string]int64, error) {
+	files := map[string]int64{}
+	var over []batch.File
+	for q, more := (batch.FileQuery{Limit: countPage, Oldest: true}), true; more; {
+		page, rest, err := a.Files.Files(ctx, tenant, q)
+		if err != nil {
+			return nil, fmt.Errorf("api: count files: %w", err)
+		}
+		for _, f := range page {
+			files[f.ID] = f.Bytes
+			if f.Expired(now) && len(over) < mostSwept {
+				over = append(over, f)
+			}
+			q.After = f.ID
+		}
+		more = rest && len(page) > 0
+	}
+	var all sync.WaitGroup
+	turns := make(chan struct{}, sweepers)
+	erased := make([]bool, len(over))
+	for i, f := range over {
+		turns <- struct{}{}
+		all.Go(func() {
+			defer func() { <-turns }()
+			erased[i] = a.eraseExpired(ctx, f)
+		})
+	}
+	all.Wait()
+	for i, f := range over {
+		if erased[i] {
+			delete(files, f.ID)
+		}
+	}
+
+	return files, nil
+}
+
+// reckon records what becomes of what was admitted. Nothing waits for that: what
+// it leaves behind is found by the next count, and counts until then.
+func (a *api) reckon(ctx context.Context, tenant string, change func(*batch.Usage)) {
+	if !a.bounded() {
+		return
+	}
+	_, err := a.Usages.UpdateUsage(ctx, tenant, func(u *batch.Usage) error {
+		change(u)
+
+		return nil
+	})
+	if err != nil {
+		a.Logger.LogAttrs(ctx, slog.LevelWarn, "usage left behind",
+			slog.String("tenant", tenant), slog.String("error", err.Error()))
+	}
+}
+
+// admitBatch admits a batch: its results will be stored, so there must be room,
+// and for a retry room for the lines of its own.
+func (a *api) admitBatch(ctx context.Context, o batch.Order) error {
+	bytes := int64(0)
+	if o.RetryOf != "" && a.config.Limits.Bytes > 0 {
+		f, err := a.Files.File(ctx, o.Tenant, o.InputFileID)
+		if err != nil && !errors.Is(err, batch.ErrNotFound) { // the Acceptor says so
+			return fmt.Errorf("api: read file: %w", err)
+		}
+		bytes = f.Bytes
+	}
+
+	return a.admit(ctx, o.Tenant, func(u *batch.Usage) error {
+		if err := u.Room(bytes, a.config.Limits); err != nil {
+			return err
+		}
+
+		return u.Create(a.Clock(), a.config.Limits)
+	})
+}

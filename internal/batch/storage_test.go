@@ -1,0 +1,161 @@
+package batch_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/musketry/musketry/internal/batch"
+)
+
+// TestStoredIsNeverTooLow makes, loses, deletes and counts files at random, each
+// in its steps, any of which may be repeated or be the last one. What a usage
+// says is never less than what there is, and the same once it is counted after
+// the grace.
+func TestStoredIsNeverTooLow(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		limits := batch.Limits{Bytes: 1000}
+		now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+		files := map[string]int64{} // the records
+		kept := map[string]int64{}  // admitted, without a record
+		gone := map[string]int64{}
+		var u batch.Usage
+		u.Recount(nil, time.Time{}, now)
+		count := func() { u.Recount(files, u.CountedAt, now) }
+		made := 0
+		one := func(rt *rapid.T, of map[string]int64) string { // of them, each id is used once
+			if len(of) == 0 {
+				rt.Skip()
+			}
+
+			return rapid.SampledFrom(slices.Sorted(maps.Keys(of))).Draw(rt, "file")
+		}
+		rt.Repeat(map[string]func(*rapid.T){
+			"keep": func(rt *rapid.T) {
+				made++
+				id, bytes := fmt.Sprint("file-", made), int64(rapid.IntRange(1, 400).Draw(rt, "bytes"))
+				before := u.Stored()
+				err := u.Keep(id, bytes, now, limits)
+				if _, limited := errors.AsType[*batch.LimitError](err); limited {
+					if before+bytes <= limits.Bytes || u.Stored() != before {
+						rt.Fatalf("%d bytes were refused at %d", bytes, before)
+					}
+
+					return
+				}
+				kept[id] = bytes
+			},
+			"record": func(rt *rapid.T) {
+				id := one(rt, kept)
+				files[id] = kept[id]
+				delete(kept, id)
+			},
+			"fail": func(rt *rapid.T) {
+				id := one(rt, kept)
+				u.Forget(id)
+				delete(kept, id)
+			},
+			"die": func(rt *rapid.T) { delete(kept, one(rt, kept)) },
+			"delete": func(rt *rapid.T) {
+				id := one(rt, files)
+				gone[id] = files[id]
+				delete(files, id)
+				if rapid.Bool().Draw(rt, "lives") {
+					u.Erase(id, gone[id], now)
+				}
+			},
+			"delete again": func(rt *rapid.T) {
+				id := one(rt, gone)
+				u.Erase(id, gone[id], now)
+			},
+			"owe": func(rt *rapid.T) {
+				id := one(rt, files)
+				u.Owe(id, files[id], now)
+			},
+			"count as it was": func(rt *rapid.T) { // read, and then a file is deleted
+				read, id := maps.Clone(files), one(rt, files)
+				gone[id] = files[id]
+				delete(files, id)
+				u.Erase(id, gone[id], now)
+				u.Recount(read, u.CountedAt, now)
+			},
+			"count": func(*rapid.T) { count() },
+			"count late": func(rt *rapid.T) { // another has counted since
+				seen := u.CountedAt
+				now = now.Add(time.Second)
+				count()
+				was := u.Stored()
+				u.Recount(nil, seen, now)
+				if u.Stored() != was {
+					rt.Fatal("a count that was overtaken was taken")
+				}
+			},
+			"": func(rt *rapid.T) {
+				sum := int64(0)
+				for _, bytes := range files {
+					sum += bytes
+				}
+				if u.Stored() < sum {
+					rt.Fatalf("%d bytes are said to be stored, and %d are", u.Stored(), sum)
+				}
+				later := u
+				later.Recount(files, u.CountedAt, now.Add(24*time.Hour))
+				if later.Stored() != sum {
+					rt.Fatalf("%d bytes were counted, and %d are stored", later.Stored(), sum)
+				}
+			},
+		})
+	})
+}
+
+func TestOpenUploads(t *testing.T) {
+	t.Parallel()
+	var u batch.Usage
+	limits := batch.Limits{Uploads: 2, Bytes: 100}
+	for _, id := range []string{"a", "b", "a"} {
+		if err := u.OpenUpload(id, 40, limits); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var limit *batch.LimitError
+	if err := u.OpenUpload("c", 1, limits); !errors.As(err, &limit) || *limit != (batch.LimitError{Of: batch.LimitUploads, Max: 2, Now: 2, Asked: 1}) {
+		t.Errorf("one too many: %v", err)
+	}
+	limits.Uploads = 3
+	if err := u.OpenUpload("c", 21, limits); !errors.As(err, &limit) || *limit != (batch.LimitError{Of: batch.LimitBytes, Max: 100, Now: 80, Asked: 21}) {
+		t.Errorf("too large: %v", err)
+	}
+	u.CloseUpload("a")
+	u.CloseUpload("a")
+	if err := u.OpenUpload("c", 60, limits); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(map[string]int64{"b": 40, "c": 60}, u.Uploads); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestChangesAreBounded has a usage that is never counted again.
+func TestChangesAreBounded(t *testing.T) {
+	t.Parallel()
+	var u batch.Usage
+	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	u.Owe("file-0", 1, now)
+	if len(u.Changes) != 0 {
+		t.Error("what was never counted has changes")
+	}
+	u.Recount(nil, time.Time{}, now)
+	for i := range 2 * batch.MaxStoredChanges {
+		u.Owe(fmt.Sprint("file-", i), 1, now)
+	}
+	if len(u.Changes) != batch.MaxStoredChanges {
+		t.Errorf("%d changes, want %d", len(u.Changes), batch.MaxStoredChanges)
+	}
+}
