@@ -7,6 +7,7 @@ start instead of being passed over, as a plug-in would be.
 import fixes.database
 import fixes.functions
 import fixes.gateway
+import fixes.objects
 import fixes.process
 import fixes.queues
 
@@ -14,6 +15,7 @@ fixes.process.install()
 fixes.functions.install()
 fixes.queues.install()
 fixes.gateway.install()
+fixes.objects.install()
 fixes.database.install()
 
 if __name__ == "__main__":
