@@ -7,12 +7,15 @@ Mended here of moto 5.1.25, for the operations that Musketry uses:
 - BatchExecuteStatement fails on parameters and takes an UPDATE that matches nothing for done.
   Here INSERT and UPDATE are made conditional writes, and any other statement is refused.
 - A query sorts the whole table. Here it looks at the one partition.
+- An answer has no checksum, which AWS always sends: without it the SDK for Go logs a warning at each call.
 """
 
 import re
 import threading
+from binascii import crc32
 
 from localstack.aws.api.dynamodb import DynamodbApi
+from localstack.aws.handlers import modify_service_response
 from localstack.services.moto import MotoFallbackDispatcher
 from localstack.services.plugins import SERVICE_PLUGINS, Service
 from moto.core.exceptions import JsonRESTError
@@ -40,7 +43,12 @@ def install():
         return all_items(table) if asked is None else list(table.items.get(asked, {}).values())
 
     Table.query, Table.all_items = query_one_partition, items_of_one_partition
+    modify_service_response.append("dynamodb", add_checksum)
     SERVICE_PLUGINS.add_service(Service.for_provider(Provider(), dispatch_table_factory=dispatch))
+
+
+def add_checksum(chain, context, response):
+    response.headers["x-amz-crc32"] = str(crc32(response.data))
 
 
 def dispatch(provider):
