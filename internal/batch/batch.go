@@ -117,15 +117,17 @@ type Batch struct {
 	Errors   []LineError // why the file was refused, at most MaxErrors
 	Load     LoadCursor
 	Shards   int   // write shards; 0 until validated
-	Fed      int   // lines whose messages have been sent once
+	Enqueued int   // lines whose messages have been sent once
 	Stopped  []int // lines that their owner canceled one by one, the last MaxStopped, until the seal
 	Counts   Counts
 	Token    string      // the flow's task token while it is parked; empty otherwise
-	Watch    Watch       // what the flow's last look at the running batch saw
+	Mark     int         // outcomes at which the flow wants to be woken
 	Sealed   bool        // every line has its outcome and Counts are final
 	Usage    state.Usage // the sum of the answers'; zero until the seal, and where no answer told
 	WriteOut WriteOut
 	GivenUp  string // why the batch will end failed, for a person; empty if all is well
+
+	Reconciled Reconciliation // what the flow of the running batch remembers
 
 	OutputFileID string // set when WriteOut has made it
 	ErrorFileID  string
@@ -140,6 +142,8 @@ type Batch struct {
 	CancelingAt  time.Time
 	CanceledAt   time.Time
 	GivenUpAt    time.Time
+	RecountAt    time.Time // when the requests are to be counted again; zero: nobody asks
+	RecountedAt  time.Time // when the last count of them began
 }
 
 // A WriteOut is how far the writing of the two result files has come. File ids
@@ -273,22 +277,14 @@ func (b *Batch) Cancel(now time.Time) error {
 	return &StatusError{Op: "cancel", Status: b.Status}
 }
 
-// Feed records that the messages of lines up to line have been sent.
-func (b *Batch) Feed(line int) error {
+// Enqueue records that the messages of lines up to line have been sent.
+func (b *Batch) Enqueue(line int) error {
 	if b.Status != StatusInProgress {
-		return &StatusError{Op: "feed", Status: b.Status}
+		return &StatusError{Op: "enqueue", Status: b.Status}
 	}
-	b.Fed = max(b.Fed, line)
+	b.Enqueued = max(b.Enqueued, line)
 
 	return nil
-}
-
-// Watched records what a look at b saw. It changes nothing in a batch that has
-// ended.
-func (b *Batch) Watched(w Watch) {
-	if !b.Status.Terminal() {
-		b.Watch = w
-	}
 }
 
 // Park records the token that wakes b's flow.

@@ -106,9 +106,14 @@ func methods() map[string]func(*batch.Batch) error {
 		"LoadAll":   func(b *batch.Batch) error { return b.Loaded(total, 99, noon()) },
 		"Reject":    func(b *batch.Batch) error { return b.Reject([]batch.LineError{{Code: "x", Line: 1}}, noon()) },
 		"Cancel":    func(b *batch.Batch) error { return b.Cancel(noon()) },
-		"Feed":      func(b *batch.Batch) error { return b.Feed(2) },
-		"Watched": func(b *batch.Batch) error {
-			b.Watched(b.Watch.See(b.Watch.Done+1, noon(), time.Hour))
+		"Enqueue":   func(b *batch.Batch) error { return b.Enqueue(2) },
+		"Reconcile": func(b *batch.Batch) error {
+			b.Reconcile(b.Reconciled.See(b.Reconciled.Done+1, noon()))
+
+			return nil
+		},
+		"AskRecount": func(b *batch.Batch) error {
+			b.AskRecount(time.Time{}, false, noon())
 
 			return nil
 		},
@@ -128,26 +133,26 @@ func methods() map[string]func(*batch.Batch) error {
 func TestEveryMethodInEverySituation(t *testing.T) {
 	t.Parallel()
 	const table = `
-situation             Validated LoadSome LoadAll     Reject Cancel     Feed Watched Park Seal       End       GiveUp Abandon
-validating            ~         -        -           failed cancelling -    ~       ~    finalizing -         ~      failed
-validated             =         ~        in_progress failed cancelling -    ~       ~    finalizing -         ~      failed
-in_progress           =         -        -           -      cancelling ~    ~       ~    finalizing -         ~      failed
-cancelling            ~         -        -           -      =          -    ~       ~    finalizing -         ~      failed
-cancelling,_validated =         ~        ~           -      =          -    ~       ~    finalizing -         ~      failed
-cancelling,_loaded    =         =        =           -      =          -    ~       ~    finalizing -         ~      failed
-given_up              =         -        -           -      cancelling ~    ~       ~    finalizing -         =      failed
-finalizing            =         -        -           -      -          -    ~       ~    =          completed ~      failed
-finalizing,_cancelled =         -        -           -      =          -    ~       ~    =          cancelled ~      failed
-finalizing,_late      =         -        -           -      -          -    ~       ~    =          expired   ~      failed
-finalizing,_given_up  =         -        -           -      -          -    ~       ~    =          failed    =      failed
-finalizing,_unread    -         -        -           -      -          -    ~       ~    =          expired   ~      failed
-completed             =         -        -           -      -          -    =       -    =          =         -      -
-cancelled             =         -        -           -      =          -    =       -    =          =         -      -
-expired               =         -        -           -      -          -    =       -    =          =         -      -
-expired,_unread       -         -        -           -      -          -    =       -    =          =         -      -
-failed,_given_up      =         -        -           -      -          -    =       -    =          =         -      -
-failed,_refused       -         -        -           -      -          -    =       -    -          =         -      -
-failed,_abandoned     =         -        -           -      -          -    =       -    -          =         -      -`
+situation             Validated LoadSome LoadAll     Reject Cancel     Enqueue Reconcile AskRecount Park Seal       End       GiveUp Abandon
+validating            ~         -        -           failed cancelling -       ~         ~          ~    finalizing -         ~      failed
+validated             =         ~        in_progress failed cancelling -       ~         ~          ~    finalizing -         ~      failed
+in_progress           =         -        -           -      cancelling ~       ~         ~          ~    finalizing -         ~      failed
+cancelling            ~         -        -           -      =          -       ~         ~          ~    finalizing -         ~      failed
+cancelling,_validated =         ~        ~           -      =          -       ~         ~          ~    finalizing -         ~      failed
+cancelling,_loaded    =         =        =           -      =          -       ~         ~          ~    finalizing -         ~      failed
+given_up              =         -        -           -      cancelling ~       ~         ~          ~    finalizing -         =      failed
+finalizing            =         -        -           -      -          -       =         =          ~    =          completed ~      failed
+finalizing,_cancelled =         -        -           -      =          -       =         =          ~    =          cancelled ~      failed
+finalizing,_late      =         -        -           -      -          -       =         =          ~    =          expired   ~      failed
+finalizing,_given_up  =         -        -           -      -          -       =         =          ~    =          failed    =      failed
+finalizing,_unread    -         -        -           -      -          -       =         =          ~    =          expired   ~      failed
+completed             =         -        -           -      -          -       =         =          -    =          =         -      -
+cancelled             =         -        -           -      =          -       =         =          -    =          =         -      -
+expired               =         -        -           -      -          -       =         =          -    =          =         -      -
+expired,_unread       -         -        -           -      -          -       =         =          -    =          =         -      -
+failed,_given_up      =         -        -           -      -          -       =         =          -    =          =         -      -
+failed,_refused       -         -        -           -      -          -       =         =          -    -          =         -      -
+failed,_abandoned     =         -        -           -      -          -       =         =          -    -          =         -      -`
 	lines := strings.Split(strings.TrimSpace(table), "\n")
 	names := strings.Fields(lines[0])[1:]
 	all := situations(t)
@@ -237,8 +242,8 @@ func TestSteps(t *testing.T) {
 		"cancelled": {"in_progress", methods()["Cancel"], some("in_progress", func(b *batch.Batch) {
 			b.Status, b.CancelingAt = batch.StatusCanceling, at
 		})},
-		"fed":    {"in_progress", methods()["Feed"], some("in_progress", func(b *batch.Batch) { b.Fed = 2 })},
-		"parked": {"in_progress", methods()["Park"], some("in_progress", func(b *batch.Batch) { b.Token = "token" })},
+		"enqueued": {"in_progress", methods()["Enqueue"], some("in_progress", func(b *batch.Batch) { b.Enqueued = 2 })},
+		"parked":   {"in_progress", methods()["Park"], some("in_progress", func(b *batch.Batch) { b.Token = "token" })},
 		"sealed": {
 			"cancelling, loaded", func(b *batch.Batch) error { return errors.Join(b.Park("token"), b.Seal(done, noon())) },
 			some("cancelling, loaded", func(b *batch.Batch) {
@@ -282,12 +287,12 @@ func TestLoadNeverGoesBack(t *testing.T) {
 	}
 }
 
-func TestFeedNeverGoesBack(t *testing.T) {
+func TestEnqueueNeverGoesBack(t *testing.T) {
 	t.Parallel()
 	b := situations(t)["in_progress"]
-	ok(t, b.Feed(3), b.Feed(1))
-	if b.Fed != 3 {
-		t.Errorf("fed %d, want 3", b.Fed)
+	ok(t, b.Enqueue(3), b.Enqueue(1))
+	if b.Enqueued != 3 {
+		t.Errorf("enqueued %d, want 3", b.Enqueued)
 	}
 }
 
@@ -438,8 +443,8 @@ func anyCall(t *rapid.T, plan []string, b *batch.Batch, n int, now time.Time) (n
 		"LoadAll":   func() error { return b.Loaded(n, int64(n)*10, now) },
 		"Reject":    func() error { return b.Reject([]batch.LineError{{Code: "x"}}, now) },
 		"Cancel":    func() error { return b.Cancel(now) },
-		"Feed":      func() error { return b.Feed(line) },
-		"Watched":   func() error { b.Watched(b.Watch.See(line, now, time.Minute)); return nil },
+		"Enqueue":   func() error { return b.Enqueue(line) },
+		"Reconcile": func() error { b.Reconcile(b.Reconciled.See(line, now)); return nil },
 		"Park":      func() error { return b.Park(fmt.Sprint("token-", line)) },
 		"Seal":      func() error { return b.Seal(countsOf(t, b.Counts.Total), now) },
 		"SealDone":  func() error { return b.Seal(batch.Counts{Total: b.Counts.Total, Completed: b.Counts.Total}, now) },
@@ -456,7 +461,7 @@ func anyCall(t *rapid.T, plan []string, b *batch.Batch, n int, now time.Time) (n
 // plans are the calls that a life is made of. Most lead on, for a life of any
 // calls at all ends early.
 func plans() [][]string {
-	onward := []string{"Validated", "Load", "LoadAll", "Feed", "Park", "Watched", "SealDone", "End"}
+	onward := []string{"Validated", "Load", "LoadAll", "Enqueue", "Park", "Reconcile", "SealDone", "End"}
 	askew := []string{"Seal", "SealWrong", "Reject", "Cancel", "GiveUp", "Abandon"}
 	with := func(calls ...string) []string { return slices.Concat(onward, onward, calls) }
 
@@ -486,8 +491,8 @@ func checkStep(t *rapid.T, name string, before, after batch.Batch) {
 	if !before.Sealed && after.Sealed && after.Counts.Done() != after.Counts.Total {
 		t.Fatalf("%s froze %+v", name, after.Counts)
 	}
-	if after.Fed < before.Fed || after.Load.Line < before.Load.Line || after.Load.Offset < before.Load.Offset {
-		t.Fatalf("%s went back, from %d, %+v to %d, %+v", name, before.Fed, before.Load, after.Fed, after.Load)
+	if after.Enqueued < before.Enqueued || after.Load.Line < before.Load.Line || after.Load.Offset < before.Load.Offset {
+		t.Fatalf("%s went back, from %d, %+v to %d, %+v", name, before.Enqueued, before.Load, after.Enqueued, after.Load)
 	}
 	was, is := instants(before), instants(after)
 	for i, at := range is {

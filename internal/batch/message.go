@@ -17,6 +17,7 @@ type Message struct {
 	Shard  int    `json:"s"`
 	Offset int64  `json:"o"`
 	Length int64  `json:"n"`
+	Again  bool   `json:"a,omitempty"` // the flow sends it because another may be lost
 }
 
 // MessageOf returns the message of the request that spec describes.

@@ -78,7 +78,7 @@ func TestRecordRefuses(t *testing.T) {
 	for name, raw := range map[string]string{
 		"nothing": "", "null": "null", "no object": "[]", "no ids": "{}", "no tenant": `{"ID":"batch_a"}`,
 		"no id": `{"Tenant":"t"}`, "broken": `{"Tenant":"t"`, "two": `{"Tenant":"t","ID":"b"}{}`,
-		"a wrong type": `{"Tenant":"t","ID":"b","Fed":"x"}`, "no time": `{"Tenant":"t","ID":"b","CreatedAt":1}`,
+		"a wrong type": `{"Tenant":"t","ID":"b","Enqueued":"x"}`, "no time": `{"Tenant":"t","ID":"b","CreatedAt":1}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

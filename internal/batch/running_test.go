@@ -39,7 +39,7 @@ func TestAccepted(t *testing.T) {
 		OutputExpiresAfter: time.Hour, Status: batch.StatusValidating, CreatedAt: at, Deadline: at.Add(time.Hour),
 	}
 	b := fresh
-	b.Rev, b.Status, b.Token, b.Fed, b.Shards, b.InProgressAt = 7, batch.StatusInProgress, "token", 5, 2, at
+	b.Rev, b.Status, b.Token, b.Enqueued, b.Shards, b.InProgressAt = 7, batch.StatusInProgress, "token", 5, 2, at
 	b.Counts.Total, b.Load.Validated, b.Stopped = 10, true, []int{1}
 	if diff := cmp.Diff(fresh, batch.Accepted(b)); diff != "" {
 		t.Error(diff)

@@ -246,13 +246,13 @@ func TestAWriteWhoseAnswerWasLostCountsOnce(t *testing.T) {
 	ref := batch.Ref{Tenant: "acme", ID: batchID}
 	check(t, s.CreateBatch(ctx, batch.Batch{Ref: ref}))
 	for range 3 {
-		_, err := s.UpdateBatch(ctx, ref, func(b *batch.Batch) error { b.Fed++; return nil })
+		_, err := s.UpdateBatch(ctx, ref, func(b *batch.Batch) error { b.Enqueued++; return nil })
 		check(t, err)
 	}
 	b, err := plain.Batch(ctx, ref)
 	check(t, err)
-	if b.Fed != 3 || b.Rev != 4 {
-		t.Errorf("fed %d at revision %d, want 3 at 4", b.Fed, b.Rev)
+	if b.Enqueued != 3 || b.Rev != 4 {
+		t.Errorf("fed %d at revision %d, want 3 at 4", b.Enqueued, b.Rev)
 	}
 
 	r := state.New(usualSpec())
@@ -302,13 +302,13 @@ func TestUpdateGivesUpWhereOthersAlwaysComeFirst(t *testing.T) {
 	others := 0
 	f.beforePut = func(*dynamodb.PutItemInput) {
 		others++
-		_, err := plain.UpdateBatch(t.Context(), ref, func(b *batch.Batch) error { b.Fed++; return nil })
+		_, err := plain.UpdateBatch(t.Context(), ref, func(b *batch.Batch) error { b.Enqueued++; return nil })
 		check(t, err)
 	}
 	calls := 0
 	_, err := s.UpdateBatch(t.Context(), ref, func(b *batch.Batch) error {
-		if b.Fed != calls {
-			t.Errorf("change saw %d of %d updates", b.Fed, calls)
+		if b.Enqueued != calls {
+			t.Errorf("change saw %d of %d updates", b.Enqueued, calls)
 		}
 		calls++
 		b.Token = "mine"
@@ -323,8 +323,8 @@ func TestUpdateGivesUpWhereOthersAlwaysComeFirst(t *testing.T) {
 	}
 	b, err := plain.Batch(t.Context(), ref)
 	check(t, err)
-	if b.Token != "" || b.Fed != others {
-		t.Errorf("token %q, fed %d: want nothing of the update and %d", b.Token, b.Fed, others)
+	if b.Token != "" || b.Enqueued != others {
+		t.Errorf("token %q, fed %d: want nothing of the update and %d", b.Token, b.Enqueued, others)
 	}
 }
 

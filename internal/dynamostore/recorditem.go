@@ -28,16 +28,16 @@ const (
 	attrStopped     = "stopped"   // JSON
 	attrRetryOf     = "retry_of"
 	attrShards      = "shards"
-	attrFed         = "fed"
+	attrEnqueued    = "enqueued"
 	attrToken       = "token"
 	attrSealed      = "sealed"
 	attrUsage       = "usage" // JSON
 	attrGivenUp     = "given_up"
 
-	attrWatchDone     = "watch_done"
-	attrWatchMovedAt  = "watch_moved_at"
-	attrWatchLookAt   = "watch_look_at"
-	attrWatchResendAt = "watch_resend_at"
+	attrWakeMark    = "wake_mark"
+	attrReconciled  = "reconciled" // JSON
+	attrRecountAt   = "recount_at"
+	attrRecountedAt = "recounted_at"
 
 	attrCountTotal     = "total"
 	attrCountCompleted = "completed"
@@ -99,7 +99,7 @@ func encodeBatch(b batch.Batch, retention time.Duration) (item, error) {
 	it.setInt(attrOutputLife, int64(b.OutputExpiresAfter))
 	it.setString(attrBatchStatus, string(b.Status))
 	it.setInt(attrShards, int64(b.Shards))
-	it.setInt(attrFed, int64(b.Fed))
+	it.setInt(attrEnqueued, int64(b.Enqueued))
 	it.setString(attrToken, b.Token)
 	it.setBool(attrSealed, b.Sealed)
 	it.setString(attrGivenUp, b.GivenUp)
@@ -120,13 +120,12 @@ func (it item) setBatchNumbers(b batch.Batch) {
 	it.setInt(attrCountFailed, int64(b.Counts.Failed))
 	it.setInt(attrCountExpired, int64(b.Counts.Expired))
 	it.setInt(attrCountCanceled, int64(b.Counts.Canceled))
-	it.setInt(attrWatchDone, int64(b.Watch.Done))
+	it.setInt(attrWakeMark, int64(b.Mark))
 }
 
 func (it item) setBatchTimes(b batch.Batch) {
-	it.setTime(attrWatchMovedAt, b.Watch.MovedAt)
-	it.setTime(attrWatchLookAt, b.Watch.LookAt)
-	it.setTime(attrWatchResendAt, b.Watch.ResendAt)
+	it.setTime(attrRecountAt, b.RecountAt)
+	it.setTime(attrRecountedAt, b.RecountedAt)
 	it.setTime(attrCreatedAt, b.CreatedAt)
 	it.setTime(attrBatchDeadline, b.Deadline)
 	it.setTime(attrInProgressAt, b.InProgressAt)
@@ -154,6 +153,7 @@ func (it item) setBatchParts(b batch.Batch) error {
 		{attrGather, b.Gather, b.RetryOf != ""},
 		{attrStopped, b.Stopped, b.Stopped != nil},
 		{attrUsage, b.Usage, b.Usage != state.Usage{}},
+		{attrReconciled, b.Reconciled, true},
 	}
 	for _, p := range parts {
 		if p.present {
@@ -191,17 +191,14 @@ func decodeBatch(it item) (batch.Batch, error) {
 		OutputExpiresAfter: time.Duration(r.int64(attrOutputLife)),
 		Status:             batch.Status(r.string(attrBatchStatus)),
 		Shards:             r.int(attrShards),
-		Fed:                r.int(attrFed),
+		Enqueued:           r.int(attrEnqueued),
 		Token:              r.string(attrToken),
 		Sealed:             r.bool(attrSealed),
 		Counts: batch.Counts{
 			Total: r.int(attrCountTotal), Completed: r.int(attrCountCompleted), Failed: r.int(attrCountFailed),
 			Expired: r.int(attrCountExpired), Canceled: r.int(attrCountCanceled),
 		},
-		Watch: batch.Watch{
-			Done: r.int(attrWatchDone), MovedAt: r.time(attrWatchMovedAt),
-			LookAt: r.time(attrWatchLookAt), ResendAt: r.time(attrWatchResendAt),
-		},
+		Mark:         r.int(attrWakeMark),
 		GivenUp:      r.string(attrGivenUp),
 		OutputFileID: r.string(attrOutputFile),
 		ErrorFileID:  r.string(attrErrorFile),
@@ -215,6 +212,8 @@ func decodeBatch(it item) (batch.Batch, error) {
 		CancelingAt:  r.time(attrCancelingAt),
 		CanceledAt:   r.time(attrCanceledAt),
 		GivenUpAt:    r.time(attrGivenUpAt),
+		RecountAt:    r.time(attrRecountAt),
+		RecountedAt:  r.time(attrRecountedAt),
 	}
 	r.json(attrPolicy, &b.Policy)
 	r.json(attrMetadata, &b.Metadata)
@@ -224,6 +223,7 @@ func decodeBatch(it item) (batch.Batch, error) {
 	r.json(attrGather, &b.Gather)
 	r.json(attrStopped, &b.Stopped)
 	r.json(attrUsage, &b.Usage)
+	r.json(attrReconciled, &b.Reconciled)
 	if r.err != nil {
 		return batch.Batch{}, fmt.Errorf("batch %s: %w", b.ID, r.err)
 	}

@@ -31,7 +31,7 @@ func BenchmarkRun(b *testing.B) {
 	store, files := memstore.NewStore(), memstore.NewFiles()
 	ref := batch.Batch{
 		Ref: batch.Ref{Tenant: testTenant, ID: testBatch}, InputFileID: testFile, Policy: retry.Default(),
-		Status: batch.StatusInProgress, Shards: 1, Fed: b.N + 1, Deadline: time.Now().Add(time.Hour),
+		Status: batch.StatusInProgress, Shards: 1, Enqueued: b.N + 1, Deadline: time.Now().Add(time.Hour),
 	}
 	line := []byte(`{"custom_id":"c","method":"POST","url":"/v1/embeddings","body":{"model":"m","input":"text"}}` + "\n")
 	input := make([]byte, 0, event*len(line))

@@ -1,6 +1,7 @@
 package execute
 
 import (
+	"maps"
 	"sync"
 
 	"github.com/musketry/musketry/internal/batch"
@@ -24,7 +25,8 @@ type cells struct {
 type cell struct {
 	batch.Cell
 
-	used uint64 // the turn of its last use
+	used    uint64 // the turn of its last use
+	lagging bool   // it may lack outcomes whose claim ids name it
 }
 
 func newCells(newID func() string) *cells {
@@ -73,11 +75,30 @@ func (c *cells) add(batchID string, phases []state.Phase) (own batch.Cell, chang
 	return kept.Cell, true
 }
 
-// trim forgets the cells that were not used for longest. No request may be
-// claimed under them any more: their outcomes would be counted in another.
+// lag says that an outcome of batchID may be stored that is not counted here:
+// nobody knows what became of its write. A recount puts the stored cell right,
+// but what is counted here is behind it from then on.
+func (c *cells) lag(batchID string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.of(batchID).lagging = true
+}
+
+// lags reports whether batchID's cell may lack outcomes.
+func (c *cells) lags(batchID string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	return c.of(batchID).lagging
+}
+
+// trim forgets the cells that lag and, of too many, those that were not used for
+// longest. No request may be claimed under them any more: their outcomes would
+// be counted in another.
 func (c *cells) trim() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	maps.DeleteFunc(c.cells, func(_ string, own *cell) bool { return own.lagging })
 	for len(c.cells) >= maxCells {
 		oldest := ""
 		for id, own := range c.cells {

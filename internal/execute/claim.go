@@ -104,6 +104,8 @@ func (r *run) claim(j *job, rec state.Record) (hold, error) {
 	lease := state.Lease{ClaimID: r.cells.claimID(j.message.Batch), Worker: r.id, Expires: r.expires}
 	switch p := rec.Phase.(type) {
 	case state.Completed, state.Failed, state.Canceled:
+		j.record = rec
+
 		return hold{}, errDone
 	case state.Pending:
 		if p.Reclaims >= suspect && !j.alone {

@@ -17,30 +17,29 @@ func (r *run) flush(ref batch.Ref, entries []*entry) {
 		return
 	}
 	var outcomes []*entry
-	found := false // requests that were terminal already
+	var found []*job // their requests were terminal already
 	for _, e := range entries {
 		if e.outcome != nil {
 			outcomes = append(outcomes, e)
 		} else {
-			r.ack(e.job)
-			found = true
+			found = append(found, e.job)
 		}
 	}
-	known := true
+	known := false
 	if len(outcomes) > 0 {
-		var counted bool
-		counted, known = r.record(ref, outcomes)
-		found = found || !counted
+		var late []*job
+		late, known = r.record(ref, outcomes)
+		found = append(found, late...)
 	}
-	if known || found {
-		r.wake(ref, found)
+	r.reconcile(ref, found)
+	if known || len(found) > 0 {
+		r.wake(ref)
 	}
 }
 
-// record makes outcomes durable and acknowledges their messages. counted is
-// false if the counts may lack some of them; known is false if none was
-// recorded.
-func (r *run) record(ref batch.Ref, outcomes []*entry) (counted, known bool) {
+// record makes outcomes durable and acknowledges their messages. It returns the
+// jobs whose requests were terminal already; known is false if none was recorded.
+func (r *run) record(ref batch.Ref, outcomes []*entry) (found []*job, known bool) {
 	spans, err := r.putSegment(ref, outcomes)
 	if err != nil {
 		r.log.Error("cannot write a segment", slog.String("batch", ref.ID), errAttr(err))
@@ -48,14 +47,19 @@ func (r *run) record(ref batch.Ref, outcomes []*entry) (counted, known bool) {
 			r.showLate(e.job)
 		}
 
-		return true, false
+		return nil, false
 	}
 	phases := make([]state.Phase, len(outcomes)) // nil: not written by us
 	errs := make([]error, len(outcomes))
 	each(outcomes, func(i int, e *entry) { phases[i], errs[i] = r.applyOutcome(e, spans[i]) })
 	r.enter(ref, spans, outcomes, phases)
-	counted = r.count(ref, phases)
+	counted := r.count(ref, phases)
 	for i, e := range outcomes {
+		if errors.Is(errs[i], errDone) {
+			found = append(found, e.job)
+
+			continue
+		}
 		if phases[i] != nil && !counted {
 			errs[i] = errHeld // it must come back, so that someone makes the flow recount
 		}
@@ -63,7 +67,7 @@ func (r *run) record(ref batch.Ref, outcomes []*entry) (counted, known bool) {
 		known = known || phases[i] != nil
 	}
 
-	return counted, known
+	return found, known
 }
 
 // putSegment writes the lines as one object and returns where each lies.
@@ -95,6 +99,10 @@ func (r *run) applyOutcome(e *entry, at state.Span) (state.Phase, error) {
 		return nil, err
 	}
 	if err := r.unwritten(e.job, r.apply(change)); err != nil {
+		if errors.Is(err, errHeld) {
+			r.cells.lag(e.job.message.Batch)
+		}
+
 		return nil, err
 	}
 	labels := []string{"status", string(change.To().Status())}
@@ -146,11 +154,11 @@ func (r *run) count(ref batch.Ref, phases []state.Phase) bool {
 	return err == nil
 }
 
-// acknowledge ends a message whose outcome was written, or was another's.
+// acknowledge ends a message whose outcome was to be written.
 func (r *run) acknowledge(j *job, err error) {
 	var put *asideError
 	switch {
-	case err == nil, errors.Is(err, errDone):
+	case err == nil:
 		r.ack(j)
 	case errors.As(err, &put):
 		r.putBack(j, put.after)
@@ -160,64 +168,4 @@ func (r *run) acknowledge(j *job, err error) {
 		}
 		r.showLate(j)
 	}
-}
-
-// wake hints to the batch's flow that there may be something to do: every line
-// that was fed has its outcome; or, if found is set, outcomes were found that
-// the cells may lack, and the flow would count the requests again if it woke.
-func (r *run) wake(ref batch.Ref, found bool) {
-	if err := r.tryWake(ref, found); err != nil {
-		r.log.Warn("cannot wake the flow", slog.String("batch", ref.ID), errAttr(err))
-	}
-}
-
-func (r *run) tryWake(ref batch.Ref, found bool) error {
-	done, err := r.progress(ref)
-	if err != nil {
-		return err
-	}
-	if !found && done < r.watch.fed(ref) { // what is cached is never more than what is stored
-		return nil
-	}
-	b, err := r.batch(ref)
-	switch {
-	case errors.Is(err, batch.ErrNotFound):
-		return nil
-	case err != nil:
-		return err
-	case b.Status.Terminal() || b.Token == "":
-		return nil
-	case done < b.Fed && (!found || r.Clock().Before(b.Watch.LookAt)):
-		// Messages that come twice, perhaps by the thousand, must not turn the
-		// flow for nothing: each turn costs, and its history is bounded.
-		return nil
-	}
-
-	return r.persist(opLimit, func(ctx context.Context) error {
-		return r.Flow.Wake(ctx, b.Token)
-	})
-}
-
-func (r *run) progress(ref batch.Ref) (int, error) {
-	var counts batch.Counts
-	err := r.persist(opLimit, func(ctx context.Context) error {
-		var err error
-		counts, err = r.Batches.Progress(ctx, ref.ID)
-
-		return err
-	})
-
-	return counts.Done(), err
-}
-
-func (r *run) batch(ref batch.Ref) (batch.Batch, error) {
-	var b batch.Batch
-	err := r.persist(opLimit, func(ctx context.Context) error {
-		var err error
-		b, err = r.Batches.Batch(ctx, ref)
-
-		return err
-	})
-
-	return b, err
 }

@@ -249,6 +249,8 @@ func (r *run) unwritten(j *job, err error) error {
 	case lost.Winner.Phase == nil:
 		return aside(r.jitter(unsure), "its request is gone")
 	case lost.Winner.Phase.Status().Terminal():
+		j.record = lost.Winner
+
 		return errDone
 	}
 

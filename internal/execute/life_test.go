@@ -654,28 +654,38 @@ func TestWakeOnlyWhenThereIsSomethingToDo(t *testing.T) {
 }
 
 // A message sent twice, or by the thousand, must not make the flow turn for
-// nothing: its history and its price grow with each turn, and before it counts
-// again there is nothing that it could do.
-func TestWhatWasFoundWakesOnlyAFlowThatWouldLook(t *testing.T) {
+// nothing: its history and its price grow with each turn. What was found asks
+// for one recount, and wakes once; what the last recount counted asks for none.
+func TestWhatWasFoundAsksForOneRecount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		rest := time.Minute
-		w := newWorld(t, input(3), func(b *batch.Batch) { b.Watch.LookAt = time.Now().Add(rest) })
+		w := newWorld(t, input(3))
 		m := &machine{world: w}
 		p := w.process(m, execute.Config{})
-		for range 5 {
-			w.send(1, 2)
-			w.invoke(m, p, w.deliver(10))
+		again := func(times, wakes int, asked bool) {
+			t.Helper()
+			for range times {
+				w.send(1, 2)
+				w.invoke(m, p, w.deliver(10))
+			}
+			b, err := w.store.Batch(t.Context(), batch.Ref{Tenant: testTenant, ID: testBatch})
+			must(t, err)
+			if got := len(w.flow.Wakes()); got != wakes || !b.RecountAt.IsZero() != asked {
+				t.Errorf("woken %d times, want %d; a recount is asked for at %v", got, wakes, b.RecountAt)
+			}
 		}
-		if got := w.flow.Wakes(); len(got) != 0 {
-			t.Errorf("woken %d times before it would look", len(got))
+		recount := func() {
+			begun := time.Now()
+			w.update(func(b *batch.Batch) error { b.BeginRecount(begun); return nil })
+			w.update(func(b *batch.Batch) error { b.EndRecount(begun, batch.LagNone); return nil })
 		}
-		time.Sleep(rest)
-		w.send(1)
-		w.invoke(m, p, w.deliver(10))
-		if diff := cmp.Diff([]string{testToken}, w.flow.Wakes()); diff != "" {
-			t.Errorf("wakes once it would look: %s", diff)
-		}
+		again(1, 0, false) // these are called
+		again(5, 1, true)
+		recount()
+		again(5, 2, true) // their outcomes are so new that they may have been passed by
+		time.Sleep(batch.CommitLimit + time.Second)
+		recount()
+		again(5, 2, false)
 		w.done(state.StatusCompleted, state.StatusCompleted, state.StatusPending)
 	})
 }

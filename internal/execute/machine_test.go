@@ -179,6 +179,19 @@ func (m *machine) Batch(ctx context.Context, ref batch.Ref) (b batch.Batch, err 
 	return b, err
 }
 
+func (m *machine) UpdateBatch(
+	ctx context.Context, ref batch.Ref, change func(*batch.Batch) error,
+) (b batch.Batch, err error) {
+	err = m.do(ctx, "ask", func() error {
+		var err error
+		b, err = m.world.store.UpdateBatch(ctx, ref, change)
+
+		return err
+	})
+
+	return b, err
+}
+
 func (m *machine) PutCell(ctx context.Context, batchID string, c batch.Cell) error {
 	return m.do(ctx, "cell", func() error { return m.world.store.PutCell(ctx, batchID, c) })
 }

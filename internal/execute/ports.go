@@ -30,7 +30,11 @@ type Workers interface {
 type Batches interface {
 	// Batch reads consistently. Returns batch.ErrNotFound.
 	Batch(ctx context.Context, ref batch.Ref) (batch.Batch, error)
-	// PutCell writes absolute counts; a cell that has more is left.
+	// UpdateBatch changes a batch, guarded by its revision, and writes nothing if
+	// change leaves it as it was. Returns batch.ErrNotFound, and batch.ErrBusy if
+	// others write it all the time.
+	UpdateBatch(ctx context.Context, ref batch.Ref, change func(*batch.Batch) error) (batch.Batch, error)
+	// PutCell raises a cell's absolute counts, component by component.
 	PutCell(ctx context.Context, batchID string, c batch.Cell) error
 	// Progress returns the sum of all cells, read consistently.
 	Progress(ctx context.Context, batchID string) (batch.Counts, error)

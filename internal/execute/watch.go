@@ -34,9 +34,10 @@ type watched struct {
 	readAt  time.Time // zero: never
 	reading *reading  // the one in flight; nil if none is
 	flights map[*flight]struct{}
-	claimed bool // this worker has claimed requests of it
-	left    bool // one of them stays this worker's although nothing is done with it
-	told    bool // that this worker has let go of it was told, or tried to be
+	claimed bool   // this worker has claimed requests of it
+	left    bool   // one of them stays this worker's although nothing is done with it
+	told    bool   // that this worker has let go of it was told, or tried to be
+	roused  string // the token that was woken last
 }
 
 // A reading is one read of a batch, for all who wait for it.
@@ -254,8 +255,9 @@ func (w *watch) all() []*watched {
 	return slices.Collect(maps.Values(w.batches))
 }
 
-// fed returns how many lines of a batch have surely been fed.
-func (w *watch) fed(ref batch.Ref) int { return w.entry(ref).last().Fed }
+// mark returns the number of outcomes at which a batch's flow wanted to be woken
+// when the batch was last read. It has only grown since.
+func (w *watch) mark(ref batch.Ref) int { return w.entry(ref).last().Mark }
 
 // last returns b as it was last read.
 func (b *watched) last() batch.Batch {
@@ -263,6 +265,16 @@ func (b *watched) last() batch.Batch {
 	defer b.mu.Unlock()
 
 	return b.record
+}
+
+// rouse reports whether token is another than the last time.
+func (b *watched) rouse(token string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	news := b.roused != token
+	b.roused = token
+
+	return news
 }
 
 // fly returns the context of a call of line, which is in flight until land is

@@ -56,7 +56,7 @@ func newWorld(t *testing.T, lines []string, change ...func(*batch.Batch)) *world
 	w.up = &upstream{world: w, calls: map[int]int{}, flying: map[int]int{}}
 	b := batch.Batch{
 		Ref: batch.Ref{Tenant: testTenant, ID: testBatch}, Endpoint: "/v1/chat/completions", InputFileID: testFile,
-		Policy: retry.Default(), Status: batch.StatusInProgress, Shards: 1, Fed: len(lines),
+		Policy: retry.Default(), Status: batch.StatusInProgress, Shards: 1, Enqueued: len(lines), Mark: len(lines),
 		Counts: batch.Counts{Total: len(lines)}, Token: testToken,
 		CreatedAt: time.Now().UTC(), InProgressAt: time.Now().UTC(), Deadline: time.Now().Add(24 * time.Hour).UTC(),
 	}

@@ -58,7 +58,7 @@ func benchmarkFinalize(b *testing.B, lines int) {
 				return err
 			}
 
-			return b.Feed(lines)
+			return b.Enqueue(lines)
 		})
 		if err != nil {
 			b.Fatal(err)

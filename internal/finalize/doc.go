@@ -1,17 +1,20 @@
 // Package finalize is the use case that brings a loaded batch to its end. The
 // batch's flow calls it again and again:
 //
-//	Advance ─▶ feed ─▶ look ─▶ "park" ─▶ Park ─▶ a wake, or a tick ─▶ Advance
+//	Advance ─▶ enqueue ─▶ recount ─▶ re-enqueue ─▶ "park" ─▶ Park ─▶ a wake, or a tick ─▶ Advance
 //	   └─ complete, cancelled or overdue ─▶ seal ─▶ write out ─▶ end
 //
-// Feed keeps a window of requests enqueued. Look counts the requests themselves
-// where the workers' cells stand still, and enqueues again what nobody seems to
-// have. Seal gives every request its outcome and freezes the counts. Write-out
+// A running batch is reconciled in three steps, each due at times of its own.
+// Enqueue sends requests to the queue at low water, when half of those enqueued
+// are done. Recount counts the requests themselves where the workers' cells, the
+// shards of its counter, may lag or are quiescent, and puts the cells right.
+// Re-enqueue sends again what waits although others are served: its message is
+// lost. Seal gives every request its outcome and freezes the counts. Write-out
 // joins the answers into the output and error files, in the order of the input.
 //
 // Whatever it needs to know lies in the batch's record and requests, so each
 // step may run twice, at the same time too, or die anywhere, and whoever comes
-// next goes on. A wake is only a hint: nothing follows from it but another look.
+// next goes on. A wake is only a hint: nothing follows from it but another turn.
 //
 // The package knows the domain, and the stores, files, queue and flow it needs
 // only by the small interfaces it declares. It knows no cloud and no upstream.

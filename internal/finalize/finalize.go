@@ -40,19 +40,21 @@ const (
 
 // A Config is what a deployment chooses. A zero field stands for the default.
 type Config struct {
-	// Window is the most unfinished requests of a batch that are enqueued;
-	// 10,000. A queue has at most 120,000 messages in flight
-	// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html).
-	Window int
+	// MaxEnqueued is the most unfinished requests of a batch that are enqueued;
+	// batch.MaxHighWater, which it cannot exceed.
+	MaxEnqueued int
 	// Grace is how long after a cancel or the deadline answers that were paid
 	// for are still taken; 5 s.
 	Grace time.Duration
 	// Commits is how long after a cancel or the deadline the seal waits at most
 	// for workers that still record such answers; 20 s.
 	Commits time.Duration
-	// Stall is how long nothing of a batch must move before silent requests are
-	// enqueued again; 10 min.
+	// Stall is how long a request must have waited to be claimed before its
+	// message may be lost; 4 min. A park later, at the latest, it is judged.
 	Stall time.Duration
+	// Sample is how many of the requests that waited so long are enqueued again
+	// to see whether they move; 25.
+	Sample int
 	// Stale is the age at which a worker's heartbeat is stale; 30 s.
 	Stale time.Duration
 	// Part is the least size of an upload's part in bytes; 8 MiB. It must not be
@@ -72,10 +74,11 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.Window = defaultTo(c.Window, 10_000)
+	c.MaxEnqueued = defaultTo(c.MaxEnqueued, batch.MaxHighWater)
 	c.Grace = defaultTo(c.Grace, 5*time.Second)
 	c.Commits = defaultTo(c.Commits, 20*time.Second)
-	c.Stall = defaultTo(c.Stall, 10*time.Minute)
+	c.Stall = defaultTo(c.Stall, 4*time.Minute)
+	c.Sample = defaultTo(c.Sample, 25)
 	c.Stale = defaultTo(c.Stale, 30*time.Second)
 	c.Part = defaultTo(c.Part, 8<<20)
 	c.Writers = defaultTo(c.Writers, 200)
@@ -176,7 +179,7 @@ func (s steps) step(ctx context.Context, b batch.Batch) (batch.Batch, Next, erro
 		return b, "", err
 	}
 
-	return s.run(ctx, b)
+	return s.reconcile(ctx, b)
 }
 
 // left is how long it is until b is sealed, whatever is unfinished then.
@@ -202,9 +205,21 @@ func stopOf(b batch.Batch) time.Time {
 }
 
 // parking returns how b is to be parked: for as long as there is until it is
-// sealed, but hardly longer, since the flow's transitions cost.
+// sealed, a recount is due or a sample is looked at, but hardly longer, since
+// the flow's transitions cost.
 func (s steps) parking(b batch.Batch) Next {
-	switch left := s.left(b); {
+	left := s.left(b)
+	r := b.Reconciled.Reenqueue
+	if r.Sample > 0 && r.At.Sub(s.Clock()) <= sampleRest {
+		left = min(left, MediumPark)
+	}
+	if until := b.RecountAt.Sub(s.Clock()); !b.RecountAt.IsZero() && until <= batch.RecountSoon {
+		left = min(left, MediumPark)
+		if until <= 2*ShortPark {
+			left = min(left, ShortPark)
+		}
+	}
+	switch {
 	case left >= LongPark:
 		return NextLong
 	case left >= MediumPark-ShortPark:

@@ -29,8 +29,8 @@ func TestAdvanceToTheEnd(t *testing.T) {
 		if next := w.advance(); next != finalize.NextLong {
 			t.Fatalf("after feeding, next is %q", next)
 		}
-		if n := w.queue.Len(); n != 50 || w.batch().Fed != 50 {
-			t.Fatalf("%d messages, %d fed", n, w.batch().Fed)
+		if n := w.queue.Len(); n != 50 || w.batch().Enqueued != 50 {
+			t.Fatalf("%d messages, %d fed", n, w.batch().Enqueued)
 		}
 		w.work()
 		if next := w.advance(); next != finalize.NextEnd {
@@ -108,13 +108,13 @@ func TestWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 25, 10)
 		f := w.finalizer(nil)
-		f.Config.Window = 10
+		f.Config.MaxEnqueued = 10
 		for i, fed := range []int{10, 20, 25} {
 			next, err := f.Advance(t.Context(), w.ref)
 			if next != finalize.NextLong || err != nil {
 				t.Fatalf("round %d: next is %q, %v", i, next, err)
 			}
-			if got := w.batch().Fed; got != fed || w.queue.Len() != min(10, 25-10*i) {
+			if got := w.batch().Enqueued; got != fed || w.queue.Len() != min(10, 25-10*i) {
 				t.Fatalf("round %d: %d fed, %d messages", i, got, w.queue.Len())
 			}
 			w.must(f.Park(t.Context(), w.ref, fmt.Sprint("token", i)))
@@ -298,7 +298,7 @@ func newLate(w *world, line int) late {
 	w.must(err)
 	r, err := state.As[state.Pending](rec)
 	w.must(err)
-	claimed, err := state.Claim(r, state.Lease{ClaimID: fmt.Sprint("late-", line), Worker: "w2", Expires: now.Add(25 * time.Hour)}, now)
+	claimed, err := state.Claim(r, state.Lease{ClaimID: batch.ClaimID("w2", fmt.Sprint(line)), Worker: "w2", Expires: now.Add(25 * time.Hour)}, now)
 	w.must(err)
 	started, err := state.Start(claimed, now)
 	w.must(err)
@@ -621,9 +621,9 @@ func TestParkCrashes(t *testing.T) {
 	}
 }
 
-// TestCellsFallShort lets a worker die after it recorded outcomes and before
-// it counted them. Whoever is brought its messages again wakes the flow, which
-// counts the requests; if others are unfinished, the cells are made up for.
+// TestCellsFallShort lets a worker record outcomes and not count them. Whoever
+// is brought its messages again asks for a recount, which writes what is true
+// into the cells. If the worker lives on after all, nothing is counted twice.
 func TestCellsFallShort(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]int{"all done": 0, "some open": 2} {
@@ -633,20 +633,25 @@ func TestCellsFallShort(t *testing.T) {
 				w := newWorld(t, 10, 10)
 				w.advance()
 				w.count("w1", w.call("w1", 1, 2, 3)...)
-				w.call("w2", []int{4, 5, 6, 7, 8, 9, 10}[:7-open]...)
+				uncounted := w.call("w2", []int{4, 5, 6, 7, 8, 9, 10}[:7-open]...)
 				time.Sleep(time.Minute)
+				w.must(w.finalizer(nil).Park(t.Context(), w.ref, "token"))
+				w.ask()
 				next := w.advance()
-				p, err := w.store.Progress(t.Context(), w.ref.ID)
-				w.must(err)
 				if open == 0 {
-					if next != finalize.NextEnd || p.Done() != 3 {
-						t.Errorf("next is %q, %d in the cells", next, p.Done())
+					if next != finalize.NextEnd || w.progress().Done() != 3 {
+						t.Errorf("next is %q, %+v in the cells", next, w.progress())
 					}
 
 					return
 				}
-				if next != finalize.NextLong || p != (batch.Counts{Completed: 6, Failed: 2}) {
-					t.Errorf("next is %q, %+v in the cells", next, p)
+				want := batch.Counts{Completed: 6, Failed: 2}
+				if next != finalize.NextMedium || w.progress() != want {
+					t.Errorf("next is %q, %+v in the cells", next, w.progress())
+				}
+				w.count("w2", uncounted...)
+				if w.progress() != want {
+					t.Errorf("once their worker counts as well, %+v are in the cells", w.progress())
 				}
 				w.count("w3", w.call("w3", 9, 10)...)
 				w.must(w.finalizer(nil).Park(t.Context(), w.ref, "token"))
@@ -661,9 +666,58 @@ func TestCellsFallShort(t *testing.T) {
 	}
 }
 
-// TestSilentRequestsAreEnqueuedAgain loses messages, and a worker. While
-// anything moves nothing is sent again, and after that at doubling intervals.
-func TestSilentRequestsAreEnqueuedAgain(t *testing.T) {
+// ask asks for a recount, as a worker does that found an outcome.
+func (w *world) ask() {
+	w.t.Helper()
+	w.update(func(b *batch.Batch) error {
+		b.AskRecount(time.Time{}, false, time.Now())
+
+		return nil
+	})
+}
+
+func (w *world) progress() batch.Counts {
+	w.t.Helper()
+	p, err := w.store.Progress(w.t.Context(), w.ref.ID)
+	w.must(err)
+
+	return p
+}
+
+// TestRecountThatIsNotDue asks for one right after another: the flow parks
+// until it is due, and a park that the asking has overtaken wakes at once.
+func TestRecountThatIsNotDue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 10, 10)
+		w.advance()
+		w.ask()
+		if next := w.advance(); next != finalize.NextLong {
+			t.Fatalf("nothing lagged, and next is %q", next)
+		}
+		w.call("w2", 1, 2, 3)
+		w.ask()
+		w.must(w.finalizer(nil).Park(t.Context(), w.ref, "first"))
+		if n := len(w.flow.Wakes()); n != 1 {
+			t.Fatalf("a park that does not know of the recount was woken %d times", n)
+		}
+		if next := w.advance(); next != finalize.NextMedium || w.progress().Done() != 0 {
+			t.Fatalf("before it is due, next is %q with %+v counted", next, w.progress())
+		}
+		w.must(w.finalizer(nil).Park(t.Context(), w.ref, "second"))
+		if n := len(w.flow.Wakes()); n != 1 {
+			t.Fatalf("a park that knows of the recount was woken, %d times in all", n)
+		}
+		time.Sleep(finalize.MediumPark)
+		if w.advance(); w.progress().Done() != 3 {
+			t.Errorf("when it was due, %+v were counted", w.progress())
+		}
+	})
+}
+
+// TestLostRequestsAreEnqueuedAgain loses messages, and a worker. Three requests
+// are few: each of them is sent again at each tick while all stands still.
+func TestLostRequestsAreEnqueuedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 4, 10)
@@ -673,44 +727,77 @@ func TestSilentRequestsAreEnqueuedAgain(t *testing.T) {
 		newLate(w, 1) // in flight, but their worker beats once and no more
 		newLate(w, 2)
 		w.count("w1", w.call("w1", 4)...)
-		drop := func() []int {
-			var lines []int
-			for {
-				got, err := w.queue.Receive(t.Context(), 10)
-				w.must(err)
-				if len(got) == 0 {
-					return lines
-				}
-				for _, m := range got {
-					lines = append(lines, m.Message.Line)
-					w.must(w.queue.Delete(t.Context(), []string{m.Handle}))
-				}
-			}
-		}
-		if diff := cmp.Diff([]int{1, 2, 3, 4}, drop()); diff != "" {
+		if diff := cmp.Diff([]int{1, 2, 3, 4}, w.drop()); diff != "" {
 			t.Fatal(diff)
 		}
-		sent := map[int][]int{} // by minute
-		for range 12 {
-			time.Sleep(time.Until(start.Add(time.Since(start).Truncate(10 * time.Minute)).Add(10 * time.Minute)))
-			if next := w.advance(); next != finalize.NextLong {
-				t.Fatalf("next is %q", next)
+		for minute := 10; minute <= 60; minute += 10 {
+			time.Sleep(time.Until(start.Add(time.Duration(minute) * time.Minute)))
+			w.advance()
+			if diff := cmp.Diff([]int{1, 2, 3}, w.drop()); diff != "" {
+				t.Errorf("minute %d: %s", minute, diff)
 			}
-			if lines := drop(); len(lines) > 0 {
-				sent[int(time.Since(start).Minutes())] = lines
-			}
-		}
-		// The first tick sees what moved before it; from then on nothing does.
-		want := map[int][]int{20: {1, 2, 3}, 30: {1, 2, 3}, 50: {1, 2, 3}, 90: {1, 2, 3}}
-		if diff := cmp.Diff(want, sent); diff != "" {
-			t.Error(diff)
 		}
 		w.must(w.store.Beat(t.Context(), state.Worker{ID: "w2", BeatAt: time.Now().Add(time.Hour)})) // it lives on
-		w.update(func(b *batch.Batch) error { b.Watch.ResendAt = time.Now(); return nil })
 		time.Sleep(10 * time.Minute)
 		w.advance()
-		if diff := cmp.Diff([]int{3}, drop()); diff != "" {
+		if diff := cmp.Diff([]int{3}, w.drop()); diff != "" {
 			t.Error(diff)
+		}
+	})
+}
+
+// drop takes all messages out of the queue, and returns their lines.
+func (w *world) drop() []int {
+	w.t.Helper()
+	var lines []int
+	for {
+		got, err := w.queue.Receive(w.t.Context(), 100)
+		w.must(err)
+		if len(got) == 0 {
+			return lines
+		}
+		for _, m := range got {
+			lines = append(lines, m.Message.Line)
+			w.must(w.queue.Delete(w.t.Context(), []string{m.Handle}))
+		}
+	}
+}
+
+// TestTrial loses all messages of a batch that nobody works for: a sample is
+// enqueued again, and not more until it moves. If it does while all else stands
+// still, that is enqueued too.
+func TestTrial(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const lines = 200
+		w := newWorld(t, lines, 10)
+		w.advance()
+		start := time.Now()
+		if n := len(w.drop()); n != lines {
+			t.Fatalf("%d were enqueued", n)
+		}
+		sent := map[int]int{} // by minute
+		var sample []int
+		for minute := 10; minute <= 120; minute += 10 {
+			time.Sleep(time.Until(start.Add(time.Duration(minute) * time.Minute)))
+			w.advance()
+			if again := w.drop(); len(again) > 0 {
+				sent[minute], sample = len(again), again
+			}
+		}
+		if diff := cmp.Diff(map[int]int{10: 25, 20: 25, 40: 25, 80: 25}, sent); diff != "" {
+			t.Errorf("sent while nobody works (-want +got):\n%s", diff)
+		}
+		w.count("w1", w.call("w1", sample[:8]...)...)
+		time.Sleep(10 * time.Minute)
+		w.advance()
+		if n := len(w.drop()); n != lines-8 {
+			t.Errorf("%d were sent again once a third of the sample had moved, want %d", n, lines-8)
+		}
+		time.Sleep(10 * time.Minute)
+		w.advance()
+		if n := len(w.drop()); n > 25 {
+			t.Errorf("%d were sent once more, want a sample at most", n)
 		}
 	})
 }
@@ -735,7 +822,7 @@ func TestQuietCostsLittle(t *testing.T) {
 				t.Fatalf("next is %q, %v", next, err)
 			}
 		}
-		if walks.n > 6 {
+		if walks.n > 12 { // a recount and a judgement a tick
 			t.Errorf("the requests were read %d times", walks.n)
 		}
 	})

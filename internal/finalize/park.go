@@ -46,13 +46,12 @@ func (s steps) park(ctx context.Context, ref batch.Ref, token string) (due bool,
 	if b.Sealed || b.Canceling() || s.left(b) <= 0 {
 		return true, nil
 	}
-	p, err := s.Requests.Progress(ctx, b.ID)
+	done, err := s.done(ctx, b)
 	if err != nil {
-		return false, fmt.Errorf("read cells: %w", err)
+		return false, err
 	}
-	// Advance has seen Watch.Done, and nothing to do about it: another answer to
-	// the same sum would only go round in circles.
-	return p.Done() >= b.Fed && p.Done() != b.Watch.Done, nil
+
+	return b.Due(done), nil // the mark is above what Advance saw, so they do not go round in circles
 }
 
 // storing returns the change that stores token. A store makes a change anew

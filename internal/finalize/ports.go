@@ -18,10 +18,10 @@ type Requests interface {
 	Requests(ctx context.Context, batchID string, shards, afterLine int) iter.Seq2[state.Record, error]
 	// Worker reads consistently; BeatAt is zero if id was never seen.
 	Worker(ctx context.Context, id string) (state.Worker, error)
-	// PutCell writes absolute counts; a cell that has more is left.
+	// PutCell raises a cell's absolute counts, component by component.
 	PutCell(ctx context.Context, batchID string, c batch.Cell) error
-	// Progress returns the sum of all cells, read consistently.
-	Progress(ctx context.Context, batchID string) (batch.Counts, error)
+	// Cells reads consistently.
+	Cells(ctx context.Context, batchID string) ([]batch.Cell, error)
 }
 
 // A Journal keeps in what order lines were recorded.

@@ -180,7 +180,7 @@ func (w *world) call(worker string, lines ...int) []int {
 		if err != nil {
 			continue
 		}
-		lease := state.Lease{ClaimID: fmt.Sprintf("%s-%d", worker, line), Worker: worker, Expires: now.Add(time.Hour)}
+		lease := state.Lease{ClaimID: batch.ClaimID(worker, fmt.Sprint(line)), Worker: worker, Expires: now.Add(time.Hour)}
 		claimed, err := state.Claim(pending, lease, now)
 		w.must(err)
 		started, err := state.Start(claimed, now)
@@ -464,8 +464,8 @@ func (r faultyRequests) PutCell(ctx context.Context, id string, c batch.Cell) er
 	return r.f.do(func() error { return r.port.PutCell(ctx, id, c) })
 }
 
-func (r faultyRequests) Progress(ctx context.Context, id string) (batch.Counts, error) {
-	return get(r.f, func() (batch.Counts, error) { return r.port.Progress(ctx, id) })
+func (r faultyRequests) Cells(ctx context.Context, id string) ([]batch.Cell, error) {
+	return get(r.f, func() ([]batch.Cell, error) { return r.port.Cells(ctx, id) })
 }
 
 // ledger is to finalize.Journal what port is to finalize.Requests.

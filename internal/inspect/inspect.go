@@ -200,7 +200,7 @@ func (i *Inspector) tell(ctx context.Context, ref batch.Ref, line int) error {
 	if b, err = i.Batches.Batch(ctx, ref); err != nil {
 		return fmt.Errorf("read batch: %w", err)
 	}
-	if b.Token == "" || b.Status.Terminal() || counts.Done() < b.Fed {
+	if b.Token == "" || b.Status.Terminal() || counts.Done() < b.Mark {
 		return nil
 	}
 	if err := i.Flow.Wake(ctx, b.Token); err != nil {

@@ -102,7 +102,7 @@ func newWorld(t *testing.T, total int) *world {
 		Clock: func() time.Time { return w.now },
 	})
 	b := batch.Batch{
-		Ref: w.ref, Status: batch.StatusInProgress, Shards: batch.Shards(total), Fed: total, Token: "token",
+		Ref: w.ref, Status: batch.StatusInProgress, Shards: batch.Shards(total), Enqueued: total, Mark: total, Token: "token",
 		Load:   batch.LoadCursor{Validated: true, Line: total},
 		Counts: batch.Counts{Total: total}, CreatedAt: w.now, InProgressAt: w.now, Deadline: w.now.Add(time.Hour),
 	}

@@ -28,7 +28,7 @@ type Batches interface {
 	// batch.ErrNotFound, batch.ErrBusy if others write it all the time, and
 	// change's own error as it is.
 	UpdateBatch(ctx context.Context, ref batch.Ref, change func(*batch.Batch) error) (batch.Batch, error)
-	// PutCell writes absolute counts; a cell that has more is left.
+	// PutCell raises a cell's absolute counts, component by component.
 	PutCell(ctx context.Context, batchID string, c batch.Cell) error
 	// Progress returns the sum of all cells, read consistently.
 	Progress(ctx context.Context, batchID string) (batch.Counts, error)

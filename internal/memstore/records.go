@@ -249,9 +249,25 @@ func copyBatch(b batch.Batch) batch.Batch {
 	b.ExpiredAt = stamp(b.ExpiredAt)
 	b.CancelingAt, b.CanceledAt = stamp(b.CancelingAt), stamp(b.CanceledAt)
 	b.GivenUpAt = stamp(b.GivenUpAt)
-	b.Watch.MovedAt, b.Watch.LookAt, b.Watch.ResendAt = stamp(b.Watch.MovedAt), stamp(b.Watch.LookAt), stamp(b.Watch.ResendAt)
+	b.RecountAt, b.RecountedAt = stamp(b.RecountAt), stamp(b.RecountedAt)
+	b.Reconciled = copyReconciliation(b.Reconciled)
 
 	return b
+}
+
+func copyReconciliation(r batch.Reconciliation) batch.Reconciliation {
+	r.MovedAt, r.FilledAt = stamp(r.MovedAt), stamp(r.FilledAt)
+	r.RecountAt, r.RecountedAt = stamp(r.RecountAt), stamp(r.RecountedAt)
+	r.Enqueues, r.Reenqueue.Sent = slices.Clone(r.Enqueues), slices.Clone(r.Reenqueue.Sent)
+	for _, list := range [][]batch.Enqueued{r.Enqueues, r.Reenqueue.Sent} {
+		for i := range list {
+			list[i].At = stamp(list[i].At)
+		}
+	}
+	r.Reenqueue.At, r.Reenqueue.RateAt = stamp(r.Reenqueue.At), stamp(r.Reenqueue.RateAt)
+	r.Reenqueue.SampledAt, r.Reenqueue.AllAt = stamp(r.Reenqueue.SampledAt), stamp(r.Reenqueue.AllAt)
+
+	return r
 }
 
 // copyFile returns f with memory and times of its own, as stores keep them.

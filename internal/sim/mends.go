@@ -4,6 +4,7 @@ package sim
 type mended struct {
 	retryAfter bool // a Retry-After is kept although its write fails (row d)
 	lateRetry  bool // no retry starts within stop-before-deadline (row e)
+	killed     bool // what killed workers did not count is counted (row b)
 	counts     bool // counts never go back, each of them (row c)
 	lowWater   bool // the flow is woken when half a window is done (row a)
 	waiting    bool // what only waits is not enqueued again (row f)
@@ -15,4 +16,4 @@ type mended struct {
 
 // mends are those of now. A rule is switched on with the mend that makes it
 // true, and never off again.
-var mends = mended{lateRetry: true} //nolint:gochecknoglobals // a constant, which Go has none of for structs
+var mends = mended{lateRetry: true, killed: true, counts: true, lowWater: true, waiting: true} //nolint:gochecknoglobals // a constant, which Go has none of for structs

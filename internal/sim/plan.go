@@ -105,7 +105,7 @@ func newPlan(seed uint64) *plan {
 	if d.chance(0.3) {
 		p.policy.StopBeforeDeadline = d.between(0, 2*time.Minute).Round(time.Second)
 	}
-	p.finalize = finalize.Config{Window: one(d, 10_000, 10_000, 5, 12, 30)}
+	p.finalize = finalize.Config{MaxEnqueued: one(d, 10_000, 10_000, 5, 12, 30)}
 	p.load = submit.LoadConfig{Group: one(d, 1_000, 3, 10), Cursor: one(d, 5_000, 5, 20)}
 	if d.chance(0.3) {
 		p.limits = batch.Limits{Batches: 20, Requests: 1_000_000}
@@ -157,7 +157,7 @@ func (p *plan) trouble(d *dice) {
 	for range d.intn(3) {
 		from := d.between(0, 10*time.Minute)
 		p.outages = append(p.outages, outage{
-			name: one(d, "Apply", "PutCell", "Progress", "Put", "Get", "Hide", "Beat", "Request", "AppendJournal",
+			name: one(d, "Apply", "PutCell", "Progress", "Cells", "Put", "Get", "Hide", "Beat", "Request", "AppendJournal",
 				"UpdateBatch", "ReadBatch", "Send", "Wake", "Requests", "Worker", "CreateFile", "UpdateUsage"),
 			from: from, to: from + d.between(10*time.Second, 4*time.Minute),
 		})

@@ -158,6 +158,18 @@ func (p ports) Progress(ctx context.Context, batchID string) (sum batch.Counts, 
 	return sum, err
 }
 
+// Cells lists a batch's cells.
+func (p ports) Cells(ctx context.Context, batchID string) (cells []batch.Cell, err error) {
+	err = p.call(ctx, operation{name: "Cells", key: p.world.nick(batchID)}, func(ctx context.Context) error {
+		var err error
+		cells, err = p.world.store.Cells(ctx, batchID)
+
+		return err
+	})
+
+	return cells, err
+}
+
 // AppendJournal adds an entry to a batch's journal.
 func (p ports) AppendJournal(ctx context.Context, batchID string, e batch.Entry) (n int, err error) {
 	o := operation{name: "AppendJournal", key: p.world.nick(batchID) + " " + e.Segment, writes: true}

@@ -68,7 +68,7 @@ func TestOneSlowLineHoldsNobodyUp(t *testing.T) {
 	const lines = 2_000
 	others := func(slow bool) time.Duration {
 		p := fair(lines, time.Second)
-		p.finalize.Window = 200
+		p.finalize.MaxEnqueued = 200
 		if slow {
 			p.policy.MaxRetries = 200
 			p.jobs[0].lines[6].manner.then = upstreamErrs
@@ -88,7 +88,7 @@ func TestOneSlowLineHoldsNobodyUp(t *testing.T) {
 // of them between their outcomes and their cells.
 func TestKilledWorkersAreMadeUpFor(t *testing.T) {
 	t.Parallel()
-	if !mends.soon {
+	if !mends.killed {
 		t.Skip("nobody tells the flow of outcomes that were not counted")
 	}
 	for seed := range 20 {

@@ -97,7 +97,7 @@ func (w *world) judge(over func()) {
 	if !ended() {
 		for _, j := range w.plan.jobs {
 			if b := j.shadow.batch; !b.Status.Terminal() {
-				w.check.wrong("%s is %s, %d of %d fed, calm from %v", j.nick, b.Status, b.Fed, b.Counts.Total, w.plan.calmAt)
+				w.check.wrong("%s is %s, %d of %d enqueued, calm from %v", j.nick, b.Status, b.Enqueued, b.Counts.Total, w.plan.calmAt)
 			}
 		}
 	}

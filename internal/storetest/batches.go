@@ -61,7 +61,7 @@ func batchRoundTrips(t *testing.T, s Store) {
 	b := newBatch(unique("t-"))
 	b.OutputExpiresAfter = 36*time.Hour + time.Nanosecond
 	b.Policy.MaxRetries, b.Policy.Factor, b.Policy.Jitter = retry.Unlimited, 1.7, false
-	b.Status, b.Sealed, b.Shards, b.Fed = batch.StatusFinalizing, true, 64, 49_999
+	b.Status, b.Sealed, b.Shards, b.Enqueued = batch.StatusFinalizing, true, 64, 49_999
 	b.Counts = batch.Counts{Total: 50_000, Completed: 49_990, Failed: 4, Expired: 3, Canceled: 3}
 	b.Load = batch.LoadCursor{Validated: true, Line: 50_000, Offset: 1 << 40}
 	b.Token = strings.Repeat("T", 1024)
@@ -115,7 +115,7 @@ func anyBatch(rt *rapid.T, tenantName string) batch.Batch {
 	b.Endpoint = rapid.String().Draw(rt, "endpoint")
 	b.Window = rapid.String().Draw(rt, "window")
 	b.Status = batch.Status(rapid.StringMatching(`[a-z_]{1,12}`).Draw(rt, "status"))
-	b.Fed = rapid.IntRange(0, 1<<40).Draw(rt, "fed")
+	b.Enqueued = rapid.IntRange(0, 1<<40).Draw(rt, "fed")
 	b.Load.Offset = rapid.Int64Min(0).Draw(rt, "offset")
 	b.Sealed = rapid.Bool().Draw(rt, "sealed")
 	b.Token = rapid.String().Draw(rt, "token")
@@ -209,7 +209,7 @@ func updateFails(t *testing.T, s Store) {
 	b := created(t, s, newBatch(unique("t-")))
 	refusal := errors.New("refused")
 	_, err := s.UpdateBatch(t.Context(), b.Ref, func(b *batch.Batch) error {
-		b.Metadata["x"], b.Fed = "y", 99
+		b.Metadata["x"], b.Enqueued = "y", 99
 
 		return refusal
 	})
@@ -239,7 +239,7 @@ func updateIdentity(t *testing.T, s Store) {
 	got, err := s.UpdateBatch(t.Context(), b.Ref, func(b *batch.Batch) error {
 		b.ID, b.Tenant, b.Rev = "other", "other", 77
 
-		return b.Feed(0)
+		return b.Enqueue(0)
 	})
 	var status *batch.StatusError
 	if !errors.As(err, &status) {
@@ -261,7 +261,7 @@ func updateAliases(t *testing.T, s Store) {
 	ok(t, s.CreateBatch(t.Context(), b))
 	var kept *batch.Batch
 	got, err := s.UpdateBatch(t.Context(), b.Ref, func(b *batch.Batch) error {
-		kept, b.Fed = b, 1
+		kept, b.Enqueued = b, 1
 		b.Errors = append(b.Errors, batch.LineError{Code: "a"})
 
 		return nil
@@ -289,7 +289,7 @@ func updateRace(t *testing.T, s Store) {
 	errs := atOnce(8, func(int) error {
 		for n := 0; n < each; {
 			_, err := s.UpdateBatch(t.Context(), b.Ref, func(b *batch.Batch) error {
-				b.Fed++
+				b.Enqueued++
 				b.WriteOut.Output.Parts = append(b.WriteOut.Output.Parts, "x")
 
 				return nil
@@ -307,7 +307,7 @@ func updateRace(t *testing.T, s Store) {
 	ok(t, errors.Join(errs...))
 	got, err := s.Batch(t.Context(), b.Ref)
 	ok(t, err)
-	same(t, "updates", got.Fed, 8*each)
+	same(t, "updates", got.Enqueued, 8*each)
 	same(t, "parts", len(got.WriteOut.Output.Parts), 8*each)
 	same(t, "revision", got.Rev, int64(1+8*each))
 }

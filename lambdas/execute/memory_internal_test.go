@@ -191,7 +191,7 @@ func load(t *testing.T, store *memstore.Store, queue *memstore.Queue, files disk
 		must(t, queue.Send(t.Context(), []batch.Message{batch.MessageOf(tenant, spec)}))
 		offset += n
 	}
-	b.Fed = b.Counts.Total
+	b.Enqueued = b.Counts.Total
 	must(t, store.CreateBatch(t.Context(), b))
 }
 

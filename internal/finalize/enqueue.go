@@ -10,44 +10,50 @@ import (
 )
 
 const (
-	// feedChunk is how many lines are enqueued between two writes of the cursor:
-	// so many messages at most are sent twice after a crash.
-	feedChunk = 5_000
+	// enqueueChunk is how many lines are enqueued between two writes of the
+	// cursor: so many messages at most are sent twice after a crash.
+	enqueueChunk = 5_000
 	// sendChunk bounds the messages held in memory.
 	sendChunk = 1_000
 )
 
-// feed enqueues requests until as many are unfinished as the window holds, or
-// all are enqueued, or time runs short. Messages are sent before the cursor
-// passes their lines, so a crash between the two sends them twice, which is
-// harmless. done is how many of those enqueued have their outcome.
-func (s steps) feed(ctx context.Context, b batch.Batch, done int) (batch.Batch, error) {
-	until := min(b.Counts.Total, done+s.Config.Window)
-	for b.Fed < until && b.Status == batch.StatusInProgress && !s.short(ctx) {
-		line := min(until, b.Fed+feedChunk)
-		if err := s.enqueue(ctx, b, b.Fed, line); err != nil {
+// enqueue enqueues requests of a batch at its low water until as many are
+// unfinished as its new high water says, or all are enqueued, or time runs
+// short. Messages are sent before the cursor passes their lines, so a crash
+// between the two sends them twice, which is harmless. done is how many of those
+// enqueued have their outcome.
+func (s steps) enqueue(ctx context.Context, b batch.Batch, done int) (batch.Batch, error) {
+	r := b.Reconciled.See(done, s.Clock()).Raise(done, s.Config.MaxEnqueued, s.Clock())
+	until := min(b.Counts.Total, done+r.HighWater)
+	for {
+		line := max(min(until, b.Enqueued+enqueueChunk), b.Enqueued)
+		if err := s.send(ctx, b, b.Enqueued, line); err != nil {
 			return batch.Batch{}, err
+		}
+		if line > b.Enqueued {
+			r = r.Enqueue(line, s.Clock(), s.Config.Stall)
 		}
 		var err error
 		b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
-			if err := b.Feed(line); err != nil {
+			if err := b.Enqueue(line); err != nil {
 				return err //nolint:wrapcheck // the domain's own, told apart by update
 			}
-			b.Watched(b.Watch.See(done, s.Clock(), s.Config.Stall).Fed(s.Clock(), lookRest, s.Config.Stall))
+			b.Reconcile(r)
 
 			return nil
 		})
-		if err != nil {
-			return batch.Batch{}, err
+		if err != nil || b.Enqueued >= until || b.Status != batch.StatusInProgress || s.short(ctx) {
+			return b, err
 		}
 	}
-
-	return b, nil
 }
 
-// enqueue sends the messages of the lines above after, up to line, that wait
-// for one.
-func (s steps) enqueue(ctx context.Context, b batch.Batch, after, line int) error {
+// send sends the messages of the lines above after, up to line, that wait for
+// one.
+func (s steps) send(ctx context.Context, b batch.Batch, after, line int) error {
+	if line <= after {
+		return nil
+	}
 	out := outbox{steps: s}
 	for rec, err := range s.walk(ctx, b, after) {
 		if err != nil {
@@ -61,9 +67,6 @@ func (s steps) enqueue(ctx context.Context, b batch.Batch, after, line int) erro
 				return err
 			}
 		}
-		if rec.Spec.Key.Line == line {
-			break
-		}
 	}
 
 	return out.flush(ctx)
@@ -73,7 +76,6 @@ func (s steps) enqueue(ctx context.Context, b batch.Batch, after, line int) erro
 type outbox struct {
 	steps
 	messages []batch.Message
-	sent     int
 }
 
 func (o *outbox) add(ctx context.Context, m batch.Message) error {
@@ -91,7 +93,6 @@ func (o *outbox) flush(ctx context.Context) error {
 	if err := o.Queue.Send(ctx, o.messages); err != nil {
 		return fmt.Errorf("send messages: %w", err)
 	}
-	o.sent += len(o.messages)
 	o.messages = o.messages[:0]
 
 	return nil

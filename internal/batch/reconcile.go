@@ -1,0 +1,257 @@
+package batch
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	// MinHighWater, FirstHighWater and MaxHighWater bound how many requests of a
+	// batch are enqueued and unfinished: all messages of a queue that are in
+	// flight or back off are 120,000 at most
+	// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html).
+	MinHighWater   = 100
+	FirstHighWater = 500
+	MaxHighWater   = 10_000
+
+	// flowing is the longest that a batch which flows takes to its low water.
+	flowing = 10 * time.Minute
+
+	// CommitLimit is the longest that an outcome takes from the time it bears to
+	// the cell that counts it, clocks that differ included; a worker that takes
+	// longer died.
+	CommitLimit = 3 * time.Minute
+	// commitUsual is how long that takes unless writes fail.
+	commitUsual = 10 * time.Second
+
+	// RecountRest is the least time between two recounts, and recountMost the
+	// longest. A recount of 10,000 requests reads about 4 MB.
+	RecountRest = 30 * time.Second
+	recountMost = 2 * time.Minute
+	// RecountSoon is how far a recount may be for the flow to be woken, and not to
+	// park for longer; one that is farther waits for the flow's next turn.
+	RecountSoon = time.Minute
+	// recountLate is how long a recount is put off that is hardly needed.
+	recountLate = 10 * time.Minute
+)
+
+// A Reconciliation is what the flow of a running batch remembers from one turn
+// to the next. Its zero value has seen nothing.
+type Reconciliation struct {
+	Done    int       // outcomes that the cells added up to
+	MovedAt time.Time // when Done was first seen
+
+	HighWater  int       // the most requests that are enqueued and unfinished; 0: none was enqueued yet
+	FilledAt   time.Time // when requests were last enqueued up to it
+	FilledDone int       // Done at that time
+	// Enqueues say since when lines are enqueued: those of the first entry at
+	// least since its time, and so on.
+	Enqueues []Enqueued
+
+	RecountAt   time.Time     // the batch's own, as the flow saw it before it parked
+	RecountedAt time.Time     // when the last recount began that has ended
+	RecountRest time.Duration // until the next recount, from the last one; 0: the least
+
+	Reenqueue Reenqueue
+}
+
+// An Enqueued says that lines up to one were enqueued by a time.
+type Enqueued struct {
+	Line int
+	At   time.Time
+}
+
+// A Reenqueue is how the search for lost messages stands.
+type Reenqueue struct {
+	At       time.Time // not before it are requests judged again
+	Finished int       // lines from the first on that all had their outcome at the last judgement
+	RateAt   time.Time // since when outcomes are counted, to know how fast messages are served
+	RateDone int       // outcomes then
+
+	Sent  []Enqueued // requests that were enqueued again and have not moved since
+	AllAt time.Time  // when all that waited were enqueued again
+
+	Sample    int           // how many were enqueued again to see whether they move; 0: no trial is on
+	Others    int           // how many waited beside them
+	SampledAt time.Time     // when the last trial began
+	Rest      time.Duration // until the next trial, from the last one's beginning
+}
+
+// See returns r after the cells were seen to add up to done.
+func (r Reconciliation) See(done int, now time.Time) Reconciliation {
+	if done != r.Done || r.MovedAt.IsZero() {
+		r.Done, r.MovedAt = done, stamp(now)
+	}
+
+	return r
+}
+
+// Quiescent reports whether nothing has moved for rest.
+func (r Reconciliation) Quiescent(done int, now time.Time, rest time.Duration) bool {
+	return !r.MovedAt.IsZero() && done == r.Done && now.Sub(r.MovedAt) >= rest
+}
+
+// Raise returns r for a batch at its low water, of which done requests have
+// their outcome, with the high water up to which requests are enqueued next,
+// limit at most. It doubles while the batch flows. Otherwise it is twice what
+// the batch completed in the last ten minutes: the half that is left at low
+// water then still keeps every worker busy whose calls take no longer.
+func (r Reconciliation) Raise(done, limit int, now time.Time) Reconciliation {
+	next, since := FirstHighWater, now.Sub(r.FilledAt)
+	switch {
+	case r.HighWater == 0:
+	case since < flowing:
+		next = 2 * r.HighWater
+	default:
+		next = int(2 * float64(done-r.FilledDone) * float64(flowing) / float64(since))
+	}
+	r.HighWater = min(max(next, MinHighWater), MaxHighWater, max(limit, 1))
+	r.FilledAt, r.FilledDone = stamp(now), done
+
+	return r
+}
+
+// Enqueue returns r after lines up to line were enqueued. Of what happened more
+// than age ago it keeps the last.
+func (r Reconciliation) Enqueue(line int, now time.Time, age time.Duration) Reconciliation {
+	kept := slices.Clone(r.Enqueues)
+	if n := len(kept); n > 0 && now.Sub(kept[n-1].At) < age/10 {
+		kept[n-1] = Enqueued{Line: line, At: stamp(now)}
+	} else {
+		kept = append(kept, Enqueued{Line: line, At: stamp(now)})
+	}
+	for len(kept) > 1 && now.Sub(kept[1].At) >= age {
+		kept = kept[1:]
+	}
+	r.Enqueues = kept
+
+	return r
+}
+
+// EnqueuedAt returns a time by which line was enqueued, and false if it was not.
+func (r Reconciliation) EnqueuedAt(line int) (time.Time, bool) {
+	for _, e := range r.Enqueues {
+		if line <= e.Line {
+			return e.At, true
+		}
+	}
+
+	return time.Time{}, false
+}
+
+// LowWater reports whether b, of which done requests have their outcome, has
+// requests to enqueue and no more than half of its high water enqueued.
+func (b *Batch) LowWater(done int) bool {
+	return b.Status == StatusInProgress && b.Enqueued < b.Counts.Total && b.Enqueued-done <= b.Reconciled.HighWater/2
+}
+
+// Reconcile records what a turn of b's flow saw, and the number of outcomes at
+// which it wants to be woken: at low water or, if all is enqueued, at the end;
+// in any case one that is not reached yet. It changes nothing in a batch that is
+// sealed or has ended.
+func (b *Batch) Reconcile(r Reconciliation) {
+	if b.Sealed || b.Status.Terminal() {
+		return
+	}
+	r.RecountAt = b.RecountAt
+	b.Reconciled, b.Mark = r, b.Counts.Total
+	if b.Enqueued < b.Counts.Total {
+		b.Mark = b.Enqueued - r.HighWater/2
+	}
+	b.Mark = max(b.Mark, r.Done+1)
+}
+
+// Due reports whether b's flow has something to do for which it did not park:
+// the cells have come to its mark, or a recount was asked for since.
+func (b *Batch) Due(done int) bool {
+	return done >= b.Mark || !b.RecountAt.Equal(b.Reconciled.RecountAt)
+}
+
+// AskRecount asks b's flow to count the requests, because an outcome was found
+// that bears the time dated (zero if that is not known) and may be in no cell.
+// It reports whether the flow is to be woken for it. An outcome that the last
+// recount must have counted changes nothing. One that is counted unless two
+// things went wrong (again: it was found by a message that the flow sent again;
+// or the last recount missed it since it was stored uncommonly late) is left for
+// a recount that is put off. Otherwise a recount is due, at the earliest the
+// rest after the last one; one that is to come by then, and has not begun,
+// serves too.
+func (b *Batch) AskRecount(dated time.Time, again bool, now time.Time) (wake bool) {
+	counted := b.Reconciled.RecountedAt
+	if b.Sealed || b.Status.Terminal() || !dated.IsZero() && dated.Add(CommitLimit).Before(counted) {
+		return false
+	}
+	hardly := again || !dated.IsZero() && dated.Add(commitUsual).Before(counted)
+	at := stamp(now)
+	if due := b.RecountedAt.Add(b.recountRest()); !b.RecountedAt.IsZero() && due.After(at) {
+		at = due
+	}
+	if hardly {
+		at = stamp(now.Add(recountLate))
+	}
+	if b.RecountAt.After(b.RecountedAt) && !at.Before(b.RecountAt) {
+		return false
+	}
+	b.RecountAt = at
+
+	return at.Sub(now) <= RecountSoon
+}
+
+// RecountDue reports whether a recount was asked for and is due, or nothing has
+// moved for so long that the cells are to be doubted.
+func (b *Batch) RecountDue(done int, now time.Time) bool {
+	if !b.RecountAt.IsZero() {
+		return !now.Before(b.RecountAt)
+	}
+	rest := b.recountRest()
+
+	return b.Reconciled.Quiescent(done, now, rest) && now.Sub(b.RecountedAt) >= rest
+}
+
+func (b *Batch) recountRest() time.Duration { return max(b.Reconciled.RecountRest, RecountRest) }
+
+// BeginRecount records that a recount begins. Until it has ended whoever finds
+// an uncounted outcome asks for another: this one may have passed it by.
+func (b *Batch) BeginRecount(now time.Time) {
+	b.RecountedAt = stamp(now)
+	if b.RecountAt.IsZero() || b.RecountAt.After(b.RecountedAt) {
+		b.RecountAt = b.RecountedAt
+	}
+}
+
+// A Lag is how the cells stood at a recount.
+type Lag int
+
+// The lags.
+const (
+	LagNone Lag = iota // every outcome was in its cell
+	LagNew             // some were not that their workers may have been about to count
+	LagOld             // some were not that nobody counted for long
+)
+
+// EndRecount records that the recount begun at begun has put the cells right. If
+// they lagged for long that is likely to go on, and the next is due after the
+// least rest, as it is the first time that they lagged at all. Otherwise the rest
+// doubles, up to two minutes. It changes nothing if a later one has begun.
+func (b *Batch) EndRecount(begun time.Time, lag Lag) {
+	if !b.RecountedAt.Equal(stamp(begun)) {
+		return
+	}
+	r := &b.Reconciled
+	verify := lag == LagOld || lag == LagNew && r.RecountRest == 0
+	r.RecountedAt = b.RecountedAt
+	switch {
+	case lag == LagOld:
+		r.RecountRest = 0
+	case r.RecountRest == 0:
+		r.RecountRest = RecountRest
+	default:
+		r.RecountRest = min(2*r.RecountRest, recountMost)
+	}
+	if b.RecountAt.After(b.RecountedAt) {
+		return
+	}
+	if b.RecountAt = (time.Time{}); verify {
+		b.RecountAt = b.RecountedAt.Add(RecountRest)
+	}
+}

@@ -1,0 +1,193 @@
+package batch_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/musketry/musketry/internal/batch"
+)
+
+// TestHighWater raises a batch's high water as it flows.
+func TestHighWater(t *testing.T) {
+	t.Parallel()
+	var r batch.Reconciliation
+	for i, step := range []struct {
+		after time.Duration // since the last low water
+		done  int
+		limit int
+		want  int
+	}{
+		{0, 0, 10_000, 500},
+		{time.Minute, 250, 10_000, 1_000},
+		{9 * time.Minute, 750, 10_000, 2_000},
+		{20 * time.Minute, 1_750, 10_000, 1_000}, // 500 in ten minutes
+		{10 * time.Minute, 2_250, 10_000, 1_000},
+		{time.Hour, 2_300, 10_000, 100},
+		{time.Second, 2_350, 150, 150},
+		{time.Second, 2_400, 1_000_000, 300},
+		{time.Hour, 500_000, 1_000_000, 10_000},
+		{time.Hour, 500_001, 50, 50},
+		{time.Hour, 500_001, -1, 1},
+	} {
+		now := noon().Truncate(time.Millisecond).Add(step.after)
+		if i > 0 {
+			now = r.FilledAt.Add(step.after)
+		}
+		if r = r.Raise(step.done, step.limit, now); r.HighWater != step.want || r.FilledDone != step.done || !r.FilledAt.Equal(now) {
+			t.Errorf("step %d: %+v, want %d", i, r, step.want)
+		}
+	}
+}
+
+// TestMark says when a batch is at its low water, and when its flow is woken.
+func TestMark(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		total, enqueued, high, done int
+		low                         bool
+		mark                        int
+	}{
+		"nothing enqueued":        {1_000, 0, 0, 0, true, 1},
+		"just enqueued":           {1_000, 200, 200, 0, false, 100},
+		"above low water":         {1_000, 200, 200, 99, false, 100},
+		"at low water":            {1_000, 200, 200, 100, true, 101},
+		"below low water":         {1_000, 200, 200, 150, true, 151},
+		"all enqueued":            {200, 200, 200, 150, false, 200},
+		"all done":                {200, 200, 200, 200, false, 201},
+		"the high water has sunk": {1_000, 800, 100, 10, false, 750},
+	} {
+		b := batch.Batch{Status: batch.StatusInProgress, Counts: batch.Counts{Total: tt.total}, Enqueued: tt.enqueued}
+		b.Reconcile(batch.Reconciliation{HighWater: tt.high, Done: tt.done})
+		if b.LowWater(tt.done) != tt.low || b.Mark != tt.mark {
+			t.Errorf("%s: at low water %t, mark %d, want %t, %d", name, b.LowWater(tt.done), b.Mark, tt.low, tt.mark)
+		}
+		if b.Due(tt.done) || !b.Due(tt.mark) {
+			t.Errorf("%s: due at %d %t, at its mark %t", name, tt.done, b.Due(tt.done), b.Due(tt.mark))
+		}
+	}
+}
+
+func TestEnqueues(t *testing.T) {
+	t.Parallel()
+	at := func(d time.Duration) time.Time { return noon().Add(d).UTC().Truncate(time.Millisecond) }
+	var r batch.Reconciliation
+	for _, step := range []struct {
+		line int
+		at   time.Duration
+	}{{500, 0}, {600, 5 * time.Second}, {700, time.Minute}, {900, 5 * time.Minute}, {1_000, 9 * time.Minute}} {
+		r = r.Enqueue(step.line, noon().Add(step.at), 4*time.Minute)
+	}
+	want := []batch.Enqueued{{Line: 900, At: at(5 * time.Minute)}, {Line: 1_000, At: at(9 * time.Minute)}}
+	if diff := cmp.Diff(want, r.Enqueues); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for line, want := range map[int]time.Time{1: at(5 * time.Minute), 900: at(5 * time.Minute), 901: at(9 * time.Minute), 1_001: {}} {
+		if got, ok := r.EnqueuedAt(line); !got.Equal(want) || ok == want.IsZero() {
+			t.Errorf("line %d is enqueued since %v, %t, want %v", line, got, ok, want)
+		}
+	}
+	for i := range 10_000 {
+		if r = r.Enqueue(i, noon().Add(time.Duration(i)*time.Second), 4*time.Minute); len(r.Enqueues) > 12 {
+			t.Fatalf("%d are kept", len(r.Enqueues))
+		}
+	}
+}
+
+// TestRecounts asks for recounts before, while and after others run.
+func TestRecounts(t *testing.T) {
+	t.Parallel()
+	start := noon().UTC().Truncate(time.Millisecond)
+	at := func(d time.Duration) time.Time { return start.Add(d) }
+	never := time.Duration(-1)
+	b := batch.Batch{Status: batch.StatusInProgress, Counts: batch.Counts{Total: 9}, Enqueued: 9}
+	b.Reconcile(batch.Reconciliation{}.See(0, start))
+	ask := func(dated, now time.Duration, again bool) bool {
+		d := at(dated)
+		if dated == never {
+			d = time.Time{}
+		}
+
+		return b.AskRecount(d, again, at(now))
+	}
+	wantAt := func(what string, d time.Duration) {
+		t.Helper()
+		want := at(d)
+		if d == never {
+			want = time.Time{}
+		}
+		if !b.RecountAt.Equal(want) {
+			t.Errorf("%s: a recount is due %v after noon, want %v", what, b.RecountAt.Sub(start), d)
+		}
+	}
+	const s = time.Second
+	if !ask(10*s, 50*s, false) {
+		t.Error("the first to ask wakes nobody")
+	}
+	wantAt("asked", 50*s)
+	if ask(10*s, 51*s, false) || !b.RecountDue(0, at(51*s)) || !b.Due(0) {
+		t.Error("the second asks again, or it is not due")
+	}
+	b.BeginRecount(at(52 * s))
+	if !ask(51*s, 53*s, false) {
+		t.Error("who asks while a recount runs, which may have passed by what they found, is not heard")
+	}
+	wantAt("asked meanwhile", 82*s)
+	b.EndRecount(at(52*s), batch.LagNone)
+	wantAt("a later asking stays", 82*s)
+	b.BeginRecount(at(82 * s))
+	b.EndRecount(at(82*s), batch.LagOld)
+	wantAt("cells that lag lag again", 112*s)
+	b.BeginRecount(at(112 * s))
+	b.EndRecount(at(112*s), batch.LagNone)
+	wantAt("nothing lagged", never)
+	if ask(95*s, 120*s, false) {
+		t.Error("an outcome that was most likely counted wakes the flow")
+	}
+	wantAt("it is put off", 720*s)
+	if !ask(115*s, 121*s, false) {
+		t.Error("one that was surely not counted does not wake the flow")
+	}
+	wantAt("it is preferred", 142*s)
+	b.BeginRecount(at(400 * s))
+	b.EndRecount(at(400*s), batch.LagNone)
+	if ask(219*s, 401*s, false) {
+		t.Error("an outcome that was surely counted wakes the flow")
+	}
+	wantAt("it is none", never)
+	if ask(399*s, 402*s, true) {
+		t.Error("a message that the flow sent again wakes it")
+	}
+	wantAt("it is put off too", 1002*s)
+	b.BeginRecount(at(500 * s))
+	b.EndRecount(at(300*s), batch.LagOld)
+	wantAt("one that was overtaken ends nothing", 500*s)
+	b.Sealed = true
+	if ask(never, 600*s, false) {
+		t.Error("a sealed batch is recounted")
+	}
+}
+
+// TestQuiescent has nobody ask, and nothing move.
+func TestQuiescent(t *testing.T) {
+	t.Parallel()
+	b := batch.Batch{Status: batch.StatusInProgress, Counts: batch.Counts{Total: 9}, Enqueued: 9}
+	b.Reconcile(b.Reconciled.See(3, noon()))
+	for _, tt := range []struct {
+		done  int
+		after time.Duration
+		want  bool
+	}{{3, 29 * time.Second, false}, {4, time.Hour, false}, {3, 30 * time.Second, true}} {
+		if got := b.RecountDue(tt.done, noon().Add(tt.after)); got != tt.want {
+			t.Errorf("%d done after %v: due %t", tt.done, tt.after, got)
+		}
+	}
+	b.BeginRecount(noon().Add(time.Minute))
+	b.EndRecount(noon().Add(time.Minute), batch.LagNone)
+	for after, want := range map[time.Duration]bool{80 * time.Second: false, 90 * time.Second: true} {
+		if got := b.RecountDue(3, noon().Add(after)); got != want {
+			t.Errorf("%v: due again %t", after, got)
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package finalize
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/musketry/musketry/internal/batch"
+)
+
+// reconcile keeps a batch in progress going by three steps, each due at times of
+// its own: enqueue at low water, recount where the cells are to be doubted, and
+// re-enqueue where messages may be lost. With nothing due the batch is parked.
+func (s steps) reconcile(ctx context.Context, b batch.Batch) (batch.Batch, Next, error) {
+	done, err := s.done(ctx, b)
+	if err != nil {
+		return b, "", err
+	}
+	if b.LowWater(done) {
+		b, err = s.enqueue(ctx, b, done)
+
+		return b, "", err
+	}
+	if done >= b.Counts.Total || b.RecountDue(done, s.Clock()) {
+		was := done
+		b, done, err = s.recount(ctx, b)
+		last := done >= b.Counts.Total && was < done // the last outcomes came while it counted
+		if err != nil || b.Sealed || s.short(ctx) || b.LowWater(done) || last {
+			return b, "", err
+		}
+	}
+	r := b.Reconciled.See(done, s.Clock())
+	if s.reenqueueDue(b) {
+		var whole bool
+		if r.Reenqueue, whole, err = s.reenqueue(ctx, b, done); err != nil || !whole {
+			return b, "", err
+		}
+	}
+	b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
+		b.Reconcile(r)
+
+		return nil
+	})
+	if err != nil || b.RecountDue(done, s.Clock()) { // asked for meanwhile
+		return b, "", err
+	}
+
+	return b, s.parking(b), nil
+}
+
+// done returns how many of b's requests have their outcome, as the cells say.
+func (s steps) done(ctx context.Context, b batch.Batch) (int, error) {
+	cells, err := s.Requests.Cells(ctx, b.ID)
+	if err != nil {
+		return 0, fmt.Errorf("read cells: %w", err)
+	}
+
+	return batch.Sum(cells).Done(), nil
+}

@@ -1,0 +1,110 @@
+package finalize
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// counterLag is the age at which an outcome that is not in its cell is taken
+// for one that its worker will not count.
+const counterLag = 30 * time.Second
+
+// recount counts b's requests and seals it if all have their outcome. If not, it
+// writes the cells that lag what is true, and returns b and the sum of the cells
+// as they are then. Who dies in between leaves a recount that is due.
+func (s steps) recount(ctx context.Context, b batch.Batch) (batch.Batch, int, error) {
+	begun := s.Clock()
+	b, err := s.update(ctx, b.Ref, func(b *batch.Batch) error {
+		b.BeginRecount(begun)
+
+		return nil
+	})
+	if err != nil {
+		return b, 0, err
+	}
+	c := census{now: begun, counts: batch.Counts{Total: b.Counts.Total}, cells: map[string]batch.Counts{}, late: map[string]batch.Counts{}}
+	for rec, err := range s.walk(ctx, b, 0) {
+		if err != nil || s.short(ctx) {
+			return b, 0, err
+		}
+		c.add(rec)
+	}
+	if c.counts.Done() == c.counts.Total {
+		b, err = s.seal(ctx, b, c.counts, c.usage)
+
+		return b, 0, err
+	}
+	lag, err := s.repair(ctx, b, c)
+	if err != nil {
+		return b, 0, err
+	}
+	b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
+		b.EndRecount(begun, lag)
+
+		return nil
+	})
+	if err != nil {
+		return b, 0, err
+	}
+	done, err := s.done(ctx, b)
+
+	return b, done, err
+}
+
+// repair writes what is true into the cells that have less, whether their owner
+// is about to write it or has died. Stores keep the larger of that and what a
+// living owner has written since. It returns how far the cells were behind.
+func (s steps) repair(ctx context.Context, b batch.Batch, c census) (lag batch.Lag, err error) {
+	cells, err := s.Requests.Cells(ctx, b.ID)
+	if err != nil {
+		return 0, fmt.Errorf("read cells: %w", err)
+	}
+	stored := make(map[string]batch.Counts, len(cells))
+	for _, cell := range cells {
+		stored[cell.ID] = cell.Counts
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.cells)) {
+		if stored[id].Most(c.cells[id]) == stored[id] {
+			continue
+		}
+		lag = max(lag, batch.LagNew)
+		if stored[id].Most(c.late[id]) != stored[id] {
+			lag = batch.LagOld
+		}
+		s.Log.InfoContext(ctx, "outcomes were not counted", slog.String("batch", b.ID), slog.String("cell", id),
+			slog.Int("requests", c.cells[id].Done()-stored[id].Done()))
+		if err := s.Requests.PutCell(ctx, b.ID, batch.Cell{ID: id, Counts: c.cells[id]}); err != nil {
+			return 0, fmt.Errorf("put cell: %w", err)
+		}
+	}
+
+	return lag, nil
+}
+
+// A census counts outcomes, in all and for each cell.
+type census struct {
+	now    time.Time
+	counts batch.Counts
+	usage  state.Usage
+	cells  map[string]batch.Counts // what is true of each
+	late   map[string]batch.Counts // of that, what must be in the cells
+}
+
+func (c *census) add(rec state.Record) {
+	if !rec.Phase.Status().Terminal() {
+		return
+	}
+	c.counts, c.usage = c.counts.Add(rec.Phase), c.usage.Plus(usageOf(rec.Phase))
+	id := batch.CellOf(rec)
+	c.cells[id] = c.cells[id].Add(rec.Phase)
+	if c.now.Sub(state.EndedAt(rec.Phase)) >= counterLag {
+		c.late[id] = c.late[id].Add(rec.Phase)
+	}
+}

@@ -1,0 +1,313 @@
+package finalize
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// A request whose message is lost looks like one whose message waits in a queue
+// that is long. Two things tell them apart. Where the batch's requests are done
+// so fast that all that are enqueued would be in half the time that a request has
+// waited, its message is lost. Otherwise there is a trial: of
+// the requests that could have been claimed for Stall a sample is enqueued again.
+// If it moves while what waited beside it does not, that is lost, and enqueued
+// again too. If neither moves, or both do, the queue is long, and the next trial
+// comes after twice the time.
+const (
+	// judgeRest is the least time between two judgements, for every 10,000
+	// requests that are looked at.
+	judgeRest  = 30 * time.Second
+	judgeLines = 10_000
+	// rateTime is over how long at least outcomes are counted to know how fast
+	// requests are done; what has waited for patience times as long as all that
+	// are enqueued take is lost.
+	rateTime = 10*time.Minute - judgeRest
+	patience = 2
+	// sampleRest is the time between two looks at a sample that moves, for
+	// sampleMost at most; then, and if it does not move, it is openRest.
+	sampleRest = MediumPark
+	sampleMost = 5 * time.Minute
+	openRest   = 5 * time.Minute
+	// trialRest is the time between two trials, at first, and between two
+	// messages of one request; trialMost is the longest.
+	trialRest = 10*time.Minute - judgeRest
+	trialMost = 2 * time.Hour
+	// A sample says that what waits beside it is lost if a fifth of it has moved,
+	// three at least, and of the others not even a sixth of that part. (In a long
+	// queue without any order two messages are served twice as soon as one.)
+	sampleMoved = 5
+	sampleOdds  = 6
+)
+
+// reenqueueDue reports whether b's requests are to be judged: some were enqueued
+// so long ago that they may be lost.
+func (s steps) reenqueueDue(b batch.Batch) bool {
+	r, now := b.Reconciled, s.Clock()
+
+	return len(r.Enqueues) > 0 && now.Sub(r.Enqueues[0].At) >= s.Config.Stall && !now.Before(r.Reenqueue.At)
+}
+
+func (s steps) judgeRest(b batch.Batch) time.Duration {
+	return judgeRest * time.Duration(1+(b.Enqueued-b.Reconciled.Reenqueue.Finished)/judgeLines)
+}
+
+// reenqueue judges the requests that are enqueued one by one, and sends again
+// the messages of those that seem lost. It returns how the search stands then;
+// whole is false if time ran short. Who dies after sending sends them again.
+func (s steps) reenqueue(ctx context.Context, b batch.Batch, done int) (r batch.Reenqueue, whole bool, err error) {
+	r = b.Reconciled.Reenqueue
+	j := jury{steps: s, batch: b, done: done, now: s.Clock(), expired: map[string]time.Time{}}
+	prefix := true
+	for rec, err := range s.walk(ctx, b, r.Finished) {
+		if err != nil || s.short(ctx) {
+			return r, false, err
+		}
+		if rec.Spec.Key.Line > b.Enqueued {
+			break
+		}
+		if prefix = prefix && rec.Phase.Status().Terminal(); prefix {
+			r.Finished = rec.Spec.Key.Line
+		}
+		if err := j.hear(ctx, rec); err != nil {
+			return r, false, err
+		}
+	}
+	r, again := j.judge(r)
+	out := outbox{steps: s}
+	for _, w := range again {
+		if err := out.add(ctx, w.message); err != nil {
+			return r, false, err
+		}
+	}
+	if err := out.flush(ctx); err != nil {
+		return r, false, err
+	}
+	if len(again) > 0 {
+		s.Log.WarnContext(ctx, "requests enqueued again", slog.String("batch", b.ID),
+			slog.Int("requests", len(again)), slog.Int("waiting", len(j.waiting)))
+	}
+
+	return r, true, nil
+}
+
+// A waiting is a request that could have been claimed for long.
+type waiting struct {
+	line    int
+	since   time.Time // when it could first have been claimed
+	message batch.Message
+}
+
+// A jury gathers what waits, and decides what of it is enqueued again.
+type jury struct {
+	steps
+	batch   batch.Batch
+	done    int // outcomes
+	now     time.Time
+	moves   bool                 // requests have got their outcome lately
+	waiting []waiting            // in the order of lines; fewer than are enqueued and unfinished
+	expired map[string]time.Time // when the leases of a worker expired, of those looked up; zero: not yet
+}
+
+// hear notes rec if it could have been claimed for Stall.
+func (j *jury) hear(ctx context.Context, rec state.Record) error {
+	since, err := j.since(ctx, rec)
+	if err != nil || since.IsZero() || j.now.Sub(since) < j.Config.Stall {
+		return err
+	}
+	m := batch.MessageOf(j.batch.Tenant, rec.Spec)
+	m.Again = true
+	j.waiting = append(j.waiting, waiting{line: rec.Spec.Key.Line, since: since, message: m})
+
+	return nil
+}
+
+// since returns since when rec can be claimed, its message being there, and
+// the zero time if it cannot.
+func (j *jury) since(ctx context.Context, rec state.Record) (since time.Time, err error) {
+	switch p := rec.Phase.(type) {
+	case state.Pending:
+		since = p.NotBefore
+	case state.Claimed:
+		since, err = j.leaseExpired(ctx, p.Lease)
+	case state.Processing:
+		since, err = j.leaseExpired(ctx, p.Lease)
+	case state.Completed, state.Failed, state.Canceled:
+		return time.Time{}, nil
+	}
+	enqueued, ok := j.batch.Reconciled.EnqueuedAt(rec.Spec.Key.Line)
+	if err != nil || !ok || since.IsZero() && rec.Phase.Status() != state.StatusPending {
+		return time.Time{}, err
+	}
+	for _, t := range []time.Time{enqueued, j.batch.Reconciled.Reenqueue.AllAt} {
+		if t.After(since) {
+			since = t
+		}
+	}
+
+	return since, nil
+}
+
+// leaseExpired returns when a lease came to its end, and the zero time if it
+// holds.
+func (j *jury) leaseExpired(ctx context.Context, l state.Lease) (time.Time, error) {
+	if !j.now.Before(l.Expires) {
+		return l.Expires, nil
+	}
+	if at, ok := j.expired[l.Worker]; ok {
+		return at, nil
+	}
+	w, err := j.Requests.Worker(ctx, l.Worker)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read worker: %w", err)
+	}
+	var at time.Time
+	switch l.Lost(w, j.now, j.Config.Stale) {
+	case state.LossEnded:
+		at = w.BeatAt
+	case state.LossStale:
+		at = w.BeatAt.Add(j.Config.Stale)
+	case state.LossDead:
+		at = l.Expires
+	case state.LossNone:
+	}
+	j.expired[l.Worker] = at
+
+	return at, nil
+}
+
+// judge decides which of the waiting requests are enqueued again.
+func (j *jury) judge(r batch.Reenqueue) (batch.Reenqueue, []waiting) {
+	r.At = j.now.Add(j.judgeRest(j.batch))
+	before := len(r.Sent)
+	r.Sent = j.unmoved(r)
+	overdue := j.overdue(&r)
+	switch {
+	case r.Sample > 0:
+		return j.look(r, before)
+	case len(overdue) > j.Config.Sample:
+		r.Sent, r.AllAt = nil, j.now
+
+		return r, overdue
+	case len(overdue) > 0:
+		r.Sent = append(r.Sent, j.sent(overdue)...)
+
+		return r, overdue
+	case len(j.waiting) > 0 && j.now.Sub(r.SampledAt) >= max(r.Rest, trialRest):
+		return j.try(r)
+	}
+
+	return r, nil
+}
+
+// unmoved returns those that were enqueued again and still wait; without a trial
+// only those for which it is too early to be sent once more.
+func (j *jury) unmoved(r batch.Reenqueue) []batch.Enqueued {
+	waits := make(map[int]bool, len(j.waiting))
+	for _, w := range j.waiting {
+		waits[w.line] = true
+	}
+
+	return slices.DeleteFunc(slices.Clone(r.Sent), func(e batch.Enqueued) bool {
+		return !waits[e.Line] || r.Sample == 0 && j.now.Sub(e.At) >= trialRest
+	})
+}
+
+// overdue returns the requests that have waited far longer than all that are
+// enqueued take, as fast as the batch's requests are done now.
+// Those that were enqueued again lately are not among them.
+func (j *jury) overdue(r *batch.Reenqueue) []waiting {
+	since, served := j.now.Sub(r.RateAt), j.done-r.RateDone
+	j.moves = served > 0
+	if since < rateTime {
+		return nil
+	}
+	known := !r.RateAt.IsZero() && served > 0
+	r.RateAt, r.RateDone = j.now, j.done
+	if !known {
+		return nil
+	}
+	limit := time.Duration(patience * float64(since) * float64(j.batch.Enqueued-j.done) / float64(served))
+	lately := make(map[int]bool, len(r.Sent))
+	for _, e := range r.Sent {
+		lately[e.Line] = true
+	}
+
+	return slices.DeleteFunc(slices.Clone(j.waiting), func(w waiting) bool {
+		return j.now.Sub(w.since) < limit || lately[w.line]
+	})
+}
+
+// try begins a trial with some of all that wait, evenly spread.
+func (j *jury) try(r batch.Reenqueue) (batch.Reenqueue, []waiting) {
+	again := make([]waiting, min(j.Config.Sample, len(j.waiting)))
+	for i := range again {
+		again[i] = j.waiting[i*len(j.waiting)/len(again)]
+	}
+	r.Sent, r.Sample, r.Others, r.SampledAt = j.sent(again), len(again), len(j.waiting)-len(again), j.now
+	if r.At = j.now.Add(openRest); r.Others > 0 {
+		r.At = j.now.Add(sampleRest)
+	}
+
+	return r, again
+}
+
+// look looks at the sample of a trial, of which so many were left before.
+func (j *jury) look(r batch.Reenqueue, before int) (batch.Reenqueue, []waiting) {
+	var beside []waiting // what waited before the trial
+	for _, w := range j.waiting {
+		if w.since.Before(r.SampledAt) {
+			beside = append(beside, w)
+		}
+	}
+	left := len(r.Sent)
+	moved, movedBeside := r.Sample-left, r.Others-(len(beside)-left)
+	over := j.now.Sub(r.SampledAt) >= max(r.Rest, trialRest)
+	switch {
+	case r.Others > 0 && moved >= max(3, r.Sample/sampleMoved) && moved*r.Others >= sampleOdds*movedBeside*r.Sample:
+		r.Sample, r.Sent, r.Rest, r.AllAt = 0, nil, 0, j.now
+
+		return r, beside
+	case left == 0: // what was lost was in the sample, or the queue serves what waits
+		r.Sample = 0
+
+		return j.rest(r), nil
+	case over && moved > 0 && r.Others > 0:
+		r.Sample, r.Sent = 0, nil
+
+		return j.rest(r), nil
+	case over: // the sample may be lost too
+		if j.moves || r.Others > 0 {
+			r = j.rest(r)
+		}
+
+		return j.try(r)
+	case left < before && j.now.Sub(r.SampledAt) < sampleMost:
+		r.At = j.now.Add(sampleRest)
+	default:
+		r.At = j.now.Add(openRest)
+	}
+
+	return r, nil
+}
+
+// rest returns r after a trial that found nothing lost.
+func (j *jury) rest(r batch.Reenqueue) batch.Reenqueue {
+	r.Rest = min(max(2*r.Rest, 2*trialRest), trialMost)
+
+	return r
+}
+
+func (j *jury) sent(again []waiting) []batch.Enqueued {
+	sent := make([]batch.Enqueued, len(again))
+	for i, w := range again {
+		sent[i] = batch.Enqueued{Line: w.line, At: j.now}
+	}
+
+	return sent
+}

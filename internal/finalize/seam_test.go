@@ -1,0 +1,292 @@
+package finalize_test
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/musketry/musketry/internal/execute"
+	"github.com/musketry/musketry/internal/finalize"
+)
+
+func sortedByID(ms []*bagged) []*bagged {
+	slices.SortFunc(ms, func(a, b *bagged) int { return cmp.Compare(a.id, b.id) })
+
+	return ms
+}
+
+func contains(all []string, one string) bool { return slices.Contains(all, one) }
+
+// TestOneSlowLine lets one line fail again and again. The others must hardly
+// notice: 2,000 lines, 200 of them enqueued at once, 100 calls in flight.
+func TestOneSlowLine(t *testing.T) {
+	t.Parallel()
+	others := map[bool]time.Duration{}
+	for _, slow := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			const lines = 2000
+			s := newSeam(t, lines)
+			start := time.Now()
+			s.answer = func(line int) (time.Duration, execute.Reply) {
+				if slow && line == 7 && time.Since(start) < 3*time.Hour {
+					return time.Second, execute.Reply{StatusCode: 500, Body: []byte(`{}`)}
+				}
+
+				return time.Second, answered()
+			}
+			for range 10 {
+				s.environment(0)
+			}
+			s.workers.Go(func() {
+				for s.done() < lines-1 {
+					time.Sleep(100 * time.Millisecond)
+				}
+				others[slow] = time.Since(start)
+			})
+			s.run(finalize.Config{MaxEnqueued: 200}, nil)
+			s.ended(lines)
+		})
+	}
+	t.Logf("1,999 lines are done after %v, and after %v beside one that fails", others[false], others[true])
+	if others[true]*5 > others[false]*6 {
+		t.Errorf("took %v, want at most 1.2 times %v", others[true], others[false])
+	}
+}
+
+// TestTurns bounds what the flow of a batch of 10,000 costs. The history of one
+// that lasts seven days may have 25,000 events, and of a shorter one the fewer.
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		lines, environments int
+		call                time.Duration
+		transitions         int
+	}{
+		"a usual upstream": {10_000, 25, 10 * time.Second, 60},
+		"a quick upstream": {10_000, 10, 200 * time.Millisecond, 60},
+		"a slow upstream":  {2_000, 8, 9*time.Minute + 50*time.Second, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if testing.Short() && tt.call > time.Minute {
+				t.Skip("hours of heartbeats take half a minute")
+			}
+			synctest.Test(t, func(t *testing.T) {
+				s := newSeam(t, tt.lines)
+				s.answer = func(int) (time.Duration, execute.Reply) { return tt.call, answered() }
+				for range tt.environments {
+					s.environment(0)
+				}
+				r := s.run(finalize.Config{}, nil)
+				s.ended(tt.lines)
+				t.Logf("%v: %d messages, %d transitions, %d events, %d wakes, %d ticks", r.took, s.queue.sentSoFar(), r.transitions(), r.events(), r.wakes, r.ticks)
+				if days := r.took.Hours() / 24; r.transitions() > tt.transitions || float64(r.events()) > 25_000*max(days/7, 0.1) {
+					t.Errorf("%d transitions, want at most %d; %d events", r.transitions(), tt.transitions, r.events())
+				}
+			})
+		})
+	}
+}
+
+// TestKilledBeforeTheCell kills every worker when one has recorded outcomes and
+// is about to count them, and once more half a minute later, when what the
+// first kill left has just been counted: 2,000 lines of 200 ms, at 40 %.
+func TestKilledBeforeTheCell(t *testing.T) {
+	t.Parallel()
+	for name, kills := range map[string][]time.Duration{
+		"once": {0}, "twice": {0, 30 * time.Second}, "again as they are found": {0, 46 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const lines = 2000
+				s := newSeam(t, lines)
+				s.answer = func(line int) (time.Duration, execute.Reply) {
+					if line%10 == 0 {
+						return 2 * time.Second, answered()
+					}
+
+					return 200 * time.Millisecond, answered()
+				}
+				k := &killer{seam: s, from: lines * 4 / 10, kills: kills}
+				s.before = k.before
+				for range 20 {
+					s.environment(0)
+				}
+				s.run(finalize.Config{}, nil)
+				s.ended(lines)
+				took := time.Since(k.last)
+				t.Logf("%v from the kill to the end, %d calls repeated of %d open", took, s.repeated(), k.open)
+				if len(k.kills) > 0 || took > time.Minute || s.repeated() > k.open {
+					t.Errorf("%v from the kill to the end, %d calls repeated of %d open", took, s.repeated(), k.open)
+				}
+			})
+		})
+	}
+}
+
+// A killer kills all processes right before one writes its cell, at each of
+// kills after the first time that so many lines are done.
+type killer struct {
+	seam  *seam
+	from  int
+	kills []time.Duration
+
+	mu          sync.Mutex
+	first, last time.Time
+	living      []*process
+	open        int // requests that were processing at the kills
+}
+
+func (k *killer) before(p *process, write string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if p.alive() == nil && !slices.Contains(k.living, p) {
+		k.living = append(k.living, p)
+	}
+	if len(k.kills) == 0 || write != "PutCell" || k.seam.done() < k.from {
+		return
+	}
+	if k.first.IsZero() {
+		k.first = time.Now()
+	}
+	if time.Since(k.first) < k.kills[0] {
+		return
+	}
+	k.kills, k.last = k.kills[1:], time.Now()
+	for _, v := range k.living {
+		v.kill()
+	}
+	k.living = nil
+	k.open += k.seam.processing()
+}
+
+// TestCountsCannotBeWritten lets the writes of all workers' counts fail for two
+// minutes: 3,000 lines.
+func TestCountsCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	rides := map[bool]ride{}
+	for _, fails := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			const lines = 3000
+			s := newSeam(t, lines)
+			start := time.Now()
+			s.answer = func(int) (time.Duration, execute.Reply) { return 3 * time.Second, answered() }
+			s.putErr = func() error {
+				if since := time.Since(start); fails && since > 20*time.Second && since < 140*time.Second {
+					return errors.New("throttled")
+				}
+
+				return nil
+			}
+			for range 3 {
+				s.environment(0)
+			}
+			s.workers.Go(func() {
+				for most := 0; s.ctx.Err() == nil; s.sleep(time.Second) {
+					n := s.done()
+					if n < most || n > lines {
+						t.Errorf("after %v the counts say %d, and said %d of %d", time.Since(start), n, most, lines)
+					}
+					most = n
+				}
+			})
+			rides[fails] = s.run(finalize.Config{}, nil)
+			s.ended(lines)
+			if n := s.done(); n != lines {
+				t.Errorf("the counts say %d of %d", n, lines)
+			}
+		})
+	}
+	t.Logf("%+v, and with the failure %+v", rides[false], rides[true])
+	if further := rides[true].wakes - rides[false].wakes; further > 3 {
+		t.Errorf("%d further wakes, want at most 3", further)
+	}
+}
+
+// TestStarved gives a batch no worker for 25 minutes, while its messages wait: a
+// fifth of 10,000 lines with 20 environments.
+func TestStarved(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("eight hours of heartbeats take half a minute")
+	}
+	rides := map[time.Duration]ride{}
+	const lines = 2_000
+	for _, starved := range []time.Duration{0, 25 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSeam(t, lines)
+			s.answer = func(line int) (time.Duration, execute.Reply) {
+				return 3*time.Minute + time.Duration(line*7919%360)*time.Second, answered()
+			}
+			for i := range 4 {
+				s.environment(starved + time.Duration(i)*time.Second)
+			}
+			rides[starved] = s.run(finalize.Config{}, nil)
+			s.ended(lines)
+			t.Logf("starved for %v: %+v, %d messages sent", starved, rides[starved], s.queue.sentSoFar())
+		})
+	}
+	fed, starved := rides[0], rides[25*time.Minute]
+	if took := starved.took - 25*time.Minute; took*100 > fed.took*105 || starved.wakes > 60 {
+		t.Errorf("took %v, want at most 1.05 times %v; %d wakes, want at most 60", took, fed.took, starved.wakes)
+	}
+}
+
+// TestLostMessages loses messages of a batch that goes on all the time.
+func TestLostMessages(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(line int) bool{
+		"one":  func(line int) bool { return line == 77 },
+		"many": func(line int) bool { return line%3 == 0 },
+		"all":  func(int) bool { return true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const lines = 400
+				s := newSeam(t, lines)
+				s.answer = func(line int) (time.Duration, execute.Reply) {
+					if line > 300 { // these keep the batch moving for hours
+						return time.Duration(line-300) * time.Minute / 12, answered()
+					}
+
+					return time.Second, answered()
+				}
+				var lost []int
+				lostAt := map[int]time.Time{}
+				for range 45 {
+					s.environment(time.Minute)
+				}
+				once := sync.OnceFunc(func() {
+					s.workers.Go(func() {
+						s.sleep(30 * time.Second)
+						lost = s.queue.lose(lose)
+						for _, line := range lost {
+							lostAt[line] = time.Now()
+						}
+					})
+				})
+				var latest time.Duration
+				answer := s.answer
+				s.answer = func(line int) (time.Duration, execute.Reply) {
+					if at, ok := lostAt[line]; ok {
+						latest = max(latest, time.Since(at))
+					}
+
+					return answer(line)
+				}
+				r := s.run(finalize.Config{}, once)
+				s.ended(lines)
+				t.Logf("%d lost; the last was called %v later; %+v", len(lost), latest, r)
+				if len(lost) == 0 || latest > 15*time.Minute {
+					t.Errorf("%d lost; the last was called %v later", len(lost), latest)
+				}
+			})
+		})
+	}
+}
