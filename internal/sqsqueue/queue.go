@@ -2,7 +2,6 @@ package sqsqueue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/musketry/musketry/internal/batch"
 )
@@ -33,13 +31,13 @@ const (
 	attempts = 6
 	pause    = 100 * time.Millisecond
 	maxPause = 5 * time.Second
+	// callTime bounds a call with the SDK's own repeats. SQS answers in
+	// milliseconds: a silence so long is a dead connection, and the next try has
+	// another.
+	callTime = 5 * time.Second
 	// parallel is how many calls are in flight at once.
 	parallel = 8
 )
-
-// ErrRefused reports an entry that SQS keeps refusing. The error that wraps it
-// names the reason's code.
-var ErrRefused = errors.New("sqsqueue: SQS refused it")
 
 // An API is what a Queue uses of SQS.
 type API interface {
@@ -68,7 +66,10 @@ type Config struct {
 	Random func() float64
 }
 
-// A Queue sends, hides and deletes messages.
+// A Queue sends, hides and deletes messages. It does so by tens, of which none
+// waits for another or fails with it. A call lasts 5 seconds at most; it is
+// tried up to 6 times for the entries that SQS failed or said nothing of, which
+// is within 35 seconds; what SQS calls our own fault is not tried again.
 type Queue struct {
 	api    API
 	config Config
@@ -83,10 +84,9 @@ func New(api API, config Config) *Queue {
 	return &Queue{api: api, config: config}
 }
 
-// Send sends messages, any number of them. It returns an error if any of them
-// may not have been sent; then, as after a lost answer, others may have been
-// sent twice. Entries that fail are tried up to 6 times; one that SQS calls our
-// own fault is not, and gives an error wrapping ErrRefused.
+// Send sends messages, any number of them. It returns an *EntriesError, which
+// names those that may not have been sent; as after a lost answer, others may
+// have been sent twice.
 func (q *Queue) Send(ctx context.Context, ms []batch.Message) error {
 	entries := make([]types.SendMessageBatchRequestEntry, len(ms))
 	for i, m := range ms {
@@ -105,7 +105,7 @@ func (q *Queue) Send(ctx context.Context, ms []batch.Message) error {
 		}
 		out, err := q.api.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &q.config.URL, Entries: chunk})
 		if err != nil {
-			return outcome{}, err //nolint:wrapcheck // wrapped by each
+			return outcome{}, err //nolint:wrapcheck // wrapped by persist
 		}
 		var o outcome
 		for _, s := range out.Successful {
@@ -131,7 +131,8 @@ func (q *Queue) Send(ctx context.Context, ms []batch.Message) error {
 //
 // A handle that is not good any more is no error: its message was deleted, or
 // is visible again and somebody else's, or shows itself at the end of its 12
-// hours. There is nothing left to hide, and none of this loses a message.
+// hours. There is nothing left to hide, and none of this loses a message. For
+// the others it returns an *EntriesError.
 func (q *Queue) Hide(ctx context.Context, handles []string, d time.Duration) error {
 	d = min(max(d, 0), maxHide)
 	seconds := int32((d + time.Second - 1) / time.Second) // at most 43,200
@@ -145,7 +146,7 @@ func (q *Queue) Hide(ctx context.Context, handles []string, d time.Duration) err
 		out, err := q.api.ChangeMessageVisibilityBatch(ctx,
 			&sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.config.URL, Entries: entries})
 		if err != nil {
-			return outcome{}, err //nolint:wrapcheck // wrapped by each
+			return outcome{}, err //nolint:wrapcheck // wrapped by persist
 		}
 		var o outcome
 		for _, s := range out.Successful {
@@ -166,7 +167,7 @@ func (q *Queue) Hide(ctx context.Context, handles []string, d time.Duration) err
 //
 // A handle that is not good any more is no error: its message was deleted, or
 // was received again. Whoever received it finds its request ended, and deletes
-// it then.
+// it then. For the others it returns an *EntriesError.
 func (q *Queue) Delete(ctx context.Context, handles []string) error {
 	remove := func(ctx context.Context, chunk []string) (outcome, error) {
 		entries := make([]types.DeleteMessageBatchRequestEntry, len(chunk))
@@ -176,7 +177,7 @@ func (q *Queue) Delete(ctx context.Context, handles []string) error {
 		out, err := q.api.DeleteMessageBatch(ctx,
 			&sqs.DeleteMessageBatchInput{QueueUrl: &q.config.URL, Entries: entries})
 		if err != nil {
-			return outcome{}, err //nolint:wrapcheck // wrapped by each
+			return outcome{}, err //nolint:wrapcheck // wrapped by persist
 		}
 		var o outcome
 		for _, s := range out.Successful {
@@ -208,97 +209,4 @@ func gone(e types.BatchResultErrorEntry) bool {
 	code = strings.TrimSuffix(code, "Exception")
 
 	return slices.Contains([]string{"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"}, code)
-}
-
-// An outcome is what became of a call's entries, whose ids are their indices.
-type outcome struct {
-	done   []string
-	failed []types.BatchResultErrorEntry
-}
-
-// each makes calls for all entries, as many at once in each as SQS takes, and
-// several calls at a time. void says which failures do not matter.
-func each[E any](
-	ctx context.Context, q *Queue, entries []E, size func(E) int,
-	call func(context.Context, []E) (outcome, error), void func(types.BatchResultErrorEntry) bool,
-) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallel)
-	for len(entries) > 0 {
-		n, bytes := 0, 0
-		for n < min(len(entries), maxEntries) && (n == 0 || bytes+size(entries[n]) <= maxBytes) {
-			bytes += size(entries[n])
-			n++
-		}
-		chunk := slices.Clone(entries[:n])
-		entries = entries[n:]
-		group.Go(func() error { return persist(ctx, q, chunk, call, void) })
-	}
-
-	return group.Wait() //nolint:wrapcheck // wrapped where it arose
-}
-
-// persist makes one call, and again for what failed in it.
-func persist[E any](
-	ctx context.Context, q *Queue, chunk []E,
-	call func(context.Context, []E) (outcome, error), void func(types.BatchResultErrorEntry) bool,
-) error {
-	wait := pause
-	for attempt := 1; ; attempt++ {
-		o, err := call(ctx, chunk)
-		if err != nil {
-			return fmt.Errorf("call of %d entries: %w", len(chunk), err) // the SDK has tried it again
-		}
-		var code string
-		if chunk, code, err = left(o, chunk, void); err != nil || len(chunk) == 0 {
-			return err
-		}
-		if attempt == attempts {
-			return fmt.Errorf("%d entries failed %d times: %w: %s", len(chunk), attempts, ErrRefused, code)
-		}
-		if err := sleep(ctx, time.Duration(float64(wait)*(1-q.config.Random()/2))); err != nil {
-			return err
-		}
-		wait = min(2*wait, maxPause)
-	}
-}
-
-// left returns the entries of chunk to try again, with the code that one of
-// them failed with: those that failed by SQS's fault, and those of which SQS
-// said nothing. It returns an error if one failed by ours.
-func left[E any](o outcome, chunk []E, void func(types.BatchResultErrorEntry) bool) ([]E, string, error) {
-	over := make(map[string]bool, len(chunk))
-	for _, id := range o.done {
-		over[id] = true
-	}
-	code := "no answer"
-	for _, e := range o.failed {
-		switch {
-		case void(e):
-			over[aws.ToString(e.Id)] = true
-		case e.SenderFault:
-			return nil, "", fmt.Errorf("%w: %s", ErrRefused, aws.ToString(e.Code))
-		default:
-			code = aws.ToString(e.Code)
-		}
-	}
-	var again []E
-	for i, entry := range chunk {
-		if !over[strconv.Itoa(i)] {
-			again = append(again, entry)
-		}
-	}
-
-	return again, code, nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("wait: %w", ctx.Err())
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -27,7 +28,8 @@ var errCall = errors.New("no connection")
 type cloud struct {
 	t       *testing.T
 	verdict func(content string, seen int) string
-	fail    error // of the whole call
+	fail    error                                   // of the whole call
+	dead    func(contents []string, calls int) bool // whether a call gets no answer; nil: never
 
 	mu      sync.Mutex
 	calls   int
@@ -45,12 +47,18 @@ func newCloud(t *testing.T, verdict func(content string, seen int) string) *clou
 	return &cloud{t: t, verdict: verdict, seen: map[string]int{}, groups: map[string]int{}}
 }
 
-func (c *cloud) call(ids, contents []string) (good []string, bad []types.BatchResultErrorEntry, err error) {
+func (c *cloud) call(ctx context.Context, ids, contents []string) (good []string, bad []types.BatchResultErrorEntry, err error) {
 	c.mu.Lock()
 	c.calls++
 	c.flying++
 	c.most = max(c.most, c.flying)
+	dead := c.dead != nil && c.dead(contents, c.calls)
 	c.mu.Unlock()
+	if dead {
+		<-ctx.Done()
+
+		return nil, nil, errCall // the SDK's error need not be the context's
+	}
 	time.Sleep(time.Millisecond)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,7 +92,7 @@ func (c *cloud) call(ids, contents []string) (good []string, bad []types.BatchRe
 }
 
 func (c *cloud) SendMessageBatch(
-	_ context.Context, in *sqs.SendMessageBatchInput, _ ...func(*sqs.Options),
+	ctx context.Context, in *sqs.SendMessageBatchInput, _ ...func(*sqs.Options),
 ) (*sqs.SendMessageBatchOutput, error) {
 	var ids, contents []string
 	c.mu.Lock()
@@ -93,7 +101,7 @@ func (c *cloud) SendMessageBatch(
 		c.groups[aws.ToString(e.MessageGroupId)]++
 	}
 	c.mu.Unlock()
-	good, bad, err := c.call(ids, contents)
+	good, bad, err := c.call(ctx, ids, contents)
 	out := &sqs.SendMessageBatchOutput{Failed: bad}
 	for _, id := range good {
 		out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{Id: &id})
@@ -103,7 +111,7 @@ func (c *cloud) SendMessageBatch(
 }
 
 func (c *cloud) ChangeMessageVisibilityBatch(
-	_ context.Context, in *sqs.ChangeMessageVisibilityBatchInput, _ ...func(*sqs.Options),
+	ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, _ ...func(*sqs.Options),
 ) (*sqs.ChangeMessageVisibilityBatchOutput, error) {
 	var ids, contents []string
 	c.mu.Lock()
@@ -112,7 +120,7 @@ func (c *cloud) ChangeMessageVisibilityBatch(
 		c.seconds = append(c.seconds, e.VisibilityTimeout)
 	}
 	c.mu.Unlock()
-	good, bad, err := c.call(ids, contents)
+	good, bad, err := c.call(ctx, ids, contents)
 	out := &sqs.ChangeMessageVisibilityBatchOutput{Failed: bad}
 	for _, id := range good {
 		out.Successful = append(out.Successful, types.ChangeMessageVisibilityBatchResultEntry{Id: &id})
@@ -122,13 +130,13 @@ func (c *cloud) ChangeMessageVisibilityBatch(
 }
 
 func (c *cloud) DeleteMessageBatch(
-	_ context.Context, in *sqs.DeleteMessageBatchInput, _ ...func(*sqs.Options),
+	ctx context.Context, in *sqs.DeleteMessageBatchInput, _ ...func(*sqs.Options),
 ) (*sqs.DeleteMessageBatchOutput, error) {
 	var ids, contents []string
 	for _, e := range in.Entries {
 		ids, contents = append(ids, *e.Id), append(contents, *e.ReceiptHandle)
 	}
-	good, bad, err := c.call(ids, contents)
+	good, bad, err := c.call(ctx, ids, contents)
 	out := &sqs.DeleteMessageBatchOutput{Failed: bad}
 	for _, id := range good {
 		out.Successful = append(out.Successful, types.DeleteMessageBatchResultEntry{Id: &id})
@@ -284,6 +292,91 @@ func TestCallsThatFail(t *testing.T) {
 		if !errors.Is(err, errCall) {
 			t.Errorf("error is %v", err)
 		}
+	}
+}
+
+// TestDeadConnections has the calls of one chunk of three go unanswered: the
+// others' are over within moments, its own come to an end, and only its entries
+// are said to have failed.
+func TestDeadConnections(t *testing.T) {
+	t.Parallel()
+	for name, do := range map[string]func(ctx context.Context, q *sqsqueue.Queue) error{
+		"send":   func(ctx context.Context, q *sqsqueue.Queue) error { return q.Send(ctx, messages(25)) },
+		"hide":   func(ctx context.Context, q *sqsqueue.Queue) error { return q.Hide(ctx, handles(25), time.Minute) },
+		"delete": func(ctx context.Context, q *sqsqueue.Queue) error { return q.Delete(ctx, handles(25)) },
+	} {
+		for _, heals := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " heals ", heals), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					c := newCloud(t, nil)
+					c.dead = func(contents []string, calls int) bool {
+						ours := strings.Contains(contents[0], `"l":11,`) || strings.HasSuffix(contents[0], "-10")
+
+						return ours && (!heals || calls <= 3)
+					}
+					start := time.Now()
+					time.AfterFunc(10*time.Millisecond, func() {
+						c.mu.Lock()
+						defer c.mu.Unlock()
+						if len(c.done) != 15 {
+							t.Errorf("%d entries are done beside a dead connection, want 15", len(c.done))
+						}
+					})
+					err := do(t.Context(), sqsqueue.New(c, sqsqueue.Config{URL: "u", Random: lowest}))
+					took := time.Since(start)
+					if heals {
+						if err != nil || took > 6*time.Second || len(c.done) != 25 {
+							t.Errorf("%d entries done and %v after %v", len(c.done), err, took)
+						}
+
+						return
+					}
+					if took > 35*time.Second {
+						t.Errorf("it took %v", took)
+					}
+					wantFailed(t, err, 25, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19)
+				})
+			})
+		}
+	}
+}
+
+// TestEachEntryFailsByItself has one entry refused for good, one that never
+// succeeds and one that does so late.
+func TestEachEntryFailsByItself(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCloud(t, func(content string, seen int) string {
+			switch {
+			case content == "handle-1":
+				return "!InvalidIdFormat"
+			case content == "handle-4", content == "handle-12" && seen < 3:
+				return "InternalError"
+			}
+
+			return ""
+		})
+		err := sqsqueue.New(c, sqsqueue.Config{URL: "u", Random: lowest}).Delete(t.Context(), handles(13))
+		wantFailed(t, err, 13, 1, 4)
+		if !errors.Is(err, sqsqueue.ErrRefused) || len(c.done) != 11 {
+			t.Errorf("%d entries done, and %v", len(c.done), err)
+		}
+		if c.seen["handle-1"] != 1 || c.seen["handle-4"] != 6 {
+			t.Errorf("tried: %v", c.seen)
+		}
+	})
+}
+
+// wantFailed checks that err names just these entries of all.
+func wantFailed(t *testing.T, err error, all int, want ...int) {
+	t.Helper()
+	failed, ok := errors.AsType[*sqsqueue.EntriesError](err)
+	if !ok {
+		t.Fatalf("error is %v", err)
+	}
+	if got := slices.Sorted(maps.Keys(failed.Failed)); !slices.Equal(got, want) || failed.All != all {
+		t.Errorf("%v of %d failed, want %v: %v", got, failed.All, want, err)
 	}
 }
 
