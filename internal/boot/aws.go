@@ -23,18 +23,21 @@ const (
 	awsAttempts = 5
 	// awsBackoff is the longest wait between two of them.
 	awsBackoff = 5 * time.Second
-	// connectTimeout bounds each dial, and headerTimeout the wait for an answer
-	// to begin, so that no call to AWS hangs for longer than its attempts.
+	// connectTimeout bounds each dial, and attemptTimeout one attempt from its
+	// dial to the last byte of its answer. AWS answers in milliseconds: a silence
+	// so long is a dead connection.
 	connectTimeout = 5 * time.Second
-	headerTimeout  = 30 * time.Second
+	attemptTimeout = 10 * time.Second
 )
 
 // AWS returns AWS's configuration from the environment: region, credentials
 // and, where AWS_ENDPOINT_URL is set, another endpoint than AWS's own. Its
-// calls retry throttles and network errors with jitter, at most 5 times.
+// calls retry throttles and network errors with jitter, at most 5 times, each
+// time for at most 10 seconds; who streams bodies chooses another bound.
 func AWS(ctx context.Context) (aws.Config, error) {
 	cfg, err := config.LoadDefaultConfig(ctx,
 		config.WithHTTPClient(awshttp.NewBuildableClient().
+			WithTimeout(attemptTimeout).
 			WithDialerOptions(dialer).
 			WithTransportOptions(transport)),
 		config.WithRetryer(retryer),
@@ -55,7 +58,6 @@ func dialer(d *net.Dialer) { d.Timeout = connectTimeout }
 func transport(t *http.Transport) {
 	t.MaxIdleConns = 0 // no bound over all services
 	t.MaxIdleConnsPerHost = idleConns
-	t.ResponseHeaderTimeout = headerTimeout
 }
 
 func retryer() aws.Retryer {

@@ -20,6 +20,8 @@ const (
 	secretStale = time.Hour
 	// secretPause is the wait after a read that failed.
 	secretPause = 5 * time.Second
+	// secretLimit bounds one read, its repeats included: calls wait for it.
+	secretLimit = 15 * time.Second
 )
 
 // Parameters is the one method of SSM that a Secret needs.
@@ -111,6 +113,8 @@ func (s *Secret) keep(value string, err error) (string, error) {
 }
 
 func (s *Secret) read(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, secretLimit)
+	defer cancel()
 	out, err := s.ssm.GetParameter(ctx, &ssm.GetParameterInput{Name: &s.name, WithDecryption: aws.Bool(true)})
 	if _, absent := errors.AsType[*types.ParameterNotFound](err); absent {
 		return "", nil

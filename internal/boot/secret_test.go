@@ -18,13 +18,19 @@ import (
 type parameters struct {
 	value string // empty: absent
 	err   error
+	dead  bool // reads get no answer
 	reads int
 }
 
 func (p *parameters) GetParameter(
-	_ context.Context, in *ssm.GetParameterInput, _ ...func(*ssm.Options),
+	ctx context.Context, in *ssm.GetParameterInput, _ ...func(*ssm.Options),
 ) (*ssm.GetParameterOutput, error) {
 	p.reads++
+	if p.dead {
+		<-ctx.Done()
+
+		return nil, ctx.Err()
+	}
 	switch {
 	case !aws.ToBool(in.WithDecryption):
 		return nil, errors.New("the parameter is encrypted")
@@ -64,8 +70,15 @@ func TestSecretIsKeptForMinutes(t *testing.T) {
 			t.Fatalf("error is %v, want the store's", err)
 		}
 		store.err, store.value = nil, ""
+		store.dead = true
 		time.Sleep(10 * time.Second)
-		expect("", 5) // absent is no error
+		start := time.Now()
+		if _, err := secret.Value(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 15*time.Second {
+			t.Fatalf("error after %v is %v", time.Since(start), err)
+		}
+		store.dead = false
+		time.Sleep(10 * time.Second)
+		expect("", 6) // absent is no error
 	})
 }
 

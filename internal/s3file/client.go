@@ -79,7 +79,7 @@ func NewClient(cfg aws.Config, optFns ...func(*s3.Options)) *s3.Client {
 			})
 		})
 		if client, ok := buildable(cfg.HTTPClient); ok {
-			o.HTTPClient = client.WithReadTimeout(silence).
+			o.HTTPClient = client.WithTimeout(0).WithReadTimeout(silence).
 				WithTransportOptions(func(t *http.Transport) {
 					t.MaxIdleConns, t.MaxIdleConnsPerHost = connections, connections
 					t.ResponseHeaderTimeout = answerTime

@@ -1,16 +1,23 @@
 package s3file_test
 
 import (
+	"bufio"
+	"context"
 	"crypto/md5" //nolint:gosec // S3's own check of a body
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/google/go-cmp/cmp"
 
@@ -138,5 +145,44 @@ func TestOpenDoesNotReadAhead(t *testing.T) {
 	}
 	if err := r.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestBodiesMayBeReadForMinutes has a body come slowly over a client whose own
+// limit, made for other services, is shorter.
+func TestBodiesMayBeReadForMinutes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const pieces = 6
+		client := awshttp.NewBuildableClient().WithTimeout(10 * time.Second).
+			WithTransportOptions(func(tr *http.Transport) {
+				tr.DialContext = func(context.Context, string, string) (net.Conn, error) {
+					ours, theirs := net.Pipe()
+					go trickle(theirs, pieces)
+
+					return ours, nil
+				}
+			})
+		b := s3file.New(s3file.NewClient(aws.Config{
+			Region: "us-east-1", BaseEndpoint: aws.String("http://s3.test"), HTTPClient: client,
+			Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+		}, s3file.PathStyle), "bucket")
+		got, err := b.Read(t.Context(), "k", 0, pieces)
+		if err != nil || len(got) != pieces {
+			t.Errorf("%d bytes, error %v", len(got), err)
+		}
+	})
+}
+
+// trickle answers one request with a byte every 9 seconds.
+func trickle(conn net.Conn, bytes int) {
+	defer func() { _ = conn.Close() }()
+	if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
+		return
+	}
+	_, _ = fmt.Fprintf(conn, "HTTP/1.1 206 Partial Content\r\nContent-Length: %d\r\n\r\n", bytes)
+	for range bytes {
+		time.Sleep(9 * time.Second)
+		_, _ = io.WriteString(conn, "x")
 	}
 }

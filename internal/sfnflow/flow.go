@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -14,16 +15,17 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 )
 
-// maxInput is the largest input of an execution in bytes. Not every engine
-// refuses more, as Step Functions does
-// (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html).
-const maxInput = 256 << 10
-
-// listPage is how many executions a call lists at most
-// (https://docs.aws.amazon.com/step-functions/latest/apireference/API_ListExecutions.html),
-// and listPages how many calls are made.
 const (
-	listPage  = 1000
+	// maxInput is the largest input of an execution in bytes. Not every engine
+	// refuses more, as Step Functions does
+	// (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html).
+	maxInput = 256 << 10
+	// callTime bounds a call, its repeats included.
+	callTime = 20 * time.Second
+	// listPage is how many executions a call lists at most
+	// (https://docs.aws.amazon.com/step-functions/latest/apireference/API_ListExecutions.html).
+	listPage = 1000
+	// listPages is how many calls are made for one list.
 	listPages = 100
 )
 
@@ -82,6 +84,8 @@ func (f *Flow) StartAgain(ctx context.Context, b batch.Batch, n int) error {
 	if len(in) > maxInput {
 		return fmt.Errorf("%w: %d bytes, of at most %d", ErrTooLarge, len(in), maxInput)
 	}
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
 	_, err = f.api.StartExecution(ctx, &sfn.StartExecutionInput{
 		StateMachineArn: &f.machine, Name: &name, Input: aws.String(string(in)),
 	})
@@ -101,6 +105,8 @@ func (f *Flow) Wake(ctx context.Context, token string) error {
 	if token == "" {
 		return nil // nobody waits, and Step Functions wants at least one character
 	}
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
 	_, err := f.api.SendTaskSuccess(ctx, &sfn.SendTaskSuccessInput{TaskToken: &token, Output: aws.String("{}")})
 	var (
 		absent  *types.TaskDoesNotExist
@@ -122,6 +128,8 @@ func (f *Flow) Wake(ctx context.Context, token string) error {
 // none.
 func (f *Flow) State(ctx context.Context, batchID string, n int) (batch.FlowState, error) {
 	arn := strings.Replace(f.machine, ":stateMachine:", ":execution:", 1) + ":" + batch.FlowName(batchID, n)
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
 	out, err := f.api.DescribeExecution(ctx, &sfn.DescribeExecutionInput{
 		ExecutionArn: &arn, IncludedData: types.IncludedDataMetadataOnly,
 	})
@@ -154,9 +162,9 @@ func (f *Flow) Running(ctx context.Context) (map[string]bool, error) {
 		StateMachineArn: &f.machine, StatusFilter: types.ExecutionStatusRunning, MaxResults: listPage,
 	}
 	for range listPages {
-		out, err := f.api.ListExecutions(ctx, in)
+		out, err := f.list(ctx, in)
 		if err != nil {
-			return nil, fmt.Errorf("sfnflow: list running executions: %w", err)
+			return nil, err
 		}
 		for i := range out.Executions {
 			names[aws.ToString(out.Executions[i].Name)] = true
@@ -167,4 +175,15 @@ func (f *Flow) Running(ctx context.Context) (map[string]bool, error) {
 	}
 
 	return nil, fmt.Errorf("%w than %d", ErrTooMany, listPage*listPages)
+}
+
+func (f *Flow) list(ctx context.Context, in *sfn.ListExecutionsInput) (*sfn.ListExecutionsOutput, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	out, err := f.api.ListExecutions(ctx, in)
+	if err != nil {
+		return nil, fmt.Errorf("sfnflow: list running executions: %w", err)
+	}
+
+	return out, nil
 }

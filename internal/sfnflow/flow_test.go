@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -23,6 +24,7 @@ var errCall = errors.New("no connection")
 // A cloud keeps what it is asked, and answers with err.
 type cloud struct {
 	err    error
+	dead   bool // calls get no answer
 	starts []*sfn.StartExecutionInput
 	wakes  []*sfn.SendTaskSuccessInput
 	asked  []*sfn.DescribeExecutionInput
@@ -54,16 +56,26 @@ func (c *cloud) ListExecutions(
 }
 
 func (c *cloud) StartExecution(
-	_ context.Context, in *sfn.StartExecutionInput, _ ...func(*sfn.Options),
+	ctx context.Context, in *sfn.StartExecutionInput, _ ...func(*sfn.Options),
 ) (*sfn.StartExecutionOutput, error) {
+	if c.dead {
+		<-ctx.Done()
+
+		return nil, ctx.Err()
+	}
 	c.starts = append(c.starts, in)
 
 	return &sfn.StartExecutionOutput{}, c.err
 }
 
 func (c *cloud) SendTaskSuccess(
-	_ context.Context, in *sfn.SendTaskSuccessInput, _ ...func(*sfn.Options),
+	ctx context.Context, in *sfn.SendTaskSuccessInput, _ ...func(*sfn.Options),
 ) (*sfn.SendTaskSuccessOutput, error) {
+	if c.dead {
+		<-ctx.Done()
+
+		return nil, ctx.Err()
+	}
 	c.wakes = append(c.wakes, in)
 
 	return &sfn.SendTaskSuccessOutput{}, c.err
@@ -221,4 +233,20 @@ func TestWake(t *testing.T) {
 	if len(c.wakes) != 1 || *c.wakes[0].TaskToken != "token" || *c.wakes[0].Output != "{}" {
 		t.Errorf("woke %+v", c.wakes)
 	}
+}
+
+func TestDeadConnections(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := sfnflow.New(&cloud{dead: true}, "arn")
+		for name, call := range map[string]func() error{
+			"start": func() error { return f.Start(t.Context(), record()) },
+			"wake":  func() error { return f.Wake(t.Context(), "token") },
+		} {
+			start := time.Now()
+			if err := call(); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 20*time.Second {
+				t.Errorf("%s: error after %v is %v", name, time.Since(start), err)
+			}
+		}
+	})
 }
