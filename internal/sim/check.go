@@ -90,6 +90,9 @@ func (c *checker) called(p *process, j *job, n int, call execute.Call) int {
 	if !now.Before(b.Deadline) {
 		c.wrong("%s is called at its deadline or after it", name)
 	}
+	if j.bad {
+		c.wrong("%s is called, and its file is bad", name)
+	}
 	if p.stopped(call.BatchID) {
 		c.wrong("%s is called by %s, which has seen the batch stop", name, p.name)
 	}

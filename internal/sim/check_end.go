@@ -122,10 +122,13 @@ func (c *checker) status(j *job, b batch.Batch) {
 		}
 	case batch.StatusFailed:
 		// Whoever cannot load a file for a quarter of an hour says so.
-		if c.world.plan.lively && (!b.InProgressAt.IsZero() || c.world.plan.calmAt < 10*time.Minute) {
+		if c.world.plan.lively && !j.bad && (!b.InProgressAt.IsZero() || c.world.plan.calmAt < 10*time.Minute) {
 			c.wrong("%s failed: %v", j.nick, b.Errors)
 		}
 	case batch.StatusValidating, batch.StatusInProgress, batch.StatusFinalizing, batch.StatusCanceling:
+	}
+	if j.bad && b.Counts.Total > 0 {
+		c.wrong("%s has a bad file, and is %s with %+v", j.nick, b.Status, b.Counts)
 	}
 	if j.canceled && b.Status != batch.StatusCanceled && !b.Canceling() {
 		c.wrong("%s was cancelled and is %s", j.nick, b.Status)

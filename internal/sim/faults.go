@@ -47,16 +47,40 @@ const (
 	upstreamLimits  fault = "the upstream refuses with a Retry-After"
 	upstreamRefuses fault = "the upstream refuses for good"
 	poisonous       fault = "a request kills whoever calls it"
+	badFile         fault = "a batch's file is bad"
+	itemMissing     fault = "a request's item is missing"
 )
 
-// allFaults returns every fault.
+// allFaults returns every fault that a seed may have.
 func allFaults() []fault {
-	return []fault{
+	all := []fault{
 		crashBefore, crashAfter, crashCalling, killedAtLimit, frozen, skewed, throttled, answerLost, writeLate,
 		slowService, serviceDown, readBroken, messageTwice, messageLost, messageLate, messageShown, deleteLost,
 		deadLetter, flowStopped, noWorkers, wakeLost, tokenLost, taskLives, loaderLives, finalizeTwice, canceled, lineStopped, dueSoon,
 		upstreamDown, upstreamSlow, upstreamHangs, upstreamResets, upstreamErrs, upstreamLimits, upstreamRefuses,
-		poisonous,
+		poisonous, badFile,
+	}
+	if mends.missing {
+		all = append(all, itemMissing)
+	}
+
+	return all
+}
+
+// allPasses returns the transitions of which each must be seen in a run of some
+// hundred seeds.
+func allPasses() []string {
+	return []string{
+		"batch validating to in_progress", "batch validating to cancelling", "batch validating to failed",
+		"batch in_progress to cancelling", "batch in_progress to finalizing", "batch cancelling to finalizing",
+		"batch finalizing to cancelled", "batch finalizing to completed", "batch finalizing to expired",
+		"request created pending", "request created canceled", "request pending to processing", "request pending to failed",
+		"request pending to canceled", "request processing to completed", "request processing to failed",
+		"request processing to canceled", "request processing to pending", "request processing to processing",
+		"reclaim of a dead worker's", "reclaim of a ended worker's", "reclaim of a stale worker's",
+		"conflict of a request", "conflict of a record", "catch of ParkLong", "catch of ParkMedium", "catch of ParkShort",
+		"task load load", "task load advance", "task advance end", "task advance park_long",
+		"task advance park_medium", "task advance park_short", "task park ", "tick",
 	}
 }
 

@@ -63,7 +63,8 @@ type job struct {
 	window  time.Duration // until the deadline
 	cancels time.Duration // after it was made; 0: never
 	stops   []stopping
-	missing int // the line whose item is gone once it is loaded; 0: none
+	missing int  // the line whose item is gone once it is loaded; 0: none
+	bad     bool // its file is no batch's
 
 	key, fileID string
 	ref         batch.Ref // once it is made
@@ -92,7 +93,7 @@ func newPlan(seed uint64) *plan {
 	d := roll(seed, "plan")
 	p := &plan{
 		lively: seed%2 == 0, rates: map[fault]float64{}, inFlight: 1_000, receives: 1_000,
-		workers: 1 + d.intn(6), lifetime: one(d, 15*time.Minute, 15*time.Minute, 5*time.Minute, 90*time.Second),
+		workers: 1 + d.intn(6), lifetime: one(d, 15*time.Minute, 15*time.Minute, 5*time.Minute, time.Minute),
 		policy: retry.Default(),
 	}
 	p.cold = one(d, 50*time.Millisecond, time.Second, 4*time.Second)
@@ -107,6 +108,10 @@ func newPlan(seed uint64) *plan {
 	}
 	p.finalize = finalize.Config{MaxEnqueued: one(d, 10_000, 10_000, 5, 12, 30)}
 	p.load = submit.LoadConfig{Group: one(d, 1_000, 3, 10), Cursor: one(d, 5_000, 5, 20)}
+	if d.chance(0.2) { // the functions' time is always short
+		p.load.Margin = taskLimit - d.between(300*time.Millisecond, 2*time.Second)
+		p.finalize.Margin = taskLimit - d.between(8*time.Second, 30*time.Second) // a look waits for some
+	}
 	if d.chance(0.3) {
 		p.limits = batch.Limits{Batches: 20, Requests: 1_000_000}
 	}
@@ -133,7 +138,7 @@ func (p *plan) trouble(d *dice) {
 		{throttled, 0.1},
 		{answerLost, 0.05},
 		{writeLate, 0.01},
-		{frozen, 0.005},
+		{frozen, 0.01},
 		{slowService, 0.02},
 		{readBroken, 0.3},
 		{messageTwice, 0.3},
@@ -153,7 +158,7 @@ func (p *plan) trouble(d *dice) {
 	if d.chance(0.5) {
 		p.skew = d.between(0, 3*time.Second)
 	}
-	p.freeze = one(d, 10*time.Second, 2*time.Minute)
+	p.freeze = one(d, 10*time.Second, 2*time.Minute, 5*time.Minute)
 	for range d.intn(3) {
 		from := d.between(0, 10*time.Minute)
 		p.outages = append(p.outages, outage{
@@ -208,6 +213,10 @@ func (p *plan) order(d *dice) {
 			if d.chance(0.02) {
 				j.stops = append(j.stops, stopping{line: n + 1, at: d.between(0, time.Minute)})
 			}
+		}
+		j.bad = d.chance(0.03)
+		if mends.missing && d.chance(0.05) {
+			j.missing = 1 + d.intn(lines)
 		}
 		p.jobs = append(p.jobs, j)
 	}

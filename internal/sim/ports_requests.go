@@ -61,7 +61,12 @@ func (w *world) spared(cs []state.Change) []state.Change {
 	return slices.DeleteFunc(slices.Clone(cs), func(c state.Change) bool {
 		j := w.job(w.nick(c.Spec().Key.Batch))
 
-		return j != nil && j.missing == c.Spec().Key.Line && !j.shadow.batch.Ready()
+		gone := j != nil && j.missing == c.Spec().Key.Line
+		if gone {
+			w.hit(itemMissing)
+		}
+
+		return gone
 	})
 }
 

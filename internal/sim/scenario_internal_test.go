@@ -96,7 +96,7 @@ func TestKilledWorkersAreMadeUpFor(t *testing.T) {
 		j := p.jobs[0]
 		killed, flying := time.Duration(0), 0
 		p.script = func(w *world) {
-			for j.by(w.sched.now()) < 800+seed {
+			for j.by(w.sched.now()) < 800+37*seed {
 				w.sleep("killer", time.Millisecond)
 			}
 			killed = w.sched.now()
@@ -217,14 +217,16 @@ func TestWaitingMessagesAreLeftAlone(t *testing.T) {
 }
 
 // TestLostMessagesComeBack is row g: messages are lost while the rest of the
-// batch moves on slowly.
+// batch moves on all the time, a line a minute.
 func TestLostMessagesComeBack(t *testing.T) {
 	t.Parallel()
 	if !mends.soon {
 		t.Skip("lost messages wait until the whole batch stands still")
 	}
-	p := fair(60, 9*time.Minute)
-	p.workers, p.lifetime = 1, 15*time.Minute
+	p := fair(60, time.Second)
+	for i, l := range p.jobs[0].lines {
+		l.manner.first, l.manner.wait = []fault{upstreamLimits}, time.Duration(i)*time.Minute
+	}
 	lost := map[int]bool{3: true, 20: true, 41: true}
 	p.loses = func(m batch.Message) bool {
 		gone := lost[m.Line]
@@ -234,7 +236,7 @@ func TestLostMessagesComeBack(t *testing.T) {
 	}
 	direct(t, p)
 	for _, n := range []int{3, 20, 41} {
-		if at := p.jobs[0].lines[n-1].trail.calledAt; len(at) != 1 || at[0] > 25*time.Minute {
+		if at := p.jobs[0].lines[n-1].trail.calledAt; len(at) != 2 || at[0] > 15*time.Minute {
 			t.Errorf("line %d, whose message was lost, is called at %v", n, at)
 		}
 	}

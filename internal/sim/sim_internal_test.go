@@ -148,6 +148,11 @@ func TestSeeds(t *testing.T) { //nolint:tparallel // the sum waits for what runs
 	for _, k := range slices.Sorted(maps.Keys(sum.passes)) {
 		t.Logf("%8d %s", sum.passes[k], k)
 	}
+	for _, k := range allPasses() {
+		if sum.passes[k] == 0 && seeds >= 300 && !stop {
+			t.Errorf("no seed had: %s", k)
+		}
+	}
 }
 
 // replay runs one seed and tells its log.

@@ -132,6 +132,9 @@ func (w *world) upload(j *job) {
 		fmt.Fprintf(&text, `{"custom_id":"%s-%d","method":"POST","url":"/v1/chat/completions","body":{"model":"m","messages":[%d,%q]}}`+"\n",
 			j.nick, i+1, i+1, strings.Repeat("x", 20))
 	}
+	if j.bad {
+		text.WriteString("{\"custom_id\":\n")
+	}
 	j.fileID = id
 	if err == nil {
 		err = w.files.Put(ctx, batch.FileKey(j.tenant, id), text.Bytes())

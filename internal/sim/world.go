@@ -67,6 +67,9 @@ func run(seed uint64, p *plan, d *definition, trace io.Writer) report {
 		if !p.lively && j.window < time.Hour {
 			w.hit(dueSoon)
 		}
+		if j.bad {
+			w.hit(badFile)
+		}
 	}
 	for _, j := range p.jobs {
 		w.spawn(func() { w.user(j) })
