@@ -53,15 +53,8 @@ func (k *keeper) drop(handle string) {
 }
 
 func (k *keeper) loop(ctx context.Context) {
-	ticks := time.NewTicker(k.run.early(keepEvery))
-	defer ticks.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticks.C:
-			k.extend(ctx)
-		}
+	for k.run.rest(ctx, keepEvery) {
+		k.extend(ctx)
 	}
 }
 

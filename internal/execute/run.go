@@ -231,11 +231,19 @@ func (r *run) jitter(d time.Duration) time.Duration {
 	return d + time.Duration(r.Uniform()*float64(d)/2)
 }
 
-// early spreads d to between 0.9 d and d, so that workers which began together
-// do not poll together, and no worker does two things at one instant, whose
-// order nobody could repeat.
-func (r *run) early(d time.Duration) time.Duration {
-	return d - time.Duration(r.Uniform()*float64(d)/10)
+// rest waits for 0.9 d to d, so that workers which began together do not poll
+// together, and no worker does two things at one instant, whose order nobody
+// could repeat. It reports whether ctx lives still. What took long is not made
+// up for by doing the next at once.
+func (r *run) rest(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d - time.Duration(r.Uniform()*float64(d)/10))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+
+	return ctx.Err() == nil
 }
 
 func (j *job) attrs() []any {

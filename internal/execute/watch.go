@@ -220,14 +220,7 @@ func gate(b batch.Batch, now time.Time) error {
 // loop looks at every batch that has calls in flight, or answers in hand, or a
 // request left behind.
 func (w *watch) loop(ctx context.Context) {
-	ticks := time.NewTicker(w.run.early(pollEvery))
-	defer ticks.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticks.C:
-		}
+	for w.run.rest(ctx, pollEvery) {
 		each(w.busy(), func(_ int, b *watched) { //nolint:contextcheck // what one look finds serves all, whoever looks
 			if _, err := w.read(b); err != nil && !errors.Is(err, errOver) {
 				w.run.Metrics.Count("cancellation_poll_errors_total", 1)
