@@ -17,6 +17,7 @@ func (p *process) call(ctx context.Context, o operation, do func(ctx context.Con
 	if err := ctx.Err(); err != nil && !p.gone() { // nothing is sent; a tick may come with the end of its loop
 		return err
 	}
+	o.by = p.name
 	what := p.name + " " + o.name + " " + o.key
 	f := w.fate(what, o)
 	if f.kind == frozen {

@@ -96,6 +96,7 @@ type operation struct {
 	name   string // Apply, PutCell, …
 	key    string // what it is about
 	writes bool
+	by     string // the process
 }
 
 // A fate is what becomes of an operation.

@@ -215,7 +215,7 @@ func (p *plan) order(d *dice) {
 			}
 		}
 		j.bad = d.chance(0.03)
-		if mends.missing && d.chance(0.05) {
+		if mends.missing && !p.lively && d.chance(0.08) { // it is made up for at the deadline
 			j.missing = 1 + d.intn(lines)
 		}
 		p.jobs = append(p.jobs, j)

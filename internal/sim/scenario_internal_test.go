@@ -36,17 +36,22 @@ func fair(lines int, takes time.Duration) *plan {
 // direct runs a plan that a test has made. What it says is checked as always.
 func direct(t *testing.T, p *plan) report {
 	t.Helper()
-	var trace strings.Builder
-	r := simulate(t, 1, p, definitionOf(t), nil)
+
+	return directed(t, 1, p)
+}
+
+// directed is direct with a seed.
+func directed(t *testing.T, seed uint64, p *plan) report {
+	t.Helper()
+	r := simulate(t, seed, p, definitionOf(t), nil)
 	for _, f := range r.finds {
 		t.Error(f)
 	}
-	_ = trace
 
 	return r
 }
 
-// script returns how many of j's requests have their outcome at a time.
+// by returns how many of j's requests have their outcome at a time.
 func (j *job) by(at time.Duration) int {
 	n := 0
 	for _, o := range j.shadow.outcomes {
@@ -326,6 +331,36 @@ func TestACallWaitsForNoOther(t *testing.T) {
 		if at := l.trail.calledAt; i != 2 && at[1]-at[0] > 8*time.Second {
 			t.Errorf("line %d is called at %v", i+1, at)
 		}
+	}
+}
+
+// TestAParkLooksAgain has batches that are done while their flow is about to
+// park: each must end at once, and not with the tick.
+func TestAParkLooksAgain(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(100) {
+		p := fair(1, 100*time.Millisecond)
+		p.cold = 2 * time.Second
+		directed(t, seed, p)
+	}
+}
+
+// TestAWorkerWithoutABeatStops has a worker none of whose heartbeats arrive for
+// a while, and another that has a message of the same request.
+func TestAWorkerWithoutABeatStops(t *testing.T) {
+	t.Parallel()
+	p := fair(1, 4*time.Minute)
+	p.lively, p.rates[messageTwice] = false, 1
+	p.meddle = func(w *world, o operation) (time.Duration, error) {
+		if at := w.sched.now(); o.name == "Beat" && o.by == "execute1" && at > 2*time.Second && at < 5*time.Minute {
+			return 0, errMeddled
+		}
+
+		return 0, nil
+	}
+	direct(t, p)
+	if calls := p.jobs[0].lines[0].trail.calls; calls != 2 {
+		t.Errorf("%d calls, want one that is aborted and one more", calls)
 	}
 }
 

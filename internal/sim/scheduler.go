@@ -23,11 +23,18 @@ type scheduler struct {
 
 	mu    sync.Mutex
 	turns turns
-	had   map[uint64]uint64 // how often each sort of turn was had
+	had   map[uint64]had // by sort of turn
 	over  bool
 	sum   uint64    // of the log
 	count int       // turns had
 	trace io.Writer // where the log goes; nil for nowhere
+}
+
+// A had is at how many instants turns of one sort were had, and at which one
+// last: those of one instant count once, since nothing tells them apart.
+type had struct {
+	n  uint64
+	at time.Duration
 }
 
 // A turn is something's wait for its place in the order.
@@ -44,7 +51,7 @@ type turn struct {
 func newScheduler(seed uint64, trace io.Writer) *scheduler {
 	return &scheduler{
 		seed: seed, start: time.Now(), news: make(chan struct{}, 1),
-		had: map[uint64]uint64{}, trace: trace,
+		had: map[uint64]had{}, trace: trace,
 	}
 }
 
@@ -128,7 +135,7 @@ func (s *scheduler) dice(what string) *dice {
 	d := roll(s.seed, what)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	*d += dice(s.had[uint64(*d)] * 0xda942042e4dd58b5)
+	*d += dice(s.had[uint64(*d)].n * 0xda942042e4dd58b5)
 
 	return d
 }
@@ -138,7 +145,9 @@ func (s *scheduler) passed(what string) {
 	key := uint64(*roll(s.seed, what))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.had[key]++
+	if h := s.had[key]; h.n == 0 || h.at != s.now() {
+		s.had[key] = had{n: h.n + 1, at: s.now()}
+	}
 }
 
 // ask asks for a turn after d.
