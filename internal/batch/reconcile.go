@@ -5,15 +5,17 @@ import (
 	"time"
 )
 
+// These bound how many requests of a batch are enqueued and unfinished, at its
+// beginning too: all messages of a queue that are in flight or back off are
+// 120,000 at most
+// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html).
 const (
-	// MinHighWater, FirstHighWater and MaxHighWater bound how many requests of a
-	// batch are enqueued and unfinished: all messages of a queue that are in
-	// flight or back off are 120,000 at most
-	// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html).
 	MinHighWater   = 100
 	FirstHighWater = 500
 	MaxHighWater   = 10_000
+)
 
+const (
 	// flowing is the longest that a batch which flows takes to its low water.
 	flowing = 10 * time.Minute
 

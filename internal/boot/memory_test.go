@@ -17,7 +17,9 @@ func TestStartLimitsMemory(t *testing.T) {
 		size, own string
 		want      int64
 	}{
-		{"", "", before}, {"lots", "", before}, {"-1", "", before},
+		{"", "", before},
+		{"lots", "", before},
+		{"-1", "", before},
 		{"1024", "2GiB", before}, // whoever sets Go's own variable knows why
 		{"1024", "", 1024 << 20 / 100 * 85},
 	} {

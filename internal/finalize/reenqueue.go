@@ -79,13 +79,7 @@ func (s steps) reenqueue(ctx context.Context, b batch.Batch, done int) (r batch.
 		}
 	}
 	r, again := j.judge(r)
-	out := outbox{steps: s}
-	for _, w := range again {
-		if err := out.add(ctx, w.message); err != nil {
-			return r, false, err
-		}
-	}
-	if err := out.flush(ctx); err != nil {
+	if err := s.sendAgain(ctx, again); err != nil {
 		return r, false, err
 	}
 	if len(again) > 0 {
@@ -94,6 +88,17 @@ func (s steps) reenqueue(ctx context.Context, b batch.Batch, done int) (r batch.
 	}
 
 	return r, true, nil
+}
+
+func (s steps) sendAgain(ctx context.Context, again []waiting) error {
+	out := outbox{steps: s}
+	for _, w := range again {
+		if err := out.add(ctx, w.message); err != nil {
+			return err
+		}
+	}
+
+	return out.flush(ctx)
 }
 
 // A waiting is a request that could have been claimed for long.

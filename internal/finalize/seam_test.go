@@ -215,7 +215,7 @@ func TestStarved(t *testing.T) {
 	if testing.Short() {
 		t.Skip("eight hours of heartbeats take half a minute")
 	}
-	rides := map[time.Duration]ride{}
+	rides := make(map[time.Duration]ride, 2)
 	const lines = 2_000
 	for _, starved := range []time.Duration{0, 25 * time.Minute} {
 		synctest.Test(t, func(t *testing.T) {

@@ -359,16 +359,14 @@ func (s *seam) run(cfg finalize.Config, each func()) ride {
 	}
 }
 
-// ended checks that every line was completed, and returns the batch.
-func (s *seam) ended(completed int) batch.Batch {
+// ended checks that every line was completed.
+func (s *seam) ended(completed int) {
 	s.t.Helper()
 	b, err := s.store.Batch(s.t.Context(), s.ref)
 	s.must(err)
 	if b.Status != batch.StatusCompleted || b.Counts.Completed != completed {
 		s.t.Errorf("the batch is %s with %+v, want %d completed", b.Status, b.Counts, completed)
 	}
-
-	return b
 }
 
 // A bag is a queue without any order, as SQS's is at worst.
@@ -389,7 +387,7 @@ type bagged struct {
 func (m *bagged) handle() string { return fmt.Sprintf("%d.%d", m.id, m.receives) }
 
 func newBag() *bag {
-	return &bag{random: rand.New(rand.NewPCG(1, 2)), hidden: map[*bagged]time.Time{}, handles: map[string]*bagged{}} //nolint:gosec // replays
+	return &bag{random: rand.New(rand.NewPCG(1, 2)), hidden: map[*bagged]time.Time{}, handles: map[string]*bagged{}}
 }
 
 // Send puts messages in.

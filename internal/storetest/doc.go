@@ -31,7 +31,6 @@ type Records interface {
 	Uploads
 	Receipts
 	Usages
-	Runnings
 }
 
 // Requests keeps requests.
@@ -57,8 +56,10 @@ type Journals interface {
 	Journal(ctx context.Context, batchID string, after, limit int) ([]batch.Entry, error)
 }
 
-// Batches keeps batches.
+// Batches keeps batches, and which of them run.
 type Batches interface {
+	Runnings
+
 	CreateBatch(ctx context.Context, b batch.Batch) error
 	Batch(ctx context.Context, ref batch.Ref) (batch.Batch, error)
 	UpdateBatch(ctx context.Context, ref batch.Ref, change func(*batch.Batch) error) (batch.Batch, error)

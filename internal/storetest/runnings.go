@@ -67,22 +67,7 @@ func runningPages(t *testing.T, s Store) {
 		ok(t, s.CreateRunning(t.Context(), running(fmt.Sprint(prefix, "-", i))))
 	}
 	for _, size := range []int{1, 3, n, 500} {
-		var got []string
-		for after, more := prefix, true; more; {
-			var page []batch.Running
-			var err error
-			page, more, err = s.Runnings(t.Context(), after, size)
-			ok(t, err)
-			if len(page) > size || (more && len(page) < size) {
-				t.Fatalf("a page of at most %d has %d, and there are more: %t", size, len(page), more)
-			}
-			for _, r := range page {
-				if after = r.ID; len(got) < n {
-					got = append(got, r.ID)
-				}
-			}
-			more = more && len(got) < n
-		}
+		got := runningIDs(t, s, prefix, n, size)
 		for i := range n {
 			if len(got) != n || got[i] != fmt.Sprint(prefix, "-", i) {
 				t.Fatalf("in pages of %d: %v", size, got)
@@ -92,6 +77,27 @@ func runningPages(t *testing.T, s Store) {
 	if _, _, err := s.Runnings(t.Context(), "", 0); err == nil {
 		t.Error("a page of none is no error")
 	}
+}
+
+// runningIDs returns the first n ids behind after, read in pages of size.
+func runningIDs(t *testing.T, s Store, after string, n, size int) []string {
+	t.Helper()
+	var ids []string
+	for more := true; more && len(ids) < n; {
+		var page []batch.Running
+		var err error
+		page, more, err = s.Runnings(t.Context(), after, size)
+		ok(t, err)
+		if len(page) > size || (more && len(page) < size) {
+			t.Fatalf("a page of at most %d has %d, and there are more: %t", size, len(page), more)
+		}
+		for _, r := range page {
+			after = r.ID
+			ids = append(ids, r.ID)
+		}
+	}
+
+	return ids[:min(len(ids), n)]
 }
 
 // runningRace has many raise the number of one flow at once: it rises by one.

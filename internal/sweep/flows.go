@@ -38,13 +38,20 @@ func (s sweep) all(ctx context.Context) error {
 
 				return errors.Join(errs...)
 			}
-			if err := s.look(ctx, r, looks); err != nil && len(errs) < maxErrors {
-				errs = append(errs, err)
-			}
+			errs = noted(errs, s.look(ctx, r, looks))
 		}
 	}
 
 	return errors.Join(errs...)
+}
+
+// noted returns errs with err, if that is one and there are not too many.
+func noted(errs []error, err error) []error {
+	if err == nil || len(errs) >= maxErrors {
+		return errs
+	}
+
+	return append(errs, err)
 }
 
 // look starts r's next flow if it has none.
@@ -59,7 +66,7 @@ func (s sweep) look(ctx context.Context, r batch.Running, nth int) error {
 		err = s.revive(ctx, r, state)
 	}
 	if err != nil {
-		s.warn(ctx, "the sweep cannot mend a batch", err, slog.String("batch", r.ID))
+		s.warn(ctx, r.ID, err)
 	}
 
 	return err

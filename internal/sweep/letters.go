@@ -26,17 +26,7 @@ func (s sweep) sendBack(ctx context.Context) error {
 			return fmt.Errorf("sweep: receive dead letters: %w", err)
 		}
 		before := len(seen)
-		var messages []batch.Message
-		var handles []string
-		for _, l := range letters {
-			if seen[l.ID] {
-				continue // it stayed, and came again
-			}
-			seen[l.ID] = true
-			if m, ok := s.read(ctx, l); ok {
-				messages, handles = append(messages, m), append(handles, l.Handle)
-			}
-		}
+		messages, handles := s.unseen(ctx, letters, seen)
 		if len(seen) == before {
 			return nil
 		}
@@ -46,6 +36,24 @@ func (s sweep) sendBack(ctx context.Context) error {
 	}
 
 	return nil
+}
+
+// unseen returns the messages of those letters that are not seen yet, and their
+// handles. From now on they are.
+func (s sweep) unseen(
+	ctx context.Context, letters []batch.DeadLetter, seen map[string]bool,
+) (messages []batch.Message, handles []string) {
+	for _, l := range letters {
+		if seen[l.ID] {
+			continue // it stayed, and came again
+		}
+		seen[l.ID] = true
+		if m, ok := s.read(ctx, l); ok {
+			messages, handles = append(messages, m), append(handles, l.Handle)
+		}
+	}
+
+	return messages, handles
 }
 
 func (s sweep) forward(ctx context.Context, messages []batch.Message, handles []string) error {

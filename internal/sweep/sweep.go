@@ -140,7 +140,8 @@ func (s sweep) short(ctx context.Context) bool {
 	return ok && !s.Clock().Add(s.Config.Margin).Before(end)
 }
 
-// warn logs an error that does not end the sweep.
-func (s sweep) warn(ctx context.Context, what string, err error, attrs ...slog.Attr) {
-	s.Log.LogAttrs(ctx, slog.LevelError, what, append(attrs, slog.String("error", err.Error()))...)
+// warn logs an error of one batch, which does not end the sweep.
+func (s sweep) warn(ctx context.Context, batchID string, err error) {
+	s.Log.ErrorContext(ctx, "the sweep cannot mend a batch",
+		slog.String("batch", batchID), slog.String("error", err.Error()))
 }
