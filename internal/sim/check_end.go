@@ -121,10 +121,7 @@ func (c *checker) status(j *job, b batch.Batch) {
 			c.wrong("%s is cancelled, and nobody asked for it", j.nick)
 		}
 	case batch.StatusFailed:
-		// Whoever cannot load a file for a quarter of an hour says so.
-		if c.world.plan.lively && !j.bad && (!b.InProgressAt.IsZero() || c.world.plan.calmAt < 10*time.Minute) {
-			c.wrong("%s failed: %v", j.nick, b.Errors)
-		}
+		c.failed(j, b)
 	case batch.StatusValidating, batch.StatusInProgress, batch.StatusFinalizing, batch.StatusCanceling:
 	}
 	if j.bad && b.Counts.Total > 0 {
@@ -132,6 +129,14 @@ func (c *checker) status(j *job, b batch.Batch) {
 	}
 	if j.canceled && b.Status != batch.StatusCanceled && !b.Canceling() {
 		c.wrong("%s was cancelled and is %s", j.nick, b.Status)
+	}
+}
+
+// failed checks that a batch had reason to fail: its file, or that nothing went
+// for a quarter of an hour while it was loaded.
+func (c *checker) failed(j *job, b batch.Batch) {
+	if p := c.world.plan; p.lively && !j.bad && (!b.InProgressAt.IsZero() || p.calmAt < 10*time.Minute) {
+		c.wrong("%s failed: %v", j.nick, b.Errors)
 	}
 }
 
