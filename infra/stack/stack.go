@@ -47,6 +47,7 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 	bucket.GrantWriteOut(finalize)
 	queue.GrantSend(finalize)
 	flowName.GrantWake(finalize)
+	finalize.setting(props.Settings, boot.EnvAllowance)
 	finalize.Setenv(boot.EnvMessageGroups, &props.MessageGroups)
 
 	NewSweep(stack, "Sweep", &SweepProps{Flow: flowName, Queue: queue, Finalize: finalize})

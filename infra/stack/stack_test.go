@@ -534,6 +534,7 @@ func TestContextIsChecked(t *testing.T) {
 		"maxRequests":          {"maxRequests": "1000001"},
 		"backoffFactor":        {"backoffFactor": "0"},
 		"tenantRequests":       {"tenantRequests": "1"},
+		"allowance":            {"allowance": "200000"},
 		"corsOrigins":          {"corsOrigins": "example.com"},
 	}
 	for key, context := range tests {
@@ -550,7 +551,7 @@ func TestContextShapesTheStack(t *testing.T) {
 	t.Parallel()
 	s := synthWith(t, map[string]any{
 		"name": "Other", "architecture": "x86_64", "maxConcurrency": "10", "upstreamBaseUrl": "http://127.0.0.1:1/v1",
-		"apiStage": "v2", "messageGroups": "off", "executeMemory": "2048", "maxRequests": "1000000", "models": "a,b",
+		"apiStage": "v2", "messageGroups": "off", "executeMemory": "2048", "maxRequests": "1000000", "models": "a,b", "allowance": "5000",
 	})
 	variables, _ := s.only(t, "AWS::Lambda::Function", "^Submit").Properties["Environment"].(map[string]any)["Variables"].(map[string]any)
 	if variables[boot.EnvMaxRequests] != "1000000" || variables[boot.EnvModels] != "a,b" || variables[boot.EnvTenantBatches] != nil {
@@ -569,6 +570,6 @@ func TestContextShapesTheStack(t *testing.T) {
 		}},
 	})
 	s.has(t, "AWS::Lambda::Function", map[string]any{
-		"Environment": map[string]any{"Variables": map[string]any{boot.EnvMessageGroups: "off"}},
+		"Environment": map[string]any{"Variables": map[string]any{boot.EnvMessageGroups: "off", boot.EnvAllowance: "5000"}},
 	})
 }

@@ -44,6 +44,7 @@ type Reconciliation struct {
 	MovedAt time.Time // when Done was first seen
 
 	HighWater  int       // the most requests that are enqueued and unfinished; 0: none was enqueued yet
+	AskAt      time.Time // when more is asked of the allowance; zero: it gave what was wanted
 	FilledAt   time.Time // when requests were last enqueued up to it
 	FilledDone int       // Done at that time
 	// Enqueues say since when lines are enqueued: those of the first entry at
@@ -113,6 +114,36 @@ func (r Reconciliation) Raise(done, limit int, now time.Time) Reconciliation {
 	return r
 }
 
+// A batch that was granted next to nothing asks again after askRest, a little
+// less than its flow parks; one that was granted less than half of what it wanted
+// also before its low water, after askMore.
+const (
+	askRest = 25 * time.Second
+	askMore = 9 * time.Minute
+)
+
+// Grant returns r after the allowance granted so many of the requests that were
+// wanted, which are its high water if they are fewer.
+func (r Reconciliation) Grant(granted, wanted int, now time.Time) Reconciliation {
+	r.AskAt = time.Time{}
+	if granted < wanted {
+		r.HighWater = granted
+	}
+	switch {
+	case granted < min(wanted, MinHighWater):
+		r.AskAt = stamp(now.Add(askRest))
+	case 2*granted < wanted:
+		r.AskAt = stamp(now.Add(askMore))
+	}
+
+	return r
+}
+
+// Asks reports whether b waits for next to nothing, and asks again soon.
+func (b *Batch) Asks(now time.Time) bool {
+	return !b.Reconciled.AskAt.IsZero() && b.Reconciled.AskAt.Sub(now) <= askRest
+}
+
 // Enqueue returns r after lines up to line were enqueued. Of what happened more
 // than age ago it keeps the last.
 func (r Reconciliation) Enqueue(line int, now time.Time, age time.Duration) Reconciliation {
@@ -145,6 +176,17 @@ func (r Reconciliation) EnqueuedAt(line int) (time.Time, bool) {
 // requests to enqueue and no more than half of its high water enqueued.
 func (b *Batch) LowWater(done int) bool {
 	return b.Status == StatusInProgress && b.Enqueued < b.Counts.Total && b.Enqueued-done <= b.Reconciled.HighWater/2
+}
+
+// AskDue reports whether b is to ask for requests to be enqueued: it is at low
+// water, or was granted less than it wanted, and has waited.
+func (b *Batch) AskDue(done int, now time.Time) bool {
+	at := b.Reconciled.AskAt
+	if at.IsZero() || b.Reconciled.HighWater >= MinHighWater && b.LowWater(done) {
+		return b.LowWater(done)
+	}
+
+	return b.Status == StatusInProgress && b.Enqueued < b.Counts.Total && !now.Before(at)
 }
 
 // Reconcile records what a turn of b's flow saw, and the number of outcomes at

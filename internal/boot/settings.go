@@ -31,6 +31,8 @@ const (
 	EnvTenantUploads = "MUSKETRY_TENANT_UPLOADS"
 	// EnvTenantCreates is the most files, uploads and batches that a tenant creates in a minute, 0 (no limit) to 100,000.
 	EnvTenantCreates = "MUSKETRY_TENANT_CREATES"
+	// EnvAllowance is the most messages of all batches that may be in flight, 1,000 to 100,000. It is the finalize function's.
+	EnvAllowance = "MUSKETRY_ALLOWANCE"
 	// EnvExtraEndpoints names endpoints that are taken besides OpenAI's, such as /v1/rerank, with commas between them.
 	EnvExtraEndpoints = "MUSKETRY_EXTRA_ENDPOINTS"
 	// EnvModels names what GET /v1/models lists, with commas between them. Execute has it too: its metrics name no other.
@@ -75,6 +77,7 @@ type Settings struct {
 	TenantBytes        int64 // 0: no limit
 	TenantUploads      int   // 0: no limit
 	TenantCreates      int   // a minute; 0: no limit
+	Allowance          int
 	ExtraEndpoints     []string
 	Models             []string
 	CORSOrigins        []string
@@ -91,7 +94,7 @@ type Settings struct {
 func DefaultSettings() Settings {
 	return Settings{
 		MaxRequests: 50_000, MaxInputBytes: 200 << 20, MaxEmbeddingInputs: 50_000, // OpenAI's own
-		TenantBatches: 100, TenantRequests: 2_000_000,
+		TenantBatches: 100, TenantRequests: 2_000_000, Allowance: 60_000,
 		TenantBytes: 100_000_000_000, TenantUploads: 100, TenantCreates: 300,
 		MaxRetries: 1000, Backoff: time.Second, BackoffFactor: 2, MaxBackoff: time.Minute, Jitter: true,
 		RetryableStatuses: "408,425,429,499,5xx",
@@ -113,6 +116,7 @@ func SettingNames() []SettingName {
 		{"tenantBytes", EnvTenantBytes},
 		{"tenantUploads", EnvTenantUploads},
 		{"tenantCreates", EnvTenantCreates},
+		{"allowance", EnvAllowance},
 		{"extraEndpoints", EnvExtraEndpoints},
 		{"models", EnvModels},
 		{"corsOrigins", EnvCORSOrigins},
@@ -144,6 +148,7 @@ func ReadSettings(get func(name string) string) (Settings, error) {
 			EnvTenantRequests, s.TenantRequests, EnvMaxRequests, s.MaxRequests)
 	}
 	r.storage(&s)
+	r.number(EnvAllowance, 1_000, 100_000, &s.Allowance)
 	r.list(EnvExtraEndpoints, longestList, `^/[A-Za-z0-9._~/-]+$`, "paths such as /v1/rerank", &s.ExtraEndpoints)
 	r.list(EnvModels, longestModels, `^[!-+\--~]+$`, "names without spaces", &s.Models)
 	r.list(EnvCORSOrigins, longestList, `^(\*|https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?)$`, "origins such as https://app.example.com, or *", &s.CORSOrigins)

@@ -23,6 +23,7 @@ import (
 //	tenant#TENANT       receipt#KEY    which batch an order became
 //	tenant#TENANT       usage          what of a tenant's is unfinished
 //	running             batch#BATCH    that a batch may be unfinished, and which of its flows was started last
+//	running             allowance      how the messages that may be in flight are shared
 //	keys                key#TENANT#HASH  that the tenant has this key, and nothing else of it
 //	key#HASH            key            an API key
 const (
@@ -30,9 +31,10 @@ const (
 	attrSK  = "sk"
 	attrTTL = "ttl" // epoch seconds at which the item may go; absent: never
 
-	skWorker = "worker"
-	skKey    = "key"
-	skUsage  = "usage"
+	skWorker    = "worker"
+	skKey       = "key"
+	skUsage     = "usage"
+	skAllowance = "allowance"
 	// One partition has all that runs. It takes 1,000 writes a second, and each
 	// batch makes two, so it bears 500 batches a second; Step Functions starts 300
 	// (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html).
@@ -82,6 +84,7 @@ func uploadKey(tenant, id string) key  { return key{ownedBy(tenant), prefixUploa
 func receiptKey(tenant, k string) key  { return key{ownedBy(tenant), prefixReceipt + k} }
 func usageKey(tenant string) key       { return key{ownedBy(tenant), skUsage} }
 func runningKey(batchID string) key    { return key{pkRunning, prefixBatch + batchID} }
+func allowanceKey() key                { return key{pkRunning, skAllowance} }
 func keyKey(hash string) key           { return key{prefixKey + hash, skKey} }
 func keyMark(tenant, hash string) key  { return key{pkKeys, keysOf(tenant) + hash} }
 func idOf(prefix, sk string) string    { return strings.TrimPrefix(sk, prefix) }

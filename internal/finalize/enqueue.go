@@ -24,7 +24,13 @@ const (
 // enqueued have their outcome.
 func (s steps) enqueue(ctx context.Context, b batch.Batch, done int) (batch.Batch, error) {
 	r := b.Reconciled.See(done, s.Clock()).Raise(done, s.Config.MaxEnqueued, s.Clock())
-	until := min(b.Counts.Total, done+r.HighWater)
+	wants := min(r.HighWater, b.Counts.Total-done)
+	granted, err := s.grant(ctx, b, done, wants)
+	if err != nil {
+		return b, err
+	}
+	r = r.Grant(granted, wants, s.Clock())
+	until := max(b.Enqueued, min(b.Counts.Total, done+granted))
 	for {
 		line := max(min(until, b.Enqueued+enqueueChunk), b.Enqueued)
 		if err := s.send(ctx, b, b.Enqueued, line); err != nil {
@@ -33,7 +39,6 @@ func (s steps) enqueue(ctx context.Context, b batch.Batch, done int) (batch.Batc
 		if line > b.Enqueued {
 			r = r.Enqueue(line, s.Clock(), s.Config.Stall)
 		}
-		var err error
 		b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
 			if err := b.Enqueue(line); err != nil {
 				return err //nolint:wrapcheck // the domain's own, told apart by update

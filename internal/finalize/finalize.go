@@ -43,6 +43,11 @@ type Config struct {
 	// MaxEnqueued is the most unfinished requests of a batch that are enqueued;
 	// batch.MaxHighWater, which it cannot exceed.
 	MaxEnqueued int
+	// Allowance is the most requests of all batches that are enqueued and
+	// unfinished; 60,000. A queue with 120,000 messages in flight hands out none
+	// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html),
+	// and duplicates count.
+	Allowance int
 	// Grace is how long after a cancel or the deadline answers that were paid
 	// for are still taken; 5 s.
 	Grace time.Duration
@@ -75,6 +80,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.MaxEnqueued = defaultTo(c.MaxEnqueued, batch.MaxHighWater)
+	c.Allowance = defaultTo(c.Allowance, 60_000)
 	c.Grace = defaultTo(c.Grace, 5*time.Second)
 	c.Commits = defaultTo(c.Commits, 20*time.Second)
 	c.Stall = defaultTo(c.Stall, 4*time.Minute)
@@ -219,6 +225,9 @@ func (s steps) parking(b batch.Batch) Next {
 			left = min(left, ShortPark)
 		}
 	}
+	if b.Asks(s.Clock()) {
+		left = min(left, MediumPark)
+	}
 	switch {
 	case left >= LongPark:
 		return NextLong
@@ -231,8 +240,8 @@ func (s steps) parking(b batch.Batch) Next {
 
 // release gives up an ended batch's holds of its input files, its place among
 // what of its tenant's is unfinished, whose results count as stored from now on,
-// and last its entry among what runs: until then the sweep brings back a flow
-// that died.
+// its messages of the allowance, and last its entry among what runs: until then
+// the sweep brings back a flow that died.
 func (s steps) release(ctx context.Context, b batch.Batch) error {
 	for _, id := range b.Inputs() {
 		_, err := s.Batches.UpdateFile(ctx, b.Tenant, id, func(f *batch.File) error {
@@ -256,6 +265,14 @@ func (s steps) release(ctx context.Context, b batch.Batch) error {
 	})
 	if err != nil {
 		return fmt.Errorf("update usage: %w", err)
+	}
+	_, err = s.Batches.UpdateAllowance(ctx, func(a *batch.Allowance) error {
+		a.Drop(b.ID)
+
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("update allowance: %w", err)
 	}
 	if err := s.Batches.RemoveRunning(ctx, batch.Running{Ref: b.Ref}); err != nil {
 		return fmt.Errorf("remove running: %w", err)

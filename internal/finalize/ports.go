@@ -58,6 +58,12 @@ type Unfinished interface {
 	// RemoveRunning deletes the entry of a batch; one that is not there is no
 	// error.
 	RemoveRunning(ctx context.Context, r batch.Running) error
+	// Runnings returns at most limit entries, oldest batch first, that come after
+	// the batch named after, and whether there are more.
+	Runnings(ctx context.Context, after string, limit int) ([]batch.Running, bool, error)
+	// UpdateAllowance is to the deployment's allowance of messages what UpdateUsage
+	// is to a tenant's usage.
+	UpdateAllowance(ctx context.Context, change func(*batch.Allowance) error) (batch.Allowance, error)
 }
 
 // An Objects keeps bytes.

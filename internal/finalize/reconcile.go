@@ -15,7 +15,7 @@ func (s steps) reconcile(ctx context.Context, b batch.Batch) (batch.Batch, Next,
 	if err != nil {
 		return b, "", err
 	}
-	if b.LowWater(done) {
+	if b.AskDue(done, s.Clock()) {
 		b, err = s.enqueue(ctx, b, done)
 
 		return b, "", err
@@ -24,11 +24,15 @@ func (s steps) reconcile(ctx context.Context, b batch.Batch) (batch.Batch, Next,
 		was := done
 		b, done, err = s.recount(ctx, b)
 		last := done >= b.Counts.Total && was < done // the last outcomes came while it counted
-		if err != nil || b.Sealed || s.short(ctx) || b.LowWater(done) || last {
+		if err != nil || b.Sealed || s.short(ctx) || b.AskDue(done, s.Clock()) || last {
 			return b, "", err
 		}
 	}
-	r := b.Reconciled.See(done, s.Clock())
+	r, err := s.giveBack(ctx, b, done)
+	if err != nil {
+		return b, "", err
+	}
+	r = r.See(done, s.Clock())
 	if s.reenqueueDue(b) {
 		var whole bool
 		if r.Reenqueue, whole, err = s.reenqueue(ctx, b, done); err != nil || !whole {

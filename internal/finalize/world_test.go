@@ -364,6 +364,11 @@ func (w *world) check(status batch.Status, wantOutput, wantErrs []byte) {
 	if !maps.Equal(u.Batches, map[string]int{"batch_0": 7}) {
 		w.t.Errorf("of the tenant's are unfinished %v", u.Batches)
 	}
+	a, err := w.store.UpdateAllowance(w.t.Context(), func(*batch.Allowance) error { return nil })
+	w.must(err)
+	if g, granted := a.Grants[b.ID]; granted {
+		w.t.Errorf("it has its messages still: %+v", g)
+	}
 	if r, err := w.store.Running(w.t.Context(), b.ID); !errors.Is(err, batch.ErrNotFound) {
 		w.t.Errorf("it runs still: %v, %v", r, err)
 	}
@@ -503,6 +508,12 @@ func (b faultyBatches) UpdateUsage(
 	ctx context.Context, tenant string, change func(*batch.Usage) error,
 ) (batch.Usage, error) {
 	return get(b.f, func() (batch.Usage, error) { return b.Batches.UpdateUsage(ctx, tenant, change) })
+}
+
+func (b faultyBatches) UpdateAllowance(
+	ctx context.Context, change func(*batch.Allowance) error,
+) (batch.Allowance, error) {
+	return get(b.f, func() (batch.Allowance, error) { return b.Batches.UpdateAllowance(ctx, change) })
 }
 
 func (b faultyBatches) RemoveRunning(ctx context.Context, r batch.Running) error {

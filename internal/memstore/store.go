@@ -30,6 +30,8 @@ type Store struct {
 	receipts map[receiptKey]batch.Receipt
 	usages   map[string]batch.Usage
 	running  map[string]batch.Running // by batch
+
+	allowance batch.Allowance
 }
 
 // NewStore returns an empty Store.

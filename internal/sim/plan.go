@@ -180,13 +180,16 @@ func (p *plan) trouble(d *dice) {
 	}
 }
 
-// trials chooses what only the sweep mends.
+// trials chooses what only the sweep mends, and how many messages are allowed.
 func (p *plan) trials(d *dice) {
 	if d.chance(0.15) {
 		p.rates[flowStopped] = one(d, 0.5, 0.9)
 	}
 	if d.chance(0.1) {
 		p.receives = 4 + d.intn(8)
+	}
+	if d.chance(0.2) {
+		p.finalize.Allowance = 10 + d.intn(60)
 	}
 }
 

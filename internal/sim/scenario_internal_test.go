@@ -388,3 +388,45 @@ func TestAnUnknownFormFails(t *testing.T) {
 		t.Errorf("filled: %v, %v", got, err)
 	}
 }
+
+// TestALongRetryAfterLeavesRoom is row j, at 1/100 of its scale: a tenant's 100
+// batches of 100 lines are all told to come back in an hour, which fills any
+// queue that is filled without limit. Another tenant's batch, which comes later,
+// hardly notices.
+func TestALongRetryAfterLeavesRoom(t *testing.T) {
+	t.Parallel()
+	took := func(beside int) time.Duration {
+		p := fair(100, 2*time.Second)
+		healthy := p.jobs[0]
+		healthy.tenant, healthy.comes = "umbrella", 10*time.Minute
+		p.inFlight, p.workers = 1_200, 5
+		p.finalize = finalize.Config{MaxEnqueued: 100, Allowance: 600}
+		for i := range beside {
+			j := &job{nick: fmt.Sprint("s", i), tenant: "acme", window: 24 * time.Hour, cancels: 15 * time.Minute}
+			for range 100 {
+				j.lines = append(j.lines, &line{manner: manner{
+					lo: 100 * time.Millisecond, hi: 110 * time.Millisecond, first: []fault{upstreamLimits}, wait: time.Hour,
+				}})
+			}
+			p.jobs = append(p.jobs, j)
+		}
+		most := 0
+		p.script = func(w *world) {
+			for w.sched.now() < 15*time.Minute {
+				most = max(most, len(w.queue.messages))
+				w.sleep("counter", 10*time.Second)
+			}
+		}
+		direct(t, p)
+		if beside > 0 && (most < 300 || most > 600) {
+			t.Errorf("%d messages were in the queue, of which 600 are allowed", most)
+		}
+
+		return healthy.shadow.endedAt - healthy.comes
+	}
+	alone, beside := took(0), took(100)
+	t.Logf("it ended after %v, and after %v alone", beside, alone)
+	if 2*beside > 3*alone {
+		t.Errorf("it ended after %v, and after %v alone", beside, alone)
+	}
+}

@@ -149,6 +149,21 @@ func (p ports) Runnings(ctx context.Context, after string, limit int) (page []ba
 	return page, more, err
 }
 
+// UpdateAllowance changes how messages are shared.
+func (p ports) UpdateAllowance(
+	ctx context.Context, change func(*batch.Allowance) error,
+) (batch.Allowance, error) {
+	w := p.world
+
+	return update(ctx, p, record[batch.Allowance]{
+		name: "Allowance", rev: func(a *batch.Allowance) *int64 { return &a.Rev },
+		read: func(ctx context.Context) (batch.Allowance, error) {
+			return w.store.UpdateAllowance(ctx, func(*batch.Allowance) error { return nil })
+		},
+		write: w.store.UpdateAllowance,
+	}, change)
+}
+
 // NextFlow raises the number of a batch's flow.
 func (p ports) NextFlow(ctx context.Context, r batch.Running) (next batch.Running, err error) {
 	o := operation{name: "NextFlow", key: p.world.flowNick(r.ID, r.Flow), writes: true}

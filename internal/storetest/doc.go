@@ -100,6 +100,7 @@ type Runnings interface {
 	Runnings(ctx context.Context, after string, limit int) ([]batch.Running, bool, error)
 	NextFlow(ctx context.Context, r batch.Running) (batch.Running, error)
 	RemoveRunning(ctx context.Context, r batch.Running) error
+	UpdateAllowance(ctx context.Context, change func(*batch.Allowance) error) (batch.Allowance, error)
 }
 
 // Keys keeps API keys.

@@ -13,6 +13,9 @@ func runningTrials() []trial[Store] {
 		{"Running/life", runningLife},
 		{"Running/pages", runningPages},
 		{"Running/race for the next flow", runningRace},
+		{"Allowance/change", allowanceChanges},
+		{"Allowance/race", allowanceRace},
+		{"Allowance/the largest", allowanceLargest},
 	}
 }
 
@@ -114,4 +117,121 @@ func runningRace(t *testing.T, s Store) {
 	}) {
 		ok(t, err)
 	}
+}
+
+// allowanceChanges shares its record with the other trials, so it looks at its
+// own entry alone.
+func allowanceChanges(t *testing.T, s Store) {
+	id := unique("batch_")
+	set := func(g batch.Grant) func(*batch.Allowance) error {
+		return func(a *batch.Allowance) error {
+			if a.Grants == nil {
+				a.Grants = map[string]batch.Grant{}
+			}
+			a.Grants[id] = g
+			a.CheckedAt = noon()
+
+			return nil
+		}
+	}
+	want := batch.Grant{Tenant: "acme", Due: noon(), Messages: 7, Wants: 9, AskedAt: noon().Add(time.Minute)}
+	first, err := s.UpdateAllowance(t.Context(), set(want))
+	ok(t, err)
+	same(t, "grant", first.Grants[id], want)
+	_, err = s.UpdateAllowance(t.Context(), func(a *batch.Allowance) error {
+		a.Drop(id)
+
+		return errStop
+	})
+	wantErr(t, err, errStop)
+	a, err := s.UpdateAllowance(t.Context(), func(*batch.Allowance) error { return nil })
+	ok(t, err)
+	same(t, "grant after an error", a.Grants[id], want)
+	if a.Rev < first.Rev || !a.CheckedAt.Equal(noon()) {
+		t.Errorf("allowance is of revision %d, and was of %d, checked at %v", a.Rev, first.Rev, a.CheckedAt)
+	}
+	a, err = s.UpdateAllowance(t.Context(), func(a *batch.Allowance) error {
+		a.Drop(id)
+
+		return nil
+	})
+	ok(t, err)
+	if g, there := a.Grants[id]; there || a.Rev <= first.Rev {
+		t.Errorf("a dropped grant is %+v, in revision %d", g, a.Rev)
+	}
+}
+
+// allowanceRace has many ask at once: what they get is within the limit.
+func allowanceRace(t *testing.T, s Store) {
+	owner := unique("t-")
+	got := make([]int, 8)
+	for _, err := range atOnce(len(got), func(i int) error {
+		id := fmt.Sprint(owner, "-", i)
+		a, err := s.UpdateAllowance(t.Context(), func(a *batch.Allowance) error {
+			if a.Grants == nil {
+				a.Grants = map[string]batch.Grant{}
+			}
+			held := 0
+			for _, g := range a.Grants {
+				if g.Tenant == owner {
+					held += g.Messages
+				}
+			}
+			a.Grants[id] = batch.Grant{Tenant: owner, Messages: min(3, 10-held)}
+
+			return nil
+		})
+		got[i] = a.Grants[id].Messages
+
+		return err
+	}) {
+		ok(t, err)
+	}
+	sum := 0
+	for _, n := range got {
+		sum += n
+	}
+	if sum != 10 {
+		t.Errorf("granted %v, which is not 10", got)
+	}
+	_, err := s.UpdateAllowance(t.Context(), func(a *batch.Allowance) error {
+		for i := range got {
+			a.Drop(fmt.Sprint(owner, "-", i))
+		}
+
+		return nil
+	})
+	ok(t, err)
+}
+
+func allowanceLargest(t *testing.T, s Store) {
+	var own []string
+	for len(own) < batch.MaxGrants {
+		own = append(own, fmt.Sprintf("%s-%04d", unique("batch_"), len(own)))
+	}
+	fill := func(a *batch.Allowance) error {
+		if a.Grants == nil {
+			a.Grants = map[string]batch.Grant{}
+		}
+		for _, id := range own {
+			a.Grants[id] = batch.Grant{
+				Tenant: "a-tenant-with-a-rather-long-name", Due: noon(), Messages: 10_000, Wants: 10_000, AskedAt: noon(),
+			}
+		}
+
+		return nil
+	}
+	a, err := s.UpdateAllowance(t.Context(), fill)
+	ok(t, err)
+	if len(a.Grants) < batch.MaxGrants {
+		t.Errorf("%d grants", len(a.Grants))
+	}
+	_, err = s.UpdateAllowance(t.Context(), func(a *batch.Allowance) error {
+		for _, id := range own {
+			a.Drop(id)
+		}
+
+		return nil
+	})
+	ok(t, err)
 }

@@ -39,6 +39,7 @@ func wire(kit boot.Kit) (handler, error) {
 		finalizer: &finalize.Finalizer{
 			Requests: dynamostore.NewGrouping(store), Journal: store, Batches: store, Objects: bucket, Uploads: bucket,
 			Queue: queue, Flow: flow, Clock: kit.Clock, Log: kit.Log,
+			Config:    finalize.Config{Allowance: kit.Settings.Allowance},
 			NewFileID: func(now time.Time) (string, error) { return batch.NewID(batch.PrefixFile, now, rand.Reader) },
 		},
 		sweeper: &sweep.Sweeper{

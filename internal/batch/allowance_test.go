@@ -1,0 +1,160 @@
+package batch_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/musketry/musketry/internal/batch"
+)
+
+const allowance = 60_000
+
+func ask(tenant, id string, held, wants int) batch.Ask {
+	return batch.Ask{Ref: batch.Ref{Tenant: tenant, ID: id}, Due: noon().Add(24 * time.Hour), Held: held, Wants: wants}
+}
+
+func TestAllowanceIsShared(t *testing.T) {
+	t.Parallel()
+	var a batch.Allowance
+	for i, want := range []int{10_000, 10_000, 5_000, 2_500, 1_250} { // never more than half, all together
+		if got := a.Ask(ask("acme", fmt.Sprint("a", i), 0, 10_000), allowance, noon()); got != want {
+			t.Errorf("batch %d of one tenant gets %d, want %d", i, got, want)
+		}
+	}
+	for i := range 500 {
+		a.Ask(ask("acme", fmt.Sprint("more", i), 0, 10_000), allowance, noon())
+	}
+	if sum := a.Sum(); sum > allowance/2 || sum < allowance/2-100 {
+		t.Errorf("one tenant has %d", sum)
+	}
+	for i, want := range []int{10_000, 10_000, 4_999, 2_498} { // tenants, each of which finds room
+		if got := a.Ask(ask(fmt.Sprint("t", i), fmt.Sprint("b", i), 0, 10_000), allowance, noon()); got < want-100 || got > want+100 {
+			t.Errorf("tenant %d gets %d, want %d", i, got, want)
+		}
+	}
+	for i := range 50 {
+		if got := a.Ask(ask(fmt.Sprint("late", i), fmt.Sprint("l", i), 0, 10_000), allowance, noon()); got == 0 && a.Sum()+100 <= allowance {
+			t.Errorf("newcomer %d gets nothing, and %d are granted", i, a.Sum())
+		}
+	}
+	if a.Sum() > allowance {
+		t.Errorf("%d are granted", a.Sum())
+	}
+}
+
+func TestAllowanceIsGivenBack(t *testing.T) {
+	t.Parallel()
+	var a batch.Allowance
+	a.Ask(ask("acme", "a", 0, 10_000), allowance, noon())
+	if got := a.Ask(ask("acme", "a", 7, 7), allowance, noon()); got != 7 || a.Sum() != 7 {
+		t.Errorf("it has %d of %d", got, a.Sum())
+	}
+	if got := a.Ask(ask("acme", "a", 900, 500), allowance, noon()); got != 900 {
+		t.Errorf("what is held is not granted: %d", got)
+	}
+	for range 2 {
+		a.Drop("a")
+	}
+	if a.Sum() != 0 {
+		t.Errorf("%d are granted still", a.Sum())
+	}
+}
+
+// TestAllowanceKeepsRoomForTheLeastSlack fills a tenant's share. When room comes,
+// the batch that is due first gets it, whoever asks first.
+func TestAllowanceKeepsRoomForTheLeastSlack(t *testing.T) {
+	t.Parallel()
+	var a batch.Allowance
+	a.Ask(ask("acme", "full", 300, 300), 600, noon())
+	late, soon := ask("acme", "late", 0, 100), ask("acme", "soon", 0, 100)
+	soon.Due = noon().Add(time.Hour)
+	for _, q := range []batch.Ask{late, soon} {
+		if got := a.Ask(q, 600, noon()); got != 0 {
+			t.Fatalf("%s gets %d of a share that is used up", q.ID, got)
+		}
+	}
+	a.Ask(ask("acme", "full", 200, 200), 600, noon())
+	if got := a.Ask(late, 600, noon().Add(30*time.Second)); got != 0 {
+		t.Errorf("the one that can wait gets %d", got)
+	}
+	if got := a.Ask(soon, 600, noon().Add(31*time.Second)); got != 100 {
+		t.Errorf("the one that is due gets %d", got)
+	}
+	a.Ask(ask("acme", "full", 100, 100), 600, noon())
+	if got := a.Ask(late, 600, noon().Add(time.Minute)); got != 100 {
+		t.Errorf("the other one gets %d then", got)
+	}
+	// Nothing is kept for one that asks no more.
+	a.Drop("late")
+	a.Ask(ask("acme", "full", 200, 200), 600, noon())
+	soon.ID = "dead"
+	a.Ask(soon, 600, noon())
+	a.Ask(ask("acme", "full", 100, 100), 600, noon())
+	if got := a.Ask(late, 600, noon().Add(3*time.Minute)); got != 100 {
+		t.Errorf("beside one that died it gets %d", got)
+	}
+}
+
+func TestAllowanceOfManyWritesLittle(t *testing.T) {
+	t.Parallel()
+	var a batch.Allowance
+	a.Ask(ask("acme", "full", 300, 300), 600, noon())
+	a.Ask(ask("acme", "waits", 0, 100), 600, noon())
+	before := a.Grants["waits"]
+	a.Ask(ask("acme", "waits", 0, 200), 600, noon().Add(30*time.Second))
+	if a.Grants["waits"] != before {
+		t.Error("asking again half a minute later changes the record")
+	}
+	a.Ask(ask("acme", "waits", 0, 200), 600, noon().Add(time.Minute))
+	if a.Grants["waits"] == before {
+		t.Error("one that waits is forgotten")
+	}
+	for i := range 2 * batch.MaxGrants {
+		a.Ask(ask("acme", fmt.Sprint(i), 0, 100), 600, noon())
+	}
+	if len(a.Grants) != batch.MaxGrants {
+		t.Errorf("it knows %d batches", len(a.Grants))
+	}
+	if got := a.Ask(ask("other", "beyond", 7, 100), 600, noon()); got != 7 {
+		t.Errorf("one that it cannot know gets %d", got)
+	}
+}
+
+// TestAllowanceProperty has batches of some tenants ask, hold, finish and end: nothing
+// new is granted beyond the limit.
+func TestAllowanceProperty(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		limit := rapid.IntRange(1, 2_000).Draw(rt, "limit")
+		var a batch.Allowance
+		held := map[string]int{}
+		now := noon()
+		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
+			n := rapid.IntRange(0, 11).Draw(rt, "batch")
+			id, tenant := fmt.Sprint(n), fmt.Sprint("t", n%4)
+			now = now.Add(time.Duration(rapid.IntRange(0, 90).Draw(rt, "seconds")) * time.Second)
+			switch rapid.IntRange(0, 3).Draw(rt, "what") {
+			case 0:
+				held[id] = rapid.IntRange(0, held[id]).Draw(rt, "left")
+			case 1:
+				a.Drop(id)
+				delete(held, id)
+			default:
+				q := ask(tenant, id, held[id], rapid.IntRange(held[id], 500).Draw(rt, "wants"))
+				q.Due = noon().Add(time.Duration(rapid.IntRange(0, 5).Draw(rt, "due")) * time.Hour)
+				before := a.Sum() - a.Grants[id].Messages
+				got := a.Ask(q, limit, now)
+				if got < q.Held || got > max(q.Wants, q.Held) || a.Grants[id].Messages != got {
+					rt.Fatalf("%+v gets %d, recorded %+v", q, got, a.Grants[id])
+				}
+				if got > q.Held && before+got > limit {
+					rt.Fatalf("%+v gets %d beside %d of %d", q, got, before, limit)
+				}
+				held[id] = got
+			}
+		}
+	})
+}
