@@ -34,16 +34,26 @@ type cloud struct {
 }
 
 func (c *cloud) DescribeExecution(
-	_ context.Context, in *sfn.DescribeExecutionInput, _ ...func(*sfn.Options),
+	ctx context.Context, in *sfn.DescribeExecutionInput, _ ...func(*sfn.Options),
 ) (*sfn.DescribeExecutionOutput, error) {
+	if c.dead {
+		<-ctx.Done()
+
+		return nil, ctx.Err()
+	}
 	c.asked = append(c.asked, in)
 
 	return &sfn.DescribeExecutionOutput{Status: c.status}, c.err
 }
 
 func (c *cloud) ListExecutions(
-	_ context.Context, in *sfn.ListExecutionsInput, _ ...func(*sfn.Options),
+	ctx context.Context, in *sfn.ListExecutionsInput, _ ...func(*sfn.Options),
 ) (*sfn.ListExecutionsOutput, error) {
+	if c.dead {
+		<-ctx.Done()
+
+		return nil, ctx.Err()
+	}
 	c.lists = append(c.lists, *in)
 	out := &sfn.ListExecutionsOutput{
 		Executions: []types.ExecutionListItem{{Name: aws.String(fmt.Sprint("batch_", len(c.lists)))}},
@@ -242,6 +252,16 @@ func TestDeadConnections(t *testing.T) {
 		for name, call := range map[string]func() error{
 			"start": func() error { return f.Start(t.Context(), record()) },
 			"wake":  func() error { return f.Wake(t.Context(), "token") },
+			"state": func() error {
+				_, err := f.State(t.Context(), "batch_1", 1)
+
+				return err
+			},
+			"list": func() error {
+				_, err := f.Running(t.Context())
+
+				return err
+			},
 		} {
 			start := time.Now()
 			if err := call(); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 20*time.Second {
