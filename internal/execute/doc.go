@@ -3,7 +3,8 @@
 //
 //	deliveries ─▶ intake ─▶ section ─▶ claim ─▶ call ─▶ judge ─▶ segment ─▶ apply ─▶ cell ─▶ acknowledge ─▶ wake
 //	                │          │         │        │       │         │         │
-//	                │          │         │        │       └ retry: back to pending, hidden for the backoff
+//	                │          │         │        │       └ retry: back to pending, hidden for the backoff; if that
+//	                │          │         │        │         cannot be written, hidden all the same and written again
 //	                │          │         │        └ aborted: nothing is written, another reclaims
 //	                │          │         └ held by another: hidden for the rest of that lease
 //	                │          └ one ranged read for adjacent lines of a batch

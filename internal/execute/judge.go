@@ -204,14 +204,11 @@ func (r *run) again(
 	if err != nil {
 		return nil, err
 	}
-	if err := r.unwritten(j, r.apply(change)); err != nil {
-		return nil, err
+	owed := &owedError{
+		change: change, pending: pending.Phase(), model: r.modelLabel(j.input.Model), kind: string(v.reason.Kind()),
 	}
-	r.log.Debug("retry", append(j.attrs(), slog.Int("attempt", pending.Phase().Attempt),
-		slog.String("reason", pending.Phase().Last))...)
-	r.Metrics.Count("retries_total", 1, "model", r.modelLabel(j.input.Model), "kind", string(v.reason.Kind()))
 
-	return nil, aside(pending.Phase().NotBefore.Sub(r.Clock()), "backoff")
+	return nil, r.writeRetry(j, owed)
 }
 
 func (r *run) deny(j *job, p state.Request[state.Processing], v verdict, why state.Denial) *outcome {

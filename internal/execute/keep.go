@@ -19,6 +19,8 @@ const (
 	// from its receive, of which an invocation may have used 15 minutes
 	// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html).
 	maxHide = 11*time.Hour + 30*time.Minute
+	// hideLimit bounds a hiding: jobs wait for it.
+	hideLimit = 15 * time.Second
 )
 
 // A keeper keeps the messages that this worker holds hidden, in short steps
@@ -52,6 +54,20 @@ func (k *keeper) drop(handle string) {
 	delete(k.held, handle)
 }
 
+// rest hides a message for d and stops keeping it, unless it returns an error.
+func (k *keeper) rest(handle string, d time.Duration) error {
+	k.turn.take()
+	defer k.turn.pass()
+	if err := k.run.hide(d, handle); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.held, handle)
+
+	return nil
+}
+
 func (k *keeper) loop(ctx context.Context) {
 	for k.run.rest(ctx, keepEvery) {
 		k.extend(ctx)
@@ -69,7 +85,7 @@ func (k *keeper) extend(ctx context.Context) {
 	if len(handles) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, keepEvery)
+	ctx, cancel := context.WithTimeout(ctx, hideLimit)
 	defer cancel()
 	if err := k.run.Queue.Hide(ctx, handles, keepFor); err != nil && ctx.Err() == nil {
 		k.run.log.Warn("cannot hide messages", errAttr(err))

@@ -55,6 +55,7 @@ type run struct {
 	acked map[string]bool // by message id
 	alone []*job          // to be taken up after the others
 	late  []string        // handles to show once this worker has ended
+	owes  bool            // a retry that has to wait is known to nobody but this worker and the queue
 }
 
 // begin sets up a run. The caller calls cancel once run has returned.
@@ -144,17 +145,18 @@ func (r *run) runAlone() {
 }
 
 // end marks the worker ended, which ends its leases, and only then shows the
-// messages of what it leaves behind.
+// messages of what it leaves behind. One that owes a retry does not let go: its
+// leases end as a dead worker's do.
 func (r *run) end() {
-	ended := r.heart.end()
+	ended := !r.owes && r.heart.end() == nil
 	if len(r.late) == 0 {
 		return
 	}
 	after := time.Duration(0)
-	if ended != nil { // the others must wait until the heartbeat is stale
+	if !ended { // the others must wait until the heartbeat is stale
 		after = r.jitter(r.cfg.Stale)
 	}
-	if err := r.Queue.Hide(r.ops, r.late, after); err != nil {
+	if err := r.hide(after, r.late...); err != nil {
 		r.log.Warn("cannot show messages", errAttr(err))
 	}
 }
@@ -163,6 +165,10 @@ func (r *run) end() {
 func (r *run) settle(j *job, o *outcome, err error) {
 	r.release(j)
 	var put *asideError
+	var owed *owedError
+	if errors.As(err, &owed) {
+		err = r.insist(j, owed)
+	}
 	switch {
 	case err == nil, errors.Is(err, errDone):
 		r.group.leave(j, &entry{job: j, outcome: o})
@@ -198,9 +204,17 @@ func (r *run) ack(j *job) {
 // putBack shows j's message again after d.
 func (r *run) putBack(j *job, d time.Duration) {
 	r.keep.drop(j.delivery.Handle)
-	if err := r.Queue.Hide(r.ops, []string{j.delivery.Handle}, min(d, maxHide)); err != nil {
+	if err := r.hide(d, j.delivery.Handle); err != nil {
 		r.log.Warn("cannot put a message back", append(j.attrs(), errAttr(err))...)
 	}
+}
+
+// hide shows messages again after d.
+func (r *run) hide(d time.Duration, handles ...string) error {
+	ctx, cancel := context.WithTimeout(r.ops, hideLimit)
+	defer cancel()
+
+	return r.Queue.Hide(ctx, handles, min(d, maxHide))
 }
 
 // showLate shows j's message as soon as this worker has ended.
