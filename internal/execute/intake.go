@@ -31,7 +31,7 @@ func (r *run) decode() []*job {
 		j := &job{delivery: d, message: m}
 		if err != nil {
 			r.log.Error("not a message of a request", slog.String("message", d.MessageID), errAttr(err))
-			r.putBack(j, unreadable)
+			r.jobs.Go(func() { r.putBack(j, unreadable) })
 
 			continue
 		}
@@ -41,24 +41,19 @@ func (r *run) decode() []*job {
 	return jobs
 }
 
-// take starts jobs: those of stopping batches are put aside before anything is
-// read or claimed, and the lines of the others are fetched together.
+// take starts jobs, each as soon as it can be and behind no other: those of
+// stopping batches are put aside before anything is read or claimed, and the
+// lines of those that are ready at about the same time are fetched together.
 func (r *run) take(jobs []*job) {
-	admitted := make([]bool, len(jobs))
-	each(jobs, func(i int, j *job) {
-		err := r.admit(j)
-		if admitted[i] = err == nil; !admitted[i] {
-			r.settle(j, nil, err)
-		}
-	})
-	ready := make([]*job, 0, len(jobs))
-	for i, j := range jobs {
-		if admitted[i] {
-			ready = append(ready, j)
-		}
-	}
-	for _, s := range sections(ready) {
-		r.jobs.Go(func() { r.section(s) })
+	r.ready.expect(len(jobs))
+	for _, j := range jobs {
+		r.jobs.Go(func() {
+			err := r.admit(j)
+			r.ready.admitted(j, err == nil)
+			if err != nil {
+				r.settle(j, nil, err)
+			}
+		})
 	}
 }
 

@@ -21,6 +21,9 @@ const (
 	maxHide = 11*time.Hour + 30*time.Minute
 	// hideLimit bounds a hiding: jobs wait for it.
 	hideLimit = 15 * time.Second
+	// holdWait is the longest that the first hiding delays claims: until it is
+	// over, a dead worker's messages stay hidden for the queue's own time.
+	holdWait = time.Second
 )
 
 // A keeper keeps the messages that this worker holds hidden, in short steps
@@ -31,27 +34,39 @@ type keeper struct {
 
 	mu   sync.Mutex
 	held map[string]bool // by handle
+	once chan struct{}   // closed when the first hiding is over
 }
 
-func newKeeper(r *run) *keeper { return &keeper{run: r, turn: newTurn(), held: make(map[string]bool)} }
+func newKeeper(r *run) *keeper {
+	return &keeper{run: r, turn: newTurn(), held: make(map[string]bool), once: make(chan struct{})}
+}
 
-// hold hides the messages of jobs for the first time.
+// hold takes in the messages of jobs, which loop hides from now on.
 func (k *keeper) hold(jobs []*job) {
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	for _, j := range jobs {
 		k.held[j.delivery.Handle] = true
 	}
-	k.mu.Unlock()
-	k.extend(k.run.ops)
 }
 
-// drop stops hiding a message. Others may receive it now.
-func (k *keeper) drop(handle string) {
+// await waits for the first hiding, though not for long.
+func (k *keeper) await() {
+	select {
+	case <-k.once:
+	case <-time.After(holdWait):
+	}
+}
+
+// drop stops hiding messages. Others may receive them now.
+func (k *keeper) drop(handles ...string) {
 	k.turn.take()
 	defer k.turn.pass()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	delete(k.held, handle)
+	for _, handle := range handles {
+		delete(k.held, handle)
+	}
 }
 
 // rest hides a message for d and stops keeping it, unless it returns an error.
@@ -69,6 +84,8 @@ func (k *keeper) rest(handle string, d time.Duration) error {
 }
 
 func (k *keeper) loop(ctx context.Context) {
+	k.extend(ctx)
+	close(k.once)
 	for k.run.rest(ctx, keepEvery) {
 		k.extend(ctx)
 	}

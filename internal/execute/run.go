@@ -48,6 +48,7 @@ type run struct {
 	keep  *keeper
 	watch *watch
 	group *recorder
+	ready *gatherer
 	jobs  sync.WaitGroup
 
 	mu    sync.Mutex
@@ -83,6 +84,7 @@ func (w *Worker) begin(ctx context.Context, deliveries []Delivery) (r *run, canc
 	r.keep = newKeeper(r)
 	r.watch = newWatch(r)
 	r.group = newRecorder(r)
+	r.ready = &gatherer{run: r}
 
 	return r, func() {
 		r.abort(errShutdown)
@@ -94,35 +96,35 @@ func (w *Worker) begin(ctx context.Context, deliveries []Delivery) (r *run, canc
 // run takes all jobs to their ends, and then the worker.
 func (r *run) run() {
 	jobs := r.decode()
-	var held sync.WaitGroup
-	held.Go(func() { r.keep.hold(jobs) })
-	err := r.heart.start()
-	held.Wait()
-	if err != nil {
+	r.keep.hold(jobs)
+	stopKeeping := r.beside(r.keep.loop)
+	if err := r.heart.start(); err != nil {
 		r.log.Warn("no first heartbeat: claiming nothing", errAttr(err))
-		for _, j := range jobs {
-			r.putBack(j, r.jitter(unsure))
-		}
+		each(jobs, func(_ int, j *job) { r.putBack(j, r.jitter(unsure)) })
+		r.jobs.Wait()
+		stopKeeping()
 
 		return
 	}
-	stop := r.loops()
+	r.keep.await()
+	stop := r.beside(r.heart.loop, r.watch.loop)
 	r.group.expect(jobs...)
 	r.take(jobs)
 	r.jobs.Wait()
 	r.runAlone()
 	r.group.drain()
 	stop()
+	stopKeeping()
 	r.end()
 }
 
-// loops starts what runs beside the jobs, and returns what ends it.
-func (r *run) loops() (stop func()) {
+// beside starts loops that run beside the jobs, and returns what ends them.
+func (r *run) beside(what ...func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(r.ops)
 	var loops sync.WaitGroup
-	loops.Go(func() { r.heart.loop(ctx) })
-	loops.Go(func() { r.keep.loop(ctx) })
-	loops.Go(func() { r.watch.loop(ctx) })
+	for _, loop := range what {
+		loops.Go(func() { loop(ctx) })
+	}
 
 	return func() {
 		cancel()

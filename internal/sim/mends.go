@@ -17,6 +17,6 @@ type mended struct {
 // mends are those of now. A rule is switched on with the mend that makes it
 // true, and never off again.
 var mends = mended{ //nolint:gochecknoglobals // a constant, which Go has none of for structs
-	soon: true, lateRetry: true, killed: true, counts: true, lowWater: true, waiting: true, missing: true,
-	commits: true, retryAfter: true,
+	soon: true, retryAfter: true, lateRetry: true, killed: true, counts: true, lowWater: true, waiting: true, missing: true,
+	commits: true, eager: true,
 }

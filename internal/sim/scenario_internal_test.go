@@ -328,7 +328,7 @@ func TestACallWaitsForNoOther(t *testing.T) {
 	for _, l := range p.jobs[0].lines { // so that their requests are read when they come again
 		l.manner.first = []fault{upstreamErrs}
 	}
-	p.workers = 1
+	p.workers = 2 // whoever comes back later has another
 	slow := 0
 	p.meddle = func(_ *world, o operation) (time.Duration, error) {
 		if o.name == "Request" && o.key == "b1/3" && slow == 0 {
