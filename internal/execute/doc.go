@@ -10,15 +10,16 @@
 //	                │          └ one ranged read for adjacent lines of a batch
 //	                └ batch ended: acknowledged; batch stopping: put back
 //
-// Beside it run three loops for as long as the invocation: the heart writes the
+// Beside it run four loops for as long as the invocation: the heart writes the
 // worker's heartbeat and aborts all calls when none is acknowledged for too
 // long; the keeper keeps the messages hidden in short steps; the watch polls
-// the batches and aborts the calls of those that stop.
+// the batches and aborts the calls of those that stop; the deleter deletes what
+// is acknowledged while other calls still run.
 //
 // A message is acknowledged only if its request or its batch is terminal. A
 // request that was claimed and not settled needs nothing undone: the worker is
 // marked ended, which ends its leases, and only then its messages are shown.
 //
 // The package knows requests, batches and retry policies. It must not know a
-// cloud, HTTP, an environment or how messages come in and are deleted.
+// cloud, HTTP, an environment or how messages come in.
 package execute

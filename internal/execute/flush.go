@@ -10,8 +10,9 @@ import (
 )
 
 // flush makes entries of one batch durable, in the order on which everybody
-// else relies: lines, requests, journal, counts, messages, and then the hint to
-// the flow. Whatever fails leaves its messages in the queue.
+// else relies: lines, requests, journal, counts, messages acknowledged, the hint
+// to the flow, and only then messages deleted, since whoever finds one again
+// gives the hint again. Whatever fails leaves its messages in the queue.
 func (r *run) flush(ref batch.Ref, entries []*entry) {
 	if len(entries) == 0 {
 		return
@@ -35,6 +36,7 @@ func (r *run) flush(ref batch.Ref, entries []*entry) {
 	if known || len(found) > 0 {
 		r.wake(ref)
 	}
+	r.discard(entries)
 }
 
 // record makes outcomes durable and acknowledges their messages. It returns the

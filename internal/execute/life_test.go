@@ -66,7 +66,8 @@ func TestCrashAtEveryWrite(t *testing.T) {
 	}
 	var crashes []crash
 	for _, op := range []string{
-		"beat", "hide", "batch", "read", "start", "call", "put", "outcome", "cell", "progress", "wake", "ended", "retry",
+		"beat", "hide", "batch", "read", "start", "call", "put", "outcome", "cell", "progress", "wake", "delete", "ended",
+		"retry",
 	} {
 		for _, f := range []fault{dieBefore, dieAfter} {
 			crashes = append(crashes, crash{op, 1, f}, crash{op, 2, f})
@@ -546,7 +547,7 @@ func TestStoreThatFailsForAWhileLosesNothing(t *testing.T) {
 		faults []fault // in turn
 	}
 	var all []failing
-	for _, op := range []string{"put", "outcome", "start", "retry", "cell", "batch", "read", "request", "worker", "hide"} {
+	for _, op := range []string{"put", "outcome", "start", "retry", "cell", "batch", "read", "request", "worker", "hide", "delete"} {
 		all = append(all, failing{op, []fault{failBefore}}, failing{op, []fault{failAfter}}, failing{op, []fault{failBefore, failAfter}})
 	}
 	for _, f := range all {

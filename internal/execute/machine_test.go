@@ -237,6 +237,16 @@ func (m *machine) Hide(ctx context.Context, handles []string, d time.Duration) e
 	return m.do(ctx, "hide", func() error { return m.world.queue.Hide(ctx, handles, d) })
 }
 
+func (m *machine) Delete(ctx context.Context, handles []string) error {
+	return m.do(ctx, "delete", func() error {
+		for _, h := range handles {
+			m.world.checkAck(m.world.delivered(h)) //nolint:contextcheck // who checks is not the worker
+		}
+
+		return m.world.queue.Delete(ctx, handles)
+	})
+}
+
 func (m *machine) Wake(ctx context.Context, token string) error {
 	return m.do(ctx, "wake", func() error { return m.world.flow.Wake(ctx, token) })
 }

@@ -50,10 +50,12 @@ type Files interface {
 	Put(ctx context.Context, key string, body []byte) error
 }
 
-// Queue hides messages that were received.
+// Queue hides and deletes messages that were received.
 type Queue interface {
 	// Hide shows the messages again after d, 0 to 12 hours from their receive.
 	Hide(ctx context.Context, handles []string, d time.Duration) error
+	// Delete deletes the messages. One that is gone already is no error.
+	Delete(ctx context.Context, handles []string) error
 }
 
 // Flow wakes a batch's flow.

@@ -41,7 +41,7 @@ func drawScenario(rt *rapid.T) scenario {
 	s.events = rapid.SliceOfN(rapid.IntRange(1, 10), 1, 5).Draw(rt, "events")
 	ops := []string{
 		"beat", "hide", "batch", "read", "start", "call", "put", "outcome", "cell",
-		"progress", "wake", "ended", "retry", "request", "worker",
+		"progress", "wake", "delete", "ended", "retry", "request", "worker",
 	}
 	for range rapid.IntRange(0, 6).Draw(rt, "machines") {
 		plan := map[string]fault{}

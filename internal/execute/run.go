@@ -49,6 +49,7 @@ type run struct {
 	watch *watch
 	group *recorder
 	ready *gatherer
+	trash *deleter
 	jobs  sync.WaitGroup
 
 	mu    sync.Mutex
@@ -85,6 +86,7 @@ func (w *Worker) begin(ctx context.Context, deliveries []Delivery) (r *run, canc
 	r.watch = newWatch(r)
 	r.group = newRecorder(r)
 	r.ready = &gatherer{run: r}
+	r.trash = &deleter{run: r}
 
 	return r, func() {
 		r.abort(errShutdown)
@@ -107,7 +109,7 @@ func (r *run) run() {
 		return
 	}
 	r.keep.await()
-	stop := r.beside(r.heart.loop, r.watch.loop)
+	stop := r.beside(r.heart.loop, r.watch.loop, r.trash.loop)
 	r.group.expect(jobs...)
 	r.take(jobs)
 	r.jobs.Wait()
@@ -178,6 +180,7 @@ func (r *run) settle(j *job, o *outcome, err error) {
 		return
 	case errors.Is(err, errOver):
 		r.ack(j)
+		r.trash.add(j.delivery.Handle)
 	case errors.Is(err, errAlone):
 		r.mu.Lock()
 		r.alone = append(r.alone, j)
@@ -194,6 +197,17 @@ func (r *run) settle(j *job, o *outcome, err error) {
 		r.putBack(j, r.jitter(unsure))
 	}
 	r.group.leave(j, nil)
+}
+
+// discard has those of entries' messages deleted that are acknowledged.
+func (r *run) discard(entries []*entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range entries {
+		if d := e.job.delivery; r.acked[d.MessageID] {
+			r.trash.add(d.Handle)
+		}
+	}
 }
 
 // ack strikes j's message out of those that must stay.

@@ -8,7 +8,7 @@ import (
 // A Delivery is a message as the queue handed it over.
 type Delivery struct {
 	MessageID string
-	Handle    string // what Queue.Hide takes
+	Handle    string // what Queue.Hide and Queue.Delete take
 	Receives  int    // how often the queue has handed it over, this time included
 	Body      string // a batch.Message, encoded
 }
@@ -30,7 +30,7 @@ func New(deps Deps, cfg Config) *Worker {
 // Run takes deliveries as far as they get before ctx's deadline (15 minutes
 // from now if it has none) less a margin, and returns the message ids of those
 // that must stay in the queue, in order: all but those whose request or batch
-// is terminal. No goroutine outlives it.
+// is terminal, of which some are deleted already. No goroutine outlives it.
 func (w *Worker) Run(ctx context.Context, deliveries []Delivery) []string {
 	if len(deliveries) == 0 {
 		return []string{}

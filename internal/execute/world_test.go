@@ -42,7 +42,8 @@ type world struct {
 
 	mu    sync.Mutex
 	ids   int
-	wrong []string // broken promises
+	out   map[string]execute.Delivery // by handle
+	wrong []string                    // broken promises
 }
 
 // newWorld returns a world with one batch in progress, a line for every body,
@@ -52,6 +53,7 @@ func newWorld(t *testing.T, lines []string, change ...func(*batch.Batch)) *world
 	w := &world{
 		T: t, store: memstore.NewStore(), files: memstore.NewFiles(), flow: memstore.NewFlow(),
 		queue: memstore.NewQueue(time.Now, 16*time.Minute), stats: &counters{},
+		out: map[string]execute.Delivery{},
 	}
 	w.up = &upstream{world: w, calls: map[int]int{}, flying: map[int]int{}}
 	b := batch.Batch{
@@ -160,9 +162,20 @@ func (w *world) deliver(n int) []execute.Delivery {
 		body, err := g.Message.Encode()
 		must(w.T, err)
 		out[i] = execute.Delivery{MessageID: g.Handle, Handle: g.Handle, Receives: g.Receives, Body: body}
+		w.mu.Lock()
+		w.out[g.Handle] = out[i]
+		w.mu.Unlock()
 	}
 
 	return out
+}
+
+// delivered returns what was received under handle.
+func (w *world) delivered(handle string) execute.Delivery {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+
+	return w.out[handle]
 }
 
 // invoke runs deliveries as one invocation of m's process and deletes what it

@@ -197,6 +197,15 @@ func (p *process) Hide(_ context.Context, handles []string, d time.Duration) err
 	return nil
 }
 
+func (p *process) Delete(_ context.Context, handles []string) error {
+	if err := p.write("DeleteMessages"); err != nil {
+		return err
+	}
+	p.seam.queue.drop(handles...)
+
+	return nil
+}
+
 func (p *process) Wake(ctx context.Context, token string) error {
 	if err := p.write("Wake"); err != nil {
 		return err
@@ -454,11 +463,20 @@ func (q *bag) hide(handles []string, d time.Duration) {
 
 // remove deletes the messages of an event but those that stay.
 func (q *bag) remove(event []execute.Delivery, stay []string) {
+	for _, d := range event {
+		if !contains(stay, d.MessageID) {
+			q.drop(d.Handle)
+		}
+	}
+}
+
+// drop deletes received messages.
+func (q *bag) drop(handles ...string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, d := range event {
-		if m := q.handles[d.Handle]; m != nil && !contains(stay, d.MessageID) {
-			delete(q.handles, d.Handle)
+	for _, h := range handles {
+		if m := q.handles[h]; m != nil {
+			delete(q.handles, h)
 			delete(q.hidden, m)
 		}
 	}

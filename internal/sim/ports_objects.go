@@ -154,6 +154,20 @@ func (p ports) Hide(ctx context.Context, handles []string, d time.Duration) erro
 	return p.call(ctx, o, func(context.Context) error { return p.world.queue.hide(handles, d) })
 }
 
+// Delete deletes received messages.
+func (p ports) Delete(ctx context.Context, handles []string) error {
+	handles = slices.Sorted(slices.Values(handles))
+	o := operation{name: "DeleteMessages", key: strings.Join(handles, ","), writes: true}
+
+	return p.call(ctx, o, func(context.Context) error {
+		for _, h := range handles {
+			p.world.queue.remove(h)
+		}
+
+		return nil
+	})
+}
+
 // Start starts a batch's flow.
 func (p ports) Start(ctx context.Context, b batch.Batch) error {
 	o := operation{name: "Start", key: p.world.nick(b.ID), writes: true}
