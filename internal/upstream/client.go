@@ -269,6 +269,7 @@ func (c *Client) receive(req *http.Request, res *http.Response) (Response, error
 	if err != nil {
 		return Response{}, err
 	}
+	answer.conceal(req.Header.Get("Authorization"))
 	answer.inspect()
 	return answer, nil
 }
