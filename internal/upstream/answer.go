@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"net/http"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/musketry/musketry/internal/jsonscan"
 )
 
 // maxName is the longest model name or error code in bytes that is taken from an answer: both end up in small items.
 const maxName = 256
+
+// escapedBytes is what a character takes as \u and four digits.
+const escapedBytes = 6
 
 // Response is what the provider answered.
 type Response struct {
@@ -42,6 +46,31 @@ type Response struct {
 func (r *Response) inspect() {
 	r.JSON = jsonscan.Valid(r.Body)
 	r.ErrorInBody = r.JSON && r.Status < http.StatusMultipleChoices && isError(r.Body)
+}
+
+// written returns how many bytes the body takes at most in a line of a result file, where what is no JSON becomes a JSON
+// string (its quotes are not counted), and what some readers take for the end of a line is escaped.
+func (r *Response) written() int64 {
+	total := int64(len(r.Body))
+	if r.JSON {
+		for _, end := range []string{"\u0085", "\u2028", "\u2029"} {
+			total += int64(bytes.Count(r.Body, []byte(end)) * (escapedBytes - len(end)))
+		}
+		return total
+	}
+	for left := r.Body; len(left) > 0; {
+		char, size := utf8.DecodeRune(left)
+		switch {
+		case char == utf8.RuneError && size == 1:
+			total += int64(len("\uFFFD") - 1)
+		case char == '"', char == '\\', char == '\n', char == '\r', char == '\t':
+			total++
+		case char < ' ', char == '\u0085', char == '\u2028', char == '\u2029':
+			total += int64(escapedBytes - size)
+		}
+		left = left[size:]
+	}
+	return total
 }
 
 // Model returns the name of the model that answered, the body's `model`. It is "" where that is absent, not a string or

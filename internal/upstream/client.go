@@ -45,7 +45,8 @@ type Config struct {
 	// Key supplies the provider's key for each call, and should cache it. Nil, or an empty key, sends no Authorization.
 	Key func(ctx context.Context) (string, error)
 
-	// MaxBody is the largest answer in bytes after decompression: 10,000,000 by default, at most 1 GiB.
+	// MaxBody is the largest answer in bytes after decompression: 10,000,000 by default, at most 1 GiB. It holds also for
+	// the answer as it is written down: one that is no JSON becomes a JSON string, in which a byte may take six.
 	MaxBody int64
 
 	// ConnectTimeout bounds name resolution with dialing, and again the TLS handshake: 10 s by default.
@@ -188,7 +189,7 @@ func newTransport(cfg Config) *http.Transport {
 //   - a *BuildError when r cannot be sent, and a *KeyError when the key cannot be had: nothing was sent;
 //   - a *TimeoutError when a limit of the configuration ran out;
 //   - a *NetworkError when no whole answer arrived;
-//   - a *TooLargeError when the answer exceeds MaxBody;
+//   - a *TooLargeError when the answer exceeds MaxBody, as it comes or as it is written down;
 //   - when ctx ends before the answer is whole, an error that wraps ctx's error and its cause, and is none of the above.
 func (c *Client) Call(ctx context.Context, r Request) (Response, error) {
 	ctx, w := newWatch(ctx, c.limits)
@@ -271,6 +272,9 @@ func (c *Client) receive(req *http.Request, res *http.Response) (Response, error
 	}
 	answer.conceal(req.Header.Get("Authorization"))
 	answer.inspect()
+	if answer.written() > c.maxBody {
+		return Response{}, &TooLargeError{Limit: c.maxBody}
+	}
 	return answer, nil
 }
 

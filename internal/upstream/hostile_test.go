@@ -1,6 +1,7 @@
 package upstream_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -142,6 +143,37 @@ func TestHostileAnswers(t *testing.T) { //nolint:paralleltest // it measures the
 			}
 			if want := name != "too deep"; res.JSON != want {
 				t.Errorf("it is JSON: %v", res.JSON)
+			}
+		})
+	}
+}
+
+// TestCallBoundsWhatIsWritten demands that no answer grows beyond the limit by being written down: 10 MB of control
+// characters became a line of 60 MB, and some dozen of them took the worker's memory.
+func TestCallBoundsWhatIsWritten(t *testing.T) {
+	t.Parallel()
+	const limit = 1200
+	for name, tc := range map[string]struct {
+		body string
+		fits bool
+	}{
+		"control characters that fit":      {strings.Repeat("\x01", 200), true},
+		"control characters":               {strings.Repeat("\x01", 201), false},
+		"no UTF-8 that fits":               {strings.Repeat("\xff", 400), true},
+		"no UTF-8":                         {strings.Repeat("\xff", 401), false},
+		"line ends in JSON that fits":      {`"` + strings.Repeat("\u2028", 199) + `"`, true},
+		"line ends in JSON":                {`"` + strings.Repeat("\u2028", 200) + `"`, false},
+		"next lines in JSON":               {`"` + strings.Repeat("\u0085", 200) + `"`, false},
+		"quotes in text":                   {strings.Repeat(`"`, 601), false},
+		"raw control characters in quotes": {`{"a":"` + strings.Repeat("\x01", 250) + `"}`, false},
+		"plain text":                       {strings.Repeat("x", 1200), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := callBody(t, "/v1/embeddings", "application/json", io.NopCloser(strings.NewReader(tc.body)), limit)
+			_, large := errors.AsType[*upstream.TooLargeError](err)
+			if large == tc.fits || err != nil && !large {
+				t.Errorf("got %v, it fits: %v", err, tc.fits)
 			}
 		})
 	}
