@@ -92,11 +92,11 @@ func (w *world) function(name string, task payload, out *promise, waits bool) {
 		over = true
 		out.set(nil, &taskError{name: "Runtime.ExitError"})
 	}
-	w.killAt(p, name, taskLimit, &over)
 	w.spawn(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), taskLimit)
+		_ = w.sched.await(context.Background(), p, name+" starts", w.sched.dice(name).between(0, w.plan.cold))
+		ctx, cancel := context.WithTimeout(context.Background(), taskLimit) // its time begins once it has started
 		defer cancel()
-		_ = w.sched.await(ctx, p, name+" starts", w.sched.dice(name).between(0, w.plan.cold))
+		w.killAt(p, name, taskLimit, &over)
 		next, err := w.perform(ctx, p, task)
 		_ = w.sched.await(context.Background(), p, name+" returns", time.Millisecond)
 		over = true
