@@ -27,8 +27,8 @@ type FileStore interface {
 	// UpdateFile writes what change changes, if anything. It returns
 	// batch.ErrNotFound, batch.ErrBusy, or change's own error as it is.
 	UpdateFile(ctx context.Context, tenant, id string, change func(*batch.File) error) (batch.File, error)
-	// DeleteFile returns batch.ErrBusy if f was changed since it was read. That
-	// f is gone is no error.
+	// DeleteFile returns batch.ErrBusy if f was changed since it was read, and
+	// batch.ErrNotFound if it is gone.
 	DeleteFile(ctx context.Context, f batch.File) error
 	// Files returns a page, and whether there are more.
 	Files(ctx context.Context, tenant string, q batch.FileQuery) ([]batch.File, bool, error)

@@ -132,8 +132,10 @@ func (a *api) deleteFile(w http.ResponseWriter, r *http.Request, tenant string) 
 
 // erase deletes the bytes of a file that nobody sees any more, and then its
 // record. A result file's bytes lie also in the segments that it was made of,
-// which the batch, being ended, needs no more.
+// which the batch, being ended, needs no more. If others are faster, the file is
+// theirs to reckon.
 func (a *api) erase(ctx context.Context, f batch.File) error {
+	countedAt := a.countedAt(ctx, f.Tenant)
 	if f.Batch != "" {
 		if err := a.Objects.DeleteAll(ctx, batch.SegmentsKey(f.Batch)); err != nil {
 			return fmt.Errorf("api: delete segments: %w", err)
@@ -142,10 +144,13 @@ func (a *api) erase(ctx context.Context, f batch.File) error {
 	if err := a.Objects.Delete(ctx, f.ObjectKey()); err != nil {
 		return fmt.Errorf("api: delete content: %w", err)
 	}
-	if err := a.Files.DeleteFile(ctx, f); err != nil {
+	switch err := a.Files.DeleteFile(ctx, f); {
+	case errors.Is(err, batch.ErrNotFound):
+	case err != nil:
 		return fmt.Errorf("api: delete file: %w", err)
+	default:
+		a.reckon(ctx, f.Tenant, func(u *batch.Usage) { u.Erase(f.ID, f.Bytes, countedAt, a.Clock()) })
 	}
-	a.reckon(ctx, f.Tenant, func(u *batch.Usage) { u.Erase(f.ID, f.Bytes, a.Clock()) })
 
 	return nil
 }

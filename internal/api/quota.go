@@ -218,6 +218,24 @@ func (a *api) tally(ctx context.Context, tenant string, now time.Time) (map[stri
 	return files, nil
 }
 
+// errLook ends an update that only reads.
+var errLook = errors.New("api: nothing is to be written")
+
+// countedAt returns when tenant's files were last counted; the zero time if that
+// is not known, and then a deletion counts from the next count on.
+func (a *api) countedAt(ctx context.Context, tenant string) time.Time {
+	var at time.Time
+	if a.bounded() {
+		_, _ = a.Usages.UpdateUsage(ctx, tenant, func(u *batch.Usage) error {
+			at = u.CountedAt
+
+			return errLook
+		})
+	}
+
+	return at
+}
+
 // reckon records what becomes of what was admitted. Nothing waits for that: what
 // it leaves behind is found by the next count, and counts until then.
 func (a *api) reckon(ctx context.Context, tenant string, change func(*batch.Usage)) {

@@ -105,14 +105,16 @@ func (u *Usage) Forget(fileID string) {
 	}
 }
 
-// Erase records that a file of so many bytes was deleted. Erasing again changes
-// nothing.
-func (u *Usage) Erase(fileID string, bytes int64, now time.Time) {
+// Erase records that a file of so many bytes was deleted, by whoever deleted its
+// record, after u was seen with countedAt. If files were counted since, nobody
+// knows whether it was among them: it counts, if so, until the next time. Erasing
+// again changes nothing.
+func (u *Usage) Erase(fileID string, bytes int64, countedAt, now time.Time) {
 	c, changed := u.Changes[fileID]
 	switch {
 	case c.Bytes > 0: // not counted yet
 		u.change(fileID, 0, now)
-	case !changed && u.Counted():
+	case !changed && u.Counted() && u.CountedAt.Equal(countedAt):
 		u.change(fileID, -bytes, now)
 	}
 }

@@ -25,18 +25,16 @@ func TestStoredIsNeverTooLow(t *testing.T) {
 		now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 		files := map[string]int64{} // the records
 		kept := map[string]int64{}  // admitted, without a record
-		gone := map[string]int64{}
+		gone := map[string]erased{}
 		var u batch.Usage
 		u.Recount(nil, time.Time{}, now)
 		count := func() { u.Recount(files, u.CountedAt, now) }
 		made := 0
-		one := func(rt *rapid.T, of map[string]int64) string { // of them, each id is used once
-			if len(of) == 0 {
-				rt.Skip()
-			}
-
-			return rapid.SampledFrom(slices.Sorted(maps.Keys(of))).Draw(rt, "file")
+		remove := func(id string) {
+			gone[id] = erased{bytes: files[id], countedAt: u.CountedAt}
+			delete(files, id)
 		}
+		erase := func(id string) { u.Erase(id, gone[id].bytes, gone[id].countedAt, now) }
 		rt.Repeat(map[string]func(*rapid.T){
 			"keep": func(rt *rapid.T) {
 				made++
@@ -53,40 +51,39 @@ func TestStoredIsNeverTooLow(t *testing.T) {
 				kept[id] = bytes
 			},
 			"record": func(rt *rapid.T) {
-				id := one(rt, kept)
+				id := anyOf(rt, kept)
 				files[id] = kept[id]
 				delete(kept, id)
 			},
 			"fail": func(rt *rapid.T) {
-				id := one(rt, kept)
+				id := anyOf(rt, kept)
 				u.Forget(id)
 				delete(kept, id)
 			},
-			"die": func(rt *rapid.T) { delete(kept, one(rt, kept)) },
+			"die": func(rt *rapid.T) { delete(kept, anyOf(rt, kept)) },
 			"delete": func(rt *rapid.T) {
-				id := one(rt, files)
-				gone[id] = files[id]
-				delete(files, id)
+				id := anyOf(rt, files)
+				remove(id)
 				if rapid.Bool().Draw(rt, "lives") {
-					u.Erase(id, gone[id], now)
+					erase(id)
 				}
 			},
-			"delete again": func(rt *rapid.T) {
-				id := one(rt, gone)
-				u.Erase(id, gone[id], now)
-			},
+			"delete late": func(rt *rapid.T) { erase(anyOf(rt, gone)) }, // or again
 			"owe": func(rt *rapid.T) {
-				id := one(rt, files)
+				id := anyOf(rt, files)
 				u.Owe(id, files[id], now)
 			},
 			"count as it was": func(rt *rapid.T) { // read, and then a file is deleted
-				read, id := maps.Clone(files), one(rt, files)
-				gone[id] = files[id]
-				delete(files, id)
-				u.Erase(id, gone[id], now)
-				u.Recount(read, u.CountedAt, now)
+				read, id, seen := maps.Clone(files), anyOf(rt, files), u.CountedAt
+				remove(id)
+				erase(id)
+				now = now.Add(time.Second)
+				u.Recount(read, seen, now)
 			},
-			"count": func(*rapid.T) { count() },
+			"count": func(*rapid.T) { // no two at one time
+				now = now.Add(time.Second)
+				count()
+			},
 			"count late": func(rt *rapid.T) { // another has counted since
 				seen := u.CountedAt
 				now = now.Add(time.Second)
@@ -113,6 +110,21 @@ func TestStoredIsNeverTooLow(t *testing.T) {
 			},
 		})
 	})
+}
+
+// An erased is a file that was deleted, and when the files had been counted then.
+type erased struct {
+	bytes     int64
+	countedAt time.Time
+}
+
+// anyOf returns one of the files. Each id is used once.
+func anyOf[T any](rt *rapid.T, files map[string]T) string {
+	if len(files) == 0 {
+		rt.Skip()
+	}
+
+	return rapid.SampledFrom(slices.Sorted(maps.Keys(files))).Draw(rt, "file")
 }
 
 func TestOpenUploads(t *testing.T) {

@@ -50,15 +50,6 @@ func isRev(rev int64) condition {
 	}
 }
 
-// isAbsentOrRev holds where there is no record, or it is at its revision rev.
-func isAbsentOrRev(rev int64) condition {
-	c := isRev(rev)
-	c.expression = "attribute_not_exists(#pk) OR " + c.expression
-	c.names["#pk"] = attrPK
-
-	return c
-}
-
 // isAbsentOrOver holds where there is nothing, or what expired by now.
 func isAbsentOrOver(now time.Time) condition {
 	return condition{

@@ -125,12 +125,16 @@ func (s *Store) UpdateFile(
 	return update(ctx, s, fileShape(), it, change)
 }
 
-// DeleteFile deletes f if it is still at f.Rev, and returns batch.ErrBusy
-// otherwise. A file that is not there is no error.
+// DeleteFile deletes f if it is still at f.Rev. It returns batch.ErrBusy if it
+// is at another, and batch.ErrNotFound if it is not there, as after a deletion
+// whose answer was lost.
 func (s *Store) DeleteFile(ctx context.Context, f batch.File) error {
-	err := s.remove(ctx, fileKey(f.Tenant, f.ID), isAbsentOrRev(f.Rev))
+	err := s.remove(ctx, fileKey(f.Tenant, f.ID), isRev(f.Rev))
 	var lost *lostError
-	if errors.As(err, &lost) {
+	switch {
+	case errors.As(err, &lost) && lost.stored == nil:
+		return fmt.Errorf("dynamostore: file %s: %w", f.ID, batch.ErrNotFound)
+	case lost != nil:
 		return fmt.Errorf("dynamostore: file %s has changed: %w", f.ID, batch.ErrBusy)
 	}
 

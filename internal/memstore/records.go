@@ -188,8 +188,8 @@ func (s *Store) swapFile(rev int64, f batch.File) bool {
 	return true
 }
 
-// DeleteFile deletes f if it is still at f.Rev, and returns batch.ErrBusy
-// otherwise. A file that is not there is no error.
+// DeleteFile deletes f if it is still at f.Rev. It returns batch.ErrBusy if it
+// is at another, and batch.ErrNotFound if it is not there.
 func (s *Store) DeleteFile(ctx context.Context, f batch.File) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("memstore: delete file: %w", err)
@@ -197,7 +197,10 @@ func (s *Store) DeleteFile(ctx context.Context, f batch.File) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	stored, ok := s.files[f.Tenant][f.ID]
-	if ok && stored.Rev != f.Rev {
+	if !ok {
+		return fmt.Errorf("memstore: file %s: %w", f.ID, batch.ErrNotFound)
+	}
+	if stored.Rev != f.Rev {
 		return fmt.Errorf("memstore: file %s has changed: %w", f.ID, batch.ErrBusy)
 	}
 	delete(s.files[f.Tenant], f.ID)

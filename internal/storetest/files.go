@@ -139,9 +139,8 @@ func fileDelete(t *testing.T, s Store) {
 	got, err := s.File(t.Context(), f.Tenant, f.ID)
 	ok(t, err)
 	same(t, "file", got, used)
-	for range 2 {
-		ok(t, s.DeleteFile(t.Context(), used))
-	}
+	ok(t, s.DeleteFile(t.Context(), used))
+	wantErr(t, s.DeleteFile(t.Context(), used), batch.ErrNotFound)
 	_, err = s.File(t.Context(), f.Tenant, f.ID)
 	wantErr(t, err, batch.ErrNotFound)
 	createdFile(t, s, f)
