@@ -1,6 +1,9 @@
 package stack
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -58,14 +61,15 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 		Rate: props.APIRate, Burst: props.APIBurst, Handler: submit,
 	})
 
-	output(stack, outputs.APIID, api.RestApiId())
-	output(stack, outputs.APIURL, api.UrlForPath(jsii.String("/")))
-	output(stack, outputs.Table, table.TableName())
-	output(stack, outputs.Bucket, bucket.BucketName())
-	output(stack, outputs.QueueURL, queue.QueueUrl())
-	output(stack, outputs.DeadLetters, queue.DeadLetters.QueueUrl())
-	output(stack, outputs.FlowARN, flow.StateMachineArn())
-	output(stack, outputs.UpstreamKey, &props.UpstreamKeyParameter)
+	values := map[string]*string{
+		outputs.APIID: api.RestApiId(), outputs.APIURL: api.UrlForPath(jsii.String("/")),
+		outputs.Table: table.TableName(), outputs.Bucket: bucket.BucketName(),
+		outputs.QueueURL: queue.QueueUrl(), outputs.DeadLetters: queue.DeadLetters.QueueUrl(),
+		outputs.FlowARN: flow.StateMachineArn(), outputs.UpstreamKey: &props.UpstreamKeyParameter,
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		output(stack, name, values[name])
+	}
 	return stack
 }
 

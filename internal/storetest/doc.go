@@ -88,9 +88,10 @@ type Receipts interface {
 	PutReceipt(ctx context.Context, r batch.Receipt) error
 }
 
-// Usages keeps what of tenants' is unfinished.
+// Usages keeps what of tenants' is unfinished, and what they have in flight.
 type Usages interface {
 	UpdateUsage(ctx context.Context, tenantName string, change func(*batch.Usage) error) (batch.Usage, error)
+	UpdateAllowance(ctx context.Context, change func(*batch.Allowance) error) (batch.Allowance, error)
 }
 
 // Runnings keeps which batches may be unfinished.
@@ -100,7 +101,6 @@ type Runnings interface {
 	Runnings(ctx context.Context, after string, limit int) ([]batch.Running, bool, error)
 	NextFlow(ctx context.Context, r batch.Running) (batch.Running, error)
 	RemoveRunning(ctx context.Context, r batch.Running) error
-	UpdateAllowance(ctx context.Context, change func(*batch.Allowance) error) (batch.Allowance, error)
 }
 
 // Keys keeps API keys.
