@@ -1,0 +1,8 @@
+//go:build race
+
+package main
+
+// raceTimes is how many times the memory the race detector takes, which keeps
+// shadows of what is written
+// (https://go.dev/doc/articles/race_detector#Runtime_Overheads says 5 to 10).
+const raceTimes = 2
