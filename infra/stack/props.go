@@ -2,6 +2,7 @@ package stack
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 
 	"github.com/musketry/musketry/internal/boot"
+	"github.com/musketry/musketry/internal/upstream"
 )
 
 // Props are the parameters of a deployment. PropsFromContext fills in the defaults, which are those for AWS.
@@ -42,10 +44,10 @@ var namePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,59}$`)
 
 // PropsFromContext reads the parameters from the CDK context (`cdk -c name=value`): name, apiStage, assets,
 // architecture, removal, upstreamBaseUrl, upstreamKeyParameter, messageGroups, streaming, logLevel, apiRate,
-// apiBurst, maxConcurrency, submitConcurrency, submitMemory, executeMemory, finalizeMemory, and those of boot.SettingNames. An unusable value is an error that names
-// its key.
+// apiBurst, maxConcurrency, submitConcurrency, submitMemory, executeMemory, finalizeMemory, and those of boot.SettingNames. An unusable value,
+// and a name that is none of these, is an error that names its key.
 func PropsFromContext(node constructs.Node) (*Props, error) {
-	c := contextReader{node: node}
+	c := contextReader{node: node, known: map[string]bool{}}
 	props := &Props{
 		Name:            c.text("name", "Musketry"),
 		APIStage:        c.text("apiStage", "v1"),
@@ -70,9 +72,14 @@ func PropsFromContext(node constructs.Node) (*Props, error) {
 	}
 	props.Settings = c.settings()
 	props.UpstreamKeyParameter = c.text("upstreamKeyParameter", "/"+strings.ToLower(props.Name)+"/upstream-key")
+	_, badBase := upstream.New(upstream.Config{BaseURL: props.UpstreamBaseURL})
 	switch {
 	case c.err != nil:
 		return nil, c.err
+	case badBase != nil: // it does not quote the URL, which may hold a password
+		return nil, fmt.Errorf("context upstreamBaseUrl: %w", badBase)
+	case c.unknown() != "":
+		return nil, fmt.Errorf("context %s: there is no such parameter; docs/configuration.md lists them", c.unknown())
 	case !namePattern.MatchString(props.Name):
 		return nil, fmt.Errorf("context name: %q does not match %s", props.Name, namePattern)
 	case !strings.HasPrefix(props.UpstreamKeyParameter, "/"):
@@ -83,11 +90,13 @@ func PropsFromContext(node constructs.Node) (*Props, error) {
 
 // contextReader reads context values and keeps the first error.
 type contextReader struct {
-	node constructs.Node
-	err  error
+	node  constructs.Node
+	known map[string]bool // The names that were read.
+	err   error
 }
 
 func (c *contextReader) text(key, fallback string) string {
+	c.known[key] = true
 	value := c.node.TryGetContext(&key)
 	if value == nil || value == "" {
 		return fallback
@@ -111,6 +120,18 @@ func (c *contextReader) settings() map[string]string {
 		c.fail(fmt.Errorf("context %s", strings.NewReplacer(words...).Replace(err.Error())))
 	}
 	return given
+}
+
+// unknown returns a name that was given and never read, or "": a limit that is misspelt would limit nothing. What the CDK
+// and its lookups add has a colon or a slash in its name.
+func (c *contextReader) unknown() string {
+	given, _ := c.node.GetAllContext(nil).(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if !c.known[name] && !strings.ContainsAny(name, ":/") {
+			return name
+		}
+	}
+	return ""
 }
 
 // oneOf reads a value that must be one of those given; the first is the default.

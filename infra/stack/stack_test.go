@@ -536,6 +536,9 @@ func TestContextIsChecked(t *testing.T) {
 		"tenantRequests":       {"tenantRequests": "1"},
 		"allowance":            {"allowance": "200000"},
 		"corsOrigins":          {"corsOrigins": "example.com"},
+		"extraEndpoints":       {"extraEndpoints": "/v1/../files"},
+		"tenantByte":           {"tenantByte": "1000000"}, // a limit that nobody would have
+		"upstreamBaseUrl":      {"upstreamBaseUrl": "file:///etc"},
 	}
 	for key, context := range tests {
 		t.Run(key, func(t *testing.T) {
@@ -544,6 +547,17 @@ func TestContextIsChecked(t *testing.T) {
 				t.Errorf("got %v, want an error that names %s", err, key)
 			}
 		})
+	}
+}
+
+// TestContextKeepsPasswords demands that a base URL with a password is refused, and not quoted.
+func TestContextKeepsPasswords(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"https://user:hunter2@example.com/v1", "https://example.com/v1?key=hunter2"} {
+		_, err := newSynth(map[string]any{"upstreamBaseUrl": url})
+		if err == nil || !strings.Contains(err.Error(), "upstreamBaseUrl") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("got %v, want an error that names upstreamBaseUrl and quotes no password", err)
+		}
 	}
 }
 

@@ -149,7 +149,7 @@ func ReadSettings(get func(name string) string) (Settings, error) {
 	}
 	r.storage(&s)
 	r.number(EnvAllowance, 1_000, 100_000, &s.Allowance)
-	r.list(EnvExtraEndpoints, longestList, `^/[A-Za-z0-9._~/-]+$`, "paths such as /v1/rerank", &s.ExtraEndpoints)
+	r.list(EnvExtraEndpoints, longestList, `^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$`, "paths such as /v1/rerank", &s.ExtraEndpoints)
 	r.list(EnvModels, longestModels, `^[!-+\--~]+$`, "names without spaces", &s.Models)
 	r.list(EnvCORSOrigins, longestList, `^(\*|https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?)$`, "origins such as https://app.example.com, or *", &s.CORSOrigins)
 	if r.text(EnvMaxRetries) == "unlimited" {

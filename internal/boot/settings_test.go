@@ -55,7 +55,7 @@ func TestBadSettings(t *testing.T) {
 		boot.EnvTenantUploads:      {"-1", "1001"},
 		boot.EnvTenantCreates:      {"-1", "100001"},
 		boot.EnvAllowance:          {"999", "100001", "0"},
-		boot.EnvExtraEndpoints:     {"v1/x", "/v1/x,", "/a b", "/" + strings.Repeat("x", 500)},
+		boot.EnvExtraEndpoints:     {"v1/x", "/v1/x,", "/v1/../x", "/v1/./x", "/v1//x", "/v1/x/", "/", "/a b", "/" + strings.Repeat("x", 500)},
 		boot.EnvModels:             {"a b", "a,,b", strings.Repeat("m", 1501)},
 		boot.EnvCORSOrigins:        {"example.com", "https://a.example/", "ftp://x", "https://a:b:c"},
 		boot.EnvMaxRetries:         {"-1", "1000001", "none"},
