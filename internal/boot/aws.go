@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/middleware"
 )
 
 const (
@@ -41,6 +42,7 @@ func AWS(ctx context.Context) (aws.Config, error) {
 			WithDialerOptions(dialer).
 			WithTransportOptions(transport)),
 		config.WithRetryer(retryer),
+		config.WithAPIOptions([]func(*middleware.Stack) error{plainBodies}),
 	)
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("boot: AWS configuration: %w", err)

@@ -11,12 +11,12 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/musketry/musketry/internal/boot"
 	"github.com/musketry/musketry/internal/s3file"
 	"github.com/musketry/musketry/internal/storetest"
 )
@@ -24,16 +24,14 @@ import (
 // client returns a client of the local cloud.
 func client(t *testing.T) *s3.Client {
 	t.Helper()
-	endpoint := os.Getenv("AWS_ENDPOINT_URL")
-	if endpoint == "" {
+	if os.Getenv("AWS_ENDPOINT_URL") == "" {
 		t.Fatal("AWS_ENDPOINT_URL names no local cloud")
 	}
-	cfg, err := config.LoadDefaultConfig(t.Context(), config.WithRegion("us-east-1"),
-		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")),
-		config.WithBaseEndpoint(endpoint))
+	cfg, err := boot.AWS(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	cfg.Region, cfg.Credentials = "us-east-1", credentials.NewStaticCredentialsProvider("test", "test", "")
 
 	return s3file.NewClient(cfg, s3file.PathStyle)
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
@@ -21,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/boot"
 	"github.com/musketry/musketry/internal/sfnflow"
 )
 
@@ -35,16 +35,14 @@ type rig struct {
 
 func newRig(t *testing.T) rig {
 	t.Helper()
-	endpoint := os.Getenv("AWS_ENDPOINT_URL")
-	if endpoint == "" {
+	if os.Getenv("AWS_ENDPOINT_URL") == "" {
 		t.Fatal("AWS_ENDPOINT_URL names no local cloud")
 	}
-	cfg, err := config.LoadDefaultConfig(t.Context(), config.WithRegion("us-east-1"),
-		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")),
-		config.WithBaseEndpoint(endpoint))
+	cfg, err := boot.AWS(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	cfg.Region, cfg.Credentials = "us-east-1", credentials.NewStaticCredentialsProvider("test", "test", "")
 	r := rig{states: sfn.NewFromConfig(cfg), queues: sqs.NewFromConfig(cfg)}
 	name, ctx := "flowtest-"+strings.ToLower(rand.Text()), context.WithoutCancel(t.Context())
 	queue, err := r.queues.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: &name})

@@ -12,28 +12,26 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/boot"
 	"github.com/musketry/musketry/internal/sqsqueue"
 )
 
 // newQueue creates a queue on the local cloud that goes with the test.
 func newQueue(t *testing.T) (*sqs.Client, string) {
 	t.Helper()
-	endpoint := os.Getenv("AWS_ENDPOINT_URL")
-	if endpoint == "" {
+	if os.Getenv("AWS_ENDPOINT_URL") == "" {
 		t.Fatal("AWS_ENDPOINT_URL names no local cloud")
 	}
-	cfg, err := config.LoadDefaultConfig(t.Context(), config.WithRegion("us-east-1"),
-		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")),
-		config.WithBaseEndpoint(endpoint))
+	cfg, err := boot.AWS(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	cfg.Region, cfg.Credentials = "us-east-1", credentials.NewStaticCredentialsProvider("test", "test", "")
 	api := sqs.NewFromConfig(cfg)
 	out, err := api.CreateQueue(t.Context(), &sqs.CreateQueueInput{
 		QueueName:  aws.String("queuetest-" + strings.ToLower(rand.Text())),

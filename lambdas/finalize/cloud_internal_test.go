@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -36,14 +35,12 @@ import (
 // the test.
 func newCloud(t *testing.T) (aws.Config, boot.Config) {
 	t.Helper()
-	endpoint := os.Getenv("AWS_ENDPOINT_URL")
-	if endpoint == "" {
+	if os.Getenv("AWS_ENDPOINT_URL") == "" {
 		t.Fatal("AWS_ENDPOINT_URL names no local cloud")
 	}
-	cfg, err := config.LoadDefaultConfig(t.Context(), config.WithRegion("us-east-1"),
-		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")),
-		config.WithBaseEndpoint(endpoint))
+	cfg, err := boot.AWS(t.Context())
 	must(t, err)
+	cfg.Region, cfg.Credentials = "us-east-1", credentials.NewStaticCredentialsProvider("test", "test", "")
 	name, ctx := "finalizetest-"+strings.ToLower(rand.Text()), context.WithoutCancel(t.Context())
 	tables, buckets, queues := dynamodb.NewFromConfig(cfg), s3.NewFromConfig(cfg, s3file.PathStyle), sqs.NewFromConfig(cfg)
 	_, err = tables.CreateTable(ctx, &dynamodb.CreateTableInput{

@@ -23,7 +23,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -185,7 +184,7 @@ func fileOnce(t *testing.T, half int) {
 // pending leaves an upload as a completion does that dies after its file's record.
 func pending(t *testing.T, id string) {
 	t.Helper()
-	cfg, err := config.LoadDefaultConfig(t.Context())
+	cfg, err := boot.AWS(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +229,7 @@ func TestLineLeadsNowhereElse(t *testing.T) {
 // overwrite changes a file's bytes behind the API's back.
 func overwrite(t *testing.T, file, content string) {
 	t.Helper()
-	cfg, err := config.LoadDefaultConfig(t.Context())
+	cfg, err := boot.AWS(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

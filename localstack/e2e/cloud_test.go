@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamotypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -162,7 +161,7 @@ func recordedProcesses(t *testing.T, state string) map[string]int {
 // The engine's CloudFormation drops some properties; what was deployed has them all the same.
 func TestNothingOfTheTemplateIsDropped(t *testing.T) {
 	t.Parallel()
-	cfg, err := config.LoadDefaultConfig(t.Context())
+	cfg, err := boot.AWS(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

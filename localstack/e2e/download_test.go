@@ -18,13 +18,14 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/go-cmp/cmp"
 	openai1 "github.com/openai/openai-go"
 	option1 "github.com/openai/openai-go/option"
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
+
+	"github.com/musketry/musketry/internal/boot"
 )
 
 const (
@@ -236,7 +237,7 @@ func TestDownloadBreaksOff(t *testing.T) {
 // cutObject leaves a file's object less than its record says.
 func cutObject(t *testing.T, id string, content []byte) {
 	t.Helper()
-	cfg, err := config.LoadDefaultConfig(t.Context())
+	cfg, err := boot.AWS(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -33,7 +32,7 @@ func TestStoppedFlow(t *testing.T) {
 	}
 	b := create(t.Context(), t, c, upload(t.Context(), t, c, jsonl(t, lines...)), "1h")
 	awaitCalls(t, m, 1)
-	cfg, err := config.LoadDefaultConfig(t.Context())
+	cfg, err := boot.AWS(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +86,7 @@ func TestScheduledSweep(t *testing.T) {
 	c, m := newClient(t, "OPENAI_API_KEY"), marker(t)
 	b := create(t.Context(), t, c, upload(t.Context(), t, c, jsonl(t, chat("a", "standin", m))), "1h")
 	await(t.Context(), t, c, b.ID, patience, ended)
-	cfg, err := config.LoadDefaultConfig(t.Context())
+	cfg, err := boot.AWS(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
