@@ -276,7 +276,7 @@ func (s *seam) environment(after time.Duration) {
 }
 
 func (s *seam) event(p *process, w *execute.Worker) {
-	deliveries := s.queue.receive(10)
+	deliveries := s.queue.receive(p, 10)
 	if len(deliveries) == 0 {
 		s.sleep(time.Second)
 
@@ -390,6 +390,7 @@ type bag struct {
 
 type bagged struct {
 	id, receives int
+	untouched    bool // nobody has hidden it since its last receive
 	message      batch.Message
 }
 
@@ -411,9 +412,13 @@ func (q *bag) Send(_ context.Context, ms []batch.Message) error {
 	return nil
 }
 
-func (q *bag) receive(limit int) []execute.Delivery {
+// receive hands messages to p, and none if it is dead.
+func (q *bag) receive(p *process, limit int) []execute.Delivery {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if p.alive() != nil {
+		return nil
+	}
 	q.show()
 	var out []execute.Delivery
 	for len(q.visible) > 0 && len(out) < limit {
@@ -422,6 +427,7 @@ func (q *bag) receive(limit int) []execute.Delivery {
 		q.visible[i] = q.visible[last]
 		q.visible = q.visible[:last]
 		m.receives++
+		m.untouched = true
 		q.hidden[m] = time.Now().Add(16 * time.Minute)
 		q.handles[m.handle()] = m
 		body, err := m.message.Encode()
@@ -456,9 +462,27 @@ func (q *bag) hide(handles []string, d time.Duration) {
 	q.show()
 	for _, h := range handles {
 		if m := q.handles[h]; m != nil {
+			m.untouched = false
 			q.hidden[m] = time.Now().Add(d)
 		}
 	}
+}
+
+// killTouched kills ps, unless a message was received that nobody has hidden
+// since, and reports whether it did.
+func (q *bag) killTouched(ps []*process) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for m := range q.hidden {
+		if m.untouched {
+			return false
+		}
+	}
+	for _, p := range ps {
+		p.kill()
+	}
+
+	return true
 }
 
 // remove deletes the messages of an event but those that stay.
