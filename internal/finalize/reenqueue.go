@@ -13,8 +13,8 @@ import (
 
 // A request whose message is lost looks like one whose message waits in a queue
 // that is long. Two things tell them apart. Where the batch's requests are done
-// so fast that all that are enqueued would be in half the time that a request has
-// waited, its message is lost. Otherwise there is a trial: of
+// so fast that all that were enqueued at its last low water would be in half the
+// time that a request has waited, its message is lost. Otherwise there is a trial: of
 // the requests that could have been claimed for Stall a sample is enqueued again.
 // If it moves while what waited beside it does not, that is lost, and enqueued
 // again too. If neither moves, or both do, the queue is long, and the next trial
@@ -25,8 +25,8 @@ const (
 	judgeRest  = 30 * time.Second
 	judgeLines = 10_000
 	// rateTime is over how long at least outcomes are counted to know how fast
-	// requests are done; what has waited for patience times as long as all that
-	// are enqueued take is lost.
+	// requests are done; what has waited for patience times as long as all take
+	// that were enqueued at the last low water is lost.
 	rateTime = 10*time.Minute - judgeRest
 	patience = 2
 	// sampleRest is the time between two looks at a sample that moves, for
@@ -203,11 +203,22 @@ func (j *jury) judge(r batch.Reenqueue) (batch.Reenqueue, []waiting) {
 		r.Sent = append(r.Sent, j.sent(overdue)...)
 
 		return r, overdue
-	case len(j.waiting) > 0 && j.now.Sub(r.SampledAt) >= max(r.Rest, trialRest):
+	case len(j.waiting) > 0 && j.now.Sub(r.SampledAt) >= j.trialRest(r):
 		return j.try(r)
 	}
 
 	return r, nil
+}
+
+// trialRest returns the time between two trials. It is the shortest when all of
+// the batch is enqueued and no more wait than are sampled: each of them is in the
+// trial, and the batch's end waits for those that are lost.
+func (j *jury) trialRest(r batch.Reenqueue) time.Duration {
+	if j.batch.Enqueued >= j.batch.Counts.Total && len(j.waiting) <= j.Config.Sample {
+		return trialRest
+	}
+
+	return max(r.Rest, trialRest)
 }
 
 // unmoved returns those that were enqueued again and still wait; without a trial
@@ -223,8 +234,9 @@ func (j *jury) unmoved(r batch.Reenqueue) []batch.Enqueued {
 	})
 }
 
-// overdue returns the requests that have waited far longer than all that are
-// enqueued take, as fast as the batch's requests are done now.
+// overdue returns the requests that have waited far longer than all that were
+// enqueued at the last low water take, as fast as the batch's requests are done
+// now.
 // Those that were enqueued again lately are not among them.
 func (j *jury) overdue(r *batch.Reenqueue) []waiting {
 	since, served := j.now.Sub(r.RateAt), j.done-r.RateDone
@@ -237,7 +249,8 @@ func (j *jury) overdue(r *batch.Reenqueue) []waiting {
 	if !known {
 		return nil
 	}
-	limit := time.Duration(patience * float64(since) * float64(j.batch.Enqueued-j.done) / float64(served))
+	most := j.batch.Enqueued - j.batch.Reconciled.FilledDone // what waits longest waited behind more than is left now
+	limit := time.Duration(patience * float64(since) * float64(most) / float64(served))
 	lately := make(map[int]bool, len(r.Sent))
 	for _, e := range r.Sent {
 		lately[e.Line] = true
@@ -272,7 +285,7 @@ func (j *jury) look(r batch.Reenqueue, before int) (batch.Reenqueue, []waiting) 
 	}
 	left := len(r.Sent)
 	moved, movedBeside := r.Sample-left, r.Others-(len(beside)-left)
-	over := j.now.Sub(r.SampledAt) >= max(r.Rest, trialRest)
+	over := j.now.Sub(r.SampledAt) >= j.trialRest(r)
 	switch {
 	case r.Others > 0 && moved >= max(3, r.Sample/sampleMoved) && moved*r.Others >= sampleOdds*movedBeside*r.Sample:
 		r.Sample, r.Sent, r.Rest, r.AllAt = 0, nil, 0, j.now

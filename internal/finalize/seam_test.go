@@ -209,31 +209,49 @@ func TestCountsCannotBeWritten(t *testing.T) {
 }
 
 // TestStarved gives a batch no worker for 25 minutes, while its messages wait: a
-// fifth of 10,000 lines with 20 environments.
+// fifth of 10,000 lines with 20 environments, and calls of half the time. In
+// another ride a twentieth of what waits after two hours is lost: no message
+// comes a second time that only waits in the long queue, and the end comes no
+// later for those that do.
 func TestStarved(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("eight hours of heartbeats take half a minute")
+		t.Skip("hours of heartbeats take long")
 	}
-	rides := make(map[time.Duration]ride, 2)
-	const lines = 2_000
-	for _, starved := range []time.Duration{0, 25 * time.Minute} {
+	const lines, wait = 2_000, 25 * time.Minute
+	var fed time.Duration
+	for _, tt := range []struct {
+		name    string
+		starved time.Duration
+		lose    bool
+	}{{"fed", 0, false}, {"starved", wait, false}, {"lossy", 0, true}} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSeam(t, lines)
 			s.answer = func(line int) (time.Duration, execute.Reply) {
-				return 3*time.Minute + time.Duration(line*7919%360)*time.Second, answered()
+				return 90*time.Second + time.Duration(line*7919%180)*time.Second, answered()
 			}
 			for i := range 4 {
-				s.environment(starved + time.Duration(i)*time.Second)
+				s.environment(tt.starved + time.Duration(i)*time.Second)
 			}
-			rides[starved] = s.run(finalize.Config{}, nil)
+			lost := 0
+			if tt.lose {
+				s.workers.Go(func() {
+					s.sleep(2 * time.Hour)
+					lost = len(s.queue.lose(func(line int) bool { return line%20 == 0 }))
+				})
+			}
+			r := s.run(finalize.Config{}, nil)
 			s.ended(lines)
-			t.Logf("starved for %v: %+v, %d messages sent", starved, rides[starved], s.queue.sentSoFar())
+			fed = cmp.Or(fed, r.took)
+			took, sent := r.took-tt.starved, s.queue.sentSoFar()
+			t.Logf("%s: %v, %+v, %d lost, %d messages sent", tt.name, took, r, lost, sent)
+			if took*100 > fed*105 || r.wakes > 60 {
+				t.Errorf("%s: took %v, want at most 1.05 times %v; %d wakes, want at most 60", tt.name, took, fed, r.wakes)
+			}
+			if sent*100 > lines*108 || lost == 0 && tt.lose {
+				t.Errorf("%s: %d messages were sent for %d lines, of which %d were lost; want at most 1.08 times as many", tt.name, sent, lines, lost)
+			}
 		})
-	}
-	fed, starved := rides[0], rides[25*time.Minute]
-	if took := starved.took - 25*time.Minute; took*100 > fed.took*105 || starved.wakes > 60 {
-		t.Errorf("took %v, want at most 1.05 times %v; %d wakes, want at most 60", took, fed.took, starved.wakes)
 	}
 }
 
