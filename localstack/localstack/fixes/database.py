@@ -5,11 +5,13 @@ Mended here of moto 5.1.25, for the operations that Musketry uses:
 - It checks a condition and writes without a lock: one conditional write had two winners. Here one operation runs at a
   time.
 - BatchExecuteStatement fails on parameters and takes an UPDATE that matches nothing for done.
-  Here INSERT and UPDATE are made conditional writes, and any other statement is refused.
+  Here INSERT and UPDATE are made conditional writes, which name the item that they found, and any other statement is
+  refused.
 - A query sorts the whole table. Here it looks at the one partition.
 - An answer has no checksum, which AWS always sends: without it the SDK for Go logs a warning at each call.
 """
 
+import json
 import re
 import threading
 from binascii import crc32
@@ -66,13 +68,14 @@ def locked(handle):
 class Provider(DynamodbApi):
     def batch_execute_statement(self, context, statements, return_consumed_capacity=None, **kwargs):
         backend = dynamodb_backends[context.account_id][context.region]
-        return {"Responses": [answer(backend, s["Statement"], s.get("Parameters") or []) for s in statements]}
+        return {"Responses": [answer(backend, s) for s in statements]}
 
 
-def answer(backend, text, parameters):
-    """Runs a statement and gives its entry of the answer, with the codes of
+def answer(backend, asked):
+    """Runs a statement and gives its entry of the answer, with the codes and the item of
     https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchStatementError.html"""
-    statement = Statement(text, parameters)
+    statement = Statement(asked["Statement"], asked.get("Parameters") or [])
+    statement.on_failure = asked.get("ReturnValuesOnConditionCheckFailure")
     try:
         if statement.takes("INSERT"):
             statement.insert(backend)
@@ -82,7 +85,8 @@ def answer(backend, text, parameters):
             raise ValueError("only INSERT and UPDATE are known")
     except ConditionalCheckFailed as error:
         code = "DuplicateItem" if statement.inserts else "ConditionalCheckFailed"
-        return {"Error": {"Code": code, "Message": str(error.message)}}
+        found = json.loads(error.description).get("Item")  # moto gives it with ALL_OLD, and has no other place for it
+        return {"Error": {"Code": code, "Message": str(error.message)} | ({"Item": found} if found else {})}
     except JsonRESTError as error:
         return {"Error": {"Code": "ValidationError", "Message": str(error.message)}}
     except ValueError as error:
@@ -101,6 +105,7 @@ class Statement:
         self.rest, self.parameters = text.strip(), list(parameters)
         self.names, self.values = {}, {}
         self.inserts = False
+        self.on_failure = None  # ALL_OLD: a condition that fails names the item that it found
 
     def insert(self, backend):
         self.inserts = True
@@ -118,7 +123,7 @@ class Statement:
             item[name] = self.parameter()
         self.end()
         absent = f"attribute_not_exists({self.named(table.hash_key_attr)})"
-        backend.put_item(table.name, item, None, absent, self.names, {}, False)
+        backend.put_item(table.name, item, None, absent, self.names, {}, False, self.on_failure)
 
     def update(self, backend):
         table = backend.get_table(self.name())
@@ -144,7 +149,7 @@ class Statement:
         self.end()
         expression = ("SET " + ", ".join(sets) if sets else "") + (" REMOVE " + ", ".join(removes) if removes else "")
         where = " AND ".join(conditions)
-        backend.update_item(table.name, key, expression.strip(), self.names, self.values, None, None, where)
+        backend.update_item(table.name, key, expression.strip(), self.names, self.values, None, None, where, self.on_failure)
 
     def equal(self):
         """Takes =? and gives its parameter's placeholder."""
