@@ -96,7 +96,7 @@ func (c *checker) called(p *process, j *job, n int, call execute.Call) int {
 	if p.stopped(call.BatchID) {
 		c.wrong("%s is called by %s, which has seen the batch stop", name, p.name)
 	}
-	if t := l.trail.told; now.Before(t.until) && (t.written || mends.retryAfter && t.alive()) {
+	if t := l.trail.told; now.Before(t.until) && (t.written || t.alive()) {
 		c.wrong("%s is called %v before the time that its upstream asked for", name, t.until.Sub(now))
 	}
 	if !l.trail.told.written {
@@ -116,7 +116,7 @@ func (c *checker) startedBy(p *process, j *job, l *line, name string) {
 			c.wrong("%s is called by %s while %s holds it", name, p.name, phase.Lease.Worker)
 		}
 		late := !p.now().Before(b.Deadline.Add(-b.Policy.StopBeforeDeadline))
-		if mends.lateRetry && late && phase.Attempt > 0 {
+		if late && phase.Attempt > 0 {
 			c.wrong("%s is called again within %v before its deadline", name, b.Policy.StopBeforeDeadline)
 		}
 	case state.Canceled:

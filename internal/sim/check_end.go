@@ -46,7 +46,7 @@ func (c *checker) ended(j *job) {
 // made up for.
 func (c *checker) prompt(j *job) {
 	p := c.world.plan
-	if !p.lively || p.calmAt > 0 && (!mends.soon || j.shadow.doneAt < p.calmAt+15*time.Minute) {
+	if !p.lively || p.calmAt > 0 && j.shadow.doneAt < p.calmAt+15*time.Minute {
 		return
 	}
 	if late := j.shadow.endedAt - j.shadow.doneAt; late > time.Minute && j.shadow.doneAt > 0 {

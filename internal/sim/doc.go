@@ -28,8 +28,7 @@
 //
 // What holds is told by rules (check.go while it runs, check_user.go for what
 // users see, check_end.go once all is over). They hold by a worker's own clock
-// at its last check before the call. Rules that wait for a fault to be mended
-// are in mends.go.
+// at its last check before the call.
 //
 // What a use case does between two calls of ports is its own. But it must not
 // hold a mutex across a call, nor let what it does depend on which of its

@@ -53,18 +53,13 @@ const (
 
 // allFaults returns every fault that a seed may have.
 func allFaults() []fault {
-	all := []fault{
+	return []fault{
 		crashBefore, crashAfter, crashCalling, killedAtLimit, frozen, skewed, throttled, answerLost, writeLate,
 		slowService, serviceDown, readBroken, messageTwice, messageLost, messageLate, messageShown, deleteLost,
 		deadLetter, flowStopped, noWorkers, wakeLost, tokenLost, taskLives, loaderLives, finalizeTwice, canceled, lineStopped, dueSoon,
 		upstreamDown, upstreamSlow, upstreamHangs, upstreamResets, upstreamErrs, upstreamLimits, upstreamRefuses,
-		poisonous, badFile,
+		poisonous, badFile, itemMissing,
 	}
-	if mends.missing {
-		all = append(all, itemMissing)
-	}
-
-	return all
 }
 
 // allPasses returns the transitions of which each must be seen in a run of some

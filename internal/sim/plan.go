@@ -218,7 +218,7 @@ func (p *plan) order(d *dice) {
 			}
 		}
 		j.bad = d.chance(0.03)
-		if mends.missing && !p.lively && d.chance(0.08) { // it is made up for at the deadline
+		if !p.lively && d.chance(0.08) { // it is made up for at the deadline
 			j.missing = 1 + d.intn(lines)
 		}
 		p.jobs = append(p.jobs, j)
@@ -316,9 +316,6 @@ func (p *plan) patience() time.Duration {
 	patience := 20*time.Minute + waits + calls
 	if p.receives < 1_000 {
 		patience += 4 * sweepEvery
-	}
-	if !mends.soon {
-		patience += 12 * time.Hour
 	}
 
 	return patience

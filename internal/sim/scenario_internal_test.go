@@ -67,9 +67,6 @@ func (j *job) by(at time.Duration) int {
 // must not keep the others of its window waiting.
 func TestOneSlowLineHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
-	if !mends.lowWater {
-		t.Skip("the flow is woken only when all of a window is done")
-	}
 	const lines = 2_000
 	others := func(slow bool) time.Duration {
 		p := fair(lines, time.Second)
@@ -106,9 +103,6 @@ func (q *queue) untouched() bool {
 // of them between their outcomes and their cells.
 func TestKilledWorkersAreMadeUpFor(t *testing.T) {
 	t.Parallel()
-	if !mends.killed {
-		t.Skip("nobody tells the flow of outcomes that were not counted")
-	}
 	for seed := range 20 {
 		p := fair(2_000, 200*time.Millisecond)
 		j := p.jobs[0]
@@ -143,9 +137,6 @@ func TestKilledWorkersAreMadeUpFor(t *testing.T) {
 // TestCountsSurviveAnOutage is row c: cells cannot be written for two minutes.
 func TestCountsSurviveAnOutage(t *testing.T) {
 	t.Parallel()
-	if !mends.counts {
-		t.Skip("what was not counted is counted twice")
-	}
 	outage := func(fails bool) report {
 		p := fair(3_000, 20*time.Second)
 		p.meddle = func(w *world, o operation) (time.Duration, error) {
@@ -168,9 +159,6 @@ func TestCountsSurviveAnOutage(t *testing.T) {
 // seconds.
 func TestRetryAfterOutlivesItsWrite(t *testing.T) {
 	t.Parallel()
-	if !mends.retryAfter {
-		t.Skip("a Retry-After whose write fails is forgotten")
-	}
 	p := fair(1, time.Second)
 	p.jobs[0].lines[0].manner.first = []fault{upstreamLimits}
 	p.jobs[0].lines[0].manner.wait = time.Hour
@@ -216,9 +204,6 @@ func TestALateRetryIsRefused(t *testing.T) {
 // minutes, and its messages only wait.
 func TestWaitingMessagesAreLeftAlone(t *testing.T) {
 	t.Parallel()
-	if !mends.waiting {
-		t.Skip("what only waits is enqueued again")
-	}
 	took := func(away time.Duration) (time.Duration, report) {
 		p := fair(600, 20*time.Second)
 		p.lively, p.workers = false, 2
@@ -238,9 +223,6 @@ func TestWaitingMessagesAreLeftAlone(t *testing.T) {
 // batch moves on all the time, a line a minute.
 func TestLostMessagesComeBack(t *testing.T) {
 	t.Parallel()
-	if !mends.soon {
-		t.Skip("lost messages wait until the whole batch stands still")
-	}
 	p := fair(60, time.Second)
 	for i, l := range p.jobs[0].lines {
 		l.manner.first, l.manner.wait = []fault{upstreamLimits}, time.Duration(i)*time.Minute
@@ -263,9 +245,6 @@ func TestLostMessagesComeBack(t *testing.T) {
 // TestAMissingItemIsMadeUpFor is row h: a request's item is gone.
 func TestAMissingItemIsMadeUpFor(t *testing.T) {
 	t.Parallel()
-	if !mends.missing {
-		t.Skip("a missing item ends its batch without files")
-	}
 	for name, want := range map[string]batch.Status{"expired": batch.StatusExpired, "canceled": batch.StatusCanceled} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -289,9 +268,6 @@ func TestAMissingItemIsMadeUpFor(t *testing.T) {
 // outcomes take a while to be written.
 func TestPaidAnswersAreKept(t *testing.T) {
 	t.Parallel()
-	if !mends.commits {
-		t.Skip("the seal waits for 5 seconds only")
-	}
 	p := fair(50, 10*time.Second)
 	p.lively = false
 	j := p.jobs[0]
@@ -321,9 +297,6 @@ func TestPaidAnswersAreKept(t *testing.T) {
 // TestACallWaitsForNoOther is row m: one of ten reads takes long.
 func TestACallWaitsForNoOther(t *testing.T) {
 	t.Parallel()
-	if !mends.eager {
-		t.Skip("all reads are awaited before the first call")
-	}
 	p := fair(10, time.Second)
 	for _, l := range p.jobs[0].lines { // so that their requests are read when they come again
 		l.manner.first = []fault{upstreamErrs}
