@@ -34,28 +34,7 @@ const downWithin = 15 * time.Second
 func TestTwoCloudsSideBySide(t *testing.T) {
 	t.Parallel()
 	before := temporary(t)
-	state := t.TempDir()
-	var told strings.Builder
-	second, err := newCloud(state, &told)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(told.String())
-		}
-	})
-	if err := second.Up(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	variables, err := second.Environment(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	env := map[string]string{}
-	for _, v := range variables {
-		env[v.Name] = v.Value
-	}
+	second, state, env := upCloud(t)
 	if env["OPENAI_BASE_URL"] == variable(t, "OPENAI_BASE_URL") {
 		t.Errorf("both clouds are at %s", env["OPENAI_BASE_URL"])
 	}

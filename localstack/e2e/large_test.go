@@ -33,7 +33,7 @@ const (
 // requests would keep the other tests waiting.
 func TestLargestFile(t *testing.T) {
 	t.Parallel()
-	env := ownCloud(t)
+	_, _, env := upCloud(t)
 	m := marker(t)
 	c := openai.NewClient(option.WithBaseURL(env["OPENAI_BASE_URL"]), option.WithAPIKey(env["OPENAI_API_KEY"]))
 	memory := watchSubmit(t, env["AWS_ENDPOINT_URL"])
@@ -56,34 +56,6 @@ func TestLargestFile(t *testing.T) {
 	if b, err := c.Batches.Cancel(t.Context(), b.ID); err != nil || b.Status != openai.BatchStatusCancelling {
 		t.Errorf("cancel: %v", err)
 	}
-}
-
-// ownCloud starts a cloud that ends with the test, and returns what leads to it.
-func ownCloud(t *testing.T) map[string]string {
-	t.Helper()
-	var told strings.Builder
-	own, err := newCloud(t.TempDir(), &told)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := own.Down(context.WithoutCancel(t.Context())); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := own.Up(t.Context()); err != nil {
-		t.Fatalf("%v\n%s", err, told.String())
-	}
-	variables, err := own.Environment(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	env := map[string]string{}
-	for _, v := range variables {
-		env[v.Name] = v.Value
-	}
-
-	return env
 }
 
 // uploadLarge uploads lines that nobody answers, four parts at a time.

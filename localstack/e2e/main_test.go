@@ -6,20 +6,44 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/musketry/musketry/localstack/cloud"
 )
 
-// TestMain gives the tests a cloud: the one that the environment leads to, or one of their own.
+// interrupted ends when the run is told to end; owned are the clouds that it has started, by the folder of their state.
+var (
+	interrupted = context.Background()
+	owned       sync.Map
+)
+
+// TestMain gives the tests a cloud: the one that the environment leads to, or one of their own. A run that is told to end
+// ends its clouds first: their processes are in sessions of their own, and nobody else knows of them.
 func TestMain(m *testing.M) {
+	var stop context.CancelFunc
+	interrupted, stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	keep := context.AfterFunc(interrupted, func() {
+		endOwned()
+		os.Exit(1)
+	})
 	code, err := runWithCloud(m)
+	if !keep() {
+		select {} // The clouds are being ended, and then the process.
+	}
+	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		code = 1
@@ -40,12 +64,11 @@ func runWithCloud(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() {
-		if down := c.Down(context.Background()); down != nil && err == nil {
+		if down := endCloud(state, c); down != nil && err == nil {
 			err = down
 		}
-		_ = os.RemoveAll(state)
 	}()
-	if err := c.Up(context.Background()); err != nil {
+	if err := c.Up(interrupted); err != nil {
 		return 1, err
 	}
 	variables, err := c.Environment(context.Background())
@@ -66,10 +89,68 @@ func newCloud(state string, out io.Writer) (*cloud.Cloud, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cloud.New(cloud.Config{
+	c, err := cloud.New(cloud.Config{
 		Root: root, State: state, Engine: cmp.Or(os.Getenv("MUSKETRY_E2E_ENGINE"), cloud.EngineNames()[0]),
 		Environ: os.Environ(), Out: out, Now: time.Now, Random: rand.Reader,
 	})
+	if err == nil {
+		owned.Store(state, c)
+	}
+	return c, err
+}
+
+// endCloud ends a cloud of the run's own, and removes its state.
+func endCloud(state string, c *cloud.Cloud) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	err := c.Down(ctx)
+	owned.Delete(state)
+	return errors.Join(err, os.RemoveAll(state))
+}
+
+// endOwned ends every cloud that the run has started and not ended.
+func endOwned() {
+	var group errgroup.Group
+	owned.Range(func(state, c any) bool {
+		group.Go(func() error { return endCloud(state.(string), c.(*cloud.Cloud)) })
+		return true
+	})
+	if err := group.Wait(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+	}
+}
+
+// upCloud starts a cloud that ends with the test, and returns it with its state's folder and what leads to it.
+func upCloud(t *testing.T) (*cloud.Cloud, string, map[string]string) {
+	t.Helper()
+	state := t.TempDir()
+	var told strings.Builder
+	c, err := newCloud(state, &told)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(told.String())
+		}
+		if err := endCloud(state, c); err != nil {
+			t.Error(err)
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer context.AfterFunc(interrupted, cancel)()
+	if err := c.Up(ctx); err != nil {
+		t.Fatal(err)
+	}
+	variables, err := c.Environment(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{}
+	for _, v := range variables {
+		env[v.Name] = v.Value
+	}
+	return c, state, env
 }
 
 // ask sends a GET with a bearer key and gives status and body.

@@ -15,7 +15,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
+
+	"github.com/musketry/musketry/tools/wait"
 )
 
 // endPatience is how long a part may take to end after it was told to.
@@ -133,9 +136,26 @@ func (r *runner) fail(name, output string) {
 func (r *runner) prepare(ctx context.Context, program string, args []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = r.environ
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return endGroup(cmd.Process.Pid) }
 	cmd.WaitDelay = endPatience
 	return cmd
+}
+
+// endGroup ends a process and all that it has started, first in good order: `go test` that is ended alone leaves its
+// tests running.
+func endGroup(leader int) error {
+	switch err := syscall.Kill(-leader, syscall.SIGTERM); {
+	case errors.Is(err, syscall.ESRCH):
+		return os.ErrProcessDone
+	case err != nil:
+		return err
+	}
+	gone := func() (bool, error) { return errors.Is(syscall.Kill(-leader, 0), syscall.ESRCH), nil }
+	if wait.Until(context.Background(), endPatience, gone) == nil {
+		return nil
+	}
+	return syscall.Kill(-leader, syscall.SIGKILL)
 }
 
 // exportCloud puts the variables that lead to the cloud into the environment of all later parts.
