@@ -155,8 +155,10 @@ func (l *line) flies(p *process) (land func()) {
 	}
 }
 
-// alive reports whether the worker lives that was told.
-func (t retryAfter) alive() bool { return t.by != nil && !t.by.gone() && t.by.invocation() == t.run }
+// alive reports whether the worker lives that was told, and the others know it.
+func (t retryAfter) alive() bool {
+	return t.by != nil && !t.by.gone() && t.by.invocation() == t.run && !t.by.mute()
+}
 
 // answered is told of an answer that p gets now.
 func (c *checker) answered(p *process, j *job, n int, r execute.Reply, err error) {

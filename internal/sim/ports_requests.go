@@ -129,7 +129,16 @@ func (p ports) page(ctx context.Context, batchID string, shards, after int) ([]s
 func (p ports) Beat(ctx context.Context, b state.Worker) error {
 	o := operation{name: "Beat", key: strconv.FormatBool(b.Ended), writes: true}
 
-	return p.call(ctx, o, func(ctx context.Context) error { return p.world.store.Beat(ctx, b) })
+	err := p.call(ctx, o, func(ctx context.Context) error {
+		p.beats(true)
+
+		return p.world.store.Beat(ctx, b)
+	})
+	if err != nil {
+		p.beats(false)
+	}
+
+	return err
 }
 
 // Worker reads a heartbeat.

@@ -20,6 +20,8 @@ type process struct {
 
 	thaw time.Duration // until when it is frozen; the scheduler's lock guards it
 	dead bool          // the same
+	beat time.Duration // when a heartbeat of its was last stored; the same
+	deaf bool          // one has failed since; the same
 
 	mu    sync.Mutex
 	ids   int
@@ -28,7 +30,7 @@ type process struct {
 }
 
 func (w *world) process(name string) *process {
-	p := &process{world: w, name: name, seen: map[string]bool{}}
+	p := &process{world: w, name: name, seen: map[string]bool{}, thaw: -time.Hour} // never yet
 	if d := roll(w.seed, "skew", name); w.plan.skew > 0 {
 		p.skew = d.between(-w.plan.skew, w.plan.skew).Round(time.Millisecond)
 	}
@@ -47,6 +49,24 @@ func (p *process) gone() bool {
 	defer p.world.sched.mu.Unlock()
 
 	return p.dead
+}
+
+// beats is told that a heartbeat of p was stored, or has failed.
+func (p *process) beats(stored bool) {
+	p.world.sched.mu.Lock()
+	defer p.world.sched.mu.Unlock()
+	if p.deaf = !stored; stored {
+		p.beat = p.world.sched.now()
+	}
+}
+
+// mute reports whether p could not beat for so long that others may take its
+// worker for dead: after 30 s, less what clocks differ by and a beat takes.
+func (p *process) mute() bool {
+	p.world.sched.mu.Lock()
+	defer p.world.sched.mu.Unlock()
+
+	return (p.deaf || p.thaw > p.beat) && p.world.sched.now()-p.beat >= 20*time.Second
 }
 
 // die ends p and with it the goroutine that calls.

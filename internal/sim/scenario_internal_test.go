@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
@@ -180,6 +181,55 @@ func TestRetryAfterOutlivesItsWrite(t *testing.T) {
 	if len(calls) != 2 || calls[1]-calls[0] < time.Hour {
 		t.Errorf("calls at %v", calls)
 	}
+}
+
+// TestAFrozenWorkerIsNotHeard has a worker that freezes once it was told to wait
+// for an hour, before anything of that is written: whoever takes its request
+// over cannot know of the wait.
+func TestAFrozenWorkerIsNotHeard(t *testing.T) {
+	t.Parallel()
+	p := fair(1, time.Second)
+	p.jobs[0].lines[0].manner.first = []fault{upstreamLimits}
+	p.jobs[0].lines[0].manner.wait = time.Hour
+	p.meddle = func(w *world, o operation) (time.Duration, error) {
+		if strings.HasSuffix(o.key, " to pending") {
+			w.sched.freeze(w.source.busy[0].process, 10*time.Minute)
+		}
+
+		return 0, nil
+	}
+	direct(t, p)
+	if calls := p.jobs[0].lines[0].trail.calledAt; len(calls) != 2 || calls[1]-calls[0] > 2*time.Minute {
+		t.Errorf("calls at %v", calls)
+	}
+}
+
+// TestWhoDoesNotBeat tells workers that cannot beat from those that do not.
+func TestWhoDoesNotBeat(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{sched: newScheduler(1, nil)}
+		time.Sleep(time.Minute)
+		for name, tt := range map[string]struct {
+			beat, thaw time.Duration
+			deaf       bool
+			mute       bool
+		}{
+			"beats":             {beat: 55 * time.Second},
+			"does not beat":     {beat: 20 * time.Second},
+			"is frozen":         {beat: 20 * time.Second, thaw: 2 * time.Minute, mute: true},
+			"was frozen":        {beat: 20 * time.Second, thaw: 50 * time.Second, mute: true},
+			"was frozen before": {beat: 20 * time.Second, thaw: 19 * time.Second},
+			"froze just now":    {beat: 45 * time.Second, thaw: 2 * time.Minute},
+			"cannot beat":       {beat: 20 * time.Second, deaf: true, mute: true},
+			"failed to beat":    {beat: 55 * time.Second, deaf: true},
+		} {
+			p := &process{world: w, beat: tt.beat, thaw: tt.thaw, deaf: tt.deaf}
+			if got := p.mute(); got != tt.mute {
+				t.Errorf("one that %s is mute: %t, want %t", name, got, tt.mute)
+			}
+		}
+	})
 }
 
 // TestALateRetryIsRefused is row e: nobody comes until five minutes before the
