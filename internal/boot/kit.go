@@ -33,13 +33,17 @@ func Start(ctx context.Context, out io.Writer, clock func() time.Time, needs ...
 	if err != nil {
 		return Kit{}, err
 	}
+	metrics := NewMetrics(out, clock)
+	injected, err := faults(metrics)
+	if err != nil {
+		return Kit{}, err
+	}
+	awsCfg.APIOptions = append(awsCfg.APIOptions, injected...)
 	logger := NewLogger(out, cfg.LogLevel)
 	CatchLog(logger)
 	limitMemory()
 
-	return Kit{
-		Config: cfg, AWS: awsCfg, Log: logger, Metrics: NewMetrics(out, clock), Clock: clock,
-	}, nil
+	return Kit{Config: cfg, AWS: awsCfg, Log: logger, Metrics: metrics, Clock: clock}, nil
 }
 
 // UpstreamKey returns the supplier of the upstream's key: "" if there is none.

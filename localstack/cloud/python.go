@@ -21,6 +21,7 @@ type pythonEngine struct {
 	python  checkout.PythonVersion               // The oldest that it runs on.
 	health  string                               // The path that answers with 200 once it is up.
 	environ func(home, endpoint string) []string // What it takes beside what every engine does.
+	faults  string                               // Of its Lambdas; may be empty.
 	tools   checkout.Checkout
 	process process
 }
@@ -59,6 +60,9 @@ func (e *pythonEngine) startOn(ctx context.Context, python, endpoint string) err
 	env := append([]string{
 		"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + e.home(), "TMPDIR=" + e.home(),
 	}, awsEnviron(endpoint, testCredentials)...)
+	if e.faults != "" {
+		env = append(env, "MUSKETRY_FAULTS="+e.faults)
+	}
 	if err := e.process.start(python, []string{launcher}, append(env, e.environ(e.home(), endpoint)...)); err != nil {
 		return err
 	}
@@ -106,7 +110,7 @@ func (e *pythonEngine) Alive(context.Context) (bool, error) {
 func newMiniStack(cfg Config, tools checkout.Checkout) *pythonEngine {
 	return &pythonEngine{
 		name: "MiniStack", folder: "ministack", python: checkout.PythonVersion{Major: 3, Minor: 10},
-		health: "/_ministack/health", tools: tools,
+		health: "/_ministack/health", tools: tools, faults: cfg.Faults,
 		process: process{name: "engine", folder: cfg.State},
 		environ: func(home, endpoint string) []string {
 			return []string{
@@ -127,7 +131,7 @@ func LocalStackPython() checkout.PythonVersion { return checkout.PythonVersion{M
 func newLocalStack(cfg Config, tools checkout.Checkout) *pythonEngine {
 	return &pythonEngine{
 		name: "LocalStack", folder: "localstack", python: LocalStackPython(),
-		health: localStackHealth, tools: tools,
+		health: localStackHealth, tools: tools, faults: cfg.Faults,
 		process: process{name: "engine", folder: cfg.State},
 		environ: func(home, endpoint string) []string {
 			address := strings.TrimPrefix(endpoint, "http://")

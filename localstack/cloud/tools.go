@@ -49,11 +49,14 @@ func (c *Cloud) build(ctx context.Context) (artifacts, error) {
 		built.lambdas = c.cfg.Lambdas
 		return built, group.Wait()
 	}
+	tags := "lambda.norpc" // It leaves out what only the retired go1.x runtime used.
+	if c.cfg.Faults != "" {
+		tags += ",faults"
+	}
 	group.Go(func() error {
 		for _, name := range checkout.Functions() {
 			target := filepath.Join(built.lambdas, name, "bootstrap")
-			// lambda.norpc leaves out what only the retired go1.x runtime used.
-			err := c.checkout.GoBuild(ctx, "build-"+name, target, "./lambdas/"+name, "-tags", "lambda.norpc", "-ldflags", "-s -w")
+			err := c.checkout.GoBuild(ctx, "build-"+name, target, "./lambdas/"+name, "-tags", tags, "-ldflags", "-s -w")
 			if err != nil {
 				return err
 			}

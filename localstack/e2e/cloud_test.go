@@ -34,7 +34,7 @@ const downWithin = 15 * time.Second
 func TestTwoCloudsSideBySide(t *testing.T) {
 	t.Parallel()
 	before := temporary(t)
-	second, state, env := upCloud(t)
+	second, state, env := upCloud(t, "")
 	if env["OPENAI_BASE_URL"] == variable(t, "OPENAI_BASE_URL") {
 		t.Errorf("both clouds are at %s", env["OPENAI_BASE_URL"])
 	}

@@ -33,7 +33,7 @@ const (
 // requests would keep the other tests waiting.
 func TestLargestFile(t *testing.T) {
 	t.Parallel()
-	_, _, env := upCloud(t)
+	_, _, env := upCloud(t, "")
 	m := marker(t)
 	c := openai.NewClient(option.WithBaseURL(env["OPENAI_BASE_URL"]), option.WithAPIKey(env["OPENAI_API_KEY"]))
 	memory := watchSubmit(t, env["AWS_ENDPOINT_URL"])

@@ -59,7 +59,7 @@ func runWithCloud(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	c, err := newCloud(state, os.Stderr)
+	c, err := newCloud(state, "", os.Stderr)
 	if err != nil {
 		return 1, err
 	}
@@ -83,15 +83,16 @@ func runWithCloud(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// newCloud makes a cloud of the engine that MUSKETRY_E2E_ENGINE names, or the default, with the stand-in as its provider.
-func newCloud(state string, out io.Writer) (*cloud.Cloud, error) {
+// newCloud makes a cloud of the engine that MUSKETRY_E2E_ENGINE names, or the default, with the stand-in as its provider and
+// with faults, if any, in its Lambdas' calls of AWS.
+func newCloud(state, faults string, out io.Writer) (*cloud.Cloud, error) {
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
 		return nil, err
 	}
 	c, err := cloud.New(cloud.Config{
 		Root: root, State: state, Engine: cmp.Or(os.Getenv("MUSKETRY_E2E_ENGINE"), cloud.EngineNames()[0]),
-		Environ: os.Environ(), Out: out, Now: time.Now, Random: rand.Reader,
+		Faults: faults, Environ: os.Environ(), Out: out, Now: time.Now, Random: rand.Reader,
 	})
 	if err == nil {
 		owned.Store(state, c)
@@ -120,12 +121,13 @@ func endOwned() {
 	}
 }
 
-// upCloud starts a cloud that ends with the test, and returns it with its state's folder and what leads to it.
-func upCloud(t *testing.T) (*cloud.Cloud, string, map[string]string) {
+// upCloud starts a cloud that ends with the test, and returns it with its state's folder and what leads to it. Its
+// Lambdas' calls of AWS have faults, if any.
+func upCloud(t *testing.T, faults string) (*cloud.Cloud, string, map[string]string) {
 	t.Helper()
 	state := t.TempDir()
 	var told strings.Builder
-	c, err := newCloud(state, &told)
+	c, err := newCloud(state, faults, &told)
 	if err != nil {
 		t.Fatal(err)
 	}

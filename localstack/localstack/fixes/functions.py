@@ -22,6 +22,8 @@ from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecu
 from fixes import streams
 
 API = "/2018-06-01/runtime"
+# What its tests have fail of a function's calls, as internal/boot/faults.go reads it.
+FAULTS = {name: value for name, value in os.environ.items() if name == "MUSKETRY_FAULTS"}
 INIT_SECONDS = 10  # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 ANSWER_BYTES = 6_291_556  # of a buffered answer: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 LOG_BYTES = 256 * 1024  # of one invocation's log that are kept
@@ -60,7 +62,7 @@ class Environment:
         self.process = subprocess.Popen(
             [os.path.join(folder, "bootstrap")],
             cwd=folder,
-            env=variables | {"PATH": "/usr/bin:/bin", "LAMBDA_TASK_ROOT": folder, "AWS_LAMBDA_RUNTIME_API": address},
+            env=FAULTS | variables | {"PATH": "/usr/bin:/bin", "LAMBDA_TASK_ROOT": folder, "AWS_LAMBDA_RUNTIME_API": address},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -54,7 +54,7 @@ func (s *Sum) add(other Sum) {
 func Run(ctx context.Context, cfg Config) Sum {
 	r := newRunner(cfg)
 	r.command(ctx, "lint", cfg.Lint, "run", "./...")
-	r.command(ctx, "go vet", "go", "vet", "-tags", "e2e", "./...")
+	r.command(ctx, "go vet", "go", "vet", "-tags", "e2e,faults", "./...")
 	// -e: the CDK's runtime names, for its own tools, a package that no longer exists.
 	r.command(ctx, "go mod tidy", "go", "mod", "tidy", "-e", "-diff")
 	r.vulnerabilities(ctx)
@@ -67,6 +67,7 @@ func Run(ctx context.Context, cfg Config) Sum {
 		r.command(ctx, "cfn-lint", cfg.CFNLint, "--config-file", "infra/.cfnlintrc.yaml", "--template",
 			filepath.Join(cfg.State, "cdk.out", "Musketry.template.json"))
 		r.goTest(ctx, "unit, property, contract and template tests", packages.others)
+		r.goTest(ctx, "faults of AWS", []string{"./internal/boot"}, "-tags", "e2e,faults", "-run", "Faults")
 		r.goTest(ctx, "end-to-end tests", packages.endToEnd)
 	})
 	r.shortLocalStack(ctx)
