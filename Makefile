@@ -68,6 +68,11 @@ test: need-cloud cloud-cli $(BIN)/golangci-lint-$(GOLANGCI_LINT) $(BIN)/govulnch
 test-localstack: need-cloud cloud-cli $(CLIENTS) ## Runs the stores' contracts and all end-to-end tests on LocalStack.
 	@$(CHECK) -localstack
 
+RUNS ?= 20
+.PHONY: soak
+soak: need-cloud cloud-cli ## Repeats the end-to-end tests of faults, a line a run, until one fails: make soak RUNS=20.
+	@$(CHECK) -soak $(RUNS)
+
 SEEDS ?= 5000
 .PHONY: sim
 sim: need-go ## Simulates the whole system with faults: make sim SEEDS=5000; SEED=7 replays one.

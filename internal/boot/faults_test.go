@@ -99,6 +99,8 @@ func writes(ctx context.Context, cfg aws.Config) map[string]func() error {
 
 // TestFaults has every call fail, in one way after the other: at each of its attempts the SDK makes of it what it makes of
 // the real fault, and only the lost answer's call has reached its service.
+//
+//nolint:paralleltest // it sets the environment
 func TestFaults(t *testing.T) {
 	for kind, requests := range map[string]int{"error": 0, "throttle": 0, "timeout": 2} {
 		s, out := &service{}, &bytes.Buffer{}
@@ -153,6 +155,8 @@ func isFault(service, kind string, err error) bool {
 
 // TestFaultsKeepToTheirPlan demands as many faults of each kind as were asked for, of one attempt each, and the same again
 // for the same seed in the same process.
+//
+//nolint:paralleltest // it sets the environment
 func TestFaultsKeepToTheirPlan(t *testing.T) {
 	const calls = 2_000
 	count := func(seed string) map[string]float64 {
@@ -202,6 +206,8 @@ func TestFaultsKeepToTheirPlan(t *testing.T) {
 }
 
 // TestBadPlansOfFaults demands that a function does not start with a plan that cannot be read.
+//
+//nolint:paralleltest // it sets the environment
 func TestBadPlansOfFaults(t *testing.T) {
 	for _, plan := range []string{"errors=0.1", "error", "error=x", "error=-1"} {
 		t.Setenv("AWS_REGION", "eu-central-1")

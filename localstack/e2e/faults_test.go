@@ -3,11 +3,9 @@
 package e2e_test
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -15,13 +13,13 @@ import (
 	"testing"
 	"time"
 
-	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp"
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
 )
 
 // faultRates has one in ten calls of AWS fail, and one in twenty of these at each attempt that the SDK makes.
-const faultRates = "error=0.03 throttle=0.03 timeout=0.04 lasting=0.05"
+const faultRates = "seed=1 error=0.03 throttle=0.03 timeout=0.04 lasting=0.05"
 
 // faultyPatience bounds a batch under faults: some of its flow's steps fail, and are repeated after half a minute or so.
 const faultyPatience = 2 * patience
@@ -29,13 +27,13 @@ const faultyPatience = 2 * patience
 // downFor is how long the provider is away as it restarts.
 const downFor = 5 * time.Second
 
-// TestFaults runs batches on a cloud of its own, whose Lambdas are built with faults in their calls of AWS:
-// MUSKETRY_E2E_SEED tells which. There the provider restarts too.
+// TestFaults runs batches on a cloud of its own, whose Lambdas are built with faults in their calls of AWS.
+// There the provider restarts too.
 //
 //nolint:paralleltest // it leads the environment to its cloud
 func TestFaults(t *testing.T) {
 	begun := time.Now()
-	_, state, env := upCloud(t, "seed="+cmp.Or(os.Getenv("MUSKETRY_E2E_SEED"), "1")+" "+faultRates)
+	_, state, env := upCloud(t, faultRates)
 	for name, value := range env {
 		t.Setenv(name, value)
 	}
@@ -88,10 +86,10 @@ func runFaultyBatch(t *testing.T, models []string, meanwhile func(marker string)
 		counts.Completed != int64(len(output)) || counts.Failed != int64(len(errs)) {
 		t.Errorf("batch ended %s, want %d completed and %d failed", describe(b), len(output), len(errs))
 	}
-	if diff := gocmp.Diff(output, customIDs(results(t.Context(), t, c, b.OutputFileID))); diff != "" {
+	if diff := cmp.Diff(output, customIDs(results(t.Context(), t, c, b.OutputFileID))); diff != "" {
 		t.Errorf("output (-want +got):\n%s", diff)
 	}
-	if diff := gocmp.Diff(errs, customIDs(results(t.Context(), t, c, b.ErrorFileID))); len(errs) > 0 && diff != "" {
+	if diff := cmp.Diff(errs, customIDs(results(t.Context(), t, c, b.ErrorFileID))); len(errs) > 0 && diff != "" {
 		t.Errorf("errors (-want +got):\n%s", diff)
 	}
 }

@@ -1,6 +1,6 @@
 // Command check runs every check and test of the checkout against a cloud of its own and ends with one line, the sum over
 // all of them: "N passed, N failed, N skipped". It exits with 1 if anything failed. With -localstack it runs what runs on
-// LocalStack instead.
+// LocalStack instead, with -soak the end-to-end tests of faults, again and again until one fails.
 package main
 
 import (
@@ -23,6 +23,7 @@ func main() {
 	vuln := flag.String("vuln", ".tools/bin/govulncheck", "govulncheck")
 	state := flag.String("state", "build/check", "folder of the test cloud's state")
 	localStack := flag.Bool("localstack", false, "run what runs on LocalStack, whole, and nothing else")
+	soak := flag.Int("soak", 0, "repeat the end-to-end tests of faults so often, and run nothing else")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -32,8 +33,11 @@ func main() {
 		os.Exit(1) //nolint:gocritic // the context ends with the process
 	}
 	run := suite.Run
-	if *localStack {
+	switch {
+	case *localStack:
 		run = suite.RunLocalStack
+	case *soak > 0:
+		run = func(ctx context.Context, cfg suite.Config) suite.Sum { return suite.RunSoak(ctx, cfg, *soak) }
 	}
 	sum := run(ctx, suite.Config{
 		Cloud: *cloud, Lint: *lint, CFNLint: *cfnLint, Vuln: *vuln, HTTP: &http.Client{}, State: folder, Environ: os.Environ(), Out: os.Stdout,

@@ -7,16 +7,19 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // event is a line of `go test -json`: https://pkg.go.dev/cmd/test2json
 type event struct {
+	Time       time.Time
 	Action     string
 	Package    string
 	ImportPath string // Of a build's output and failure.
 	Test       string
 	Output     string
 	Elapsed    float64 // Seconds.
+	Key, Value string  // Of a test's attribute.
 }
 
 // tally keeps what a test or package has written, to show it should it fail.
@@ -24,13 +27,14 @@ type tally struct {
 	sum        Sum
 	output     map[string][]string
 	failedTest map[string]bool // Packages with a failed test.
+	heard      func(event)     // Hears of each test that passes, and of each test's attributes; may be nil.
 	out        io.Writer
 }
 
 // countEvents reads events to their end, tells each package's result, shows what failed tests wrote, and counts tests
-// and subtests. A package that fails without a failed test (it does not build, or its process died) counts as one.
-func countEvents(events io.Reader, out io.Writer) (Sum, error) {
-	t := &tally{output: map[string][]string{}, failedTest: map[string]bool{}, out: out}
+// and subtests. What passes, and attributes, are also told to heard, which may be nil. A package that fails without a failed test (it does not build, or its process died) counts as one.
+func countEvents(events io.Reader, out io.Writer, heard func(event)) (Sum, error) {
+	t := &tally{output: map[string][]string{}, failedTest: map[string]bool{}, out: out, heard: heard}
 	reader := bufio.NewReader(events)
 	for {
 		line, err := reader.ReadBytes('\n')
@@ -60,6 +64,8 @@ func (t *tally) take(e event) {
 		t.output["build "+e.ImportPath] = append(t.output["build "+e.ImportPath], e.Output)
 	case "build-fail":
 		t.show("build " + e.ImportPath)
+	case "attr":
+		t.tell(e)
 	case "pass", "fail", "skip":
 		if e.Test == "" {
 			t.endPackage(e)
@@ -74,6 +80,7 @@ func (t *tally) endTest(e event, name string) {
 	switch e.Action {
 	case "pass":
 		t.sum.Passed++
+		t.tell(e)
 	case "skip":
 		t.sum.Skipped++
 		t.show(name)
@@ -95,6 +102,12 @@ func (t *tally) endPackage(e event) {
 			t.show(e.Package + " ")
 		}
 		fmt.Fprintf(t.out, "  FAIL  %s %.1fs\n", e.Package, e.Elapsed)
+	}
+}
+
+func (t *tally) tell(e event) {
+	if t.heard != nil {
+		t.heard(e)
 	}
 }
 

@@ -60,7 +60,7 @@ func TestCountEvents(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out strings.Builder
-			got, err := countEvents(strings.NewReader(strings.Join(tt.events, "\n")), &out)
+			got, err := countEvents(strings.NewReader(strings.Join(tt.events, "\n")), &out, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -54,7 +54,7 @@ func (s *Sum) add(other Sum) {
 func Run(ctx context.Context, cfg Config) Sum {
 	r := newRunner(cfg)
 	r.command(ctx, "lint", cfg.Lint, "run", "./...")
-	r.command(ctx, "go vet", "go", "vet", "-tags", "e2e,faults", "./...")
+	r.command(ctx, "go vet", "go", "vet", "-tags", "e2e,faults,soak", "./...")
 	// -e: the CDK's runtime names, for its own tools, a package that no longer exists.
 	r.command(ctx, "go mod tidy", "go", "mod", "tidy", "-e", "-diff")
 	r.vulnerabilities(ctx)
@@ -81,6 +81,7 @@ type runner struct {
 	environ []string // That, and what leads to the cloud that is up.
 	strict  bool     // A test that is skipped has failed.
 	sum     Sum
+	heard   func(event) // See countEvents.
 }
 
 func newRunner(cfg Config) *runner {
@@ -225,7 +226,7 @@ func (r *runner) goTest(ctx context.Context, name string, packages []string, fla
 		r.fail(name, err.Error())
 		return false
 	}
-	sum, readErr := countEvents(pipe, r.cfg.Out)
+	sum, readErr := countEvents(pipe, r.cfg.Out, r.heard)
 	err = errors.Join(readErr, cmd.Wait())
 	if r.strict {
 		sum = Sum{Passed: sum.Passed, Failed: sum.Failed + sum.Skipped}
