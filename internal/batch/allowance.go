@@ -44,6 +44,22 @@ type Ask struct {
 	Wants int       // how many it would have so
 }
 
+// Kept returns a as stores keep it: in memory of its own, its times in
+// milliseconds, and an empty map is none.
+func (a Allowance) Kept() Allowance {
+	a.Grants = maps.Clone(a.Grants)
+	if len(a.Grants) == 0 {
+		a.Grants = nil
+	}
+	for id, g := range a.Grants {
+		g.Due, g.AskedAt = stamp(g.Due), stamp(g.AskedAt)
+		a.Grants[id] = g
+	}
+	a.CheckedAt = stamp(a.CheckedAt)
+
+	return a
+}
+
 // Sum returns how many messages are granted.
 func (a *Allowance) Sum() int {
 	sum := 0

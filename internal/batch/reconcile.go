@@ -80,6 +80,23 @@ type Reenqueue struct {
 	Rest      time.Duration // until the next trial, from the last one's beginning
 }
 
+// Kept returns r as stores keep it: in memory of its own, its times in
+// milliseconds.
+func (r Reconciliation) Kept() Reconciliation {
+	r.MovedAt, r.AskAt, r.FilledAt = stamp(r.MovedAt), stamp(r.AskAt), stamp(r.FilledAt)
+	r.RecountAt, r.RecountedAt = stamp(r.RecountAt), stamp(r.RecountedAt)
+	r.Enqueues, r.Reenqueue.Sent = slices.Clone(r.Enqueues), slices.Clone(r.Reenqueue.Sent)
+	for _, list := range [][]Enqueued{r.Enqueues, r.Reenqueue.Sent} {
+		for i := range list {
+			list[i].At = stamp(list[i].At)
+		}
+	}
+	r.Reenqueue.At, r.Reenqueue.RateAt = stamp(r.Reenqueue.At), stamp(r.Reenqueue.RateAt)
+	r.Reenqueue.SampledAt, r.Reenqueue.AllAt = stamp(r.Reenqueue.SampledAt), stamp(r.Reenqueue.AllAt)
+
+	return r
+}
+
 // See returns r after the cells were seen to add up to done.
 func (r Reconciliation) See(done int, now time.Time) Reconciliation {
 	if done != r.Done || r.MovedAt.IsZero() {

@@ -2,7 +2,6 @@ package dynamostore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/musketry/musketry/internal/batch"
@@ -28,33 +27,12 @@ func allowanceShape() shape[batch.Allowance] {
 func (s *Store) UpdateAllowance(
 	ctx context.Context, change func(*batch.Allowance) error,
 ) (batch.Allowance, error) {
-	for range updates {
-		it, err := s.get(ctx, allowanceKey())
-		if err != nil {
-			return batch.Allowance{}, err
-		}
-		if it != nil {
-			return update(ctx, s, allowanceShape(), it, change)
-		}
-		var first batch.Allowance
-		if err := change(&first); err != nil {
-			return batch.Allowance{}, err
-		}
-		if first.Rev = 0; len(first.Grants) == 0 && first.CheckedAt.IsZero() {
-			return first, nil
-		}
-		first.Rev = 1
-		err = create(ctx, s, allowanceShape(), first)
-		if err == nil || !errors.Is(err, batch.ErrExists) {
-			return first, err
-		}
-	}
-
-	return batch.Allowance{}, fmt.Errorf("dynamostore: allowance: %w", batch.ErrBusy)
+	return updateOrCreate(ctx, s, allowanceShape(), allowanceKey(), batch.Allowance{}, change)
 }
 
 // encodeAllowance returns a's item, without the mark of a write.
 func encodeAllowance(a batch.Allowance) (item, error) {
+	a = a.Kept()
 	it := allowanceKey().item()
 	it.setInt(attrRev, a.Rev)
 	it.setTime(attrCheckedAt, a.CheckedAt)

@@ -2,6 +2,7 @@ package dynamostore
 
 import (
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
@@ -150,10 +151,10 @@ func (it item) setBatchParts(b batch.Batch) error {
 		{attrErrors, b.Errors, b.Errors != nil},
 		{attrLoad, b.Load, b.Load != batch.LoadCursor{}},
 		{attrWriteOut, b.WriteOut, true},
-		{attrGather, b.Gather, b.RetryOf != ""},
+		{attrGather, b.Gather, !reflect.ValueOf(b.Gather).IsZero()},
 		{attrStopped, b.Stopped, b.Stopped != nil},
 		{attrUsage, b.Usage, b.Usage != state.Usage{}},
-		{attrReconciled, b.Reconciled, true},
+		{attrReconciled, b.Reconciled.Kept(), true},
 	}
 	for _, p := range parts {
 		if p.present {

@@ -270,6 +270,41 @@ func update[T any](ctx context.Context, s *Store, sh shape[T], it item, change f
 	return none, fmt.Errorf("dynamostore: lost %d races: %w", updates, batch.ErrBusy)
 }
 
+// updateOrCreate is update of the record under k, which is none until something
+// was made of it.
+func updateOrCreate[T any](
+	ctx context.Context, s *Store, sh shape[T], k key, none T, change func(*T) error,
+) (T, error) {
+	for range updates {
+		it, err := s.get(ctx, k)
+		if err != nil {
+			return none, err
+		}
+		if it != nil {
+			return update(ctx, s, sh, it, change)
+		}
+		if it, err = sh.encode(none); err != nil {
+			return none, err
+		}
+		first, next, err := revise(s, sh, it, change)
+		if err != nil || next == nil {
+			return first, err
+		}
+		err = s.put(ctx, next, isAbsent())
+		var lost *lostError
+		switch {
+		case err == nil:
+			return first, nil
+		case !errors.As(err, &lost):
+			return none, err
+		case lost.stored.has(attrMark, next.mark()):
+			return first, nil // the SDK repeated a write whose answer was lost
+		}
+	}
+
+	return none, fmt.Errorf("dynamostore: lost %d races: %w", updates, batch.ErrBusy)
+}
+
 // revise returns what change makes of the record in it and the item to store
 // for it, nil if the record stays as it was.
 func revise[T any](s *Store, sh shape[T], it item, change func(*T) error) (T, item, error) {

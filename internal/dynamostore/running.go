@@ -53,13 +53,16 @@ func (s *Store) Runnings(ctx context.Context, after string, limit int) ([]batch.
 // then: who finds that another has raised it gets what that one wrote. It
 // returns batch.ErrNotFound if the entry is gone.
 func (s *Store) NextFlow(ctx context.Context, r batch.Running) (batch.Running, error) {
-	before := r.Flow
-	r.Flow++
-	err := s.put(ctx, encodeRunning(r), hasFlow(before))
+	stored, err := s.Running(ctx, r.ID)
+	if err != nil || stored.Flow != r.Flow {
+		return stored, err
+	}
+	stored.Flow++
+	err = s.put(ctx, encodeRunning(stored), hasFlow(r.Flow))
 	var lost *lostError
 	switch {
 	case !errors.As(err, &lost):
-		return r, err
+		return stored, err
 	case lost.stored == nil:
 		return batch.Running{}, fmt.Errorf("dynamostore: running %.64q: %w", r.ID, batch.ErrNotFound)
 	}

@@ -37,32 +37,7 @@ func usageShape() shape[batch.Usage] {
 func (s *Store) UpdateUsage(
 	ctx context.Context, tenantName string, change func(*batch.Usage) error,
 ) (batch.Usage, error) {
-	for range updates {
-		it, err := s.get(ctx, usageKey(tenantName))
-		if err != nil {
-			return batch.Usage{}, err
-		}
-		if it != nil {
-			return update(ctx, s, usageShape(), it, change)
-		}
-		first := batch.Usage{Tenant: tenantName}
-		if err := change(&first); err != nil {
-			return batch.Usage{}, err
-		}
-		first.Tenant, first.Rev = tenantName, 0
-		if empty, err := encodeUsage(batch.Usage{Tenant: tenantName}); err != nil {
-			return batch.Usage{}, err
-		} else if made, err := encodeUsage(first); err != nil || made.equalButMark(empty) {
-			return first, err
-		}
-		first.Rev = 1
-		err = create(ctx, s, usageShape(), first)
-		if err == nil || !errors.Is(err, batch.ErrExists) {
-			return first, err
-		}
-	}
-
-	return batch.Usage{}, fmt.Errorf("dynamostore: usage: %w", batch.ErrBusy)
+	return updateOrCreate(ctx, s, usageShape(), usageKey(tenantName), batch.Usage{Tenant: tenantName}, change)
 }
 
 // encodeUsage returns u's item, without the mark of a write.

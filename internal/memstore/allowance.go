@@ -3,7 +3,6 @@ package memstore
 import (
 	"context"
 	"fmt"
-	"maps"
 	"reflect"
 
 	"github.com/musketry/musketry/internal/batch"
@@ -20,20 +19,20 @@ func (s *Store) UpdateAllowance(
 	}
 	for {
 		s.mu.Lock()
-		before := copyAllowance(s.allowance)
+		before := s.allowance.Kept()
 		s.mu.Unlock()
-		changed := copyAllowance(before)
+		changed := before.Kept()
 		if err := change(&changed); err != nil {
 			return batch.Allowance{}, err
 		}
-		after := copyAllowance(changed)
+		after := changed.Kept()
 		after.Rev = before.Rev
 		if reflect.DeepEqual(before, after) {
 			return before, nil
 		}
 		after.Rev++
 		if s.swapAllowance(after) {
-			return copyAllowance(after), nil
+			return after.Kept(), nil
 		}
 	}
 }
@@ -48,20 +47,4 @@ func (s *Store) swapAllowance(a batch.Allowance) bool {
 	s.allowance = a
 
 	return true
-}
-
-// copyAllowance returns a with memory and times of its own, as stores keep them:
-// an empty map is none.
-func copyAllowance(a batch.Allowance) batch.Allowance {
-	a.Grants = maps.Clone(a.Grants)
-	if len(a.Grants) == 0 {
-		a.Grants = nil
-	}
-	for id, g := range a.Grants {
-		g.Due, g.AskedAt = stamp(g.Due), stamp(g.AskedAt)
-		a.Grants[id] = g
-	}
-	a.CheckedAt = stamp(a.CheckedAt)
-
-	return a
 }

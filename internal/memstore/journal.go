@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/musketry/musketry/internal/batch"
 )
@@ -36,7 +35,7 @@ func (s *Store) AppendJournal(ctx context.Context, batchID string, e batch.Entry
 	case e.N > last+1:
 		return 0, errGap
 	}
-	e.Places = slices.Clone(e.Places)
+	e.Places = own(e.Places)
 	s.journals[batchID] = append(all, e)
 
 	return e.N, nil
@@ -57,7 +56,7 @@ func (s *Store) Journal(ctx context.Context, batchID string, after, limit int) (
 	from := min(max(after, 0), len(all))
 	var page []batch.Entry
 	for _, e := range all[from:min(from+limit, len(all))] {
-		e.Places = slices.Clone(e.Places)
+		e.Places = own(e.Places)
 		page = append(page, e)
 	}
 

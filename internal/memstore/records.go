@@ -253,24 +253,9 @@ func copyBatch(b batch.Batch) batch.Batch {
 	b.CancelingAt, b.CanceledAt = stamp(b.CancelingAt), stamp(b.CanceledAt)
 	b.GivenUpAt = stamp(b.GivenUpAt)
 	b.RecountAt, b.RecountedAt = stamp(b.RecountAt), stamp(b.RecountedAt)
-	b.Reconciled = copyReconciliation(b.Reconciled)
+	b.Reconciled = b.Reconciled.Kept()
 
 	return b
-}
-
-func copyReconciliation(r batch.Reconciliation) batch.Reconciliation {
-	r.MovedAt, r.FilledAt = stamp(r.MovedAt), stamp(r.FilledAt)
-	r.RecountAt, r.RecountedAt = stamp(r.RecountAt), stamp(r.RecountedAt)
-	r.Enqueues, r.Reenqueue.Sent = slices.Clone(r.Enqueues), slices.Clone(r.Reenqueue.Sent)
-	for _, list := range [][]batch.Enqueued{r.Enqueues, r.Reenqueue.Sent} {
-		for i := range list {
-			list[i].At = stamp(list[i].At)
-		}
-	}
-	r.Reenqueue.At, r.Reenqueue.RateAt = stamp(r.Reenqueue.At), stamp(r.Reenqueue.RateAt)
-	r.Reenqueue.SampledAt, r.Reenqueue.AllAt = stamp(r.Reenqueue.SampledAt), stamp(r.Reenqueue.AllAt)
-
-	return r
 }
 
 // copyFile returns f with memory and times of its own, as stores keep them.

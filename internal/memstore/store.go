@@ -132,14 +132,18 @@ func (s *Store) Requests(
 	ctx context.Context, batchID string, shards, afterLine int,
 ) iter.Seq2[state.Record, error] {
 	return func(yield func(state.Record, error) bool) {
-		for _, line := range s.lines(batchID, shards, afterLine) {
+		lines := s.lines(batchID, shards, afterLine)
+		for i := 0; ; i++ {
 			if err := ctx.Err(); err != nil {
 				yield(state.Record{}, fmt.Errorf("memstore: requests of %s: %w", batchID, err))
 
 				return
 			}
+			if i >= len(lines) {
+				return
+			}
 			s.mu.Lock()
-			rec := s.requests[batchID][line]
+			rec := s.requests[batchID][lines[i]]
 			s.mu.Unlock()
 			if !yield(rec, nil) {
 				return
@@ -170,7 +174,7 @@ func (s *Store) Beat(ctx context.Context, w state.Worker) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w.BeatAt, w.LetGo = stamp(w.BeatAt), slices.Clone(w.LetGo)
+	w.BeatAt, w.LetGo = stamp(w.BeatAt), own(w.LetGo)
 	s.workers[w.ID] = w
 
 	return nil
@@ -185,7 +189,7 @@ func (s *Store) Worker(ctx context.Context, id string) (state.Worker, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w := s.workers[id]
-	w.ID, w.LetGo = id, slices.Clone(w.LetGo)
+	w.ID, w.LetGo = id, own(w.LetGo)
 
 	return w, nil
 }
@@ -277,6 +281,9 @@ func (s *Store) Keys(ctx context.Context, tenantName string) ([]tenant.Key, erro
 
 	return keys, nil
 }
+
+// own returns a copy of list, as stores keep what may be empty: then it is nil.
+func own[T any](list []T) []T { return append([]T(nil), list...) }
 
 // stamp cuts t to the precision that every store keeps, milliseconds in UTC.
 func stamp(t time.Time) time.Time {

@@ -18,6 +18,8 @@ func batchTrials() []trial[Store] {
 		{"Batch/comes back as it was", batchRoundTrips},
 		{"Batch/every field", batchFields},
 		{"Batch/any at all", batchAny},
+		{"Batch/keeps milliseconds in its parts", batchTimes},
+		{"Batch/a part of a copy without its source", batchGather},
 		{"Batch/exists", batchExists},
 		{"Batch/not found", batchNotFound},
 		{"Batch/created by many at once", batchCreatedAtOnce},
@@ -106,6 +108,43 @@ func batchFields(t *testing.T, s Store) {
 	ok(t, err)
 	b.Rev, b.Metadata["more"], b.GivenUpAt = 2, "yes", noon()
 	same(t, "updated batch", got, b)
+}
+
+// batchTimes holds the times in a batch's parts against those of the batch.
+func batchTimes(t *testing.T, s Store) {
+	fine := noon().Add(999 * time.Microsecond)
+	b := newBatch(unique("t-"))
+	b.Reconciled = batch.Reconciliation{
+		MovedAt: fine, AskAt: fine, FilledAt: fine, RecountAt: fine, RecountedAt: fine,
+		Enqueues: []batch.Enqueued{{Line: 1, At: fine}},
+		Reenqueue: batch.Reenqueue{
+			At: fine, RateAt: fine, AllAt: fine, SampledAt: fine, Sent: []batch.Enqueued{{Line: 2, At: fine}},
+		},
+	}
+	ok(t, s.CreateBatch(t.Context(), b))
+	want := batch.Reconciliation{
+		MovedAt: noon(), AskAt: noon(), FilledAt: noon(), RecountAt: noon(), RecountedAt: noon(),
+		Enqueues: []batch.Enqueued{{Line: 1, At: noon()}},
+		Reenqueue: batch.Reenqueue{
+			At: noon(), RateAt: noon(), AllAt: noon(), SampledAt: noon(), Sent: []batch.Enqueued{{Line: 2, At: noon()}},
+		},
+	}
+	got, err := s.UpdateBatch(t.Context(), b.Ref, func(stored *batch.Batch) error {
+		same(t, "what the flow remembers", stored.Reconciled, want)
+		stored.Reconciled = b.Reconciled
+
+		return nil
+	})
+	ok(t, err)
+	same(t, "what the flow remembers", got.Reconciled, want)
+	same(t, "revision", got.Rev, 1) // nothing has changed
+	same(t, "the caller's own", b.Reconciled.Enqueues[0].At, fine)
+}
+
+func batchGather(t *testing.T, s Store) {
+	b := newBatch(unique("t-"))
+	b.Gather = batch.Gather{From: unique("file-"), Lines: 7}
+	created(t, s, b)
 }
 
 // anyBatch makes batches of any content.

@@ -17,6 +17,7 @@ func journalTrials() []trial[Store] {
 		{"Journal/many at once, none lost, no gaps", journalRace},
 		{"Journal/closed", journalClosed},
 		{"Journal/an entry with a number", journalNumbered},
+		{"Journal/an entry of no places", journalEmpty},
 		{"Journal/keeps batches apart", journalApart},
 		{"Journal/canceled context", journalCanceled},
 	}
@@ -121,6 +122,14 @@ func journalNumbered(t *testing.T, s Store) {
 	other.N = 2
 	enter(t, s, batchID, other, 2)
 	wantJournal(t, s, batchID, 0, 100, e, other)
+}
+
+func journalEmpty(t *testing.T, s Store) {
+	batchID := unique("batch_")
+	e := batch.Entry{Segment: unique("segment-"), Places: []batch.Place{}}
+	enter(t, s, batchID, e, 1)
+	e.N, e.Places = 1, nil
+	wantJournal(t, s, batchID, 0, 10, e)
 }
 
 func journalApart(t *testing.T, s Store) {

@@ -11,9 +11,11 @@ import (
 func runningTrials() []trial[Store] {
 	return []trial[Store]{
 		{"Running/life", runningLife},
+		{"Running/the next flow of what is stored", runningNext},
 		{"Running/pages", runningPages},
 		{"Running/race for the next flow", runningRace},
 		{"Allowance/change", allowanceChanges},
+		{"Allowance/keeps milliseconds", allowanceTimes},
 		{"Allowance/race", allowanceRace},
 		{"Allowance/the largest", allowanceLargest},
 	}
@@ -59,6 +61,21 @@ func runningLife(t *testing.T, s Store) {
 	wantErr(t, err, batch.ErrNotFound)
 	_, err = s.NextFlow(t.Context(), second)
 	wantErr(t, err, batch.ErrNotFound)
+}
+
+// runningNext raises the number of a flow, and changes nothing else.
+func runningNext(t *testing.T, s Store) {
+	r := running(unique("batch_"))
+	ok(t, s.CreateRunning(t.Context(), r))
+	other := r
+	other.Tenant, other.Deadline = unique("t-"), deadline().Add(time.Nanosecond)
+	r.Flow = 2
+	got, err := s.NextFlow(t.Context(), other)
+	ok(t, err)
+	same(t, "entry of the next flow", got, r)
+	got, err = s.Running(t.Context(), r.ID)
+	ok(t, err)
+	same(t, "stored entry", got, r)
 }
 
 // runningPages shares its partition with the other trials, so it looks for what
@@ -159,6 +176,26 @@ func allowanceChanges(t *testing.T, s Store) {
 	if g, there := a.Grants[id]; there || a.Rev <= first.Rev {
 		t.Errorf("a dropped grant is %+v, in revision %d", g, a.Rev)
 	}
+}
+
+func allowanceTimes(t *testing.T, s Store) {
+	id := unique("batch_")
+	fine := noon().Add(999 * time.Microsecond).In(time.FixedZone("", 3600))
+	want := batch.Grant{Due: noon(), Wants: 1, AskedAt: noon()}
+	for range 2 { // the second time nothing changes
+		a, err := s.UpdateAllowance(t.Context(), func(a *batch.Allowance) error {
+			if a.Grants == nil {
+				a.Grants = map[string]batch.Grant{}
+			}
+			a.Grants[id] = batch.Grant{Due: fine, Wants: 1, AskedAt: fine}
+
+			return nil
+		})
+		ok(t, err)
+		same(t, "grant", a.Grants[id], want)
+	}
+	_, err := s.UpdateAllowance(t.Context(), func(a *batch.Allowance) error { a.Drop(id); return nil })
+	ok(t, err)
 }
 
 // allowanceRace has many ask at once: what they get is within the limit.

@@ -14,6 +14,7 @@ func usageTrials() []trial[Store] {
 		{"Usage/of a new tenant", usageNew},
 		{"Usage/change", usageChanges},
 		{"Usage/comes back as it was", usageRoundTrips},
+		{"Usage/answers what it has stored", usageFirst},
 		{"Usage/race of uploads", usageUploadRace},
 		{"Usage/race", usageRace},
 		{"Usage/the largest", usageLargest},
@@ -99,6 +100,26 @@ func usageRoundTrips(t *testing.T, s Store) {
 	ok(t, err)
 	want.Rev, want.Creates = 2, want.Creates+1
 	same(t, "usage", got, want)
+}
+
+// usageFirst holds the answer to a first write, and to one later, against what is
+// read then.
+func usageFirst(t *testing.T, s Store) {
+	owner := unique("t-")
+	for rev := range int64(2) {
+		got, err := s.UpdateUsage(t.Context(), owner, func(u *batch.Usage) error {
+			u.CountedAt = noon().Add(time.Duration(rev)*time.Minute + 999*time.Microsecond)
+			u.Batches, u.Changes, u.Uploads = map[string]int{}, map[string]batch.StoredChange{}, map[string]int64{}
+
+			return nil
+		})
+		ok(t, err)
+		want := batch.Usage{Tenant: owner, Rev: rev + 1, CountedAt: noon().Add(time.Duration(rev) * time.Minute)}
+		same(t, "usage", got, want)
+		got, err = s.UpdateUsage(t.Context(), owner, unchanged)
+		ok(t, err)
+		same(t, "stored usage", got, want)
+	}
 }
 
 // usageUploadRace has many open uploads, and create, at once: exactly as many as

@@ -133,4 +133,11 @@ func walkCanceled(t *testing.T, s Store) {
 	if n != 1 {
 		t.Fatalf("%d steps after the error, want none", n-1)
 	}
+	for _, err := range s.Requests(ctx, unique("batch_"), 1, 0) { // nor does a batch without requests end well
+		wantErr(t, err, context.Canceled)
+		n++
+	}
+	if n != 2 {
+		t.Fatal("a walk of nothing has no error")
+	}
 }

@@ -15,6 +15,7 @@ import (
 func workerTrials() []trial[Store] {
 	return []trial[Store]{
 		{"Worker/beats and ends", workerBeats},
+		{"Worker/lets go of nothing", workerLetsGo},
 		{"Progress/sums cells", progressSums},
 		{"Cells/each by itself", cellsListed},
 		{"PutCell/no component goes back", cellMonotonic},
@@ -45,6 +46,14 @@ func workerBeats(t *testing.T, s Store) {
 	w, err = s.Worker(t.Context(), id+"1")
 	ok(t, err)
 	same(t, "times are kept in milliseconds", w, state.Worker{ID: id + "1", BeatAt: noon()})
+}
+
+func workerLetsGo(t *testing.T, s Store) {
+	id := unique("worker-")
+	ok(t, s.Beat(t.Context(), state.Worker{ID: id, BeatAt: noon(), LetGo: []string{}}))
+	w, err := s.Worker(t.Context(), id)
+	ok(t, err)
+	same(t, "worker", w, state.Worker{ID: id, BeatAt: noon()})
 }
 
 // wantProgress ends the test unless a batch's cells sum up to want.
