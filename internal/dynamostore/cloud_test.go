@@ -15,9 +15,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"pgregory.net/rapid"
 
 	"github.com/musketry/musketry/internal/boot"
 	"github.com/musketry/musketry/internal/dynamostore"
+	"github.com/musketry/musketry/internal/memstore"
 	"github.com/musketry/musketry/internal/storetest"
 )
 
@@ -37,7 +39,7 @@ func client(t *testing.T) *dynamodb.Client {
 }
 
 // newTable creates a table that goes with the test.
-func newTable(t *testing.T, api *dynamodb.Client) string {
+func newTable(t storetest.TB, api *dynamodb.Client) string {
 	t.Helper()
 	name := "storetest-" + strings.ToLower(rand.Text())
 	_, err := api.CreateTable(t.Context(), &dynamodb.CreateTableInput{
@@ -54,31 +56,31 @@ func newTable(t *testing.T, api *dynamodb.Client) string {
 	// The SDK repeats calls whose answers were lost.
 	var exists *types.ResourceInUseException
 	if err != nil && !errors.As(err, &exists) {
-		t.Fatal(err)
+		t.Fatalf("create table: %v", err)
 	}
 	t.Cleanup(func() {
 		_, err := api.DeleteTable(context.WithoutCancel(t.Context()), &dynamodb.DeleteTableInput{TableName: &name})
 		var gone *types.ResourceNotFoundException
 		if err != nil && !errors.As(err, &gone) {
-			t.Error(err)
+			t.Errorf("delete table: %v", err)
 		}
 	})
 	wait := dynamodb.NewTableExistsWaiter(api)
 	if err := wait.Wait(t.Context(), &dynamodb.DescribeTableInput{TableName: &name}, time.Minute); err != nil {
-		t.Fatal(err)
+		t.Fatalf("wait for table: %v", err)
 	}
 
 	return name
 }
 
 // open returns a store on a table.
-func open(t *testing.T, api dynamostore.API, table string) *dynamostore.Store {
+func open(t storetest.TB, api dynamostore.API, table string) *dynamostore.Store {
 	t.Helper()
 	s, err := dynamostore.New(api, dynamostore.Config{
 		Table: table, Now: time.Now, Retention: 30 * 24 * time.Hour,
 	})
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("open store: %v", err)
 	}
 
 	return s
@@ -96,4 +98,19 @@ func TestGrouping(t *testing.T) {
 	api := client(t)
 	s := dynamostore.NewGrouping(open(t, api, newTable(t, api)))
 	storetest.Run(t, func(*testing.T) storetest.Store { return s })
+}
+
+// TestPair does the same to a store in memory and one on a table, which at times
+// ends requests in company.
+func TestPair(t *testing.T) {
+	t.Parallel()
+	api := client(t)
+	storetest.RunPair(t, func(rt *rapid.T) (storetest.Store, storetest.Store) {
+		s := open(rt, api, newTable(rt, api))
+		if rapid.Bool().Draw(rt, "grouping") {
+			return memstore.NewStore(), dynamostore.NewGrouping(s)
+		}
+
+		return memstore.NewStore(), s
+	})
 }

@@ -21,6 +21,13 @@ type tb interface {
 	Fatalf(format string, args ...any)
 }
 
+// A TB is what making a store needs of a *testing.T or a *rapid.T.
+type TB interface {
+	tb
+	Cleanup(f func())
+	Errorf(format string, args ...any)
+}
+
 // noon is when every trial takes place.
 func noon() time.Time {
 	return time.Date(2026, time.March, 4, 12, 0, 0, int(345*time.Millisecond), time.UTC)
