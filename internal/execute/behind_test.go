@@ -1,6 +1,7 @@
 package execute_test
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"testing"
@@ -11,13 +12,14 @@ import (
 )
 
 // TestNobodyIsBehindASlowOperation has one operation before the calls take 14
-// seconds: the calls of the other nine requests leave at once, and their lines
+// seconds or as long as is said: the calls of the other nine requests leave at once, and their lines
 // are read together.
 func TestNobodyIsBehindASlowOperation(t *testing.T) {
 	t.Parallel()
 	const n = 10
 	for name, tc := range map[string]struct {
 		op    string
+		takes time.Duration
 		again bool // the messages are received for the second time
 		at    time.Duration
 		calls int // by then
@@ -26,6 +28,7 @@ func TestNobodyIsBehindASlowOperation(t *testing.T) {
 		"nothing is slow":           {op: "none", at: time.Millisecond, calls: n, reads: 1},
 		"a request's read":          {op: "request", again: true, at: 20 * time.Millisecond, calls: n - 1, reads: 1},
 		"the first hiding":          {op: "hide", at: 1100 * time.Millisecond, calls: n, reads: 1},
+		"the first hiding, shortly": {op: "hide", takes: 500 * time.Millisecond, at: 499 * time.Millisecond},
 		"a start's write":           {op: "start", at: time.Millisecond, calls: n - 1, reads: 1},
 		"nothing, at its next time": {op: "none", again: true, at: time.Millisecond, calls: n, reads: 1},
 	} {
@@ -50,7 +53,7 @@ func TestNobodyIsBehindASlowOperation(t *testing.T) {
 				reads := 0
 				m := &machine{world: w, plan: func(op string, i int) fault {
 					if op == tc.op && i == 1 {
-						time.Sleep(14 * time.Second)
+						time.Sleep(cmp.Or(tc.takes, 14*time.Second))
 					}
 					mu.Lock()
 					defer mu.Unlock()

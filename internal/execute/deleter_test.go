@@ -67,6 +67,9 @@ func TestMessagesGoAsTheyAreDone(t *testing.T) {
 				if tc.ops == nil && slices.Contains(ops, "delete") || tc.ops != nil && !slices.Equal(ops, tc.ops) {
 					t.Errorf("operations are %v, want %v", ops, tc.ops)
 				}
+				if looks := m.seen["progress"] > 0; looks != (tc.fails != "outcome" && tc.fails != "put") {
+					t.Errorf("whether the flow is to be woken was looked at: %t", looks)
+				}
 				w.kept()
 			})
 		})

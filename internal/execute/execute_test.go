@@ -373,6 +373,12 @@ func TestMessagesThatAreNoRequests(t *testing.T) {
 		if diff := cmp.Diff([]string{"1", "junk"}, p.Run(t.Context(), got)); diff != "" {
 			t.Errorf("messages that stay: %s", diff)
 		}
+		if got := m.hidden["1"]; got != 12*time.Minute+30*time.Second {
+			t.Errorf("the message of a missing request rests for %v", got)
+		}
+		if got := m.hidden["junk"]; got != 15*time.Minute {
+			t.Errorf("the message that is none rests for %v", got)
+		}
 		if diff := cmp.Diff([]string{}, p.Run(t.Context(), nil)); diff != "" {
 			t.Error(diff)
 		}
@@ -417,6 +423,33 @@ func TestBackoffIsKeptByWhoeverGetsTheMessage(t *testing.T) {
 			t.Errorf("waited %v, want an hour", gap)
 		}
 	})
+}
+
+// TestNoMessageIsHiddenTooLong has an upstream ask for more time than the queue
+// allows.
+func TestNoMessageIsHiddenTooLong(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ after, want time.Duration }{
+		{11 * time.Hour, 11 * time.Hour},
+		{12 * time.Hour, 11*time.Hour + 30*time.Minute},
+	} {
+		t.Run(tc.after.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, input(1))
+				w.send(1)
+				w.up.answer = func(context.Context, int, int) (execute.Reply, error) {
+					return execute.Reply{StatusCode: 429, RetryAfter: tc.after}, nil
+				}
+				m := &machine{world: w}
+				got := w.deliver(1)
+				w.invoke(m, w.process(m, execute.Config{}), got)
+				if hidden := m.hidden[got[0].Handle]; hidden != tc.want {
+					t.Errorf("it is hidden for %v, want %v", hidden, tc.want)
+				}
+			})
+		})
+	}
 }
 
 func TestBytesInHandAreBounded(t *testing.T) {

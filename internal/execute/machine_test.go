@@ -33,10 +33,11 @@ type machine struct {
 
 	skipped atomic.Int64 // by how much its clock is ahead of its timers, in nanoseconds
 
-	mu   sync.Mutex
-	seen map[string]int
-	gone bool
-	pipe chan struct{} // closed when it dies
+	mu     sync.Mutex
+	hidden map[string]time.Duration // by handle, the last time
+	seen   map[string]int
+	gone   bool
+	pipe   chan struct{} // closed when it dies
 }
 
 func (m *machine) dead() bool {
@@ -234,7 +235,18 @@ func (m *machine) Put(ctx context.Context, key string, body []byte) error {
 }
 
 func (m *machine) Hide(ctx context.Context, handles []string, d time.Duration) error {
-	return m.do(ctx, "hide", func() error { return m.world.queue.Hide(ctx, handles, d) })
+	return m.do(ctx, "hide", func() error {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.hidden == nil {
+			m.hidden = map[string]time.Duration{}
+		}
+		for _, h := range handles {
+			m.hidden[h] = d
+		}
+
+		return m.world.queue.Hide(ctx, handles, d)
+	})
 }
 
 func (m *machine) Delete(ctx context.Context, handles []string) error {

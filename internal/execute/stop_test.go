@@ -142,7 +142,7 @@ func TestJobsShareARead(t *testing.T) {
 		const n = 10
 		w := newWorld(t, input(n))
 		w.sendAll(n)
-		reads := 0
+		reads, start := 0, time.Now()
 		m := &machine{world: w, plan: func(op string, i int) fault {
 			if op != "batch" {
 				return none
@@ -154,6 +154,9 @@ func TestJobsShareARead(t *testing.T) {
 		failed := w.invoke(m, w.process(m, execute.Config{}), w.deliver(n))
 		if len(failed) != n || reads != 4 {
 			t.Errorf("%d messages failed after %d reads, want %d after 4", len(failed), reads, n)
+		}
+		if took := time.Since(start); took != 1750*time.Millisecond { // pauses of 0.2, 0.4 and 0.8 s, and the jitter
+			t.Errorf("it took %v", took)
 		}
 		w.kept()
 	})

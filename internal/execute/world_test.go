@@ -37,6 +37,7 @@ type world struct {
 	flow  *memstore.Flow
 	up    *upstream
 	stats *counters
+	logs  *logs
 
 	events func() int // sizes of events; nil: ten
 
@@ -52,7 +53,7 @@ func newWorld(t *testing.T, lines []string, change ...func(*batch.Batch)) *world
 	t.Helper()
 	w := &world{
 		T: t, store: memstore.NewStore(), files: memstore.NewFiles(), flow: memstore.NewFlow(),
-		queue: memstore.NewQueue(time.Now, 16*time.Minute), stats: &counters{},
+		queue: memstore.NewQueue(time.Now, 16*time.Minute), stats: &counters{}, logs: &logs{},
 		out: map[string]execute.Delivery{},
 	}
 	w.up = &upstream{world: w, calls: map[int]int{}, flying: map[int]int{}}
@@ -148,7 +149,7 @@ func (w *world) process(m *machine, cfg execute.Config) *execute.Worker {
 	cfg.Models = []string{"m"}
 	return execute.New(execute.Deps{
 		Requests: m, Workers: m, Batches: m, Files: m, Queue: m, Flow: m, Caller: m,
-		Metrics: w.stats, Log: slog.New(slog.DiscardHandler),
+		Metrics: w.stats, Log: slog.New(w.logs),
 		Clock: m.now, Uniform: func() float64 { return 0.5 }, NewID: w.newID,
 	}, cfg)
 }
@@ -432,6 +433,14 @@ func (u *upstream) called(n int) []int {
 	return out
 }
 
+// atOnce returns how many calls are in flight.
+func (u *upstream) atOnce() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+
+	return u.now
+}
+
 // gaps returns the times between calls.
 func (u *upstream) gaps() []time.Duration {
 	u.mu.Lock()
@@ -479,4 +488,34 @@ func (c *counters) of(key string) int {
 	defer c.mu.Unlock()
 
 	return c.by[key]
+}
+
+// logs keep what is logged as a warning or an error.
+type logs struct {
+	mu  sync.Mutex
+	all map[string]int // by message
+}
+
+func (*logs) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+func (l *logs) Handle(_ context.Context, r slog.Record) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all == nil {
+		l.all = map[string]int{}
+	}
+	l.all[r.Message]++
+
+	return nil
+}
+
+func (l *logs) WithAttrs([]slog.Attr) slog.Handler { return l }
+func (l *logs) WithGroup(string) slog.Handler      { return l }
+
+// messages returns what was logged, each once.
+func (l *logs) messages() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	return slices.Sorted(maps.Keys(l.all))
 }

@@ -1,0 +1,147 @@
+package execute_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/musketry/musketry/internal/execute"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// suffer has workers die over line, whose request is left processing with its
+// lease expired, or, if it is retried, pending for its next attempt.
+func (w *world) suffer(line, attempt, deaths int, retried bool) {
+	w.Helper()
+	write := func(c state.Change, err error) {
+		w.Helper()
+		must(w.T, err)
+		must(w.T, w.store.Apply(w.Context(), c))
+	}
+	start := func(r state.Request[state.Claimed], err error) {
+		w.Helper()
+		must(w.T, err)
+		started, err := state.Start(r, time.Now())
+		must(w.T, err)
+		write(started.Change())
+	}
+	lease := func(i int) state.Lease {
+		return state.Lease{ClaimID: fmt.Sprintf("cell/%d-%d", attempt, i), Worker: "dead", Expires: time.Now()}
+	}
+	pending, err := state.As[state.Pending](w.record(line))
+	must(w.T, err)
+	start(state.Claim(pending, lease(0), time.Now()))
+	for i := range deaths {
+		held, err := state.As[state.Processing](w.record(line))
+		must(w.T, err)
+		start(state.Reclaim(held, lease(i+1), time.Now(), state.LossDead))
+	}
+	if retried {
+		held, err := state.As[state.Processing](w.record(line))
+		must(w.T, err)
+		again, err := state.Retry(state.Fail(held, state.Failure{Reason: state.RetryableHTTPStatus{Status: 500}}, time.Now()), time.Now())
+		must(w.T, err)
+		write(again.Change())
+	}
+}
+
+// TestSuspects has an event with a request over which workers have died before:
+// from the second death on it is called alone, whatever came of it since, and
+// after the fifth not at all.
+func TestSuspects(t *testing.T) {
+	t.Parallel()
+	const beside, alone = 3, 1
+	last := "the upstream answered with status 500"
+	for name, tc := range map[string]struct {
+		deaths  int
+		retried bool
+		late    bool         // a retry of it may not start any more
+		calls   int          // at once, when it is called; 0: it is not
+		reason  state.Reason // for which it fails
+	}{
+		"the first worker is dead":             {deaths: 0, calls: beside},
+		"the second is dead":                   {deaths: 1, calls: alone},
+		"one was dead, and it failed since":    {deaths: 1, retried: true, calls: beside},
+		"two were dead, and it failed since":   {deaths: 2, retried: true, calls: alone},
+		"the fourth is dead":                   {deaths: 3, calls: alone},
+		"the fifth is dead":                    {deaths: 4, reason: state.TaskTerminated{Deaths: 5}},
+		"the fourth is dead, and it is late":   {deaths: 3, late: true, reason: state.RetryTooLate{Last: last}},
+		"the fifth is dead, and it is late":    {deaths: 4, late: true, reason: state.TaskTerminated{Deaths: 5}},
+		"two were dead, and its retry is late": {deaths: 2, retried: true, late: true, reason: state.RetryTooLate{Last: last}},
+	} {
+		for _, again := range []bool{false, true} { // the message is received for the second time
+			t.Run(fmt.Sprint(name, again), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, input(3), stopping)
+					if tc.late {
+						w.suffer(1, 0, 0, true)
+					}
+					w.suffer(1, 1, tc.deaths, tc.retried)
+					w.sendAll(3)
+					got := w.deliver(3)
+					if tc.late {
+						time.Sleep(55 * time.Minute)
+						got = w.deliver(3)
+					} else if again {
+						time.Sleep(16 * time.Minute)
+						got = w.deliver(3)
+					}
+					calls := 0
+					w.up.answer = func(_ context.Context, line, _ int) (execute.Reply, error) {
+						time.Sleep(time.Second)
+						if line == 1 {
+							calls = w.up.atOnce()
+						}
+						time.Sleep(time.Second)
+
+						return ok("{}")
+					}
+					m := &machine{world: w}
+					if failed := w.invoke(m, w.process(m, execute.Config{}), got); len(failed) > 0 {
+						t.Errorf("%d messages stay", len(failed))
+					}
+					if calls != tc.calls {
+						t.Errorf("it is one of %d calls, want %d", calls, tc.calls)
+					}
+					reclaims := 0
+					if tc.calls > 0 && !tc.retried {
+						reclaims = 1
+					}
+					if n := w.stats.of("reclaims_total{loss,dead}"); n != reclaims {
+						t.Errorf("%d reclaims counted, want %d", n, reclaims)
+					}
+					if tc.reason == nil {
+						w.done(allCompleted(3)...)
+
+						return
+					}
+					w.done(state.StatusFailed, state.StatusCompleted, state.StatusCompleted)
+					failed, _ := w.record(1).Phase.(state.Failed)
+					if diff := cmp.Diff(tc.reason, failed.Reason); diff != "" {
+						t.Errorf("it failed (-want +got):\n%s", diff)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestHopelessWaitsForNobody has a request over which too many workers have
+// died beside one whose call lasts until no other may start any more.
+func TestHopelessWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(2))
+		w.suffer(1, 0, 4, false)
+		w.sendAll(2)
+		w.up.answer = hang(&instant{})
+		m := &machine{world: w}
+		w.invoke(m, w.process(m, execute.Config{CallLimit: time.Hour}), w.deliver(2))
+		w.done(state.StatusFailed, state.StatusPending)
+	})
+}
