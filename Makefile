@@ -6,6 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 GOLANGCI_LINT := v2.15.0
 GOVULNCHECK   := v1.9.0
+GREMLINS      := v0.6.0
 
 # The model that the demonstration asks: the stand-in takes 0.3 to 2 seconds for an answer, as its name says.
 MODEL ?= standin:latency=300ms..2s
@@ -82,6 +83,11 @@ sim: need-go ## Simulates the whole system with faults: make sim SEEDS=5000; SEE
 sim-bugs: need-go ## Plants bugs, one after another: the simulation must find each within 500 seeds.
 	@MUSKETRY_SIM_BUGS=1 go test ./internal/sim -count=1 -v -timeout 60m -run '^TestPlantedBugs$$'
 
+.PHONY: mutants
+mutants: need-go $(BIN)/gremlins-$(GREMLINS) ## Plants mutants in the core's packages: their tests must notice. Hours; make mutants PACKAGES=execute.
+	@$(BUILD) -o $(BIN)/mutants ./tools/mutants
+	@$(BIN)/mutants -gremlins "$(CURDIR)/$(BIN)/gremlins-$(GREMLINS)" $(PACKAGES)
+
 .PHONY: bench
 bench: need-go ## Benchmarks loading and writing out a million requests, and the worker; a JSON object a line.
 	@$(BUILD) -o $(BIN)/bench ./tools/bench
@@ -155,6 +161,11 @@ $(BIN)/govulncheck-$(GOVULNCHECK):
 	@mkdir -p $(BIN)
 	@GOBIN="$(CURDIR)/$(BIN)" go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK)
 	@mv $(BIN)/govulncheck $@
+
+$(BIN)/gremlins-$(GREMLINS):
+	@mkdir -p $(BIN)
+	@GOBIN="$(CURDIR)/$(BIN)" go install github.com/go-gremlins/gremlins/cmd/gremlins@$(GREMLINS)
+	@mv $(BIN)/gremlins $@
 
 .tools/cfn-lint/.installed: infra/requirements.txt
 .tools/openai/.installed: localstack/e2e/requirements.txt

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A fate is what becomes of a mutant.
+type fate string
+
+const (
+	killed    fate = "killed by the package's own tests"
+	simulated fate = "by the simulation"
+	lives     fate = "live"
+	same      fate = "equivalent"
+	hangs     fate = "did not end in time"
+	broken    fate = "did not compile"
+)
+
+const (
+	// leastTime is what a run of tests has at least; slower is how much longer it may take than without a mutant.
+	leastTime = 20 * time.Second
+	slower    = 10
+)
+
+// A suite is a package's tests.
+type suite struct {
+	*trial
+
+	pkg    string   // From the checkout's root.
+	args   []string // For the tests' program.
+	env    []string
+	binary string // With all the mutants that go together.
+	limit  time.Duration
+}
+
+// own returns a package's own tests, with what they draw by chance the same each time.
+func (t *trial) own(ctx context.Context, pkg string) (suite, error) {
+	s := suite{trial: t, pkg: pkg, args: []string{"-test.failfast", "-test.short"}, env: t.env}
+	imports, err := s.command(ctx, "list", "-f", "{{.TestImports}}{{.XTestImports}}", "./"+pkg).Output()
+	if err != nil {
+		return suite{}, fmt.Errorf("list what the tests of %s import: %w", pkg, err)
+	}
+	if strings.Contains(string(imports), "pgregory.net/rapid") {
+		s.args = append(s.args, "-rapid.seed=1", "-rapid.nofailfile", "-rapid.shrinktime=0s")
+	}
+	return s, nil
+}
+
+// simulation returns the simulation's seeds and directed runs.
+func (t *trial) simulation() suite {
+	return suite{
+		trial: t, pkg: "internal/sim",
+		args: []string{"-test.failfast", "-test.short", "-test.skip=^Test(SeedsReplayExactly|PlantedBugs)$"},
+		env:  append(slices.Clone(t.env), "MUSKETRY_SIM_STOP=1", "MUSKETRY_SIM_SEEDS="+strconv.Itoa(t.seeds)),
+	}
+}
+
+// prepare builds the program with these files, and runs it with no mutant in place: the tests must pass, and the time
+// that they take bounds all further runs.
+func (s *suite) prepare(ctx context.Context, files map[string][]byte) error {
+	var err error
+	if s.binary, err = s.build(ctx, strings.ReplaceAll(s.pkg, "/", "-"), files); err != nil {
+		return err
+	}
+	began := s.now()
+	s.limit = time.Hour
+	what, err := s.test(ctx, s.binary, 0)
+	if err == nil && what != lives {
+		err = fmt.Errorf("the tests of %s fail as they are", s.pkg)
+	}
+	s.limit = max(leastTime, slower*s.now().Sub(began))
+	return err
+}
+
+// with says what becomes of m.
+func (s *suite) with(ctx context.Context, m mutant) (fate, error) {
+	if m.number > 0 {
+		return s.test(ctx, s.binary, m.number)
+	}
+	binary, err := s.build(ctx, "alone", map[string][]byte{m.file: m.text})
+	if _, ok := errors.AsType[*exec.ExitError](err); ok && ctx.Err() == nil {
+		return broken, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return s.test(ctx, binary, 0)
+}
+
+// build compiles the tests, with these files as they are said to be, into a program of this name.
+func (s *suite) build(ctx context.Context, name string, files map[string][]byte) (string, error) {
+	folder, err := os.MkdirTemp(s.temp, "overlay-")
+	if err != nil {
+		return "", fmt.Errorf("make a folder: %w", err)
+	}
+	replaced := map[string]string{}
+	for file, text := range files {
+		planted := filepath.Join(folder, filepath.Base(file))
+		if err := os.WriteFile(planted, text, 0o600); err != nil {
+			return "", fmt.Errorf("write the mutant: %w", err)
+		}
+		replaced[filepath.Join(s.checkout, file)] = planted
+	}
+	list, err := json.Marshal(map[string]map[string]string{"Replace": replaced})
+	if err != nil {
+		return "", fmt.Errorf("encode the overlay: %w", err)
+	}
+	overlay, binary := filepath.Join(folder, "overlay.json"), filepath.Join(s.temp, name+".test")
+	if err := os.WriteFile(overlay, list, 0o600); err != nil {
+		return "", fmt.Errorf("write the overlay: %w", err)
+	}
+	build := s.command(ctx, "test", "-c", "-trimpath", "-ldflags=-s -w", "-overlay", overlay, "-o", binary, "./"+s.pkg)
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("compile the tests of %s: %w\n%s", s.pkg, err, out)
+	}
+	return binary, nil
+}
+
+func (s *suite) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = s.checkout
+	return cmd
+}
+
+// test runs the tests, with the mutant of this number in place, until the first that fails: tests that run in parallel
+// would go on for long. A mutant that takes more than 8 GB fails too.
+func (s *suite) test(ctx context.Context, binary string, number int) (fate, error) {
+	limited, cancel := context.WithTimeout(ctx, s.limit)
+	defer cancel()
+	failing, stop := context.WithCancel(limited)
+	defer stop()
+	args := slices.Concat([]string{"-c", `ulimit -v 8388608; exec "$0" "$@"`, binary, "-test.v"}, s.args)
+	cmd := exec.CommandContext(failing, "sh", args...)
+	cmd.Dir, cmd.Env, cmd.WaitDelay = filepath.Join(s.checkout, s.pkg), append(slices.Clone(s.env), active+"="+strconv.Itoa(number)), time.Second
+	cmd.Stdout = &alarm{ring: stop}
+	err := cmd.Run()
+	switch _, failed := errors.AsType[*exec.ExitError](err); {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case limited.Err() != nil:
+		return hangs, nil
+	case failed:
+		return killed, nil
+	case err != nil:
+		return "", fmt.Errorf("run the tests of %s: %w", s.pkg, err)
+	}
+	return lives, nil
+}
+
+// An alarm rings when a test is said to have failed.
+type alarm struct {
+	ring func()
+	last []byte // What may be the begin of it.
+}
+
+func (a *alarm) Write(p []byte) (int, error) {
+	const mark = "--- FAIL:"
+	text := append(a.last, p...)
+	if bytes.Contains(text, []byte(mark)) {
+		a.ring()
+	}
+	a.last = bytes.Clone(text[max(len(text)-len(mark), 0):])
+	return len(p), nil
+}
