@@ -6,11 +6,14 @@ service and operation, as JSON.
 
 import asyncio
 import contextvars
+import copy
+import functools
 import json
 import re
 import socketserver
 import sys
 import threading
+import types
 from collections import Counter
 from urllib.parse import parse_qs
 
@@ -22,7 +25,9 @@ socketserver.StreamRequestHandler.disable_nagle_algorithm = True
 
 import ministack.app as app  # noqa: E402
 import ministack.core.lambda_runtime as lambda_runtime  # noqa: E402
+import ministack.services._dynamodb_keywords as keywords  # noqa: E402
 import ministack.services.apigateway_v1 as apigateway  # noqa: E402
+import ministack.services.dynamodb as dynamodb  # noqa: E402
 import ministack.services.lambda_svc as lambda_svc  # noqa: E402
 import ministack.services.sqs as sqs  # noqa: E402
 import ministack.services.stepfunctions as stepfunctions  # noqa: E402
@@ -250,6 +255,37 @@ def change_visibilities_as_aws(*args, **kwargs):
 
 HANDLE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 sqs._HANDLERS["ChangeMessageVisibilityBatch"] = change_visibilities_as_aws
+
+# AWS takes a query's time for what it returns, and a statement's for what it changes. The engine reads the key condition
+# anew for each item of the partition, each statement of a group twice, and copies an item as if it were any object.
+for module, name in ((dynamodb, "_tokenize"), (dynamodb, "_condition_syntax_error"), (keywords, "_tokenize")):
+    setattr(module, name, functools.lru_cache(maxsize=1000)(getattr(module, name)))
+
+parse_statement = dynamodb._parse_partiql
+last_parsed = (None, None, None)
+
+
+def parse_statement_once(statement, parameters):
+    """Parses a statement, unless it is the very one that was parsed last."""
+    global last_parsed
+    known, with_parameters, parsed = last_parsed
+    if known is not statement or with_parameters is not parameters:
+        parsed = parse_statement(statement, parameters)
+        last_parsed = (statement, parameters, parsed)
+    return parsed
+
+
+def copy_value(value):
+    """Copies what JSON made."""
+    if type(value) is dict:
+        return {name: copy_value(member) for name, member in value.items()}
+    if type(value) is list:
+        return [copy_value(member) for member in value]
+    return value if type(value) is str else copy.deepcopy(value)
+
+
+dynamodb._parse_partiql = parse_statement_once
+dynamodb.copy = types.SimpleNamespace(deepcopy=copy_value)
 
 add_event = stepfunctions._add_event
 
