@@ -121,11 +121,16 @@ func (s steps) walk(ctx context.Context, b batch.Batch, after int) iter.Seq2[sta
 }
 
 // walkSealed is walk of a sealed batch, of which none may be missing: it yields
-// an error where one is.
+// an error where one is. What these steps have sealed themselves is not read.
 func (s steps) walkSealed(ctx context.Context, b batch.Batch, after int) iter.Seq2[state.Record, error] {
+	walk := s.walk(ctx, b, after)
+	if kept := *s.ended; kept != nil {
+		walk = inOrder(kept[after:])
+	}
+
 	return func(yield func(state.Record, error) bool) {
 		line := after
-		for rec, err := range s.walk(ctx, b, after) {
+		for rec, err := range walk {
 			line++
 			switch {
 			case err != nil:
@@ -142,6 +147,17 @@ func (s steps) walkSealed(ctx context.Context, b batch.Batch, after int) iter.Se
 		}
 		if line < b.Counts.Total {
 			yield(state.Record{}, fmt.Errorf("line %d: %w", line+1, state.ErrNotFound))
+		}
+	}
+}
+
+// inOrder returns records one after another.
+func inOrder(records []state.Record) iter.Seq2[state.Record, error] {
+	return func(yield func(state.Record, error) bool) {
+		for _, rec := range records {
+			if !yield(rec, nil) {
+				return
+			}
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
 )
 
 // ErrNotLoaded reports a batch whose requests are not all stored although its
@@ -135,14 +136,18 @@ func (f *Finalizer) Advance(ctx context.Context, ref batch.Ref) (Next, error) {
 	return next, nil
 }
 
-// steps are a Finalizer whose configuration is complete.
-type steps struct{ *Finalizer }
+// steps are a Finalizer whose configuration is complete, for one batch.
+type steps struct {
+	*Finalizer
+
+	ended *[]state.Record // its requests as the seal has left them, by line; empty if they are to be read
+}
 
 func (f *Finalizer) steps() steps {
 	complete := *f
 	complete.Config = f.Config.withDefaults()
 
-	return steps{&complete}
+	return steps{Finalizer: &complete, ended: new([]state.Record)}
 }
 
 func (s steps) advance(ctx context.Context, ref batch.Ref) (Next, error) {

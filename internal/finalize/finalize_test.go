@@ -840,6 +840,46 @@ func (w *walks) Requests(ctx context.Context, id string, shards, after int) iter
 	return w.port.Requests(ctx, id, shards, after)
 }
 
+// TestSealedIsNotReadAgain ends a batch that stops with some of its requests done:
+// what the seal has read and ended is written out without another read.
+func TestSealedIsNotReadAgain(t *testing.T) {
+	t.Parallel()
+	for _, tt := range stops() {
+		t.Run(string(tt.status), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 12, 10, 5)
+				w.advance()
+				done := w.call("w1", 1, 2, 3, 8)
+				w.count("w1", done...)
+				tt.stop(w)
+				f := w.finalizer(nil)
+				walks := &walks{port: f.Requests}
+				f.Requests = walks
+				if next, err := f.Advance(t.Context(), w.ref); next != finalize.NextEnd || err != nil {
+					t.Fatalf("next is %q: %v", next, err)
+				}
+				if walks.n != 1 {
+					t.Errorf("the requests were read %d times", walks.n)
+				}
+				var output, errs []byte
+				b := w.batch()
+				for line := 1; line <= 12; line++ {
+					switch k := b.Key(line); {
+					case !slices.Contains(done, line):
+						errs = append(errs, tt.line(k)...)
+					case kind(line) == "answered":
+						output = append(output, w.wantLine(k)...)
+					default:
+						errs = append(errs, w.wantLine(k)...)
+					}
+				}
+				w.check(tt.status, output, errs)
+			})
+		})
+	}
+}
+
 // TestMissingLine has requests that are gone. Their batch goes on without them,
 // and ends with its files when it stops: theirs are among the lines of what was
 // not done, with the custom_ids of the input.

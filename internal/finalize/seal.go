@@ -19,13 +19,18 @@ import (
 // at most, or a few where a clock is off.
 const maxConflicts = 10
 
+// maxKept is how many requests are kept from the seal to the write-out, which
+// then reads none again: all of a batch of OpenAI's largest, in some 50 MB
+// (https://platform.openai.com/docs/api-reference/batch/create).
+const maxKept = 50_000
+
 // sealAll gives every request that has no outcome its last state, by
 // conditional write, and then seals b. A request that is missing is created in
 // that state, so that each line has one; those of workers that still record
 // answers come last. What was ended stays so: after a crash, or when time ran
 // short, another walk finds the less to do.
 func (s steps) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) {
-	tally := tally{counts: batch.Counts{Total: b.Counts.Total}}
+	tally := newTally(b)
 	commits := s.newCommits(b)
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(s.Config.Writers)
@@ -35,24 +40,25 @@ func (s steps) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) 
 			break
 		}
 		if rec.Phase != nil && rec.Phase.Status().Terminal() {
-			tally.add(rec.Phase)
+			tally.add(rec)
 
 			continue
 		}
 		if s.short(ctx) {
 			break
 		}
-		group.Go(func() error { return s.endUnlessLate(gctx, &tally, b, rec, commits) })
+		group.Go(func() error { return s.endUnlessLate(gctx, tally, b, rec, commits) })
 	}
 	if err := group.Wait(); err != nil || walkErr != nil {
 		return batch.Batch{}, errors.Join(err, walkErr)
 	}
-	if err := s.endLate(ctx, b, commits, &tally); err != nil {
+	if err := s.endLate(ctx, b, commits, tally); err != nil {
 		return batch.Batch{}, err
 	}
 	if tally.counts.Done() < tally.counts.Total {
 		return b, nil // time ran short
 	}
+	*s.ended = tally.kept
 
 	return s.seal(ctx, b, tally.counts, tally.usage)
 }
@@ -91,7 +97,8 @@ func (s steps) endUnlessLate(
 func (s steps) endInto(ctx context.Context, tally *tally, b batch.Batch, rec state.Record) error {
 	phase, err := s.end(ctx, b, rec)
 	if err == nil {
-		tally.add(phase)
+		rec.Phase = phase
+		tally.add(rec)
 	}
 
 	return err
@@ -102,12 +109,26 @@ type tally struct {
 	mu     sync.Mutex
 	counts batch.Counts
 	usage  state.Usage
+	kept   []state.Record // in the order of lines; nil if they are more than maxKept
 }
 
-func (t *tally) add(p state.Phase) {
+func newTally(b batch.Batch) *tally {
+	t := &tally{counts: batch.Counts{Total: b.Counts.Total}}
+	if b.Counts.Total <= maxKept {
+		t.kept = make([]state.Record, b.Counts.Total)
+	}
+
+	return t
+}
+
+// add counts the outcome of a request.
+func (t *tally) add(rec state.Record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.counts, t.usage = t.counts.Add(p), t.usage.Plus(usageOf(p))
+	t.counts, t.usage = t.counts.Add(rec.Phase), t.usage.Plus(usageOf(rec.Phase))
+	if t.kept != nil {
+		t.kept[rec.Spec.Key.Line-1] = rec
+	}
 }
 
 // usageOf returns the tokens that an outcome took.
