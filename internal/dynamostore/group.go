@@ -13,9 +13,9 @@ import (
 	"github.com/musketry/musketry/internal/state"
 )
 
-// linger is how long a change waits for others to go with: much less than a
+// linger is how long a change waits for others to go with: no longer than a
 // write takes.
-const linger = 2 * time.Millisecond
+const linger = 20 * time.Millisecond
 
 // A Grouping is a Store for whoever ends thousands of requests at once: changes
 // that are applied at the same time go together, 25 a call, and name only what
