@@ -170,6 +170,40 @@ func TestLettingGoIsToldAtOnce(t *testing.T) {
 	})
 }
 
+// TestALateLookTellsNothing has the last look at a batch last until all is done:
+// it finds that the batch stops, and there is nobody left to let go of it.
+func TestALateLookTellsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(1))
+		w.send(1)
+		w.up.answer = func(context.Context, int, int) (execute.Reply, error) {
+			time.Sleep(3 * time.Second)
+
+			return ok("{}")
+		}
+		m := &machine{world: w, plan: func(op string, n int) fault {
+			if op == "batch" && n == 2 {
+				time.Sleep(2 * time.Second)
+			}
+
+			return none
+		}}
+		time.AfterFunc(3500*time.Millisecond, func() {
+			w.update(func(b *batch.Batch) error { return b.Cancel(time.Now()) })
+		})
+		beats := &heard{Workers: w.store}
+		p := w.process(m, execute.Config{})
+		p.Workers = beats
+		w.invoke(m, p, w.deliver(1))
+		synctest.Wait() // for whatever has outlived the run
+		w.done(state.StatusCompleted)
+		if n := len(beats.all); n != 2 || !beats.all[1].Ended {
+			t.Errorf("%d beats, want the first and the last", n)
+		}
+	})
+}
+
 // A heard keeps every beat.
 type heard struct {
 	execute.Workers

@@ -94,7 +94,10 @@ func TestAnswersOfStoppedRequestsComeToNothing(t *testing.T) {
 
 			return ok("{}")
 		}
-		w.drive(10*time.Minute, w.one())
+		m := &machine{world: w}
+		if failed := w.invoke(m, w.process(m, execute.Config{}), w.deliver(1)); len(failed) > 0 {
+			t.Errorf("%d messages stay", len(failed))
+		}
 		if got := w.record(1).Phase.Status(); got != state.StatusCanceled {
 			t.Errorf("line 1 is %s", got)
 		}
@@ -103,6 +106,49 @@ func TestAnswersOfStoppedRequestsComeToNothing(t *testing.T) {
 		}
 		w.kept()
 	})
+}
+
+// TestWhoStopsMayDie has the owner's process die after it stopped a line and
+// before it counted that: whoever is brought the message counts it, without a
+// recount, or leaves the message where it is.
+func TestWhoStopsMayDie(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		fails string
+		stay  int
+		want  batch.Counts
+	}{
+		"usual":                {want: batch.Counts{Canceled: 1}},
+		"it cannot be counted": {fails: "cell", stay: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, input(1), loaded(1))
+				w.send(1)
+				c, err := cancelChange(w.record(1))
+				must(t, err)
+				must(t, w.store.Apply(t.Context(), c))
+				m := &machine{world: w, plan: func(op string, _ int) fault {
+					if op == tc.fails {
+						return failBefore
+					}
+
+					return none
+				}}
+				failed := w.invoke(m, w.process(m, execute.Config{}), w.deliver(1))
+				if len(failed) != tc.stay || w.progress() != tc.want {
+					t.Errorf("%d messages stay, want %d; progress is %+v", len(failed), tc.stay, w.progress())
+				}
+				b, err := w.store.Batch(t.Context(), batch.Ref{Tenant: testTenant, ID: testBatch})
+				must(t, err)
+				if !b.RecountAt.IsZero() {
+					t.Errorf("a recount is asked for at %v", b.RecountAt)
+				}
+				w.kept()
+			})
+		})
+	}
 }
 
 // TestStoppedRequestsAreNotCalled stops a line before its message comes, and

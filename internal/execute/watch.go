@@ -235,9 +235,9 @@ func (w *watch) busy() []*watched {
 	return slices.DeleteFunc(w.all(), func(b *watched) bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		idle := len(b.flights) == 0 && (!b.left || b.stops(w.run.Clock()))
+		needed := b.left && !b.stops(w.run.Clock())
 
-		return idle && !w.run.group.holds(b.ref)
+		return !needed && !w.run.group.holds(b.ref)
 	})
 }
 
