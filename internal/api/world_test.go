@@ -192,7 +192,7 @@ func (w *world) ask(a ask) reply {
 
 func innerWords() *regexp.Regexp {
 	return regexp.MustCompile(`\bGo \w|\b(json|gzip|flate|multipart|mime|strconv|http|net|dial|lookup|dynamo\w*|s3\w*|batch|api|submit): |` +
-		`\*\w+\.[A-Z]|\b\d+\.\d+\.\d+\.\d+\b|goroutine|0x[0-9a-f]{6}`)
+		`\*\w+\.[A-Z]|\b\d+\.\d+\.\d+\.\d+\b|goroutine|\b0x[0-9a-f]{6}`)
 }
 
 func (r reply) errorMessage() string {

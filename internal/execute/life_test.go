@@ -67,7 +67,7 @@ func TestCrashAtEveryWrite(t *testing.T) {
 	var crashes []crash
 	for _, op := range []string{
 		"beat", "hide", "batch", "read", "start", "call", "put", "outcome", "cell", "progress", "wake", "delete", "ended",
-		"retry",
+		"retry", "journal",
 	} {
 		for _, f := range []fault{dieBefore, dieAfter} {
 			crashes = append(crashes, crash{op, 1, f}, crash{op, 2, f})

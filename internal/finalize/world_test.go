@@ -424,6 +424,8 @@ type faults struct {
 
 	mu    sync.Mutex
 	calls int
+	sent  int // messages
+	cells int // that were written
 }
 
 func (f *faults) do(call func() error) error {
@@ -440,6 +442,13 @@ func (f *faults) do(call func() error) error {
 	}
 
 	return err
+}
+
+// note adds to what f counts.
+func (f *faults) note(n *int, more int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	*n += more
 }
 
 func get[T any](f *faults, call func() (T, error)) (T, error) {
@@ -466,6 +475,8 @@ func (r faultyRequests) Apply(ctx context.Context, c state.Change) error {
 }
 
 func (r faultyRequests) PutCell(ctx context.Context, id string, c batch.Cell) error {
+	r.f.note(&r.f.cells, 1)
+
 	return r.f.do(func() error { return r.port.PutCell(ctx, id, c) })
 }
 
@@ -607,6 +618,8 @@ type faultyQueue struct {
 }
 
 func (q faultyQueue) Send(ctx context.Context, ms []batch.Message) error {
+	q.f.note(&q.f.sent, len(ms))
+
 	return q.f.do(func() error { return q.Queue.Send(ctx, ms) })
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/memstore"
 	"github.com/musketry/musketry/internal/retry"
 	"github.com/musketry/musketry/internal/submit"
 )
@@ -187,6 +188,88 @@ func TestLimitsAfterCrashes(t *testing.T) {
 	}
 }
 
+// A refusingStore has its file go once a place was taken for a batch of it, and
+// its process die after so many writes.
+type refusingStore struct {
+	*memstore.Store
+	a    *acceptance
+	left int
+}
+
+func (s *refusingStore) do(write func() error) error {
+	if s.left == 0 {
+		return errDied
+	}
+	s.left--
+	err := write()
+	if s.left == 0 {
+		return errDied
+	}
+
+	return err
+}
+
+func (s *refusingStore) UpdateUsage(
+	ctx context.Context, tenant string, change func(*batch.Usage) error,
+) (u batch.Usage, err error) {
+	err = s.do(func() error {
+		if u, err = s.Store.UpdateUsage(ctx, tenant, change); err != nil {
+			return err
+		}
+		f, err := s.File(ctx, tenant, s.a.file.ID)
+		if err == nil {
+			err = s.DeleteFile(ctx, f)
+		}
+		if errors.Is(err, batch.ErrNotFound) {
+			return nil
+		}
+
+		return err
+	})
+
+	return u, err
+}
+
+func (s *refusingStore) PutReceipt(ctx context.Context, r batch.Receipt) error {
+	return s.do(func() error { return s.Store.PutReceipt(ctx, r) })
+}
+
+// TestRefusalAfterACrash has an order refused after it took its place, and die
+// after each write of taking that back. Once it is in order it is one batch.
+func TestRefusalAfterACrash(t *testing.T) {
+	t.Parallel()
+	for left := 1; left <= 3; left++ { // the place, the place given back, the receipt
+		a := limited(t, 100, batch.Limits{Batches: 1})
+		healthy := a.Acceptor
+		store := &refusingStore{Store: a.store, a: a, left: left}
+		a.Acceptor = submit.NewAcceptor(store, a.flow, store,
+			submit.AcceptConfig{Policy: retry.Default(), MaxRequests: 1000, Limits: batch.Limits{Batches: 1}},
+			func() time.Time { return a.moment }, &counter{})
+		order := a.order()
+		order.IdempotencyKey = "mine"
+		if _, err := a.Accept(t.Context(), order); !errors.Is(err, errDied) {
+			t.Fatalf("write %d: error is %v, want a death", left, err)
+		}
+		if err := a.store.CreateFile(t.Context(), a.file); err != nil {
+			t.Fatal(err)
+		}
+		a.moment = a.moment.Add(time.Minute)
+		b, err := healthy.Accept(t.Context(), order)
+		if err != nil {
+			t.Fatalf("write %d: sent again: %v", left, err)
+		}
+		if again, err := healthy.Accept(t.Context(), order); again.ID != b.ID || err != nil {
+			t.Errorf("write %d: the repeated order became %s, %v, want %s", left, again.ID, err, b.ID)
+		}
+		if used := a.usage(t); len(used) != 1 || used[b.ID] == 0 {
+			t.Errorf("write %d: unfinished are %v, want %s", left, used, b.ID)
+		}
+		if n := len(a.flow.Starts()); n != 1 {
+			t.Errorf("write %d: %d flows", left, n)
+		}
+	}
+}
+
 // TestLoadReckons follows a tenant's usage through a load.
 func TestLoadReckons(t *testing.T) {
 	t.Parallel()
@@ -200,19 +283,8 @@ func TestLoadReckons(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bn := newBench(t, c.text)
-			if _, err := bn.store.UpdateUsage(t.Context(), "acme", func(u *batch.Usage) error {
-				u.Batches = map[string]int{"batch_1": 1000, "other": 9}
-
-				return nil
-			}); err != nil {
-				t.Fatal(err)
-			}
 			bn.load(t, submit.LoadConfig{})
-			u, err := bn.store.UpdateUsage(t.Context(), "acme", func(*batch.Usage) error { return nil })
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(c.want, u.Batches); diff != "" {
+			if diff := cmp.Diff(c.want, bn.unfinished(t)); diff != "" {
 				t.Error(diff)
 			}
 		})

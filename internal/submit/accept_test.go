@@ -242,7 +242,7 @@ func TestAcceptRefuses(t *testing.T) {
 func TestAcceptAfterACrash(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{"", "key"} {
-		for at := 1; at <= 5; at++ {
+		for at := 1; at <= 6; at++ {
 			t.Run(fmt.Sprintf("key %q, call %d", key, at), func(t *testing.T) {
 				t.Parallel()
 				a := newAcceptance(t)

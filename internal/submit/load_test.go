@@ -43,8 +43,27 @@ func newBench(tb testing.TB, input string) *bench {
 		},
 	}
 	b.put(tb, input)
+	_, err := b.store.UpdateUsage(tb.Context(), "acme", func(u *batch.Usage) error {
+		u.Batches = map[string]int{"batch_1": 1000, "other": 9}
+
+		return nil
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
 
 	return b
+}
+
+// unfinished returns what counts as the tenant's unfinished requests, by batch.
+func (b *bench) unfinished(tb testing.TB) map[string]int {
+	tb.Helper()
+	u, err := b.store.UpdateUsage(tb.Context(), "acme", func(*batch.Usage) error { return nil })
+	if err != nil {
+		tb.Fatal(err)
+	}
+
+	return u.Batches
 }
 
 func (b *bench) put(tb testing.TB, input string) {
@@ -479,6 +498,9 @@ func TestLoadSurvivesCrashes(t *testing.T) {
 					if diff := cmp.Diff(clean.users(t), bn.users(t)); diff != "" {
 						t.Errorf("crash %d, after %t: %s", at, after, diff)
 					}
+					if diff := cmp.Diff(clean.unfinished(t), bn.unfinished(t)); diff != "" {
+						t.Errorf("crash %d, after %t: %s", at, after, diff)
+					}
 				}
 			}
 		})
@@ -596,6 +618,14 @@ func (c *crashing) UpdateBatch(
 
 func (c *crashing) Create(ctx context.Context, cs []state.Change) error {
 	return c.do(func() error { return c.LoadStore.Create(ctx, cs) })
+}
+
+func (c *crashing) UpdateUsage(
+	ctx context.Context, tenant string, change func(*batch.Usage) error,
+) (u batch.Usage, err error) {
+	err = c.do(func() error { u, err = c.LoadStore.UpdateUsage(ctx, tenant, change); return err })
+
+	return u, err
 }
 
 func (c *crashing) UpdateFile(
