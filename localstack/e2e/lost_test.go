@@ -71,23 +71,24 @@ func loseMessages(t *testing.T, batchID string, enough int) []string {
 	var lost []string
 	until(t.Context(), t, patience, "messages are lost", func() bool {
 		out, err := queues.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
-			QueueUrl: &url, MaxNumberOfMessages: 10, VisibilityTimeout: 5,
+			QueueUrl: &url, MaxNumberOfMessages: 10, VisibilityTimeout: 60,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, message := range out.Messages {
 			m, err := batch.DecodeMessage(aws.ToString(message.Body))
-			if err == nil && m.Batch == batchID {
-				_, err = queues.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: message.ReceiptHandle})
-				lost = append(lost, fmt.Sprintf("line-%03d", m.Line))
-			} else {
-				_, err = queues.ChangeMessageVisibility(t.Context(),
+			if err != nil || m.Batch != batchID { // Not shown again, it is so by itself, in a minute.
+				_, _ = queues.ChangeMessageVisibility(t.Context(),
 					&sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: message.ReceiptHandle})
+
+				continue
 			}
+			_, err = queues.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: message.ReceiptHandle})
 			if err != nil {
 				t.Fatal(err)
 			}
+			lost = append(lost, fmt.Sprintf("line-%03d", m.Line))
 		}
 
 		return len(lost) >= enough
