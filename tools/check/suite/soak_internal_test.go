@@ -7,25 +7,23 @@ import (
 	"time"
 )
 
-// TestSoakTellsOfWholeRuns has the tests of two runs pass, the second but for one.
+// TestSoakTellsOfWholeRuns has the tests of two runs pass, and one of a third.
 func TestSoakTellsOfWholeRuns(t *testing.T) {
 	t.Parallel()
-	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	events := []string{`{"Action":"attr","Test":"TestKilledFleet","Key":"kill","Value":"48.1 s to the end"}`}
-	for _, name := range append(soakTests(), soakTests()[1:]...) {
-		at = at.Add(10 * time.Second)
-		events = append(events, fmt.Sprintf(`{"Time":%q,"Action":"pass","Test":%q,"Elapsed":7.4}`, at.Format(time.RFC3339), name))
+	tests := []string{"TestA", "TestB"}
+	var events []string
+	for i, name := range []string{"TestB", "TestB", "TestA", "TestA", "TestA"} {
+		at := time.Date(2026, 1, 2, 3, 4, i, 0, time.UTC).Format(time.RFC3339)
+		events = append(events, fmt.Sprintf(`{"Action":"attr","Test":%q,"Key":"took","Value":"note %d"}`, name, i),
+			fmt.Sprintf(`{"Time":%q,"Action":"pass","Test":%q,"Elapsed":%d}`, at, name, i))
 	}
 	var out strings.Builder
-	s := &soak{runner: &runner{cfg: Config{Out: &out}}, times: map[string][]float64{}, begun: at.Add(-100 * time.Second)}
+	s := &soak{out: &out, tests: tests, times: map[string][]float64{}}
 	if _, err := countEvents(strings.NewReader(strings.Join(events, "\n")), &out, s.hear); err != nil {
 		t.Fatal(err)
 	}
-	want := "run  1    60s   "
-	for _, name := range soakTests() {
-		want += name + " 7s  "
-	}
-	if want += "48.1 s to the end\n"; out.String() != want {
+	want := "03:04:02  run 1   TestA 2s  TestB 0s  note 0  note 1  note 2\n03:04:03  run 2   TestA 3s  TestB 1s  note 3\n"
+	if out.String() != want {
 		t.Errorf("got  %q\nwant %q", out.String(), want)
 	}
 }
