@@ -66,15 +66,21 @@ type Enqueued struct {
 
 // A Reenqueue is how the search for lost messages stands.
 type Reenqueue struct {
-	At       time.Time // not before it are requests judged again
-	Finished int       // lines from the first on that all had their outcome at the last judgement
-	RateAt   time.Time // since when outcomes are counted, to know how fast messages are served
-	RateDone int       // outcomes then
+	At        time.Time     // not before it are requests judged again
+	Finished  int           // lines from the first on that all had their outcome at the last judgement
+	PacedAt   time.Time     // when it was last measured how fast requests are done
+	PacedDone int           // outcomes then
+	Each      time.Duration // between two outcomes, as it was measured last; 0: it is not known
+	SpentDone int           // outcomes that are used up for messages that are sent again
 
-	Sent  []Enqueued // requests that were enqueued again and have not moved since
+	Again []Enqueued // requests that were enqueued again and have not moved since
 	AllAt time.Time  // when all that waited were enqueued again
 
+	Waiting   int       // how many waited when it was last seen that some have moved
+	WaitingAt time.Time // when that was
+
 	Sample    int           // how many were enqueued again to see whether they move; 0: no trial is on
+	Sent      []Enqueued    // which of them have not
 	Others    int           // how many waited beside them
 	SampledAt time.Time     // when the last trial began
 	Rest      time.Duration // until the next trial, from the last one's beginning
@@ -85,14 +91,16 @@ type Reenqueue struct {
 func (r Reconciliation) Kept() Reconciliation {
 	r.MovedAt, r.AskAt, r.FilledAt = stamp(r.MovedAt), stamp(r.AskAt), stamp(r.FilledAt)
 	r.RecountAt, r.RecountedAt = stamp(r.RecountAt), stamp(r.RecountedAt)
-	r.Enqueues, r.Reenqueue.Sent = slices.Clone(r.Enqueues), slices.Clone(r.Reenqueue.Sent)
-	for _, list := range [][]Enqueued{r.Enqueues, r.Reenqueue.Sent} {
+	r.Enqueues = slices.Clone(r.Enqueues)
+	r.Reenqueue.Again, r.Reenqueue.Sent = slices.Clone(r.Reenqueue.Again), slices.Clone(r.Reenqueue.Sent)
+	for _, list := range [][]Enqueued{r.Enqueues, r.Reenqueue.Again, r.Reenqueue.Sent} {
 		for i := range list {
 			list[i].At = stamp(list[i].At)
 		}
 	}
-	r.Reenqueue.At, r.Reenqueue.RateAt = stamp(r.Reenqueue.At), stamp(r.Reenqueue.RateAt)
-	r.Reenqueue.SampledAt, r.Reenqueue.AllAt = stamp(r.Reenqueue.SampledAt), stamp(r.Reenqueue.AllAt)
+	r.Reenqueue.At, r.Reenqueue.PacedAt = stamp(r.Reenqueue.At), stamp(r.Reenqueue.PacedAt)
+	r.Reenqueue.WaitingAt, r.Reenqueue.AllAt = stamp(r.Reenqueue.WaitingAt), stamp(r.Reenqueue.AllAt)
+	r.Reenqueue.SampledAt = stamp(r.Reenqueue.SampledAt)
 
 	return r
 }
@@ -161,17 +169,22 @@ func (b *Batch) Asks(now time.Time) bool {
 	return !b.Reconciled.AskAt.IsZero() && b.Reconciled.AskAt.Sub(now) <= askRest
 }
 
-// Enqueue returns r after lines up to line were enqueued. Of what happened more
-// than age ago it keeps the last.
+// maxEnqueues bounds what is kept of when requests were enqueued: enough for an
+// hour, were some enqueued each minute.
+const maxEnqueues = 24
+
+// Enqueue returns r after lines up to line were enqueued. A time that it keeps is
+// later than when a line was enqueued by a quarter of how long ago that is at most,
+// or by a tenth of age, unless that is longer ago than it keeps times of.
 func (r Reconciliation) Enqueue(line int, now time.Time, age time.Duration) Reconciliation {
-	kept := slices.Clone(r.Enqueues)
-	if n := len(kept); n > 0 && now.Sub(kept[n-1].At) < age/10 {
-		kept[n-1] = Enqueued{Line: line, At: stamp(now)}
-	} else {
-		kept = append(kept, Enqueued{Line: line, At: stamp(now)})
-	}
-	for len(kept) > 1 && now.Sub(kept[1].At) >= age {
+	kept := append(slices.Clone(r.Enqueues), Enqueued{Line: line, At: stamp(now)})
+	for len(kept) > 1 && (kept[0].Line <= r.Reenqueue.Finished || len(kept) > maxEnqueues) {
 		kept = kept[1:]
+	}
+	for i := len(kept) - 2; i > 0; i-- {
+		if next := kept[i+1].At; next.Sub(kept[i-1].At) <= max(now.Sub(next)/4, age/10) {
+			kept = slices.Delete(kept, i, i+1)
+		}
 	}
 	r.Enqueues = kept
 

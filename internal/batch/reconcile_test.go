@@ -76,21 +76,32 @@ func TestEnqueues(t *testing.T) {
 	for _, step := range []struct {
 		line int
 		at   time.Duration
-	}{{500, 0}, {600, 5 * time.Second}, {700, time.Minute}, {900, 5 * time.Minute}, {1_000, 9 * time.Minute}} {
-		r = r.Enqueue(step.line, noon().Add(step.at), 4*time.Minute)
+	}{{500, 0}, {600, 5 * time.Minute}, {700, 5*time.Minute + 5*time.Second}, {900, 6 * time.Minute}, {1_000, 12 * time.Minute}, {1_100, 60 * time.Minute}} {
+		if r = r.Enqueue(step.line, noon().Add(step.at), 4*time.Minute); step.line == 1_000 {
+			r.Reenqueue.Finished = 500
+		}
 	}
-	want := []batch.Enqueued{{Line: 900, At: at(5 * time.Minute)}, {Line: 1_000, At: at(9 * time.Minute)}}
+	want := []batch.Enqueued{{Line: 600, At: at(5 * time.Minute)}, {Line: 1_000, At: at(12 * time.Minute)}, {Line: 1_100, At: at(60 * time.Minute)}}
 	if diff := cmp.Diff(want, r.Enqueues); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	for line, want := range map[int]time.Time{1: at(5 * time.Minute), 900: at(5 * time.Minute), 901: at(9 * time.Minute), 1_001: {}} {
+	for line, want := range map[int]time.Time{1: at(5 * time.Minute), 600: at(5 * time.Minute), 601: at(12 * time.Minute), 1_101: {}} {
 		if got, ok := r.EnqueuedAt(line); !got.Equal(want) || ok == want.IsZero() {
 			t.Errorf("line %d is enqueued since %v, %t, want %v", line, got, ok, want)
 		}
 	}
-	for i := range 10_000 {
-		if r = r.Enqueue(i, noon().Add(time.Duration(i)*time.Second), 4*time.Minute); len(r.Enqueues) > 12 {
+	r = batch.Reconciliation{}
+	for i := range 1_000 {
+		now := noon().Add(time.Duration(i) * time.Minute)
+		if r = r.Enqueue(i+1, now, 4*time.Minute); len(r.Enqueues) > 24 {
 			t.Fatalf("%d are kept", len(r.Enqueues))
+		}
+		for age := range min(i+1, 60) {
+			at, ok := r.EnqueuedAt(i + 1 - age)
+			late := at.Sub(now.Truncate(time.Millisecond).Add(-time.Duration(age) * time.Minute))
+			if !ok || late < 0 || late > time.Duration(age)*time.Minute/4 {
+				t.Fatalf("after %d min a line that was enqueued %d min ago has been for %v less", i, age, late)
+			}
 		}
 	}
 }

@@ -12,30 +12,37 @@ import (
 )
 
 // A request whose message is lost looks like one whose message waits in a queue
-// that is long. Two things tell them apart. Where the batch's requests are done
-// so fast that all that were enqueued at its last low water would be in half the
-// time that a request has waited, its message is lost. Otherwise there is a trial: of
-// the requests that could have been claimed for Stall a sample is enqueued again.
-// If it moves while what waited beside it does not, that is lost, and enqueued
-// again too. If neither moves, or both do, the queue is long, and the next trial
-// comes after twice the time.
+// that is long. What tells them apart is how long all take that were enqueued at
+// the batch's last low water, as fast as its requests are done. In a queue with an
+// order nobody waits for longer. In one without any order some do, but only one in
+// 25 for three times as long. So of those that have waited for longer than all
+// take, who has waited longest is enqueued again, one for 25 outcomes, whatever the
+// queue is like; and all that have waited for three times as long are.
+//
+// Where nothing that waits moves, there is a trial: of the requests that could have
+// been claimed for Stall a sample is enqueued again. If it moves while what waited
+// beside it does not, that is lost, and enqueued again too. If neither moves, or
+// both do, the queue is long, and the next trial comes after twice the time.
 const (
 	// judgeRest is the least time between two judgements, for every 10,000
 	// requests that are looked at.
 	judgeRest  = 30 * time.Second
 	judgeLines = 10_000
 	// rateTime is over how long at least outcomes are counted to know how fast
-	// requests are done; what has waited for patience times as long as all take
-	// that were enqueued at the last low water is lost.
-	rateTime = 10*time.Minute - judgeRest
-	patience = 2
+	// requests are done. What has waited for patience times as long as all take
+	// that were enqueued at the last low water is lost; before that one request is
+	// enqueued again for every secondShare outcomes.
+	rateTime    = 10*time.Minute - judgeRest
+	patience    = 3
+	secondShare = 25
+	// againMost is how many are remembered of those that were enqueued again.
+	againMost = 100
 	// sampleRest is the time between two looks at a sample that moves, for
 	// sampleMost at most; then, and if it does not move, it is openRest.
 	sampleRest = MediumPark
 	sampleMost = 5 * time.Minute
 	openRest   = 5 * time.Minute
-	// trialRest is the time between two trials, at first, and between two
-	// messages of one request; trialMost is the longest.
+	// trialRest is the time between two trials, at first; trialMost is the longest.
 	trialRest = 10*time.Minute - judgeRest
 	trialMost = 2 * time.Hour
 	// A sample says that what waits beside it is lost if a fifth of it has moved,
@@ -105,7 +112,17 @@ func (s steps) sendAgain(ctx context.Context, again []waiting) error {
 type waiting struct {
 	line    int
 	since   time.Time // when it could first have been claimed
+	again   time.Time // when it was enqueued again since; zero: it was not
 	message batch.Message
+}
+
+// last returns since when the last message of w waits.
+func (w waiting) last() time.Time {
+	if w.again.After(w.since) {
+		return w.again
+	}
+
+	return w.since
 }
 
 // A jury gathers what waits, and decides what of it is enqueued again.
@@ -115,6 +132,8 @@ type jury struct {
 	done    int // outcomes
 	now     time.Time
 	moves   bool                 // requests have got their outcome lately
+	held    int                  // requests that a worker holds
+	resting int                  // requests whose not-before has not come
 	waiting []waiting            // in the order of lines; fewer than are enqueued and unfinished
 	expired map[string]time.Time // when the leases of a worker expired, of those looked up; zero: not yet
 }
@@ -122,12 +141,32 @@ type jury struct {
 // hear notes rec if it could have been claimed for Stall.
 func (j *jury) hear(ctx context.Context, rec state.Record) error {
 	since, err := j.since(ctx, rec)
-	if err != nil || since.IsZero() || j.now.Sub(since) < j.Config.Stall {
+	if err != nil {
 		return err
+	}
+	switch {
+	case rec.Phase.Status().Terminal():
+		return nil
+	case since.IsZero():
+		j.held++
+
+		return nil
+	case since.After(j.now):
+		j.resting++
+
+		return nil
+	case j.now.Sub(since) < j.Config.Stall:
+		return nil
 	}
 	m := batch.MessageOf(j.batch.Tenant, rec.Spec)
 	m.Again = true
-	j.waiting = append(j.waiting, waiting{line: rec.Spec.Key.Line, since: since, message: m})
+	w := waiting{line: rec.Spec.Key.Line, since: since, message: m}
+	for _, e := range j.batch.Reconciled.Reenqueue.Again {
+		if e.Line == w.line && e.At.After(since) {
+			w.again = e.At
+		}
+	}
+	j.waiting = append(j.waiting, w)
 
 	return nil
 }
@@ -189,25 +228,51 @@ func (j *jury) leaseExpired(ctx context.Context, l state.Lease) (time.Time, erro
 // judge decides which of the waiting requests are enqueued again.
 func (j *jury) judge(r batch.Reenqueue) (batch.Reenqueue, []waiting) {
 	r.At = j.now.Add(j.judgeRest(j.batch))
+	r.Again = nil
+	for _, w := range j.waiting {
+		if !w.again.IsZero() {
+			r.Again = append(r.Again, batch.Enqueued{Line: w.line, At: w.again})
+		}
+	}
+	stuck := j.stuck(&r)
 	before := len(r.Sent)
 	r.Sent = j.unmoved(r)
 	overdue := j.overdue(&r)
+	var tried []waiting
 	switch {
+	case len(r.Again)+len(overdue) > againMost:
+		r.AllAt, r.Sample, r.Sent, tried = j.now, 0, nil, overdue
 	case r.Sample > 0:
-		return j.look(r, before)
-	case len(overdue) > j.Config.Sample:
-		r.Sent, r.AllAt = nil, j.now
-
-		return r, overdue
-	case len(overdue) > 0:
-		r.Sent = append(r.Sent, j.sent(overdue)...)
-
-		return r, overdue
-	case len(j.waiting) > 0 && j.now.Sub(r.SampledAt) >= j.trialRest(r):
-		return j.try(r)
+		r, tried = j.look(r, before, overdue)
+	case stuck && len(overdue) < len(j.waiting) && j.now.Sub(r.SampledAt) >= j.trialRest(r):
+		r, tried = j.try(r, overdue)
 	}
+	if r.AllAt.Equal(j.now) {
+		r.Again = nil
 
-	return r, nil
+		return r, tried
+	}
+	r.Again = append(r.Again, j.sent(overdue)...)
+
+	return r, append(overdue, tried...)
+}
+
+// stuck reports whether requests wait although no worker holds any, or none of
+// them, as far as is known, has moved for Stall.
+func (j *jury) stuck(r *batch.Reenqueue) bool {
+	waited := 0 // already when they were counted
+	for _, w := range j.waiting {
+		if r.WaitingAt.Sub(w.since) >= j.Config.Stall {
+			waited++
+		}
+	}
+	if r.Waiting > 0 && waited >= r.Waiting {
+		return j.held == 0 || j.now.Sub(r.WaitingAt) >= j.Config.Stall
+	}
+	known := r.Waiting > 0
+	r.Waiting, r.WaitingAt = len(j.waiting), j.now
+
+	return len(j.waiting) > 0 && (!known || j.held == 0)
 }
 
 // trialRest returns the time between two trials. It is the shortest when all of
@@ -221,8 +286,7 @@ func (j *jury) trialRest(r batch.Reenqueue) time.Duration {
 	return max(r.Rest, trialRest)
 }
 
-// unmoved returns those that were enqueued again and still wait; without a trial
-// only those for which it is too early to be sent once more.
+// unmoved returns those of a trial that still wait.
 func (j *jury) unmoved(r batch.Reenqueue) []batch.Enqueued {
 	waits := make(map[int]bool, len(j.waiting))
 	for _, w := range j.waiting {
@@ -230,44 +294,75 @@ func (j *jury) unmoved(r batch.Reenqueue) []batch.Enqueued {
 	}
 
 	return slices.DeleteFunc(slices.Clone(r.Sent), func(e batch.Enqueued) bool {
-		return !waits[e.Line] || r.Sample == 0 && j.now.Sub(e.At) >= trialRest
+		return !waits[e.Line]
 	})
 }
 
-// overdue returns the requests that have waited far longer than all that were
-// enqueued at the last low water take, as fast as the batch's requests are done
-// now.
-// Those that were enqueued again lately are not among them.
+// overdue returns, of the requests that have waited for longer than all take that
+// were enqueued at the last low water, as fast as the batch's requests are done,
+// those that have waited longest: as many as the outcomes since the last time
+// allow, and, once the pace is newly measured, all that have waited for patience
+// times as long. Those of a trial are not among them.
 func (j *jury) overdue(r *batch.Reenqueue) []waiting {
-	since, served := j.now.Sub(r.RateAt), j.done-r.RateDone
-	j.moves = served > 0
-	if since < rateTime {
+	paced := j.pace(r)
+	n := (j.done - r.SpentDone) / secondShare
+	if n > 0 {
+		r.SpentDone = j.done
+	}
+	if r.Each == 0 || n == 0 && !paced {
 		return nil
 	}
-	known := !r.RateAt.IsZero() && served > 0
-	r.RateAt, r.RateDone = j.now, j.done
-	if !known {
-		return nil
-	}
-	most := j.batch.Enqueued - j.batch.Reconciled.FilledDone // what waits longest waited behind more than is left now
-	limit := time.Duration(patience * float64(since) * float64(most) / float64(served))
-	lately := make(map[int]bool, len(r.Sent))
+	tried := make(map[int]bool, len(r.Sent))
 	for _, e := range r.Sent {
-		lately[e.Line] = true
+		tried[e.Line] = true
+	}
+	// What waits longest waited behind more than is left now, but not behind what a
+	// worker holds or what backs off.
+	most := j.batch.Enqueued - j.batch.Reconciled.FilledDone - j.held - j.resting
+	limit := r.Each * time.Duration(most)
+	overdue := slices.DeleteFunc(slices.Clone(j.waiting), func(w waiting) bool {
+		return j.now.Sub(w.last()) < max(limit, j.Config.Stall) || tried[w.line]
+	})
+	slices.SortStableFunc(overdue, func(a, b waiting) int { return a.last().Compare(b.last()) })
+	n = min(n, againMost-len(r.Again))
+	for paced && n < len(overdue) && j.now.Sub(overdue[n].last()) >= patience*limit {
+		n++
 	}
 
-	return slices.DeleteFunc(slices.Clone(j.waiting), func(w waiting) bool {
-		return j.now.Sub(w.since) < limit || lately[w.line]
-	})
+	return overdue[:min(n, len(overdue))]
 }
 
-// try begins a trial with some of all that wait, evenly spread.
-func (j *jury) try(r batch.Reenqueue) (batch.Reenqueue, []waiting) {
-	again := make([]waiting, min(j.Config.Sample, len(j.waiting)))
-	for i := range again {
-		again[i] = j.waiting[i*len(j.waiting)/len(again)]
+// pace measures how fast the batch's requests are done, every rateTime, and
+// reports whether it has, and some were.
+func (j *jury) pace(r *batch.Reenqueue) bool {
+	begun, served := r.PacedAt, j.done-r.PacedDone
+	if begun.IsZero() {
+		begun = j.batch.InProgressAt
 	}
-	r.Sent, r.Sample, r.Others, r.SampledAt = j.sent(again), len(again), len(j.waiting)-len(again), j.now
+	since := j.now.Sub(begun)
+	j.moves = served > 0
+	if served > 0 && (since >= rateTime || r.Each == 0) {
+		r.Each = since / time.Duration(served)
+	}
+	if since < rateTime {
+		return false
+	}
+	r.PacedAt, r.PacedDone = j.now, j.done
+
+	return served > 0
+}
+
+// try begins a trial with some of all that wait, evenly spread, but for those
+// that are enqueued again anyway.
+func (j *jury) try(r batch.Reenqueue, anyway []waiting) (batch.Reenqueue, []waiting) {
+	rest := slices.DeleteFunc(slices.Clone(j.waiting), func(w waiting) bool {
+		return slices.ContainsFunc(anyway, func(o waiting) bool { return o.line == w.line })
+	})
+	again := make([]waiting, min(j.Config.Sample, len(rest)))
+	for i := range again {
+		again[i] = rest[i*len(rest)/len(again)]
+	}
+	r.Sent, r.Sample, r.Others, r.SampledAt = j.sent(again), len(again), len(rest)-len(again), j.now
 	if r.At = j.now.Add(openRest); r.Others > 0 {
 		r.At = j.now.Add(sampleRest)
 	}
@@ -275,11 +370,12 @@ func (j *jury) try(r batch.Reenqueue) (batch.Reenqueue, []waiting) {
 	return r, again
 }
 
-// look looks at the sample of a trial, of which so many were left before.
-func (j *jury) look(r batch.Reenqueue, before int) (batch.Reenqueue, []waiting) {
+// look looks at the sample of a trial, of which so many were left before. A new
+// one leaves out those that are enqueued again anyway.
+func (j *jury) look(r batch.Reenqueue, before int, anyway []waiting) (batch.Reenqueue, []waiting) {
 	var beside []waiting // what waited before the trial
 	for _, w := range j.waiting {
-		if w.since.Before(r.SampledAt) {
+		if w.since.Before(r.SampledAt) && !w.again.Equal(r.SampledAt) {
 			beside = append(beside, w)
 		}
 	}
@@ -304,7 +400,7 @@ func (j *jury) look(r batch.Reenqueue, before int) (batch.Reenqueue, []waiting) 
 			r = j.rest(r)
 		}
 
-		return j.try(r)
+		return j.try(r, anyway)
 	case left < before && j.now.Sub(r.SampledAt) < sampleMost:
 		r.At = j.now.Add(sampleRest)
 	default:

@@ -255,6 +255,66 @@ func TestStarved(t *testing.T) {
 	}
 }
 
+// TestLostInALongQueue loses messages of a batch whose queue takes up to 10 and 40
+// minutes to hand one out. Where it has an order, what is lost is enqueued again at
+// the flow's next turn after the longest that others wait; where it has none, at
+// the next turn after several times what others wait on average. Few others are.
+func TestLostInALongQueue(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("hours of heartbeats take long")
+	}
+	const lines = 2_000
+	for _, tt := range []struct {
+		ordered      bool
+		environments int
+		every        time.Duration // a message is lost
+	}{
+		{true, 4, 5 * time.Minute},
+		{true, 30, 40 * time.Second},
+		{false, 4, 5 * time.Minute},
+		{false, 30, 40 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSeam(t, lines)
+			s.answer = func(line int) (time.Duration, execute.Reply) {
+				return 90*time.Second + time.Duration(line*7919%180)*time.Second, answered()
+			}
+			s.queue.ordered = tt.ordered
+			for i := range tt.environments {
+				s.environment(time.Duration(i) * time.Second)
+			}
+			lost := map[int]time.Time{}
+			s.workers.Go(func() {
+				for s.sleep(tt.every); s.ctx.Err() == nil; s.sleep(tt.every) {
+					if line, ok := s.queue.loseOne(); ok {
+						lost[line] = time.Now()
+					}
+				}
+			})
+			r := s.run(finalize.Config{}, nil)
+			s.ended(lines)
+			mean, longest := s.queue.waited()
+			latest, sent := time.Duration(0), s.queue.sentSoFar()
+			for line, at := range lost {
+				latest = max(latest, s.queue.sentAgain(line, at))
+			}
+			limit := finalize.LongPark + 2*time.Minute
+			if tt.ordered {
+				limit += longest
+			} else {
+				limit += 5 * mean
+			}
+			t.Logf("%+v: %v, %d lost, the last enqueued again after %v; others waited for %v, %v at most; %d messages sent",
+				tt, r.took, len(lost), latest, mean, longest, sent)
+			if len(lost) < 20 || latest > limit || sent*100 > lines*108 {
+				t.Errorf("%+v: %d lost, the last enqueued again after %v, want at most %v; %d messages sent, want at most 1.08 times %d",
+					tt, len(lost), latest, limit, sent, lines)
+			}
+		})
+	}
+}
+
 // TestLostMessages loses messages of a batch that goes on all the time.
 func TestLostMessages(t *testing.T) {
 	t.Parallel()

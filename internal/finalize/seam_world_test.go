@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -378,17 +379,23 @@ func (s *seam) ended(completed int) {
 	}
 }
 
-// A bag is a queue without any order, as SQS's is at worst.
+// A bag is a queue without any order, as SQS's is at worst, or with one.
 type bag struct {
+	ordered bool // the first to be shown is the first to be handed out
+
 	mu      sync.Mutex
 	random  *rand.Rand
 	sent    int
 	visible []*bagged
 	hidden  map[*bagged]time.Time
 	handles map[string]*bagged
+	again   map[int][]time.Time // by line: when it was sent again
+	waits   []time.Duration     // of messages, from their sending to their first receive
 }
 
 type bagged struct {
+	sentAt time.Time
+
 	id, receives int
 	untouched    bool // nobody has hidden it since its last receive
 	message      batch.Message
@@ -397,7 +404,7 @@ type bagged struct {
 func (m *bagged) handle() string { return fmt.Sprintf("%d.%d", m.id, m.receives) }
 
 func newBag() *bag {
-	return &bag{random: rand.New(rand.NewPCG(1, 2)), hidden: map[*bagged]time.Time{}, handles: map[string]*bagged{}}
+	return &bag{random: rand.New(rand.NewPCG(1, 2)), hidden: map[*bagged]time.Time{}, handles: map[string]*bagged{}, again: map[int][]time.Time{}}
 }
 
 // Send puts messages in.
@@ -406,7 +413,10 @@ func (q *bag) Send(_ context.Context, ms []batch.Message) error {
 	defer q.mu.Unlock()
 	for _, m := range ms {
 		q.sent++
-		q.visible = append(q.visible, &bagged{id: q.sent, message: m})
+		q.visible = append(q.visible, &bagged{id: q.sent, message: m, sentAt: time.Now()})
+		if m.Again {
+			q.again[m.Line] = append(q.again[m.Line], time.Now())
+		}
 	}
 
 	return nil
@@ -422,11 +432,15 @@ func (q *bag) receive(p *process, limit int) []execute.Delivery {
 	q.show()
 	var out []execute.Delivery
 	for len(q.visible) > 0 && len(out) < limit {
-		i := q.random.IntN(len(q.visible))
-		m, last := q.visible[i], len(q.visible)-1
-		q.visible[i] = q.visible[last]
-		q.visible = q.visible[:last]
-		m.receives++
+		if !q.ordered {
+			i := q.random.IntN(len(q.visible))
+			q.visible[0], q.visible[i] = q.visible[i], q.visible[0]
+		}
+		m := q.visible[0]
+		q.visible = q.visible[1:]
+		if m.receives++; m.receives == 1 {
+			q.waits = append(q.waits, time.Since(m.sentAt))
+		}
 		m.untouched = true
 		q.hidden[m] = time.Now().Add(16 * time.Minute)
 		q.handles[m.handle()] = m
@@ -541,4 +555,42 @@ func (s *seam) processing() int {
 	}
 
 	return n
+}
+
+// loseOne drops one of the messages that wait, if there is any.
+func (q *bag) loseOne() (line int, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.visible) == 0 {
+		return 0, false
+	}
+	i := q.random.IntN(len(q.visible))
+	line = q.visible[i].message.Line
+	q.visible = slices.Delete(q.visible, i, i+1)
+
+	return line, true
+}
+
+// sentAgain returns how long after a time line was sent again; 0 if it was not.
+func (q *bag) sentAgain(line int, after time.Time) time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, at := range q.again[line] {
+		if at.After(after) {
+			return at.Sub(after)
+		}
+	}
+
+	return 0
+}
+
+// waited returns how long messages waited until they were received first.
+func (q *bag) waited() (mean, longest time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, w := range q.waits {
+		mean, longest = mean+w/time.Duration(len(q.waits)), max(longest, w)
+	}
+
+	return mean, longest
 }

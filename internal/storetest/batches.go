@@ -118,7 +118,8 @@ func batchTimes(t *testing.T, s Store) {
 		MovedAt: fine, AskAt: fine, FilledAt: fine, RecountAt: fine, RecountedAt: fine,
 		Enqueues: []batch.Enqueued{{Line: 1, At: fine}},
 		Reenqueue: batch.Reenqueue{
-			At: fine, RateAt: fine, AllAt: fine, SampledAt: fine, Sent: []batch.Enqueued{{Line: 2, At: fine}},
+			At: fine, PacedAt: fine, AllAt: fine, WaitingAt: fine, SampledAt: fine,
+			Again: []batch.Enqueued{{Line: 3, At: fine}}, Sent: []batch.Enqueued{{Line: 2, At: fine}},
 		},
 	}
 	ok(t, s.CreateBatch(t.Context(), b))
@@ -126,7 +127,8 @@ func batchTimes(t *testing.T, s Store) {
 		MovedAt: noon(), AskAt: noon(), FilledAt: noon(), RecountAt: noon(), RecountedAt: noon(),
 		Enqueues: []batch.Enqueued{{Line: 1, At: noon()}},
 		Reenqueue: batch.Reenqueue{
-			At: noon(), RateAt: noon(), AllAt: noon(), SampledAt: noon(), Sent: []batch.Enqueued{{Line: 2, At: noon()}},
+			At: noon(), PacedAt: noon(), AllAt: noon(), WaitingAt: noon(), SampledAt: noon(),
+			Again: []batch.Enqueued{{Line: 3, At: noon()}}, Sent: []batch.Enqueued{{Line: 2, At: noon()}},
 		},
 	}
 	got, err := s.UpdateBatch(t.Context(), b.Ref, func(stored *batch.Batch) error {
