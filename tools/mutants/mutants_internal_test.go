@@ -136,6 +136,33 @@ func f(a, b int, g func() bool) bool {
 	}
 }
 
+func TestSlowTests(t *testing.T) {
+	t.Parallel()
+	got := slowTests([]byte(`=== RUN   TestA
+--- PASS: TestA (0.99s)
+--- PASS: TestB (1.00s)
+--- PASS: TestC (0.00s)
+    --- PASS: TestC/one (12.00s)
+    --- PASS: TestC/two_of_them (2.00s)
+PASS
+`))
+	if diff := cmp.Diff([]string{"TestB", "TestC"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestAlarm has a test's failure come in two pieces.
+func TestAlarm(t *testing.T) {
+	t.Parallel()
+	rung := 0
+	a := &alarm{ring: func() { rung++ }}
+	for i, p := range []string{"--- PASS: TestA (0.00s)\n", "=== a log of --- FAIL\n    --- FA", "IL: TestB (0.00s)\n"} {
+		if n, err := a.Write([]byte(p)); n != len(p) || err != nil || rung != i/2 {
+			t.Errorf("after %q it has rung %d times; %d bytes written, %v", p, rung, n, err)
+		}
+	}
+}
+
 func TestCount(t *testing.T) {
 	t.Parallel()
 	m := func(was string) mutant { return mutant{file: "internal/p/f.go", was: was, is: "x"} }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,7 +31,7 @@ const (
 const (
 	// leastTime is what a run of tests has at least; slower is how much longer it may take than without a mutant.
 	leastTime = 20 * time.Second
-	slower    = 10
+	slower    = 4
 )
 
 // A suite is a package's tests.
@@ -39,6 +40,8 @@ type suite struct {
 
 	pkg    string   // From the checkout's root.
 	args   []string // For the tests' program.
+	skip   []string // Tests that are not run.
+	slow   []string // Tests that are run last, alone: most mutants fail another one.
 	env    []string
 	binary string // With all the mutants that go together.
 	limit  time.Duration
@@ -61,8 +64,8 @@ func (t *trial) own(ctx context.Context, pkg string) (suite, error) {
 func (t *trial) simulation() suite {
 	return suite{
 		trial: t, pkg: "internal/sim",
-		args: []string{"-test.failfast", "-test.short", "-test.skip=^Test(SeedsReplayExactly|PlantedBugs)$"},
-		env:  append(slices.Clone(t.env), "MUSKETRY_SIM_STOP=1", "MUSKETRY_SIM_SEEDS="+strconv.Itoa(t.seeds)),
+		args: []string{"-test.failfast", "-test.short"}, skip: []string{"TestSeedsReplayExactly", "TestPlantedBugs"},
+		env: append(slices.Clone(t.env), "MUSKETRY_SIM_STOP=1", "MUSKETRY_SIM_SEEDS="+strconv.Itoa(t.seeds)),
 	}
 }
 
@@ -75,13 +78,27 @@ func (s *suite) prepare(ctx context.Context, files map[string][]byte) error {
 	}
 	began := s.now()
 	s.limit = time.Hour
-	what, err := s.test(ctx, s.binary, 0)
+	what, said, err := s.run(ctx, s.binary, 0, "-test.skip="+pattern(s.skip))
 	if err == nil && what != lives {
 		err = fmt.Errorf("the tests of %s fail as they are", s.pkg)
 	}
-	s.limit = max(leastTime, slower*s.now().Sub(began))
+	s.limit, s.slow = max(leastTime, slower*s.now().Sub(began)), slowTests(said)
 	return err
 }
+
+// slowTests returns which tests took a second or more, by what all of them said.
+func slowTests(said []byte) []string {
+	var slow []string
+	for _, m := range regexp.MustCompile(`--- PASS: (\w+)\S* \(([\d.]+)s\)`).FindAllSubmatch(said, -1) {
+		if took, err := strconv.ParseFloat(string(m[2]), 64); err == nil && took >= 1 && !slices.Contains(slow, string(m[1])) {
+			slow = append(slow, string(m[1]))
+		}
+	}
+	return slow
+}
+
+// pattern matches these tests alone.
+func pattern(tests []string) string { return "^(" + strings.Join(tests, "|") + ")$" }
 
 // with says what becomes of m.
 func (s *suite) with(ctx context.Context, m mutant) (fate, error) {
@@ -133,43 +150,53 @@ func (s *suite) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// test runs the tests, with the mutant of this number in place, until the first that fails: tests that run in parallel
-// would go on for long. A mutant that takes more than 8 GB fails too.
+// test runs the tests with the mutant of this number in place.
 func (s *suite) test(ctx context.Context, binary string, number int) (fate, error) {
+	what, _, err := s.run(ctx, binary, number, "-test.skip="+pattern(slices.Concat(s.skip, s.slow)))
+	if err == nil && what == lives && len(s.slow) > 0 {
+		what, _, err = s.run(ctx, binary, number, "-test.run="+pattern(s.slow))
+	}
+	return what, err
+}
+
+// run runs tests until the first that fails: what runs in parallel would go on for long. It returns what they said too.
+// A mutant that takes more than 8 GB fails as well.
+func (s *suite) run(ctx context.Context, binary string, number int, which string) (fate, []byte, error) {
 	limited, cancel := context.WithTimeout(ctx, s.limit)
 	defer cancel()
 	failing, stop := context.WithCancel(limited)
 	defer stop()
-	args := slices.Concat([]string{"-c", `ulimit -v 8388608; exec "$0" "$@"`, binary, "-test.v"}, s.args)
+	args := slices.Concat([]string{"-c", `ulimit -v 8388608; exec "$0" "$@"`, binary, "-test.v", which}, s.args)
 	cmd := exec.CommandContext(failing, "sh", args...)
 	cmd.Dir, cmd.Env, cmd.WaitDelay = filepath.Join(s.checkout, s.pkg), append(slices.Clone(s.env), active+"="+strconv.Itoa(number)), time.Second
-	cmd.Stdout = &alarm{ring: stop}
+	out := &alarm{ring: stop}
+	cmd.Stdout = out
 	err := cmd.Run()
 	switch _, failed := errors.AsType[*exec.ExitError](err); {
 	case ctx.Err() != nil:
-		return "", ctx.Err()
+		return "", nil, ctx.Err()
 	case limited.Err() != nil:
-		return hangs, nil
+		return hangs, nil, nil
 	case failed:
-		return killed, nil
+		return killed, nil, nil
 	case err != nil:
-		return "", fmt.Errorf("run the tests of %s: %w", s.pkg, err)
+		return "", nil, fmt.Errorf("run the tests of %s: %w", s.pkg, err)
 	}
-	return lives, nil
+	return lives, out.Bytes(), nil
 }
 
-// An alarm rings when a test is said to have failed.
+// An alarm keeps what is written, and rings when a test is said to have failed.
 type alarm struct {
+	bytes.Buffer
 	ring func()
-	last []byte // What may be the begin of it.
 }
 
 func (a *alarm) Write(p []byte) (int, error) {
 	const mark = "--- FAIL:"
-	text := append(a.last, p...)
-	if bytes.Contains(text, []byte(mark)) {
+	from := max(a.Len()-len(mark), 0)
+	n, err := a.Buffer.Write(p)
+	if bytes.Contains(a.Bytes()[from:], []byte(mark)) {
 		a.ring()
 	}
-	a.last = bytes.Clone(text[max(len(text)-len(mark), 0):])
-	return len(p), nil
+	return n, err
 }
