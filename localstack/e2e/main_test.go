@@ -34,7 +34,7 @@ var (
 // ends its clouds first: their processes are in sessions of their own, and nobody else knows of them.
 func TestMain(m *testing.M) {
 	var stop context.CancelFunc
-	interrupted, stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	interrupted, stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM) //nolint:fatcontext // once, before any test
 	keep := context.AfterFunc(interrupted, func() {
 		endOwned()
 		os.Exit(1)

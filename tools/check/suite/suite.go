@@ -139,14 +139,14 @@ func (r *runner) prepare(ctx context.Context, program string, args []string) *ex
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = r.environ
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return endGroup(cmd.Process.Pid) }
+	cmd.Cancel = func() error { return endGroup(context.WithoutCancel(ctx), cmd.Process.Pid) }
 	cmd.WaitDelay = endPatience
 	return cmd
 }
 
 // endGroup ends a process and all that it has started, first in good order: `go test` that is ended alone leaves its
 // tests running.
-func endGroup(leader int) error {
+func endGroup(ctx context.Context, leader int) error {
 	switch err := syscall.Kill(-leader, syscall.SIGTERM); {
 	case errors.Is(err, syscall.ESRCH):
 		return os.ErrProcessDone
@@ -154,7 +154,7 @@ func endGroup(leader int) error {
 		return err
 	}
 	gone := func() (bool, error) { return errors.Is(syscall.Kill(-leader, 0), syscall.ESRCH), nil }
-	if wait.Until(context.Background(), endPatience, gone) == nil {
+	if wait.Until(ctx, endPatience, gone) == nil {
 		return nil
 	}
 	return syscall.Kill(-leader, syscall.SIGKILL)
