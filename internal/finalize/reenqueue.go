@@ -248,8 +248,6 @@ func (j *jury) judge(r batch.Reenqueue) (batch.Reenqueue, []waiting) {
 		r, tried = j.try(r, overdue)
 	}
 	if r.AllAt.Equal(j.now) {
-		r.Again = nil
-
 		return r, tried
 	}
 	r.Again = append(r.Again, j.sent(overdue)...)

@@ -1,0 +1,264 @@
+package finalize
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// minutes is when a test's judgement is, counted from its batch's beginning.
+func minutes(n int) time.Time { return start().Add(time.Duration(n) * time.Minute) }
+
+// judging returns a jury an hour after its batch began, of which 1,000 lines are
+// enqueued, 400 done, and 100 were at its last low water. Lines 1, 2, … have waited
+// for so many minutes.
+func judging(waited ...int) *jury {
+	j := &jury{steps: at(minutes(60)), now: minutes(60), done: 400, batch: running(func(b *batch.Batch) {
+		b.Enqueued, b.Counts.Total, b.Reconciled.FilledDone = 1_000, 2_000, 100
+	})}
+	for i, m := range waited {
+		j.waiting = append(j.waiting, waiting{line: i + 1, since: minutes(60 - m)})
+	}
+
+	return j
+}
+
+func lines(all []waiting) []int {
+	out := []int{}
+	for _, w := range all {
+		out = append(out, w.line)
+	}
+
+	return out
+}
+
+// TestOverdue has requests done one every 3 s, so that the 900 that were enqueued
+// at the last low water take 45 minutes.
+func TestOverdue(t *testing.T) {
+	t.Parallel()
+	known := batch.Reenqueue{PacedAt: minutes(55), PacedDone: 300, Each: 3 * time.Second}
+	for name, tt := range map[string]struct {
+		waited []int
+		change func(j *jury, r *batch.Reenqueue)
+		want   []int
+	}{
+		"who has waited longest":                        {[]int{46, 50, 45, 44, 59}, func(_ *jury, r *batch.Reenqueue) { r.SpentDone = 350 }, []int{5, 2}},
+		"all that have waited for longer than all take": {[]int{46, 50, 45, 44}, nil, []int{2, 1, 3}},
+		"one outcome too few":                           {[]int{50}, func(_ *jury, r *batch.Reenqueue) { r.SpentDone = 376 }, nil},
+		"just enough":                                   {[]int{50}, func(_ *jury, r *batch.Reenqueue) { r.SpentDone = 375 }, []int{1}},
+		"nobody knows how long all take":                {[]int{59}, func(_ *jury, r *batch.Reenqueue) { *r = batch.Reenqueue{PacedAt: minutes(55), PacedDone: 400} }, nil},
+		"others are held or back off": {[]int{40, 39}, func(j *jury, r *batch.Reenqueue) {
+			j.held, j.resting = 60, 40
+		}, []int{1}},
+		"it was enqueued again":          {[]int{50, 50}, func(j *jury, _ *batch.Reenqueue) { j.waiting[0].again = minutes(30) }, []int{2}},
+		"that was long ago":              {[]int{59, 50}, func(j *jury, _ *batch.Reenqueue) { j.waiting[0].again = minutes(12) }, []int{2, 1}},
+		"it is in a trial":               {[]int{50, 50}, func(_ *jury, r *batch.Reenqueue) { r.Sent = []batch.Enqueued{{Line: 2}} }, []int{1}},
+		"no more than can be remembered": {[]int{50, 50}, func(_ *jury, r *batch.Reenqueue) { r.Again = make([]batch.Enqueued, againMost-1) }, []int{1}},
+		"three times as long, not paced": {[]int{59}, func(j *jury, r *batch.Reenqueue) { r.SpentDone, r.Each = 400, time.Second; j.batch.Enqueued = 200 }, nil},
+		"three times as long, newly paced": {[]int{30, 29, 20}, func(j *jury, r *batch.Reenqueue) {
+			r.SpentDone, r.PacedAt, r.PacedDone = 400, minutes(50), 300 // 6 s each
+			j.batch.Enqueued = 200
+		}, []int{1}},
+		"longer than all take, and less than may be lost": {[]int{4, 3}, func(j *jury, r *batch.Reenqueue) { r.Each = time.Millisecond }, []int{1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j, r := judging(tt.waited...), known
+			if tt.change != nil {
+				tt.change(j, &r)
+			}
+			if got := lines(j.overdue(&r)); !slices.Equal(got, tt.want) {
+				t.Errorf("%v are enqueued again, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestOutcomesAreSpentOnce judges twice with the same outcomes.
+func TestOutcomesAreSpentOnce(t *testing.T) {
+	t.Parallel()
+	j, r := judging(50, 51, 52), batch.Reenqueue{PacedAt: minutes(55), PacedDone: 300, Each: 3 * time.Second, SpentDone: 374}
+	if got := lines(j.overdue(&r)); !slices.Equal(got, []int{3}) || r.SpentDone != 400 {
+		t.Errorf("%v are enqueued again, %d outcomes used up", got, r.SpentDone)
+	}
+	if j.done += 24; len(j.overdue(&r)) != 0 || r.SpentDone != 400 {
+		t.Errorf("%d outcomes used up after 24 more", r.SpentDone)
+	}
+	if j.done++; len(j.overdue(&r)) != 1 || r.SpentDone != 425 {
+		t.Errorf("%d outcomes used up after 25 more", r.SpentDone)
+	}
+}
+
+func TestPace(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		before, after batch.Reenqueue
+		paced, moves  bool
+	}{
+		"the first time": {
+			batch.Reenqueue{}, batch.Reenqueue{PacedAt: minutes(60), PacedDone: 400, Each: 9 * time.Second}, true, true,
+		},
+		"nothing was done": {
+			batch.Reenqueue{PacedAt: minutes(50), PacedDone: 400, Each: time.Second},
+			batch.Reenqueue{PacedAt: minutes(60), PacedDone: 400, Each: time.Second}, false, false,
+		},
+		"too soon": {
+			batch.Reenqueue{PacedAt: minutes(51), PacedDone: 300, Each: time.Second},
+			batch.Reenqueue{PacedAt: minutes(51), PacedDone: 300, Each: time.Second}, false, true,
+		},
+		"too soon, and not known": {
+			batch.Reenqueue{PacedAt: minutes(55), PacedDone: 300},
+			batch.Reenqueue{PacedAt: minutes(55), PacedDone: 300, Each: 3 * time.Second}, false, true,
+		},
+		"in time": {
+			batch.Reenqueue{PacedAt: minutes(50).Add(30 * time.Second), PacedDone: 305, Each: time.Second},
+			batch.Reenqueue{PacedAt: minutes(60), PacedDone: 400, Each: 6 * time.Second}, true, true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j, r := judging(), tt.before
+			if paced := j.pace(&r); paced != tt.paced || j.moves != tt.moves {
+				t.Errorf("paced %t, moves %t", paced, j.moves)
+			}
+			if diff := cmp.Diff(tt.after, r); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestStuck(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		waited        []int
+		held, counted int
+		at            int // the minute when they were counted
+		stuck         bool
+		after         int // counted then
+	}{
+		"nothing waits":                      {nil, 5, 0, 0, false, 0},
+		"for the first time":                 {[]int{5, 5}, 5, 0, 0, true, 2},
+		"none has moved":                     {[]int{20, 15, 5}, 5, 2, 50, true, 2},
+		"none has moved, in four minutes":    {[]int{20, 15, 5}, 5, 2, 56, true, 2},
+		"none has moved yet":                 {[]int{20, 15, 5}, 5, 2, 57, false, 2},
+		"none has moved, and nobody is busy": {[]int{20, 15, 5}, 0, 2, 57, true, 2},
+		"one has moved":                      {[]int{20, 13, 5}, 5, 2, 50, false, 3},
+		"one was just long enough there":     {[]int{20, 14, 5}, 5, 2, 50, true, 2},
+		"the last has moved":                 {nil, 5, 2, 50, false, 0},
+		"one has moved, and nobody is busy":  {[]int{20, 13, 5}, 0, 2, 50, true, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j, r := judging(tt.waited...), batch.Reenqueue{Waiting: tt.counted}
+			j.held = tt.held
+			if tt.counted > 0 {
+				r.WaitingAt = minutes(tt.at)
+			}
+			if got := j.stuck(&r); got != tt.stuck || r.Waiting != tt.after {
+				t.Errorf("stuck %t, %d counted, want %t, %d", got, r.Waiting, tt.stuck, tt.after)
+			}
+		})
+	}
+}
+
+// TestJudgements have the parts of a judgement agree on who is enqueued again.
+func TestJudgements(t *testing.T) {
+	t.Parallel()
+	paced := batch.Reenqueue{PacedAt: minutes(55), PacedDone: 300, Each: 3 * time.Second}
+	t.Run("a trial leaves out who is overdue", func(t *testing.T) {
+		t.Parallel()
+		j := judging(50, 10, 20)
+		r, again := j.judge(paced)
+		if got := lines(again); !slices.Equal(got, []int{1, 2, 3}) || r.Sample != 2 || len(r.Again) != 1 || r.Again[0].Line != 1 {
+			t.Errorf("%v are enqueued again: %+v", got, r)
+		}
+		j.batch.Reconciled.Reenqueue, j.now = r, minutes(61)
+		j.waiting[0].again = minutes(60)
+		if r, again = j.judge(r); len(again) > 0 || len(r.Again) != 1 || len(r.Sent) != 2 {
+			t.Errorf("%v are enqueued once more: %+v", lines(again), r)
+		}
+		j.waiting = nil
+		if r, _ = j.judge(r); len(r.Again) > 0 || r.Sample > 0 {
+			t.Errorf("once all have moved: %+v", r)
+		}
+	})
+	t.Run("who is overdue is not beside a trial", func(t *testing.T) {
+		t.Parallel()
+		waited := slices.Repeat([]int{10}, 40)
+		waited[0] = 50
+		j := judging(waited...)
+		r, again := j.judge(paced)
+		if len(again) != 26 || r.Sample != 25 || r.Others != 14 {
+			t.Fatalf("%v are enqueued again: %+v", lines(again), r)
+		}
+		sent := lines(again)
+		j.batch.Reconciled.Reenqueue, j.now = r, minutes(61)
+		j.waiting[0].again = minutes(60)
+		j.waiting = slices.DeleteFunc(j.waiting, func(w waiting) bool { return w.line > 1 && slices.Contains(sent, w.line) })
+		if _, again = j.judge(r); len(again) != 14 || again[0].line == 1 {
+			t.Errorf("once the sample has moved %v are enqueued again", lines(again))
+		}
+	})
+	t.Run("without anybody for a trial", func(t *testing.T) {
+		t.Parallel()
+		r, again := judging(50).judge(paced)
+		if len(again) != 1 || !r.SampledAt.IsZero() {
+			t.Errorf("%v are enqueued again: %+v", lines(again), r)
+		}
+	})
+	t.Run("more than can be remembered", func(t *testing.T) {
+		t.Parallel()
+		waited := make([]int, againMost+10)
+		for i := range waited {
+			waited[i] = 50
+		}
+		j := judging(append(waited, 5)...)
+		j.batch.Enqueued = 101 // one is not done since
+		r, again := j.judge(batch.Reenqueue{PacedAt: minutes(50), PacedDone: 300, Sample: 1, Sent: []batch.Enqueued{{Line: 111}}})
+		if len(again) != againMost+10 || !r.AllAt.Equal(j.now) || r.Sample > 0 || len(r.Sent) > 0 {
+			t.Errorf("%d are enqueued again: %+v", len(again), r)
+		}
+	})
+}
+
+// TestHear sorts a batch's requests.
+func TestHear(t *testing.T) {
+	t.Parallel()
+	j := judging()
+	j.batch.Reconciled.Enqueues = []batch.Enqueued{{Line: 10, At: minutes(30)}, {Line: 20, At: minutes(58)}}
+	j.batch.Reconciled.Reenqueue.Again = []batch.Enqueued{{Line: 1, At: minutes(40)}, {Line: 2, At: minutes(40)}}
+	j.expired = map[string]time.Time{"lives": {}}
+	for line, phase := range map[int]state.Phase{
+		1: state.Pending{}, 2: state.Pending{NotBefore: minutes(50)}, 3: state.Pending{NotBefore: minutes(61)}, 4: state.Completed{},
+		5:  state.Processing{Lease: state.Lease{Worker: "lives", Expires: minutes(70)}},
+		6:  state.Processing{Lease: state.Lease{Worker: "dead", Expires: minutes(56)}},
+		7:  state.Processing{Lease: state.Lease{Worker: "dead", Expires: minutes(57)}},
+		11: state.Pending{},
+	} {
+		if err := j.hear(t.Context(), state.Record{Spec: state.Spec{Key: state.Key{Batch: "b", Line: line}}, Phase: phase}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	since, again := map[int]time.Time{}, map[int]time.Time{}
+	for _, w := range j.waiting {
+		since[w.line], again[w.line] = w.since, w.again
+		if !w.message.Again {
+			t.Errorf("line %d's message does not say that it is sent again", w.line)
+		}
+	}
+	if diff := cmp.Diff(map[int]time.Time{1: minutes(30), 2: minutes(50), 6: minutes(56)}, since); diff != "" {
+		t.Errorf("waiting (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[int]time.Time{1: minutes(40), 2: {}, 6: {}}, again); diff != "" {
+		t.Errorf("enqueued again (-want +got):\n%s", diff)
+	}
+	if j.held != 1 || j.resting != 1 {
+		t.Errorf("%d are held and %d rest", j.held, j.resting)
+	}
+}
