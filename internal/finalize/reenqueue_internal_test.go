@@ -105,19 +105,23 @@ func TestPace(t *testing.T) {
 		},
 		"nothing was done": {
 			batch.Reenqueue{PacedAt: minutes(50), PacedDone: 400, Each: time.Second},
-			batch.Reenqueue{PacedAt: minutes(60), PacedDone: 400, Each: time.Second}, false, false,
+			batch.Reenqueue{PacedAt: minutes(60), PacedDone: 400, Each: time.Second},
+			false, false,
 		},
 		"too soon": {
 			batch.Reenqueue{PacedAt: minutes(51), PacedDone: 300, Each: time.Second},
-			batch.Reenqueue{PacedAt: minutes(51), PacedDone: 300, Each: time.Second}, false, true,
+			batch.Reenqueue{PacedAt: minutes(51), PacedDone: 300, Each: time.Second},
+			false, true,
 		},
 		"too soon, and not known": {
 			batch.Reenqueue{PacedAt: minutes(55), PacedDone: 300},
-			batch.Reenqueue{PacedAt: minutes(55), PacedDone: 300, Each: 3 * time.Second}, false, true,
+			batch.Reenqueue{PacedAt: minutes(55), PacedDone: 300, Each: 3 * time.Second},
+			false, true,
 		},
 		"in time": {
 			batch.Reenqueue{PacedAt: minutes(50).Add(30 * time.Second), PacedDone: 305, Each: time.Second},
-			batch.Reenqueue{PacedAt: minutes(60), PacedDone: 400, Each: 6 * time.Second}, true, true,
+			batch.Reenqueue{PacedAt: minutes(60), PacedDone: 400, Each: 6 * time.Second},
+			true, true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
