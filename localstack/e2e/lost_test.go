@@ -41,9 +41,13 @@ func TestLostMessages(t *testing.T) {
 			t.Errorf("%s: %+v, want batch_expired", r.CustomID, r)
 		}
 	}
+	lost = slices.DeleteFunc(lost, func(id string) bool { return called[id] > 0 }) // a worker had the message too
+	if len(lost) == 0 {
+		t.Error("no line has lost its message")
+	}
 	for _, id := range lost {
-		if called[id] > 0 || !slices.Contains(customIDs(errs), id) {
-			t.Errorf("%s lost its message, and was called %d times", id, called[id])
+		if !slices.Contains(customIDs(errs), id) {
+			t.Errorf("%s has lost its message, and has not expired", id)
 		}
 	}
 	t.Logf("%d messages were lost, %d lines were done", len(lost), len(output))
@@ -60,7 +64,7 @@ func slowLines(m string) (lines []any, ids []string) {
 }
 
 // loseMessages receives from the queue beside the workers, deletes what it gets of a batch until that is enough, and shows
-// the rest again. It returns the custom ids of the lines.
+// the rest again. It returns the custom ids of the lines. A worker may have a few of their messages too.
 func loseMessages(t *testing.T, batchID string, enough int) []string {
 	t.Helper()
 	cfg, err := boot.AWS(t.Context())
@@ -85,10 +89,9 @@ func loseMessages(t *testing.T, batchID string, enough int) []string {
 				continue
 			}
 			_, err = queues.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: message.ReceiptHandle})
-			if err != nil {
-				t.Fatal(err)
+			if err == nil { // A queue may hand a message to two, and then the handle of one is not good.
+				lost = append(lost, fmt.Sprintf("line-%03d", m.Line))
 			}
-			lost = append(lost, fmt.Sprintf("line-%03d", m.Line))
 		}
 
 		return len(lost) >= enough
