@@ -20,6 +20,7 @@ const commitPoll = time.Second
 type commits struct {
 	steps
 	batch batch.Batch
+	grace time.Time // until then every lease is respected, whoever has it
 	until time.Time // when nobody is waited for any more
 
 	mu   sync.Mutex
@@ -29,19 +30,28 @@ type commits struct {
 }
 
 func (s steps) newCommits(b batch.Batch) *commits {
-	return &commits{
-		steps: s, batch: b, until: stopOf(b).Add(s.Config.Commits), over: map[string]bool{}, seen: map[string]time.Time{},
+	stop := stopOf(b)
+	c := &commits{
+		steps: s, batch: b, until: stop.Add(s.Config.Commits), over: map[string]bool{}, seen: map[string]time.Time{},
 	}
+	if b.GivenUp == "" {
+		c.grace = stop.Add(s.Config.Grace)
+	}
+
+	return c
 }
 
 // pending reports whether rec's request may get its outcome from a worker that
-// still commits.
+// holds it, within the grace, or still commits after it.
 func (c *commits) pending(ctx context.Context, rec state.Record) (bool, error) {
 	lease, leased := leaseOf(rec.Phase)
 	if !leased {
 		return false, nil
 	}
 	now := c.Clock()
+	if now.Before(c.grace) {
+		return true, nil
+	}
 	c.mu.Lock()
 	over := c.over[lease.Worker] || !now.Before(c.until)
 	fresh := now.Sub(c.seen[lease.Worker]) < commitPoll
@@ -62,7 +72,11 @@ func (c *commits) pending(ctx context.Context, rec state.Record) (bool, error) {
 }
 
 // late reports whether rec's request is to be left for last, and remembers it.
+// Nobody is waited for if c is nil.
 func (c *commits) late(ctx context.Context, rec state.Record) (bool, error) {
+	if c == nil {
+		return false, nil
+	}
 	pending, err := c.pending(ctx, rec)
 	if pending {
 		c.mu.Lock()
@@ -89,7 +103,8 @@ func (c *commits) wait(ctx context.Context) error {
 			if !pending {
 				break
 			}
-			if err := c.steps.wait(ctx, min(commitPoll, c.until.Sub(c.Clock()))); err != nil {
+			rest := min(max(c.grace.Sub(c.Clock()), commitPoll), c.until.Sub(c.Clock()))
+			if err := c.steps.wait(ctx, rest); err != nil {
 				return err
 			}
 		}

@@ -193,13 +193,13 @@ func (s steps) step(ctx context.Context, b batch.Batch) (batch.Batch, Next, erro
 	return s.reconcile(ctx, b)
 }
 
-// left is how long it is until b is sealed, whatever is unfinished then.
+// left is how long it is until b stops, from when on its requests are ended.
 func (s steps) left(b batch.Batch) time.Duration {
 	if b.GivenUp != "" {
 		return 0
 	}
 
-	return stopOf(b).Add(s.Config.Grace).Sub(s.Clock())
+	return stopOf(b).Sub(s.Clock())
 }
 
 // stopOf returns when b stops: when it was cancelled or given up, and at its
@@ -215,8 +215,8 @@ func stopOf(b batch.Batch) time.Time {
 	return at
 }
 
-// parking returns how b is to be parked: for as long as there is until it is
-// sealed, a recount is due or a sample is looked at, but hardly longer, since
+// parking returns how b is to be parked: for as long as there is until it
+// stops, a recount is due or a sample is looked at, but hardly longer, since
 // the flow's transitions cost.
 func (s steps) parking(b batch.Batch) Next {
 	left := s.left(b)

@@ -167,6 +167,10 @@ func TestStop(t *testing.T) {
 				stopped := time.Now()
 				go func() {
 					time.Sleep(3 * time.Second)
+					b := w.batch()
+					if rec, err := w.store.Request(t.Context(), b.Key(13)); err != nil || !rec.Phase.Status().Terminal() {
+						t.Errorf("3 s later what nobody holds is %+v: %v", rec.Phase, err)
+					}
 					w.must(late.finish())
 					w.beat("w2", w.ref.ID)
 				}()
@@ -196,6 +200,49 @@ func TestStop(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestClaimedWhileItIsSealed has a worker that does not know yet that its batch
+// stops: it claims a request that the seal has read, and is about to end. Its
+// answer, which has been paid for, counts.
+func TestClaimedWhileItIsSealed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 20, 10)
+		w.advance()
+		w.cancel()
+		f := w.finalizer(nil)
+		f.Requests = &claiming{port: f.Requests, line: 9, claim: func() {
+			late := newLate(w, 9)
+			go func() {
+				time.Sleep(3 * time.Second)
+				w.must(late.finish())
+				w.beat("w2", w.ref.ID)
+			}()
+		}}
+		if next, err := f.Advance(t.Context(), w.ref); next != finalize.NextEnd || err != nil {
+			t.Fatalf("next is %q: %v", next, err)
+		}
+		if counts := w.batch().Counts; counts.Completed != 1 || counts.Canceled != 19 {
+			t.Errorf("counts are %+v", counts)
+		}
+	})
+}
+
+// claiming claims a request before the first write of its line.
+type claiming struct {
+	port
+	line  int
+	claim func()
+	once  sync.Once
+}
+
+func (c *claiming) Apply(ctx context.Context, change state.Change) error {
+	if change.Spec().Key.Line == c.line {
+		c.once.Do(c.claim)
+	}
+
+	return c.port.Apply(ctx, change)
 }
 
 // TestSealWaitsForCommits stops a batch while the answer of a call is being
@@ -526,12 +573,12 @@ func TestParking(t *testing.T) {
 		want finalize.Next
 	}{
 		{24 * time.Hour, finalize.NextLong},
-		{10*time.Minute - 4*time.Second, finalize.NextLong}, // the grace counts
-		{10*time.Minute - 6*time.Second, finalize.NextMedium},
-		{21 * time.Second, finalize.NextMedium},
-		{19 * time.Second, finalize.NextShort},
-		{time.Second, finalize.NextShort},
-		{-time.Second, finalize.NextEnd}, // waits, seals, and ends
+		{10*time.Minute + time.Second, finalize.NextLong},
+		{10*time.Minute - time.Second, finalize.NextMedium},
+		{26 * time.Second, finalize.NextMedium},
+		{24 * time.Second, finalize.NextShort},
+		{6 * time.Second, finalize.NextShort},
+		{4 * time.Second, finalize.NextEnd}, // waits, seals, and ends
 	} {
 		t.Run(fmt.Sprint(tt.left), func(t *testing.T) {
 			t.Parallel()
@@ -840,8 +887,9 @@ func (w *walks) Requests(ctx context.Context, id string, shards, after int) iter
 	return w.port.Requests(ctx, id, shards, after)
 }
 
-// TestSealedIsNotReadAgain ends a batch that stops with some of its requests done:
-// what the seal has read and ended is written out without another read.
+// TestSealedIsNotReadAgain ends a batch that stops with some of its requests done
+// and none in flight: nobody is waited for, and what the seal has read and ended
+// is written out without another read.
 func TestSealedIsNotReadAgain(t *testing.T) {
 	t.Parallel()
 	for _, tt := range stops() {
@@ -853,14 +901,15 @@ func TestSealedIsNotReadAgain(t *testing.T) {
 				done := w.call("w1", 1, 2, 3, 8)
 				w.count("w1", done...)
 				tt.stop(w)
+				stopped := time.Now()
 				f := w.finalizer(nil)
 				walks := &walks{port: f.Requests}
 				f.Requests = walks
 				if next, err := f.Advance(t.Context(), w.ref); next != finalize.NextEnd || err != nil {
 					t.Fatalf("next is %q: %v", next, err)
 				}
-				if walks.n != 1 {
-					t.Errorf("the requests were read %d times", walks.n)
+				if took := time.Since(stopped); walks.n != 1 || took > 0 {
+					t.Errorf("the requests were read %d times, for %v", walks.n, took)
 				}
 				var output, errs []byte
 				b := w.batch()

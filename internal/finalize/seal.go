@@ -26,8 +26,8 @@ const maxKept = 50_000
 
 // sealAll gives every request that has no outcome its last state, by
 // conditional write, and then seals b. A request that is missing is created in
-// that state, so that each line has one; those of workers that still record
-// answers come last. What was ended stays so: after a crash, or when time ran
+// that state, so that each line has one; those that somebody holds come last,
+// when the grace is over and their workers record no more answers. What was ended stays so: after a crash, or when time ran
 // short, another walk finds the less to do.
 func (s steps) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 	tally := newTally(b)
@@ -47,7 +47,7 @@ func (s steps) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) 
 		if s.short(ctx) {
 			break
 		}
-		group.Go(func() error { return s.endUnlessLate(gctx, tally, b, rec, commits) })
+		group.Go(func() error { return s.end(gctx, tally, b, rec, commits) })
 	}
 	if err := group.Wait(); err != nil || walkErr != nil {
 		return batch.Batch{}, errors.Join(err, walkErr)
@@ -75,33 +75,10 @@ func (s steps) endLate(ctx context.Context, b batch.Batch, commits *commits, tal
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(s.Config.Writers)
 	for _, rec := range commits.last {
-		group.Go(func() error { return s.endInto(ctx, tally, b, rec) })
+		group.Go(func() error { return s.end(ctx, tally, b, rec, nil) })
 	}
 
 	return group.Wait() //nolint:wrapcheck // wrapped where it arose
-}
-
-// endUnlessLate ends a request and counts its outcome, unless it is left for
-// last.
-func (s steps) endUnlessLate(
-	ctx context.Context, tally *tally, b batch.Batch, rec state.Record, commits *commits,
-) error {
-	if late, err := commits.late(ctx, rec); err != nil || late {
-		return err
-	}
-
-	return s.endInto(ctx, tally, b, rec)
-}
-
-// endInto ends a request and counts its outcome.
-func (s steps) endInto(ctx context.Context, tally *tally, b batch.Batch, rec state.Record) error {
-	phase, err := s.end(ctx, b, rec)
-	if err == nil {
-		rec.Phase = phase
-		tally.add(rec)
-	}
-
-	return err
 }
 
 // A tally counts outcomes; many may add to it at once.
@@ -138,28 +115,35 @@ func usageOf(p state.Phase) state.Usage {
 	return done.Usage
 }
 
-// end gives a request its last state and returns it; that of another writer,
-// if it was faster. A request without a phase is missing.
-func (s steps) end(ctx context.Context, b batch.Batch, rec state.Record) (state.Phase, error) {
-	var err error
+// end gives a request its last state and counts it, or that of another writer
+// who was faster, unless commits has it left for last. A request without a phase
+// is missing.
+func (s steps) end(ctx context.Context, tally *tally, b batch.Batch, rec state.Record, commits *commits) error {
+	var conflict *state.ConflictError
 	for range maxConflicts {
-		var change state.Change
-		if change, err = ending(b, rec, s.Clock()); err != nil {
-			return nil, fmt.Errorf("end line %d: %w", rec.Spec.Key.Line, err)
+		if late, err := commits.late(ctx, rec); err != nil || late {
+			return err
 		}
-		if err = s.Requests.Apply(ctx, change); err == nil {
-			return change.To(), nil
+		change, err := ending(b, rec, s.Clock())
+		if err == nil {
+			err = s.Requests.Apply(ctx, change)
 		}
-		var conflict *state.ConflictError
-		if !errors.As(err, &conflict) {
-			break
+		switch {
+		case err == nil:
+			rec.Phase = change.To()
+		case errors.As(err, &conflict):
+			rec.Phase = conflict.Winner.Phase
+		default:
+			return fmt.Errorf("end line %d: %w", rec.Spec.Key.Line, err)
 		}
-		if rec.Phase = conflict.Winner.Phase; rec.Phase != nil && rec.Phase.Status().Terminal() {
-			return rec.Phase, nil
+		if rec.Phase != nil && rec.Phase.Status().Terminal() {
+			tally.add(rec)
+
+			return nil
 		}
 	}
 
-	return nil, fmt.Errorf("end line %d: %w", rec.Spec.Key.Line, err)
+	return fmt.Errorf("end line %d: %w", rec.Spec.Key.Line, conflict)
 }
 
 // ending returns the change that ends an unfinished request of a batch that is

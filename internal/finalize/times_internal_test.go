@@ -35,10 +35,10 @@ func TestParkings(t *testing.T) {
 		want   Next
 	}{
 		"nothing is due": {func(*batch.Batch) {}, NextLong},
-		"its end comes exactly after a long park": {func(b *batch.Batch) { b.Deadline = now.Add(LongPark - 5*time.Second) }, NextLong},
-		"its end comes sooner":                    {func(b *batch.Batch) { b.Deadline = now.Add(LongPark - 6*time.Second) }, NextMedium},
-		"its end comes in 25 s":                   {func(b *batch.Batch) { b.Deadline = now.Add(20 * time.Second) }, NextMedium},
-		"its end comes in less":                   {func(b *batch.Batch) { b.Deadline = now.Add(19 * time.Second) }, NextShort},
+		"its end comes exactly after a long park": {func(b *batch.Batch) { b.Deadline = now.Add(LongPark) }, NextLong},
+		"its end comes sooner":                    {func(b *batch.Batch) { b.Deadline = now.Add(LongPark - time.Second) }, NextMedium},
+		"its end comes in 25 s":                   {func(b *batch.Batch) { b.Deadline = now.Add(25 * time.Second) }, NextMedium},
+		"its end comes in less":                   {func(b *batch.Batch) { b.Deadline = now.Add(24 * time.Second) }, NextShort},
 		"a sample is looked at in 30 s": {func(b *batch.Batch) {
 			b.Reconciled.Reenqueue = batch.Reenqueue{Sample: 1, At: now.Add(30 * time.Second)}
 		}, NextMedium},
@@ -64,7 +64,7 @@ func TestParkings(t *testing.T) {
 	}
 }
 
-// TestLeft checks how long it is until a batch is sealed.
+// TestLeft checks how long it is until a batch stops.
 func TestLeft(t *testing.T) {
 	t.Parallel()
 	now := start().Add(time.Hour)
@@ -72,9 +72,9 @@ func TestLeft(t *testing.T) {
 		change func(*batch.Batch)
 		want   time.Duration
 	}{
-		"at its deadline":             {func(*batch.Batch) {}, 23*time.Hour + 5*time.Second},
-		"cancelled":                   {func(b *batch.Batch) { b.CancelingAt = now.Add(-2 * time.Second) }, 3 * time.Second},
-		"cancelled past its deadline": {func(b *batch.Batch) { b.Deadline, b.CancelingAt = now, now.Add(time.Second) }, 5 * time.Second},
+		"at its deadline":             {func(*batch.Batch) {}, 23 * time.Hour},
+		"cancelled":                   {func(b *batch.Batch) { b.CancelingAt = now.Add(-2 * time.Second) }, -2 * time.Second},
+		"cancelled past its deadline": {func(b *batch.Batch) { b.Deadline, b.CancelingAt = now, now.Add(time.Second) }, 0},
 		"given up":                    {func(b *batch.Batch) { b.GivenUp, b.GivenUpAt = "a reason", now }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
