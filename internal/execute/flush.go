@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/state"
@@ -46,7 +47,7 @@ func (r *run) record(ref batch.Ref, outcomes []*entry) (found []*job, known bool
 	if err != nil {
 		r.log.Error("cannot write a segment", slog.String("batch", ref.ID), errAttr(err))
 		for _, e := range outcomes {
-			r.showLate(e.job)
+			r.leaveBehind(e)
 		}
 
 		return nil, false
@@ -63,9 +64,9 @@ func (r *run) record(ref batch.Ref, outcomes []*entry) (found []*job, known bool
 			continue
 		}
 		if phases[i] != nil && !counted {
-			errs[i] = errHeld // it must come back, so that someone makes the flow recount
+			errs[i], e.outcome.wait = errHeld, time.Time{} // it must come back, so that someone makes the flow recount
 		}
-		r.acknowledge(e.job, errs[i])
+		r.acknowledge(e, errs[i])
 		known = known || phases[i] != nil
 	}
 
@@ -157,7 +158,8 @@ func (r *run) count(ref batch.Ref, phases []state.Phase) bool {
 }
 
 // acknowledge ends a message whose outcome was to be written.
-func (r *run) acknowledge(j *job, err error) {
+func (r *run) acknowledge(e *entry, err error) {
+	j := e.job
 	var put *asideError
 	switch {
 	case err == nil:
@@ -168,6 +170,6 @@ func (r *run) acknowledge(j *job, err error) {
 		if !errors.Is(err, errHeld) {
 			r.log.Error("cannot record an outcome", append(j.attrs(), errAttr(err))...)
 		}
-		r.showLate(j)
+		r.leaveBehind(e)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/retry"
@@ -17,6 +18,7 @@ import (
 type outcome struct {
 	line   []byte                                 // for the output or the error file
 	change func(state.Span) (state.Change, error) // given where the line lies
+	wait   time.Time                              // no call before it, should this not be recorded; zero: no such time
 }
 
 // hopeless returns the outcome of a request that is not worth a call: a retry
@@ -213,8 +215,12 @@ func (r *run) again(
 
 func (r *run) deny(j *job, p state.Request[state.Processing], v verdict, why state.Denial) *outcome {
 	r.denied(j, why)
+	o := r.final(j, p, v, why)
+	if v.reply.RetryAfter > 0 {
+		o.wait = r.Clock().Add(v.reply.RetryAfter)
+	}
 
-	return r.final(j, p, v, why)
+	return o
 }
 
 // denied counts a retry that is not made.

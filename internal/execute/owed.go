@@ -80,3 +80,22 @@ func (r *run) owe(j *job) error {
 
 	return errRest
 }
+
+// leaveBehind leaves a request claimed whose outcome could not be recorded. Its
+// message shows once this worker has ended; or, if the upstream asked for a wait,
+// after that, and its lease ends as a dead worker's does.
+func (r *run) leaveBehind(e *entry) {
+	wait := e.outcome.wait.Sub(r.Clock())
+	if wait <= 0 {
+		r.showLate(e.job)
+
+		return
+	}
+	e.job.watched.leave()
+	if err := r.keep.rest(e.job.delivery.Handle, wait); err != nil {
+		r.log.Warn("cannot hide a message", append(e.job.attrs(), errAttr(err))...)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.owes = true
+}

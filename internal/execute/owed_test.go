@@ -124,3 +124,35 @@ func TestUnwrittenRetryOfAStoppingBatch(t *testing.T) {
 		w.kept()
 	})
 }
+
+// TestRetryAfterOfADeniedRetry has the upstream ask for an hour with a request's
+// last retry, and none of the writes of its failure arrive: whoever calls it
+// again waits for that hour.
+func TestRetryAfterOfADeniedRetry(t *testing.T) {
+	t.Parallel()
+	for _, op := range []string{"outcome", "put"} {
+		t.Run(op, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, input(1), func(b *batch.Batch) { b.Policy.MaxRetries = 0 })
+				w.send(1)
+				w.up.answer = anHour
+				first := &machine{world: w, plan: func(what string, _ int) fault {
+					if what == op {
+						return failBefore
+					}
+
+					return none
+				}}
+				w.drive(3*time.Hour, w.first(first))
+				w.done(state.StatusCompleted)
+				if diff := cmp.Diff([]int{2}, w.up.called(1)); diff != "" {
+					t.Fatalf("calls (-want +got):\n%s", diff)
+				}
+				if gap := w.up.gaps()[0]; gap < time.Hour {
+					t.Errorf("the second call came after %v", gap)
+				}
+			})
+		})
+	}
+}
