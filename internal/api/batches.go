@@ -197,15 +197,15 @@ func (a *api) shown(b batch.Batch) bool {
 	return a.Clock().Before(ended.Add(a.config.BatchLife))
 }
 
-// counts returns b's counts: none while it is validated, frozen ones once it
+// counts returns b's counts: none until it is loaded, frozen ones once it
 // is sealed, and between the two the workers' own, which may count a request
 // twice for a moment and are kept below the total.
 func (a *api) counts(ctx context.Context, b batch.Batch) (batch.Counts, error) {
 	switch {
-	case b.Status == batch.StatusValidating:
-		return batch.Counts{}, nil
 	case b.Sealed || b.Status.Terminal() || b.Counts.Total == 0:
 		return b.Counts, nil
+	case b.InProgressAt.IsZero(): // should it be given up, it counts none
+		return batch.Counts{}, nil
 	}
 	sum, err := a.Batches.Progress(ctx, b.ID)
 	if err != nil {

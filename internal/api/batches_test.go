@@ -235,6 +235,29 @@ func TestBatchOverItsLife(t *testing.T) {
 	}
 }
 
+// TestCountsBeforeTheFirstRequest has a batch be cancelled while it is loaded,
+// and given up: it counts none at its end, so it must not show any before.
+func TestCountsBeforeTheFirstRequest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id, _ := w.order(w.alice)
+	for _, step := range []func(b *batch.Batch) error{
+		func(b *batch.Batch) error { return b.Validated(5) },
+		func(b *batch.Batch) error { return b.Cancel(w.clock()) },
+		func(b *batch.Batch) error { return b.Abandon("It could not be loaded.", w.clock()) },
+	} {
+		w.change(id, func(b *batch.Batch) {
+			if err := step(b); err != nil {
+				t.Error(err)
+			}
+		})
+		r := w.get("/v1/batches/" + id).want(200).suits("Batch")
+		if c, _ := r.json["request_counts"].(map[string]any); c["total"] != 0.0 {
+			t.Errorf("%s: counts are %v", r.text("status"), c)
+		}
+	}
+}
+
 func TestRejectedBatchNamesItsErrors(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
