@@ -33,6 +33,9 @@ const (
 	// RecountSoon is how far a recount may be for the flow to be woken, and not to
 	// park for longer; one that is farther waits for the flow's next turn.
 	RecountSoon = time.Minute
+	// wakeLost is how long after a recount is due whoever asked for it is taken to
+	// have died before it woke the flow.
+	wakeLost = 10 * time.Second
 	// recountLate is how long a recount is put off that is hardly needed.
 	recountLate = 10 * time.Minute
 )
@@ -249,7 +252,7 @@ func (b *Batch) Due(done int) bool {
 // or the last recount missed it since it was stored uncommonly late) is left for
 // a recount that is put off. Otherwise a recount is due, at the earliest the
 // rest after the last one; one that is to come by then, and has not begun,
-// serves too.
+// serves too, and the flow is woken again if that is overdue.
 func (b *Batch) AskRecount(dated time.Time, again bool, now time.Time) (wake bool) {
 	counted := b.Reconciled.RecountedAt
 	if b.Sealed || b.Status.Terminal() || !dated.IsZero() && dated.Add(CommitLimit).Before(counted) {
@@ -264,7 +267,7 @@ func (b *Batch) AskRecount(dated time.Time, again bool, now time.Time) (wake boo
 		at = stamp(now.Add(recountLate))
 	}
 	if b.RecountAt.After(b.RecountedAt) && !at.Before(b.RecountAt) {
-		return false
+		return now.Sub(b.RecountAt) >= wakeLost
 	}
 	b.RecountAt = at
 

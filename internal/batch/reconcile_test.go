@@ -140,6 +140,10 @@ func TestRecounts(t *testing.T) {
 	if ask(10*s, 51*s, false) || !b.RecountDue(0, at(51*s)) || !b.Due(0) {
 		t.Error("the second asks again, or it is not due")
 	}
+	if !ask(10*s, 60*s, false) {
+		t.Error("who asked may have died before it woke the flow, and nobody wakes it")
+	}
+	wantAt("asked again", 50*s)
 	b.BeginRecount(at(52 * s))
 	if !ask(51*s, 53*s, false) {
 		t.Error("who asks while a recount runs, which may have passed by what they found, is not heard")

@@ -82,7 +82,7 @@ func (c *checker) told(j *job) {
 
 // hearing is how long it may take: a message's hiding, some more deaths, and a
 // recount's rest.
-const hearing = 10 * time.Minute
+const hearing = 5 * time.Minute
 
 // files checks that each line is in one of the two files, in the order of the
 // input, as its request says.
