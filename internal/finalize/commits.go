@@ -72,11 +72,7 @@ func (c *commits) pending(ctx context.Context, rec state.Record) (bool, error) {
 }
 
 // late reports whether rec's request is to be left for last, and remembers it.
-// Nobody is waited for if c is nil.
 func (c *commits) late(ctx context.Context, rec state.Record) (bool, error) {
-	if c == nil {
-		return false, nil
-	}
 	pending, err := c.pending(ctx, rec)
 	if pending {
 		c.mu.Lock()
@@ -87,14 +83,21 @@ func (c *commits) late(ctx context.Context, rec state.Record) (bool, error) {
 	return pending, err
 }
 
-// wait waits until nobody commits who has a request that was left for last, and
-// no longer than it may.
-func (c *commits) wait(ctx context.Context) error {
-	if len(c.last) == 0 {
-		return nil
-	}
-	c.Log.InfoContext(ctx, "workers still record answers", slog.String("batch", c.batch.ID), slog.Int("requests", len(c.last)))
-	for _, rec := range c.last {
+// take returns the requests that were left for last since it was called before.
+func (c *commits) take() []state.Record {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last := c.last
+	c.last = nil
+
+	return last
+}
+
+// wait waits until nobody commits who has one of these requests, and no longer
+// than it may.
+func (c *commits) wait(ctx context.Context, last []state.Record) error {
+	c.Log.InfoContext(ctx, "workers still record answers", slog.String("batch", c.batch.ID), slog.Int("requests", len(last)))
+	for _, rec := range last {
 		for {
 			pending, err := c.pending(ctx, rec)
 			if err != nil {

@@ -229,6 +229,51 @@ func TestClaimedWhileItIsSealed(t *testing.T) {
 	})
 }
 
+// TestClaimedAgainWhileItIsWaitedFor has a worker that does not know yet that its
+// batch stops: it claims a request that another held when the seal read it, and
+// records its answer after the grace.
+func TestClaimedAgainWhileItIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 20, 10)
+		w.advance()
+		b := w.batch()
+		rec, err := w.store.Request(t.Context(), b.Key(9))
+		w.must(err)
+		pending, err := state.As[state.Pending](rec)
+		w.must(err)
+		now := time.Now()
+		claimed, err := state.Claim(pending, state.Lease{ClaimID: batch.ClaimID("w1", "9"), Worker: "w1", Expires: now.Add(time.Hour)}, now)
+		w.must(err)
+		claim, err := claimed.Change()
+		w.must(err)
+		release, err := state.Release(claimed.Stored()).Change()
+		w.must(err)
+		w.must(w.store.Apply(t.Context(), claim))
+		w.cancel()
+		var worker sync.WaitGroup
+		defer worker.Wait()
+		worker.Go(func() {
+			time.Sleep(time.Second)
+			w.must(w.store.Apply(t.Context(), release))
+			w.beat("w1", w.ref.ID)
+			late := newLate(w, 9)
+			w.beat("w2")
+			time.Sleep(7 * time.Second)
+			if err := late.finish(); err != nil {
+				t.Errorf("the answer's write: %v", err)
+			}
+			w.beat("w2", w.ref.ID)
+		})
+		if next := w.advance(); next != finalize.NextEnd {
+			t.Fatalf("next is %q", next)
+		}
+		if counts := w.batch().Counts; counts.Completed != 1 || counts.Canceled != 19 {
+			t.Errorf("counts are %+v", counts)
+		}
+	})
+}
+
 // claiming claims a request before the first write of its line.
 type claiming struct {
 	port

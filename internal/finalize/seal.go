@@ -64,21 +64,24 @@ func (s steps) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) 
 }
 
 // endLate gives the requests that were left for last their last state, once
-// their workers have recorded what they could.
+// their workers have recorded what they could. One that somebody else has
+// claimed meanwhile, who did not know of the stop, is left once more.
 func (s steps) endLate(ctx context.Context, b batch.Batch, commits *commits, tally *tally) error {
-	if s.short(ctx) {
-		return nil
-	}
-	if err := commits.wait(ctx); err != nil {
-		return err
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(s.Config.Writers)
-	for _, rec := range commits.last {
-		group.Go(func() error { return s.end(ctx, tally, b, rec, nil) })
+	for last := commits.take(); len(last) > 0 && !s.short(ctx); last = commits.take() {
+		if err := commits.wait(ctx, last); err != nil {
+			return err
+		}
+		group, gctx := errgroup.WithContext(ctx)
+		group.SetLimit(s.Config.Writers)
+		for _, rec := range last {
+			group.Go(func() error { return s.end(gctx, tally, b, rec, commits) })
+		}
+		if err := group.Wait(); err != nil {
+			return err //nolint:wrapcheck // wrapped where it arose
+		}
 	}
 
-	return group.Wait() //nolint:wrapcheck // wrapped where it arose
+	return nil
 }
 
 // A tally counts outcomes; many may add to it at once.
