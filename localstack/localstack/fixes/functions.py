@@ -28,6 +28,7 @@ INIT_SECONDS = 10  # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime
 ANSWER_BYTES = 6_291_556  # of a buffered answer: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 LOG_BYTES = 256 * 1024  # of one invocation's log that are kept
 
+MARK = "\0caught up\n"  # in what a process writes, behind all of it
 ENDED = object()  # what an outbox gets when its process has ended
 
 started = set()  # the executors that have a process
@@ -59,21 +60,44 @@ class Environment:
         self.server.environment = self
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True).start()
         address = f"127.0.0.1:{self.server.server_port}"
+        output, self.input = os.pipe()
+        self.input_lock = threading.Lock()
+        self.followed = threading.Event()
         self.process = subprocess.Popen(
             [os.path.join(folder, "bootstrap")],
             cwd=folder,
             env=FAULTS | variables | {"PATH": "/usr/bin:/bin", "LAMBDA_TASK_ROOT": folder, "AWS_LAMBDA_RUNTIME_API": address},
-            stdout=subprocess.PIPE,
+            stdout=self.input,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
         )
-        threading.Thread(target=self.follow, args=(log,), daemon=True).start()
+        threading.Thread(target=self.reap, daemon=True).start()
+        threading.Thread(target=self.follow, args=(open(output, errors="replace"), log), daemon=True).start()
 
-    def follow(self, log):
-        for line in self.process.stdout:
-            log(line)
+    def reap(self):
         self.process.wait()
+        with self.input_lock:
+            os.close(self.input)
+            self.input = None
+
+    def catch_up(self):
+        """Waits until the log has what the process has written by now, which its answer may overtake: a mark follows it."""
+        with self.input_lock:
+            if self.input is None:
+                return
+            self.followed.clear()
+            os.write(self.input, MARK.encode())
+        self.followed.wait()
+
+    def follow(self, output, log):
+        with output:
+            for line in output:
+                written, mark, _ = line.partition(MARK)
+                if written:
+                    log(written + "\n" if mark else written)
+                if mark:
+                    self.followed.set()
+        self.process.wait()
+        self.followed.set()
         self.ready.set()
         self.outbox.put(ENDED)
 
@@ -246,6 +270,7 @@ class ProcessExecutor(RuntimeExecutor):
         begun = time.time()
         environment.inbox.put((payload, begun + self.timeout))
         answer, failed = self.answer(environment, request_id)
+        environment.catch_up()
         took = (time.time() - begun) * 1000
         log = (
             f"START RequestId: {request_id} Version: {self.function_version.id.qualifier}\n"
