@@ -5,12 +5,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"github.com/musketry/musketry/tools/check/suite"
@@ -23,7 +25,13 @@ func main() {
 	vuln := flag.String("vuln", ".tools/bin/govulncheck", "govulncheck")
 	state := flag.String("state", "build/check", "folder of the test cloud's state")
 	localStack := flag.Bool("localstack", false, "run what runs on LocalStack, whole, and nothing else")
-	soak := flag.Int("soak", 0, "repeat the end-to-end tests of faults so often, and run nothing else")
+	soak := 0
+	flag.Func("soak", "repeat the end-to-end tests of faults so often, and run nothing else", func(text string) (err error) {
+		if soak, err = strconv.Atoi(text); err == nil && soak < 1 {
+			err = errors.New("at least one run")
+		}
+		return err
+	})
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -36,8 +44,8 @@ func main() {
 	switch {
 	case *localStack:
 		run = suite.RunLocalStack
-	case *soak > 0:
-		run = func(ctx context.Context, cfg suite.Config) suite.Sum { return suite.RunSoak(ctx, cfg, *soak) }
+	case soak > 0:
+		run = func(ctx context.Context, cfg suite.Config) suite.Sum { return suite.RunSoak(ctx, cfg, soak) }
 	}
 	sum := run(ctx, suite.Config{
 		Cloud: *cloud, Lint: *lint, CFNLint: *cfnLint, Vuln: *vuln, HTTP: &http.Client{}, State: folder, Environ: os.Environ(), Out: os.Stdout,
