@@ -27,8 +27,9 @@ const maxKept = 50_000
 // sealAll gives every request that has no outcome its last state, by
 // conditional write, and then seals b. A request that is missing is created in
 // that state, so that each line has one; those that somebody holds come last,
-// when the grace is over and their workers record no more answers. What was ended stays so: after a crash, or when time ran
-// short, another walk finds the less to do.
+// when the grace is over and their workers record no more answers. What was
+// ended stays so: after a crash, or when time ran short, another walk finds the
+// less to do.
 func (s steps) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 	tally := newTally(b)
 	commits := s.newCommits(b)
