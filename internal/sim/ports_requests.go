@@ -131,13 +131,10 @@ func (p ports) Beat(ctx context.Context, b state.Worker) error {
 
 	err := p.call(ctx, o, func(ctx context.Context) error {
 		p.beats(true)
-		p.world.check.beat(b)
 
 		return p.world.store.Beat(ctx, b)
 	})
-	if err == nil {
-		p.world.check.acknowledged(p.process, b)
-	} else {
+	if err != nil {
 		p.beats(false)
 	}
 
