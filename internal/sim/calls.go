@@ -13,16 +13,27 @@ import (
 // and has its effect. do must need nothing but the services' own memory, since
 // it may be called late, and when p is dead.
 func (p *process) call(ctx context.Context, o operation, do func(ctx context.Context) error) error {
-	w := p.world
 	if err := ctx.Err(); err != nil && !p.gone() { // nothing is sent; a tick may come with the end of its loop
 		return err
 	}
-	o.by = p.name
+	o.by, o.worker = p.name, p.worker
 	what := p.name + " " + o.name + " " + o.key
-	f := w.fate(what, o)
-	if f.kind == frozen {
-		w.hit(frozen)
-		w.sched.freeze(p, roll(w.seed, what, "frozen").between(time.Second, w.plan.freeze))
+	f := p.world.fate(what, o)
+	over := p.world.check.operates(p, o)
+	err := p.meet(ctx, what, f, do)
+	over(f.kind != "" && f.kind != slowService || ctx.Err() != nil)
+
+	return err
+}
+
+// meet lets a call meet its fate.
+func (p *process) meet(ctx context.Context, what string, f fate, do func(ctx context.Context) error) error {
+	w := p.world
+	if f.kind == frozen && !f.after {
+		p.freezes(what)
+	}
+	if f.kind == connectionDead {
+		w.hit(connectionDead)
 	}
 	detached := context.WithoutCancel(ctx)
 	err := w.sched.await(ctx, p, what, f.delay)
@@ -48,6 +59,9 @@ func (p *process) call(ctx context.Context, o operation, do func(ctx context.Con
 
 		return errThrottled
 	}
+	if f.kind == connectionDead {
+		return errReset
+	}
 	err = do(detached)
 	w.sched.note(what, told(err)+string(f.kind))
 
@@ -71,12 +85,27 @@ func (p *process) answer(ctx context.Context, what string, f fate, err error) er
 		}
 
 		return errReset
+	case frozen:
+		if !f.after {
+			break
+		}
+		p.freezes(what)
+		if err := w.sched.await(ctx, p, what+" is answered", time.Millisecond); err != nil {
+			return err
+		}
 	case slowService:
 		w.hit(f.kind)
 	default:
 	}
 
 	return err
+}
+
+// freezes freezes p for a while.
+func (p *process) freezes(what string) {
+	w := p.world
+	w.hit(frozen)
+	w.sched.freeze(p, roll(w.seed, what, "frozen").between(time.Second, w.plan.freeze))
 }
 
 // told says in a word how an effect ended, for the log.

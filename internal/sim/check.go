@@ -31,8 +31,10 @@ type shadow struct {
 	canceledAt time.Duration
 	doneAt     time.Duration   // when its last request got its outcome
 	outcomes   []time.Duration // when its requests got theirs, in order
+	born       int             // requests that were created with their outcome
 	counts     shownCounts     // as they were shown last
 	early      map[int]bool
+	low        time.Duration // since when it is at low water; 0: it is not
 }
 
 // A trail is what a checker knows of a request.
@@ -43,14 +45,20 @@ type trail struct {
 	told     retryAfter
 	flying   map[*process]int // calls in flight
 	calledAt []time.Duration  // since the start
+	paid     deed             // who has an answer in hand that ends it
+	done     deed             // who recorded its outcome
+	again    time.Duration    // when it was last enqueued again; 0: never
+	enqueued int              // messages that were sent of it, without those sent again
 }
 
 // A retryAfter is the wait that a request was last told by the upstream.
 type retryAfter struct {
 	until   time.Time // by the clock of who heard it
 	by      *process
-	run     int  // its invocation
+	run     int // its invocation
+	worker  string
 	written bool // it is in the request's record
+	ended   bool // who heard it ended in good order, and knew that it was not
 }
 
 // wrong keeps a finding.
@@ -84,6 +92,8 @@ func (c *checker) called(p *process, j *job, n int, call execute.Call) int {
 	l.trail.calledAt = append(l.trail.calledAt, c.world.sched.now())
 	b, name := j.shadow.batch, j.name(n)
 	c.overlaps(p, l, name)
+	c.alive(p, name)
+	c.eager(p, j, n)
 	if call.IdempotencyKey == "" || !strings.Contains(string(call.Body), fmt.Sprintf("[%d,", n)) {
 		c.wrong("%s is called as somebody else: %s", name, call.Body)
 	}
@@ -96,7 +106,7 @@ func (c *checker) called(p *process, j *job, n int, call execute.Call) int {
 	if p.stopped(call.BatchID) {
 		c.wrong("%s is called by %s, which has seen the batch stop", name, p.name)
 	}
-	if t := l.trail.told; now.Before(t.until) && (t.written || t.alive()) {
+	if t := l.trail.told; now.Before(t.until) && (t.written || t.ended || t.alive()) {
 		c.wrong("%s is called %v before the time that its upstream asked for", name, t.until.Sub(now))
 	}
 	if !l.trail.told.written {
@@ -163,12 +173,16 @@ func (t retryAfter) alive() bool {
 // answered is told of an answer that p gets now.
 func (c *checker) answered(p *process, j *job, n int, r execute.Reply, err error) {
 	l := j.lines[n-1]
+	c.landed(p, j.name(n), err)
+	if err == nil && r.RetryAfter == 0 && (r.StatusCode == http.StatusOK || r.StatusCode == http.StatusBadRequest) {
+		l.trail.paid = c.deed(p)
+	}
 	switch {
 	case err != nil:
 	case r.StatusCode == http.StatusOK:
 		l.trail.answers++
 	case r.RetryAfter > 0:
-		l.trail.told = retryAfter{until: p.now().Add(r.RetryAfter), by: p, run: p.invocation()}
+		l.trail.told = retryAfter{until: p.now().Add(r.RetryAfter), by: p, run: p.invocation(), worker: p.workerID()}
 	}
 }
 
@@ -181,6 +195,9 @@ func (c *checker) created(change state.Change, stored state.Record) {
 	case l.trail.phase == nil:
 		l.trail.phase = stored.Phase
 		c.world.pass("request created " + string(stored.Phase.Status()))
+		if stored.Phase.Status().Terminal() {
+			j.shadow.born++
+		}
 	case l.trail.phase != stored.Phase:
 		c.wrong("%s was %s and is created anew", j.name(change.Spec().Key.Line), l.trail.phase.Status())
 	}
@@ -209,8 +226,7 @@ func (c *checker) applied(p *process, change state.Change, before, after state.R
 	}
 	l.trail.phase = after.Phase
 	if to.Terminal() {
-		j.shadow.doneAt = w.sched.now()
-		j.shadow.outcomes = append(j.shadow.outcomes, w.sched.now())
+		c.over(p, j, l, change.Spec().Key.Line)
 	}
 	switch phase := after.Phase.(type) {
 	case state.Completed:
@@ -231,6 +247,19 @@ func (c *checker) applied(p *process, change state.Change, before, after state.R
 	}
 }
 
+// over is told of an outcome that p has recorded.
+func (c *checker) over(p *process, j *job, l *line, n int) {
+	w := c.world
+	if p.worker && p.now().After(stopOf(j.shadow.batch).Add(grace)) {
+		w.pass("outcome after the grace")
+	}
+	c.kept(p, j, l, n)
+	l.trail.done = c.deed(p)
+	j.shadow.doneAt = w.sched.now()
+	j.shadow.outcomes = append(j.shadow.outcomes, w.sched.now())
+	c.water(j)
+}
+
 // completed checks that the answer is durable, and one that was given.
 func (c *checker) completed(j *job, l *line, k state.Key, phase state.Completed) {
 	if l.trail.answers == 0 {
@@ -243,8 +272,8 @@ func (c *checker) completed(j *job, l *line, k state.Key, phase state.Completed)
 	}
 }
 
-// removed is told of a message that is deleted.
-func (c *checker) removed(m *message) {
+// removed is told of a message that p deletes.
+func (c *checker) removed(p *process, m *message) {
 	j, l := c.find(m.body.Key())
 	if l == nil {
 		return
@@ -252,6 +281,7 @@ func (c *checker) removed(m *message) {
 	if phase := l.trail.phase; (phase == nil || !phase.Status().Terminal()) && !j.shadow.batch.Status.Terminal() {
 		c.wrong("the message of %s is deleted while it has no outcome", j.name(m.body.Line))
 	}
+	c.deletedSoon(p, j, m.body.Line)
 }
 
 // batchSeen is told of a batch as p reads it.
@@ -280,6 +310,8 @@ func (c *checker) batchWritten(before, after batch.Batch) {
 		return
 	}
 	j.shadow.batch = after
+	c.water(j)
+	c.allowance(before, after)
 	if before.Status != after.Status {
 		w.pass(fmt.Sprintf("batch %s to %s", before.Status, after.Status))
 		if !legal(before.Status, after.Status) {

@@ -25,11 +25,12 @@ func (c *checker) ended(j *job) {
 	}
 	// A batch whose results could not be written out for half an hour is given
 	// up without them, which only faults that never end can bring about.
-	if b.Counts.Total > 0 && (b.Status != batch.StatusFailed || c.world.plan.lively) {
+	whole := b.Status != batch.StatusFailed || c.world.plan.lively
+	if b.Counts.Total > 0 && whole {
 		c.files(j, b)
 	}
 	c.status(j, b)
-	if j.read && len(j.shadow.early) != b.Counts.Total {
+	if j.read && whole && len(j.shadow.early) != b.Counts.Total {
 		c.wrong("%s has %d lines, and %d were read as early results", j.nick, b.Counts.Total, len(j.shadow.early))
 	}
 	for i, l := range j.lines {
@@ -46,6 +47,7 @@ func (c *checker) ended(j *job) {
 // made up for.
 func (c *checker) prompt(j *job) {
 	p := c.world.plan
+	c.told(j)
 	if !p.lively || p.calmAt > 0 && j.shadow.doneAt < p.calmAt+15*time.Minute {
 		return
 	}
@@ -59,8 +61,28 @@ func (c *checker) prompt(j *job) {
 		if most := len(l.manner.first) + 1; p.calmAt == 0 && p.script == nil && l.manner.then == "" && p.lifetime == 15*time.Minute && l.trail.calls > most {
 			c.wrong("%s is called %d times, and %d were enough", j.name(i+1), l.trail.calls, most)
 		}
+		if p.calmAt == 0 && p.script == nil && p.receives >= 1_000 && l.trail.enqueued > 1 {
+			c.wrong("%s is enqueued %d times", j.name(i+1), l.trail.enqueued)
+		}
 	}
 }
+
+// told checks that the flow hears of outcomes whose workers died before they were
+// counted, and does not wait for its tick, where workers die and nothing else
+// goes wrong.
+func (c *checker) told(j *job) {
+	hangs := slices.ContainsFunc(c.world.plan.jobs, func(j *job) bool {
+		return slices.ContainsFunc(j.lines, func(l *line) bool { return slices.Contains(l.manner.first, upstreamHangs) })
+	})
+	late := j.shadow.endedAt - j.shadow.doneAt
+	if c.world.plan.deadly && !c.world.unhidden && !hangs && j.shadow.doneAt > 0 && late > hearing {
+		c.wrong("%s ended %v after its last outcome, although only workers died", j.nick, late)
+	}
+}
+
+// hearing is how long it may take: a message's hiding, some more deaths, and a
+// recount's rest.
+const hearing = 5 * time.Minute
 
 // files checks that each line is in one of the two files, in the order of the
 // input, as its request says.

@@ -26,9 +26,15 @@
 // and then everything must come to its end soon, and well. The others are in
 // safety mode: faults never end, and nothing may ever be wrong.
 //
-// What holds is told by rules (check.go while it runs, check_user.go for what
-// users see, check_end.go once all is over). They hold by a worker's own clock
-// at its last check before the call.
+// A seed has few kinds of faults or many, and now and then one of them all the
+// time (plan.go), since one hides what another would show; of seeds in liveness
+// mode a part has none at all, and are held to what then takes how long.
+//
+// What holds is told by rules (check.go while it runs, check_worker.go for how a
+// worker works, check_flow.go for what is enqueued, check_user.go for what users
+// see, check_end.go once all is over). They hold by a worker's own clock at its
+// last check before the call. That they notice is shown by bugs that are planted
+// (testdata/bugs): each must be found within 500 seeds.
 //
 // What a use case does between two calls of ports is its own. But it must not
 // hold a mutex across a call, nor let what it does depend on which of its

@@ -20,6 +20,7 @@ const (
 	throttled       fault = "a service throttles"
 	answerLost      fault = "a write takes effect and its answer is lost"
 	writeLate       fault = "a write takes effect after its caller gave up"
+	connectionDead  fault = "a connection is dead and nobody says so"
 	slowService     fault = "a service is slow"
 	serviceDown     fault = "one operation fails for minutes"
 	readBroken      fault = "an object's reading breaks off"
@@ -55,7 +56,7 @@ const (
 func allFaults() []fault {
 	return []fault{
 		crashBefore, crashAfter, crashCalling, killedAtLimit, frozen, skewed, throttled, answerLost, writeLate,
-		slowService, serviceDown, readBroken, messageTwice, messageLost, messageLate, messageShown, deleteLost,
+		connectionDead, slowService, serviceDown, readBroken, messageTwice, messageLost, messageLate, messageShown, deleteLost,
 		deadLetter, flowStopped, noWorkers, wakeLost, tokenLost, taskLives, loaderLives, finalizeTwice, canceled, lineStopped, dueSoon,
 		upstreamDown, upstreamSlow, upstreamHangs, upstreamResets, upstreamErrs, upstreamLimits, upstreamRefuses,
 		poisonous, badFile, itemMissing,
@@ -92,6 +93,7 @@ type operation struct {
 	key    string // what it is about
 	writes bool
 	by     string // the process
+	worker bool   // which is one of execute
 }
 
 // A fate is what becomes of an operation.
@@ -100,6 +102,7 @@ type fate struct {
 	delay time.Duration // until it takes effect
 	late  time.Duration // how long after its caller gave up it still does; 0: never
 	err   error         // of an answer that is lost; nil: silence
+	after bool          // it freezes its process only once it has taken effect
 }
 
 // fate rolls what becomes of o.
@@ -115,13 +118,19 @@ func (w *world) fate(what string, o operation) fate {
 	if w.calm() {
 		return f
 	}
-	if w.plan.down(o.name, w.sched.now()) && d.chance(0.9) {
+	switch now := w.sched.now(); {
+	case during(w.plan.outages, o.name, now) && d.chance(0.9):
 		f.kind, f.delay = serviceDown, d.between(time.Millisecond, 200*time.Millisecond)
+
+		return f
+	case during(w.plan.crawls, o.name, now):
+		f.kind, f.delay = slowService, d.between(time.Second, 14*time.Second)
 
 		return f
 	}
 	rates := w.plan.rates
 	switch {
+	case w.plan.deadly && !o.worker:
 	case d.chance(rates[throttled]):
 		f.kind = throttled
 	case o.writes && d.chance(rates[crashBefore]):
@@ -132,8 +141,13 @@ func (w *world) fate(what string, o operation) fate {
 		f.kind, f.err = answerLost, one(d, errReset, nil)
 	case o.writes && d.chance(rates[writeLate]):
 		f.kind, f.delay, f.late = writeLate, d.between(10*time.Second, 40*time.Second), d.between(time.Millisecond, 10*time.Second)
+	case d.chance(rates[connectionDead]):
+		f.kind, f.delay = connectionDead, d.between(10*time.Second, time.Minute)
+		if o.worker {
+			f.delay = 15 * time.Minute // as long as TCP takes, unless its caller has a limit
+		}
 	case d.chance(rates[frozen]):
-		f.kind = frozen
+		f.kind, f.after = frozen, d.chance(0.5)
 	case d.chance(rates[slowService]):
 		f.kind, f.delay = slowService, d.between(50*time.Millisecond, 20*time.Second)
 	}

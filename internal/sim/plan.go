@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
@@ -20,10 +22,12 @@ type plan struct {
 	calmAt time.Duration
 	limit  time.Duration // of the whole run
 
+	deadly  bool // workers die, and nothing else goes wrong
 	rates   map[fault]float64
 	skew    time.Duration // of a clock, at most
 	freeze  time.Duration // the longest
 	outages []outage
+	crawls  []outage // when an operation is slow each time, and not failing
 	skies   []sky
 	away    [2]time.Duration // no worker comes meanwhile
 
@@ -42,10 +46,14 @@ type plan struct {
 	jobs     []*job
 }
 
-// An outage is when an operation fails nearly always.
+// An outage is when an operation fails nearly always, or crawls.
 type outage struct {
 	name     string
 	from, to time.Duration
+}
+
+func outageOf(name string, from, lasts time.Duration) outage {
+	return outage{name: name, from: from, to: from + lasts}
 }
 
 // A sky is when the upstream has bad weather.
@@ -96,15 +104,19 @@ func newPlan(seed uint64) *plan {
 		workers: 1 + d.intn(6), lifetime: one(d, 15*time.Minute, 15*time.Minute, 5*time.Minute, time.Minute),
 		policy: retry.Default(),
 	}
-	p.cold = one(d, 50*time.Millisecond, time.Second, 4*time.Second)
+	p.cold = one(d, 50*time.Millisecond, time.Second, 4*time.Second, 4*time.Second)
 	p.calmAt = d.between(30*time.Second, 20*time.Minute)
-	fair := p.lively && d.chance(0.2) // nothing goes wrong at all
+	fair := false // nothing goes wrong at all
+	if p.lively {
+		kind := d.float()
+		fair, p.deadly = kind < 0.4, kind >= 0.85
+	}
 	if d.chance(0.1) {
 		p.inFlight = 8 + d.intn(20)
 	}
 	p.policy.MaxRetries = one(d, 1000, 1000, retry.Unlimited, 3, 10)
-	if d.chance(0.3) {
-		p.policy.StopBeforeDeadline = d.between(0, 2*time.Minute).Round(time.Second)
+	if d.chance(0.4) {
+		p.policy.StopBeforeDeadline = d.between(0, one(d, 2*time.Minute, 10*time.Minute)).Round(time.Second)
 	}
 	p.finalize = finalize.Config{MaxEnqueued: one(d, 10_000, 10_000, 5, 12, 30)}
 	p.load = submit.LoadConfig{Group: one(d, 1_000, 3, 10), Cursor: one(d, 5_000, 5, 20)}
@@ -119,39 +131,57 @@ func newPlan(seed uint64) *plan {
 	if fair {
 		p.calmAt = 0
 	}
+	if p.deadly {
+		most := one(d, 0.05, 0.1)
+		p.rates = map[fault]float64{crashBefore: most * d.float(), crashAfter: most * d.float()}
+		p.outages, p.crawls, p.skies = nil, nil, nil
+	}
 	p.order(d)
-	p.trials(roll(seed, "sweep"))
+	if !p.deadly {
+		p.absence(d, fair)
+		p.trials(roll(seed, "sweep"))
+	}
 	p.limit = p.bound()
 
 	return p
 }
 
-// trouble chooses what goes wrong: half of all faults, each more or less often.
+// trouble chooses what goes wrong: few kinds of faults or many, each more or
+// less often, and now and then so often that it shapes the run. Where all kinds
+// are about, one hides what another would show.
 func (p *plan) trouble(d *dice) {
+	kinds := one(d, 0.1, 0.3, 0.5, 0.5)
 	for _, f := range []struct {
-		kind fault
-		most float64
+		kind    fault
+		most    float64
+		extreme float64
 	}{
-		{crashBefore, 0.02},
-		{crashAfter, 0.02},
-		{crashCalling, 0.05},
-		{throttled, 0.1},
-		{answerLost, 0.05},
-		{writeLate, 0.01},
-		{frozen, 0.01},
-		{slowService, 0.02},
-		{readBroken, 0.3},
-		{messageTwice, 0.3},
-		{messageLost, 0.3},
-		{messageLate, 0.3},
-		{messageShown, 0.2},
-		{deleteLost, 0.2},
-		{wakeLost, 0.5},
-		{tokenLost, 0.3},
-		{taskLives, 0.3},
-		{finalizeTwice, 0.5},
+		{crashBefore, 0.02, 0.05},
+		{crashAfter, 0.02, 0.05},
+		{crashCalling, 0.05, 0.2},
+		{throttled, 0.1, 0.15},
+		{answerLost, 0.05, 0.2},
+		{writeLate, 0.01, 0.03},
+		{connectionDead, 0.01, 0.05},
+		{frozen, 0.01, 0.02},
+		{slowService, 0.02, 0.3},
+		{readBroken, 0.5, 1},
+		{messageTwice, 0.3, 1},
+		{messageLost, 0.3, 0.7},
+		{messageLate, 0.3, 1},
+		{messageShown, 0.2, 0.5},
+		{deleteLost, 0.2, 0.5},
+		{wakeLost, 0.5, 1},
+		{tokenLost, 0.3, 0.5},
+		{taskLives, 0.3, 0.5},
+		{finalizeTwice, 0.5, 1},
 	} {
-		if rate := d.float(); d.chance(0.5) {
+		rate, extreme := d.float(), d.chance(0.1)
+		switch {
+		case !d.chance(kinds):
+		case extreme:
+			p.rates[f.kind] = f.extreme * rate
+		default:
 			p.rates[f.kind] = f.most * rate * rate
 		}
 	}
@@ -159,13 +189,20 @@ func (p *plan) trouble(d *dice) {
 		p.skew = d.between(0, 3*time.Second)
 	}
 	p.freeze = one(d, 10*time.Second, 2*time.Minute, 5*time.Minute)
-	for range d.intn(3) {
-		from := d.between(0, 10*time.Minute)
-		p.outages = append(p.outages, outage{
-			name: one(d, "Apply", "PutCell", "Progress", "Cells", "Put", "Get", "Hide", "Beat", "Request", "AppendJournal",
-				"UpdateBatch", "ReadBatch", "Send", "Wake", "Requests", "Worker", "CreateFile", "UpdateUsage"),
-			from: from, to: from + d.between(10*time.Second, 4*time.Minute),
-		})
+	for range one(d, 0, 1, 2, 2) {
+		p.outages = append(p.outages, outageOf(one(d, "Apply", "Apply", "PutCell", "Progress", "Cells", "Put", "Put", "Get", "Hide",
+			"Beat", "Beat", "Request", "AppendJournal", "UpdateBatch", "ReadBatch", "Send", "Wake", "Requests", "Worker", "CreateFile",
+			"UpdateUsage"), d.between(0, 10*time.Minute), d.between(10*time.Second, 4*time.Minute)))
+	}
+	if d.chance(0.15) { // it comes and goes, each time for longer than a worker tries
+		name := one(d, "Apply", "Apply", "Put")
+		for at := d.between(0, 20*time.Second); at < 5*time.Minute; at += d.between(10*time.Second, 40*time.Second) {
+			p.outages = append(p.outages, outageOf(name, at, d.between(3*time.Second, 8*time.Second)))
+		}
+	}
+	if d.chance(0.25) {
+		p.crawls = append(p.crawls, outageOf(one(d, "Put", "Put", "Apply", "Request", "Request", "ReadBatch", "PutCell"),
+			d.between(0, one(d, 5*time.Second, 10*time.Minute)), d.between(time.Minute, 20*time.Minute)))
 	}
 	for range d.intn(3) {
 		from := d.between(0, 10*time.Minute)
@@ -173,9 +210,29 @@ func (p *plan) trouble(d *dice) {
 			kind: one(d, upstreamDown, upstreamSlow), from: from, to: from + d.between(10*time.Second, 15*time.Minute),
 		})
 	}
-	if d.chance(0.05) {
-		from := d.between(0, 5*time.Minute)
+}
+
+// absence chooses when no worker comes: for half an hour, or until so soon
+// before the first batch's deadline that no retry may start any more.
+func (p *plan) absence(d *dice, fair bool) {
+	first := p.jobs[0]
+	stop := min(p.policy.StopBeforeDeadline, first.window/2)
+	usual := 0.05
+	if fair {
+		usual = 0.25
+	}
+	switch {
+	case d.chance(usual):
+		from := d.between(0, one(d, 2*time.Second, 5*time.Minute))
 		p.away = [2]time.Duration{from, from + 30*time.Minute}
+		if fair { // nothing is lost: whatever is enqueued again need not have been
+			p.finalize.Sample = 5
+		}
+	case !p.lively && first.window <= time.Hour && stop > 0 && d.chance(0.4):
+		from, to := d.between(0, min(30*time.Second, first.window/4)), first.window-d.between(0, stop)
+		p.away = [2]time.Duration{from, max(from, to)}
+	}
+	if p.calmAt > 0 {
 		p.calmAt = max(p.calmAt, p.away[1])
 	}
 }
@@ -185,7 +242,7 @@ func (p *plan) trials(d *dice) {
 	if d.chance(0.15) {
 		p.rates[flowStopped] = one(d, 0.5, 0.9)
 	}
-	if d.chance(0.1) {
+	if d.chance(0.15) {
 		p.receives = 4 + d.intn(8)
 	}
 	if d.chance(0.2) {
@@ -207,36 +264,58 @@ func (p *plan) order(d *dice) {
 		if !p.lively {
 			j.window = one(d, 24*time.Hour, d.between(20*time.Second, 5*time.Minute), d.between(time.Minute, time.Hour)).Round(time.Second)
 		}
-		if d.chance(0.25) {
-			j.cancels = d.between(0, one(d, 10*time.Second, time.Minute, 15*time.Minute))
-		}
-		lines := 1 + d.intn(one(d, 3, 12, 60/count))
-		for n := range lines {
-			j.lines = append(j.lines, &line{manner: p.manner(d)})
-			if d.chance(0.02) {
-				j.stops = append(j.stops, stopping{line: n + 1, at: d.between(0, time.Minute)})
-			}
-		}
-		j.bad = d.chance(0.03)
-		if !p.lively && d.chance(0.08) { // it is made up for at the deadline
-			j.missing = 1 + d.intn(lines)
-		}
+		p.fill(d, j, 1+d.intn(one(d, 3, 12, 60/count)))
 		p.jobs = append(p.jobs, j)
 	}
 }
 
+// fill chooses a batch's requests, and what becomes of it.
+func (p *plan) fill(d *dice, j *job, lines int) {
+	if d.chance(0.25) {
+		j.cancels = d.between(0, one(d, 10*time.Second, time.Minute, 15*time.Minute))
+	}
+	if len(p.crawls) > 0 && d.chance(0.3) { // with answers in hand
+		j.cancels = d.between(0, 30*time.Second)
+	}
+	style := p.style(d)
+	for n := range lines {
+		j.lines = append(j.lines, &line{manner: p.manner(d, style)})
+		if d.chance(0.02) {
+			j.stops = append(j.stops, stopping{line: n + 1, at: d.between(0, time.Minute)})
+		}
+	}
+	j.bad = d.chance(0.03)
+	if !p.lively && d.chance(0.08) { // it is made up for at the deadline
+		j.missing = 1 + d.intn(lines)
+	}
+}
+
+// A style is what the requests of a batch have in common.
+type style struct {
+	lo    time.Duration // how long an answer takes at least; 0: one request's this, another's that
+	plain float64       // how many are answered at their first call
+}
+
+func (p *plan) style(d *dice) style {
+	return style{
+		lo:    one(d, 0, 0, 50*time.Millisecond, time.Second, 5*time.Second, 15*time.Second),
+		plain: one(d, 0.7, 0.7, 1, 0.3),
+	}
+}
+
 // manner chooses how the upstream treats a request.
-func (p *plan) manner(d *dice) manner {
-	lo := one(d, 50*time.Millisecond, time.Second, 5*time.Second)
-	m := manner{lo: lo, hi: lo * time.Duration(1+d.intn(5)), wait: d.between(time.Second, 90*time.Second).Round(time.Second)}
-	if d.chance(0.7) {
+func (p *plan) manner(d *dice, s style) manner {
+	lo := cmp.Or(s.lo, one(d, 50*time.Millisecond, time.Second, 5*time.Second))
+	hi := min(lo*time.Duration(1+d.intn(5)), 25*time.Second) // some lifetimes are no longer than a minute
+	m := manner{lo: lo, hi: hi, wait: d.between(time.Second, 90*time.Second).Round(time.Second)}
+	if d.chance(s.plain) {
 		return m
 	}
 	if d.chance(0.05) {
 		m.wait = d.between(time.Minute, time.Hour).Round(time.Second)
 	}
 	for range 1 + d.intn(3) {
-		m.first = append(m.first, one(d, upstreamErrs, upstreamErrs, upstreamLimits, upstreamResets))
+		m.first = append(m.first, one(d, upstreamErrs, upstreamLimits, upstreamLimits, upstreamResets))
 	}
 	switch {
 	case d.chance(0.03):
@@ -252,15 +331,10 @@ func (p *plan) manner(d *dice) manner {
 	return m
 }
 
-// down reports whether an operation fails at a time since the start.
-func (p *plan) down(name string, at time.Duration) bool {
-	for _, o := range p.outages {
-		if o.name == name && at >= o.from && at < o.to {
-			return true
-		}
-	}
-
-	return false
+// during reports whether one of all is of an operation and of a time since the
+// start.
+func during(all []outage, name string, at time.Duration) bool {
+	return slices.ContainsFunc(all, func(o outage) bool { return o.name == name && at >= o.from && at < o.to })
 }
 
 // weather returns what is the matter with the upstream at a time.
@@ -280,7 +354,7 @@ func (p *plan) bound() time.Duration {
 	for _, j := range p.jobs {
 		end := j.comes + j.window + 3*time.Hour
 		if p.lively {
-			end = p.calmAt + p.patience()
+			end = max(p.calmAt, p.away[1]) + p.patience()
 		}
 		bound = max(bound, end)
 	}

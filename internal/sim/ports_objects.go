@@ -138,6 +138,7 @@ func (p ports) Send(ctx context.Context, ms []batch.Message) error {
 	o := operation{name: "Send", key: fmt.Sprintf("%s/%d+%d", w.nick(ms[0].Batch), ms[0].Line, len(ms)), writes: true}
 
 	return p.call(ctx, o, func(context.Context) error {
+		w.check.sent(ms)
 		for _, m := range ms {
 			w.queue.send(m)
 		}
@@ -161,7 +162,7 @@ func (p ports) Delete(ctx context.Context, handles []string) error {
 
 	return p.call(ctx, o, func(context.Context) error {
 		for _, h := range handles {
-			p.world.queue.remove(h)
+			p.world.queue.remove(p.process, h)
 		}
 
 		return nil

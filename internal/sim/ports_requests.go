@@ -131,10 +131,13 @@ func (p ports) Beat(ctx context.Context, b state.Worker) error {
 
 	err := p.call(ctx, o, func(ctx context.Context) error {
 		p.beats(true)
+		p.world.check.beat(b)
 
 		return p.world.store.Beat(ctx, b)
 	})
-	if err != nil {
+	if err == nil {
+		p.world.check.acknowledged(p.process, b)
+	} else {
 		p.beats(false)
 	}
 

@@ -15,8 +15,9 @@ type process struct {
 	name  string
 	skew  time.Duration // of its clock
 
-	run   int    // the invocation
-	ended func() // called in a turn soon after it died; nil: nobody cares
+	worker bool   // one of execute
+	run    int    // the invocation
+	ended  func() // called in a turn soon after it died; nil: nobody cares
 
 	thaw time.Duration // until when it is frozen; the scheduler's lock guards it
 	dead bool          // the same
@@ -27,6 +28,7 @@ type process struct {
 	ids   int
 	idsAt time.Time
 	seen  map[string]bool // batches that it saw stop
+	stint stint           // its invocation, if it is a worker
 }
 
 func (w *world) process(name string) *process {
@@ -71,6 +73,7 @@ func (p *process) mute() bool {
 
 // die ends p and with it the goroutine that calls.
 func (p *process) die() {
+	p.world.unhidden = p.world.unhidden || p.world.queue.untouched()
 	p.world.sched.kill(p)
 	runtime.Goexit()
 }
@@ -111,4 +114,12 @@ func (p *process) invocation() int {
 	defer p.mu.Unlock()
 
 	return p.run
+}
+
+// workerID returns the id of the worker that p is at present.
+func (p *process) workerID() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	return p.stint.id
 }

@@ -129,7 +129,7 @@ func (q *queue) receive(n int) []*message {
 			break
 		}
 		m, _ := heap.Pop(&q.visible).(*message)
-		if slices.ContainsFunc(got, func(o *message) bool { return o.body == m.body }) {
+		if slices.ContainsFunc(got, func(o *message) bool { return o.body.Key() == m.body.Key() }) {
 			twins = append(twins, m)
 
 			continue
@@ -187,13 +187,13 @@ func (q *queue) hide(handles []string, d time.Duration) error {
 	return nil
 }
 
-// remove deletes a received message.
-func (q *queue) remove(handle string) {
+// remove deletes a message that p received.
+func (q *queue) remove(p *process, handle string) {
 	m, ok := q.held(handle)
 	if !ok {
 		return
 	}
-	q.world.check.removed(m)
+	q.world.check.removed(p, m)
 	if m.isHidden {
 		heap.Remove(&q.hidden, m.index)
 	} else {
@@ -216,6 +216,19 @@ func (q *queue) next() (time.Duration, bool) {
 	}
 
 	return 0, false
+}
+
+// untouched reports whether a message was handed out whose worker has not hidden
+// it for its own, short time yet: were it to die now, the queue would show the
+// message after its 16 minutes, and nobody can know sooner.
+func (q *queue) untouched() bool {
+	for _, m := range q.messages {
+		if m.flies && m.shows-m.received == q.visibility {
+			return true
+		}
+	}
+
+	return false
 }
 
 // picks is a heap of visible messages, in no order that anyone could know.

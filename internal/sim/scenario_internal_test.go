@@ -87,19 +87,6 @@ func TestOneSlowLineHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// untouched reports whether a message was handed out whose worker has not hidden
-// it for its own, short time yet: were it to die now, the queue would show the
-// message after its 16 minutes, and nobody can know sooner.
-func (q *queue) untouched() bool {
-	for _, m := range q.messages {
-		if m.flies && m.shows-m.received == q.visibility {
-			return true
-		}
-	}
-
-	return false
-}
-
 // TestKilledWorkersAreMadeUpFor is row b: all workers are killed at once, many
 // of them between their outcomes and their cells.
 func TestKilledWorkersAreMadeUpFor(t *testing.T) {

@@ -145,6 +145,11 @@ func TestSeeds(t *testing.T) { //nolint:tparallel // the sum waits for what runs
 			t.Errorf("no seed had: %s", k)
 		}
 	}
+	for k := range sum.hits {
+		if !slices.Contains(allFaults(), k) {
+			t.Errorf("not among all faults: %s", k)
+		}
+	}
 	for _, k := range slices.Sorted(maps.Keys(sum.passes)) {
 		t.Logf("%8d %s", sum.passes[k], k)
 	}

@@ -61,7 +61,7 @@ func (s *source) poke(at time.Duration) {
 func (s *source) poll() {
 	w := s.world
 	now := w.sched.now()
-	if from, to := w.plan.away[0], w.plan.away[1]; !w.calm() && now >= from && now < to {
+	if from, to := w.plan.away[0], w.plan.away[1]; now >= from && now < to {
 		w.hit(noWorkers)
 		s.poke(to)
 
@@ -95,6 +95,7 @@ func (s *source) environment() *environment {
 	w := s.world
 	s.made++
 	e := &environment{process: w.process(fmt.Sprintf("execute%d", s.made))}
+	e.process.worker = true
 	if e.skew != 0 {
 		w.hit(skewed)
 	}
@@ -133,7 +134,7 @@ func (s *source) invoke(got []*message) {
 		}
 	}
 	e.mu.Lock()
-	e.run = e.invocations
+	e.run, e.stint = e.invocations, stint{began: w.sched.now()}
 	e.mu.Unlock()
 	e.ended = end
 	w.spawn(func() {
@@ -144,7 +145,7 @@ func (s *source) invoke(got []*message) {
 		_ = w.sched.await(ctx, e.process, name+" starts", w.sched.dice(name).between(0, 50*time.Millisecond))
 		failed := e.worker.Run(ctx, deliveries)
 		_ = w.sched.await(context.Background(), e.process, name+" returns", time.Millisecond)
-		s.returned(name, deliveries, failed)
+		s.returned(e, name, deliveries, failed)
 		s.idle = append(s.idle, e)
 		e.mu.Lock()
 		e.run = -1
@@ -154,7 +155,7 @@ func (s *source) invoke(got []*message) {
 }
 
 // returned deletes the messages of an event that did not fail.
-func (s *source) returned(name string, deliveries []execute.Delivery, failed []string) {
+func (s *source) returned(e *environment, name string, deliveries []execute.Delivery, failed []string) {
 	w := s.world
 	gone := 0
 	for _, d := range deliveries {
@@ -167,7 +168,7 @@ func (s *source) returned(name string, deliveries []execute.Delivery, failed []s
 
 			continue
 		}
-		w.queue.remove(d.Handle)
+		w.queue.remove(e.process, d.Handle)
 	}
 	w.sched.note(name+" returned", fmt.Sprintf("%d of %d done", gone, len(deliveries)))
 }

@@ -29,6 +29,8 @@ type world struct {
 	users  *process // whose dying lets them go
 	over   chan struct{}
 
+	unhidden bool // somebody died while a message was hidden for the queue's own, long time
+
 	mu        sync.Mutex
 	processes []*process
 	nicks     map[string]string // by id
