@@ -64,7 +64,6 @@ func (a *admin) keysCommand() *cobra.Command {
 		"the deployment's DynamoDB table (default: $"+boot.EnvTable+")")
 	keys.PersistentFlags().Lookup("table").DefValue = ""
 	keys.AddCommand(a.createCommand(), a.listCommand(), a.revokeCommand())
-
 	return keys
 }
 
@@ -79,14 +78,12 @@ func (a *admin) createCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("--tenant: %w", err)
 			}
-
 			return a.with(cmd.Context(), func(ctx context.Context, store keyStore) error {
 				if err := store.PutKey(ctx, key); err != nil {
 					return fmt.Errorf("keep the key: %w", err)
 				}
 				cmd.PrintErrf("A key of tenant %s, hash %.*s…. It is shown only now:\n", key.Tenant, shownHash, key.Hash)
 				_, err := fmt.Fprintln(cmd.OutOrStdout(), secret)
-
 				return err
 			})
 		},
@@ -94,7 +91,6 @@ func (a *admin) createCommand() *cobra.Command {
 	cmd.Flags().StringVar(&owner, "tenant", "", "whose key it is: 1 to 64 lower-case letters, digits and hyphens")
 	cmd.Flags().StringVar(&name, "name", "", "a name to know it by, such as ci")
 	_ = cmd.MarkFlagRequired("tenant") // the flag is there
-
 	return cmd
 }
 
@@ -112,16 +108,13 @@ func (a *admin) listCommand() *cobra.Command {
 				}
 				if len(keys) == 0 {
 					cmd.PrintErrln("There are no keys.")
-
 					return nil
 				}
-
 				return printKeys(cmd.OutOrStdout(), keys)
 			})
 		},
 	}
 	cmd.Flags().StringVar(&owner, "tenant", "", "only this tenant's")
-
 	return cmd
 }
 
@@ -147,13 +140,11 @@ func (a *admin) revokeCommand() *cobra.Command {
 				}
 				_, err = fmt.Fprintf(cmd.OutOrStdout(), "Revoked key %.*s… (…%s) of tenant %s. It is refused within 60 seconds.\n",
 					shownHash, key.Hash, key.Hint, key.Tenant)
-
 				return err
 			})
 		},
 	}
 	cmd.Flags().StringVar(&owner, "tenant", "", "look among this tenant's only")
-
 	return cmd
 }
 
@@ -169,7 +160,6 @@ func (a *admin) with(ctx context.Context, f func(ctx context.Context, store keyS
 	if err == nil {
 		err = f(ctx, store)
 	}
-
 	return explain(err, a.table)
 }
 
@@ -195,7 +185,6 @@ func find(keys []tenant.Key, word string) (tenant.Key, error) {
 	case revoked:
 		return tenant.Key{}, fmt.Errorf("the key named %.64q was revoked before", word)
 	}
-
 	return tenant.Key{}, fmt.Errorf("no key is named %.64q: give its last four characters or %d or more of its hash, as in the list",
 		word, leastHash)
 }
@@ -214,7 +203,6 @@ func printKeys(out io.Writer, keys []tenant.Key) error {
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("standard output: %w", err)
 	}
-
 	return nil
 }
 
@@ -222,7 +210,6 @@ func nameOf(k tenant.Key) string {
 	if k.Name == "" {
 		return "-"
 	}
-
 	return fmt.Sprintf("%.64q", k.Name) // quoted: what was typed cannot move the cursor
 }
 
@@ -244,7 +231,6 @@ func openKeys(now func() time.Time) func(ctx context.Context, table string) (key
 		if err != nil {
 			return nil, fmt.Errorf("--table: %w", err)
 		}
-
 		return store, nil
 	}
 }
@@ -255,7 +241,6 @@ func signedIn(ctx context.Context, cfg aws.Config) error {
 	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
 		return fmt.Errorf("no AWS credentials: set AWS_PROFILE, or sign in: %w", err)
 	}
-
 	return nil
 }
 
@@ -274,6 +259,5 @@ func explain(err error, table string) error {
 	case "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException", "MissingAuthenticationTokenException":
 		return fmt.Errorf("AWS does not take your credentials: sign in again: %w", err)
 	}
-
 	return err
 }

@@ -34,7 +34,6 @@ func (d desk) keys(args ...string) (stdout, stderr string, err error) {
 	cmd.SetErr(&told)
 	cmd.SetArgs(args)
 	err = cmd.ExecuteContext(d.t.Context())
-
 	return out.String(), told.String(), err
 }
 
@@ -86,7 +85,6 @@ func cells(table string) [][]string {
 	for line := range strings.Lines(table) {
 		rows = append(rows, strings.Fields(line))
 	}
-
 	return rows
 }
 

@@ -52,7 +52,6 @@ func deploy(t *testing.T) *deployment {
 		Acceptor: acceptor, Logger: slog.New(slog.DiscardHandler), Clock: time.Now, Random: rand.Reader,
 	}, api.Config{}))
 	t.Cleanup(srv.Close)
-
 	return &deployment{t: t, store: store, files: files, url: srv.URL + "/v1", key: secret}
 }
 
@@ -68,7 +67,6 @@ func (d *deployment) musketry(code int, stdin []byte, args ...string) string {
 	if got != code {
 		d.t.Fatalf("musketry %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), got, code, &out, &problems)
 	}
-
 	return out.String()
 }
 
@@ -78,7 +76,6 @@ func lines(n, promptBytes int) []byte {
 		fmt.Fprintf(&text, `{"custom_id":"r%d","method":"POST","url":"/v1/chat/completions",`+
 			`"body":{"model":"m","messages":[{"role":"user","content":"%s"}]}}`+"\n", i, strings.Repeat("ü", promptBytes/2))
 	}
-
 	return text.Bytes()
 }
 
@@ -88,7 +85,6 @@ func (d *deployment) batch(id string) batch.Batch {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-
 	return b
 }
 
@@ -103,7 +99,6 @@ func (d *deployment) stored(fileID string) []byte {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-
 	return body
 }
 
@@ -180,7 +175,6 @@ func (d *deployment) end(id string, counts batch.Counts, output, failures []byte
 			return err
 		}
 		b.OutputFileID, b.ErrorFileID = outputID, errorID
-
 		return nil
 	})
 	if err != nil {
@@ -200,6 +194,5 @@ func (d *deployment) file(ctx context.Context, batchID, kind string, body []byte
 	if err := d.store.CreateFile(ctx, f); err != nil {
 		d.t.Fatal(err)
 	}
-
 	return f.ID
 }

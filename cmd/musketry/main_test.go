@@ -21,7 +21,6 @@ func build(t *testing.T) string {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-
 	return path
 }
 
@@ -35,7 +34,6 @@ func TestInterrupt(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer sk-test" {
 			w.WriteHeader(http.StatusUnauthorized)
-
 			return
 		}
 		looked <- r.Method + " " + r.URL.Path

@@ -48,6 +48,5 @@ func run(ctx context.Context, output string, o prompts.Options) (n int, err erro
 	if err := prompts.Write(w, packages, o.Model); err != nil {
 		return 0, err
 	}
-
 	return len(packages), w.Flush()
 }

@@ -103,7 +103,7 @@ func addCatchAll(node awsapigateway.IResource, rest awsapigateway.Integration) {
 	}
 }
 
-// refusal is an answer that the gateway gives without asking the function.
+// A refusal is an answer that the gateway gives without asking the function.
 type refusal struct {
 	id     string
 	kind   awsapigateway.ResponseType

@@ -35,7 +35,7 @@ type BucketProps struct {
 	Removal awscdk.RemovalPolicy
 }
 
-// Bucket holds input and output files under tenants/, the segments of answers under batches/ and the parts of files that
+// A Bucket holds input and output files under tenants/, the segments of answers under batches/ and the parts of files that
 // come in parts under uploads/.
 type Bucket struct {
 	awss3.Bucket

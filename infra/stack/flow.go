@@ -18,7 +18,7 @@ import (
 //go:embed flow.asl.json
 var flowDefinition string
 
-// FlowName is the state machine's name, fixed before the machine exists: submit starts executions of a machine that
+// A FlowName is the state machine's name, fixed before the machine exists: submit starts executions of a machine that
 // invokes submit, which would otherwise be a circle of references.
 type FlowName struct {
 	stack awscdk.Stack

@@ -21,7 +21,7 @@ type FunctionProps struct {
 	Reserved     float64 // Invocations of the account's that are its own, and all it has; 0 reserves none.
 }
 
-// Function is a Go Lambda whose role may write its own log and, beyond that, what a Grant gave it.
+// A Function is a Go Lambda whose role may write its own log and, beyond that, what a Grant gave it.
 type Function struct {
 	awslambda.Function
 }

@@ -27,7 +27,7 @@ import (
 // with the tests; jsii.Close would end it sooner, but races with itself under the race detector.
 var kernel sync.Mutex
 
-// synth is a template made from the app.
+// A synth is a template made from the app.
 type synth struct {
 	template  assertions.Template
 	resources map[string]resource

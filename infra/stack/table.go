@@ -14,7 +14,7 @@ type TableProps struct {
 	Removal awscdk.RemovalPolicy
 }
 
-// Table is the one table: every item has the string keys pk and sk, and expires by the epoch seconds in ttl, if set.
+// A Table is the one table: every item has the string keys pk and sk, and expires by the epoch seconds in ttl, if set.
 type Table struct {
 	awsdynamodb.Table
 }

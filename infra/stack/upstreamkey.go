@@ -9,7 +9,7 @@ import (
 	"github.com/musketry/musketry/internal/boot"
 )
 
-// UpstreamKey is the SSM SecureString with the provider's key. The stack only refers to it: CloudFormation cannot make a
+// An UpstreamKey is the SSM SecureString with the provider's key. The stack only refers to it: CloudFormation cannot make a
 // SecureString, and a key has no place in a template.
 type UpstreamKey struct {
 	stack awscdk.Stack

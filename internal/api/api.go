@@ -173,7 +173,6 @@ func (c Config) withDefaults() Config {
 	if c.Room == nil {
 		c.Room = func(content []byte) int { return len(content) }
 	}
-
 	return c
 }
 
@@ -199,7 +198,6 @@ func New(deps Deps, config Config) http.Handler {
 		Deps: deps, config: config.withDefaults(), keys: newKeyring(deps.Keys, deps.Clock), mux: http.NewServeMux(),
 	}
 	a.routes()
-
 	return a
 }
 

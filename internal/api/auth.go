@@ -60,7 +60,6 @@ func notLetIn(reason, key string) *authError {
 	if key != "" {
 		e.hash = tenant.Hash(key)[:shownHash]
 	}
-
 	return e
 }
 
@@ -78,7 +77,6 @@ func (a *api) authenticate(r *http.Request) (string, error) {
 	if errors.Is(err, tenant.ErrUnknownKey) {
 		return "", notLetIn(reasonUnknown, key)
 	}
-
 	return name, err
 }
 
@@ -88,7 +86,6 @@ func source(r *http.Request) string {
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		return host
 	}
-
 	return clip(r.RemoteAddr)
 }
 
@@ -126,11 +123,9 @@ func (k *keyring) tenant(ctx context.Context, hash string) (string, error) {
 		return "", fmt.Errorf("api: look up key: %w", err)
 	case key.RevokedAt.IsZero() && subtle.ConstantTimeCompare([]byte(key.Hash), []byte(hash)) == 1:
 		k.remember(k.known, hash, cachedKey{tenant: key.Tenant, until: now.Add(knownFor)})
-
 		return key.Tenant, nil
 	}
 	k.remember(k.unknown, hash, cachedKey{err: tenant.ErrUnknownKey, until: now.Add(unknownFor)})
-
 	return "", tenant.ErrUnknownKey
 }
 
@@ -144,7 +139,6 @@ func (k *keyring) cached(hash string) (cachedKey, bool) {
 			return c, true
 		}
 	}
-
 	return cachedKey{}, false
 }
 

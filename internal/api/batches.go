@@ -42,7 +42,6 @@ func (a *api) createBatch(w http.ResponseWriter, r *http.Request, tenant string)
 	if err != nil {
 		return fmt.Errorf("api: accept: %w", err)
 	}
-
 	return a.writeBatch(w, r, b)
 }
 
@@ -75,7 +74,6 @@ func readOrder(f fields, r *http.Request) (batch.Order, error) {
 	// request, and no key.
 	repeats, _ := strconv.Atoi(r.Header.Get("X-Stainless-Retry-Count"))
 	o.Repeated = repeats > 0
-
 	return o, err
 }
 
@@ -91,7 +89,6 @@ func idempotencyKey(f fields, r *http.Request) (string, error) {
 		return "", badRequest("idempotency_key", "string_above_max_length",
 			"Invalid 'idempotency_key': expected at most %d bytes, but got %d.", longestKeyHeader, len(key))
 	}
-
 	return key, nil
 }
 
@@ -100,7 +97,6 @@ func (a *api) retrieveBatch(w http.ResponseWriter, r *http.Request, tenant strin
 	if err != nil {
 		return err
 	}
-
 	return a.writeBatch(w, r, b)
 }
 
@@ -112,7 +108,6 @@ func (a *api) cancelBatch(w http.ResponseWriter, r *http.Request, tenant string)
 	if b, err = a.Acceptor.Cancel(r.Context(), b.Ref); err != nil {
 		return fmt.Errorf("api: cancel: %w", err)
 	}
-
 	return a.writeBatch(w, r, b)
 }
 
@@ -140,7 +135,6 @@ func (a *api) listBatches(w http.ResponseWriter, r *http.Request, tenant string)
 		group.Go(func() error {
 			counts, err := a.counts(ctx, b)
 			shapes[i] = shapeBatch(b, counts)
-
 			return err
 		})
 	}
@@ -148,7 +142,6 @@ func (a *api) listBatches(w http.ResponseWriter, r *http.Request, tenant string)
 		return err
 	}
 	writeJSON(w, http.StatusOK, shapeList(shapes, more, func(b batchShape) string { return b.ID }))
-
 	return nil
 }
 
@@ -158,7 +151,6 @@ func (a *api) writeBatch(w http.ResponseWriter, r *http.Request, b batch.Batch) 
 		return err
 	}
 	writeJSON(w, http.StatusOK, shapeBatch(b, counts))
-
 	return nil
 }
 
@@ -176,7 +168,6 @@ func (a *api) batch(r *http.Request, tenant string) (batch.Batch, error) {
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("api: read batch: %w", err)
 	}
-
 	return b, nil
 }
 
@@ -193,7 +184,6 @@ func (a *api) shown(b batch.Batch) bool {
 			ended = t
 		}
 	}
-
 	return a.Clock().Before(ended.Add(a.config.BatchLife))
 }
 
@@ -215,10 +205,8 @@ func (a *api) counts(ctx context.Context, b batch.Batch) (batch.Counts, error) {
 	take := func(n int) int {
 		n = min(n, left)
 		left -= n
-
 		return n
 	}
-
 	return batch.Counts{
 		Total: b.Counts.Total, Completed: take(sum.Completed), Failed: take(sum.Failed),
 		Expired: take(sum.Expired), Canceled: take(sum.Canceled),

@@ -84,7 +84,6 @@ func TestCreateBatchRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-
 		return string(raw)
 	}
 	pairs := func(n int) string {
@@ -92,7 +91,6 @@ func TestCreateBatchRefuses(t *testing.T) {
 		for i := range n {
 			fmt.Fprintf(&b, `,"k%d":"v"`, i)
 		}
-
 		return "{" + b.String()[1:] + "}"
 	}
 	quoted := func(n int) string { return `"` + strings.Repeat("ü", n) + `"` }
@@ -168,7 +166,6 @@ func TestBatchOverItsLife(t *testing.T) {
 			v, _ := c[name].(float64)
 			n = append(n, int(v))
 		}
-
 		return n
 	}
 	check := func(status string, wantCounts ...int) reply {
@@ -180,7 +177,6 @@ func TestBatchOverItsLife(t *testing.T) {
 		if diff := cmp.Diff(wantCounts, counts(r)); diff != "" {
 			t.Errorf("%s: %s", status, diff)
 		}
-
 		return r
 	}
 	must := func(err error) {
@@ -372,7 +368,6 @@ func TestIdempotency(t *testing.T) {
 		for i := 0; i < len(header); i += 2 {
 			a.header[header[i]] = header[i+1]
 		}
-
 		return w.ask(a)
 	}
 	plain := orderOf(file)

@@ -42,7 +42,6 @@ func (c *crash) do(write func() error) error {
 	c.mu.Lock()
 	if c.down {
 		c.mu.Unlock()
-
 		return errStore
 	}
 	now := c.left == 1
@@ -54,7 +53,6 @@ func (c *crash) do(write func() error) error {
 	if err := write(); err != nil || !now {
 		return err
 	}
-
 	return errStore
 }
 
@@ -79,30 +77,24 @@ func (c crashUploads) UpdateUpload(
 ) (u batch.Upload, err error) {
 	err = c.do(func() error {
 		u, err = c.UploadStore.UpdateUpload(ctx, tenant, id, change)
-
 		return err
 	})
-
 	return u, err
 }
 
 func (c crashParts) StartParts(ctx context.Context, key string) (id string, err error) {
 	err = c.do(func() error {
 		id, err = c.PartStore.StartParts(ctx, key)
-
 		return err
 	})
-
 	return id, err
 }
 
 func (c crashParts) PutPart(ctx context.Context, key, upload string, n int, body []byte) (etag string, err error) {
 	err = c.do(func() error {
 		etag, err = c.PartStore.PutPart(ctx, key, upload, n, body)
-
 		return err
 	})
-
 	return etag, err
 }
 
@@ -128,7 +120,6 @@ func crashing(t *testing.T) (*world, *crash) {
 		d.Files, d.Uploads, d.Parts, d.Objects = c.stores()
 		c.UsageStore, d.Usages = d.Usages, crashUsages{c}
 	})
-
 	return w, c
 }
 
@@ -161,7 +152,6 @@ func (w *world) open(size int) opened {
 		sum := md5.Sum([]byte(o.bodies[i])) //nolint:gosec // the API's own checksum
 		o.sums[i] = hex.EncodeToString(sum[:])
 	}
-
 	return o
 }
 
@@ -172,7 +162,6 @@ func (o opened) file() string {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-
 	return u.FileID
 }
 
@@ -183,7 +172,6 @@ func (o opened) complete(which int, sum string) reply {
 	if sum != "" {
 		body = fmt.Sprintf(`{"part_ids":[%s],"md5":%q}`, o.orders[which], sum)
 	}
-
 	return o.post(o.path, body)
 }
 
@@ -206,7 +194,6 @@ func (o opened) holds() int {
 	if which < 0 {
 		o.t.Fatalf("the file's %d bytes are none of the two", size)
 	}
-
 	return which
 }
 
@@ -246,7 +233,6 @@ func completionCrashes(t *testing.T, size int, before bool, again int) {
 			if o.holds() != 0 {
 				t.Error("the file has the other bytes")
 			}
-
 			return
 		}
 		first.refused(500, "", "", "failed to answer")
@@ -392,7 +378,6 @@ func (r *countedReads) Read(ctx context.Context, key string, offset, length int6
 	r.mu.Lock()
 	r.n++
 	r.mu.Unlock()
-
 	return r.ObjectStore.Read(ctx, key, offset, length)
 }
 
@@ -401,6 +386,5 @@ func (r *countedReads) take() int {
 	defer r.mu.Unlock()
 	n := r.n
 	r.n = 0
-
 	return n
 }

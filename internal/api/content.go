@@ -53,18 +53,15 @@ func (a *api) fileContent(w http.ResponseWriter, r *http.Request, tenant string)
 	span, err := parseRange(asked, f.Bytes)
 	if err != nil {
 		w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", f.Bytes))
-
 		return err
 	}
 	if r.Method == http.MethodHead {
 		contentHead(w, f, span) // RFC 9110, 9.3.2: as for GET, which may take more than one answer
-
 		return nil
 	}
 	if s, ok := streamer(w); ok {
 		return a.streamContent(w, r, f, span, s.MaxStream())
 	}
-
 	return a.bufferContent(w, r, f, span)
 }
 
@@ -82,7 +79,6 @@ func (a *api) streamContent(w http.ResponseWriter, r *http.Request, f batch.File
 		return fmt.Errorf("api: open content: %w", err)
 	}
 	contentHead(w, f, span)
-
 	return a.pour(r.Context(), w, body, f.ObjectKey(), span)
 }
 
@@ -123,7 +119,6 @@ func (o *outlet) Write(p []byte) (int, error) {
 	if err != nil {
 		o.err = err
 	}
-
 	return n, err //nolint:wrapcheck // io.Copy's business
 }
 
@@ -145,7 +140,6 @@ func (a *api) bufferContent(w http.ResponseWriter, r *http.Request, f batch.File
 	span.length = int64(len(body))
 	contentHead(w, f, span)
 	_, _ = w.Write(body) //nolint:gosec // the user's own bytes, as an attachment and never sniffed; who is gone needs no error
-
 	return nil
 }
 
@@ -216,11 +210,9 @@ func (a *api) fitting(body []byte, rest int64) []byte {
 			if !utf8.FullRune(tail) {
 				return body[:len(body)-i]
 			}
-
 			return body
 		}
 	}
-
 	return body
 }
 
@@ -240,7 +232,6 @@ func (a *api) elsewhere(w http.ResponseWriter, r *http.Request, f batch.File) er
 	w.Header().Set("Location", address)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusFound)
-
 	return nil
 }
 
@@ -248,7 +239,6 @@ func (a *api) elsewhere(w http.ResponseWriter, r *http.Request, f batch.File) er
 // another origin, with an error that helps nobody: openai-go from version 3 on.
 func staysHome(r *http.Request) bool {
 	major, _, _ := strings.Cut(r.Header.Get("X-Stainless-Package-Version"), ".")
-
 	return r.Header.Get("X-Stainless-Lang") == "go" && !slices.Contains([]string{"0", "1", "2"}, major)
 }
 
@@ -256,7 +246,6 @@ func contentType(name string) string {
 	if path.Ext(name) == ".jsonl" {
 		return "application/jsonl"
 	}
-
 	return "application/octet-stream"
 }
 
@@ -293,7 +282,6 @@ func parseRange(header string, size int64) (span, error) {
 			message: fmt.Sprintf("The range asked for lies behind the file's end: it has %d bytes.", size),
 		}
 	}
-
 	return span{first: first, length: last - first + 1, partial: true}, nil
 }
 
@@ -311,6 +299,5 @@ func position(digits string) (int64, bool) {
 	if err != nil {
 		return math.MaxInt64, true
 	}
-
 	return n, true
 }

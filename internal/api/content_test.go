@@ -43,7 +43,6 @@ func (w *world) stream(id string, limit int64, header map[string]string) (answer
 	defer func() { cause = recover() }()
 	answer = reply{ResponseRecorder: rec, t: w.t}
 	w.handler.ServeHTTP(streamRecorder{rec, limit}, r)
-
 	return answer, nil
 }
 
@@ -103,7 +102,6 @@ func TestContentOfUnknownDigest(t *testing.T) {
 	id := w.upload(w.alice, line)
 	_, err := w.store.UpdateFile(t.Context(), "alice", id, func(f *batch.File) error {
 		f.SHA256 = ""
-
 		return nil
 	})
 	got, cause := w.stream(id, 1<<20, nil)
@@ -146,7 +144,6 @@ func (b *breaking) Open(ctx context.Context, key string, offset int64) (io.ReadC
 	if err != nil {
 		return nil, err
 	}
-
 	return struct {
 		io.Reader
 		io.Closer
@@ -209,7 +206,6 @@ func asked(t *testing.T, url, key string) *http.Request {
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+key)
-
 	return r
 }
 

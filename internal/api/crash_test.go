@@ -20,10 +20,8 @@ func (c crashUsages) UpdateUsage(
 ) (u batch.Usage, err error) {
 	err = c.do(func() error {
 		u, err = c.UsageStore.UpdateUsage(ctx, tenant, change)
-
 		return err
 	})
-
 	return u, err
 }
 
@@ -32,10 +30,8 @@ func (c crashFiles) UpdateFile(
 ) (f batch.File, err error) {
 	err = c.do(func() error {
 		f, err = c.FileStore.UpdateFile(ctx, tenant, id, change)
-
 		return err
 	})
-
 	return f, err
 }
 
@@ -71,14 +67,12 @@ func TestFilesGoOnAfterACrash(t *testing.T) {
 		"a file": {do: create, writes: 3, before: func(w *world) string { return create(w, "").text("id") }},
 		"an upload": {do: upload, writes: 2, before: func(w *world) string {
 			create(w, "").want(200) // counts what there is
-
 			return ""
 		}},
 		"an upload's cancel": {
 			writes: 3, before: func(w *world) string {
 				id := upload(w, "").text("id")
 				w.part(w.alice, id, "{}\n").want(200)
-
 				return id
 			},
 			do: func(w *world, id string) reply { return w.post("/v1/uploads/"+id+"/cancel", "{}") },
@@ -89,7 +83,6 @@ func TestFilesGoOnAfterACrash(t *testing.T) {
 				id := w.post("/v1/uploads", uploadOf(600)).want(200).text("id")
 				w.part(w.alice, id, "{}\n").want(200)
 				w.advance(2 * time.Hour) // its life is over
-
 				return id
 			},
 			do: func(w *world, _ string) reply { return w.send(w.alice, "b.jsonl", rows(350)) },
@@ -99,7 +92,6 @@ func TestFilesGoOnAfterACrash(t *testing.T) {
 		},
 		"a result's deletion": {do: erase, writes: 6, deleted: true, before: func(w *world) string {
 			create(w, "").want(200)
-
 			return w.result("file-01jnfh0000000000000000000r", 90*24*time.Hour).ID
 		}},
 	} {
@@ -119,7 +111,6 @@ func TestFilesGoOnAfterACrash(t *testing.T) {
 						if at <= tc.writes {
 							t.Fatalf("it has %d writes, want %d at least", at-1, tc.writes)
 						}
-
 						return
 					}
 					w.listed()
@@ -160,7 +151,6 @@ func (w *world) listed() (sum int64) {
 		}
 		sum += size
 	}
-
 	return sum
 }
 
@@ -216,6 +206,5 @@ func (d *fullDisk) PutNew(ctx context.Context, key string, body []byte) error {
 	if d.full {
 		return errStore
 	}
-
 	return d.ObjectStore.PutNew(ctx, key, body)
 }

@@ -82,7 +82,6 @@ var readDocument = sync.OnceValues(func() (*documented, error) {
 	if err != nil {
 		return nil, err
 	}
-
 	return d, d.compiler.AddResource("openapi.json", value)
 })
 
@@ -105,7 +104,6 @@ func (r reply) documented(a ask) {
 	response, ok := responses[status].(map[string]any)
 	if !ok {
 		r.t.Errorf("%s %s: the document has no %d", a.method, a.path, r.Code)
-
 		return
 	}
 	kind := r.Header().Get("Content-Type")
@@ -152,9 +150,7 @@ func (d *documented) operation(a ask) (string, map[string]any) {
 		}
 		operations, _ := v.(map[string]any)
 		operation, _ := operations[strings.ToLower(a.method)].(map[string]any)
-
 		return path, operation
 	}
-
 	return "", nil
 }

@@ -116,7 +116,6 @@ func refusal(err error) *refusalError {
 	case tooLarge(err):
 		return bodyTooLarge(err)
 	}
-
 	return &refusalError{
 		status:  http.StatusInternalServerError,
 		message: "The server failed to answer. The request id says where to look in its log.",
@@ -151,7 +150,6 @@ func uploadRefusal(err error) *refusalError {
 				batch.MaxUploadTries),
 		}
 	}
-
 	return nil
 }
 
@@ -187,7 +185,6 @@ func limitReached(e *batch.LimitError) *refusalError {
 		r.message = fmt.Sprintf("Rate limit reached: you have %d unfinished batches, and may have %d. "+
 			"Wait until one has ended, or cancel one.", e.Now, e.Max)
 	}
-
 	return r
 }
 
@@ -201,14 +198,12 @@ func uploadFull(e *batch.LimitError) *refusalError {
 	if e.Of == batch.LimitParts {
 		r.message = fmt.Sprintf("This upload has %d parts, and may have %d. Make its parts larger.", e.Now, e.Max)
 	}
-
 	return r
 }
 
 func bodyTooLarge(err error) *refusalError {
 	var limit *http.MaxBytesError
 	_ = errors.As(err, &limit)
-
 	return &refusalError{
 		status: http.StatusRequestEntityTooLarge, code: "request_too_large",
 		message: fmt.Sprintf("The request is larger than the %d bytes that this endpoint takes. Send the file as "+
@@ -254,7 +249,6 @@ func orNull(s string) *string {
 	if s == "" {
 		return nil
 	}
-
 	return &s
 }
 
@@ -264,6 +258,5 @@ func clip(s string) string {
 	if len(s) <= longest {
 		return strings.ToValidUTF8(s, "\uFFFD")
 	}
-
 	return strings.ToValidUTF8(s[:longest], "") + "…"
 }

@@ -22,7 +22,6 @@ func (w *world) result(id string, life time.Duration) batch.File {
 		w.files.Put(w.t.Context(), batch.SegmentKey(f.Batch+"1", "one"), []byte("{}\n"))); err != nil {
 		w.t.Fatal(err)
 	}
-
 	return f
 }
 

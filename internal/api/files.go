@@ -51,7 +51,6 @@ func (a *api) listFiles(w http.ResponseWriter, r *http.Request, tenant string) e
 			if over && len(expired) < mostErased {
 				expired = append(expired, f)
 			}
-
 			return f.ID, !over
 		})
 	if err != nil {
@@ -66,13 +65,11 @@ func (a *api) listFiles(w http.ResponseWriter, r *http.Request, tenant string) e
 		room += 300 + 6*len(f.Name) // no character takes more in JSON
 		if room > roomForPage {
 			more = true
-
 			break
 		}
 		shapes = append(shapes, shapeFile(f))
 	}
 	writeJSON(w, http.StatusOK, shapeList(shapes, more, func(f fileShape) string { return f.ID }))
-
 	return nil
 }
 
@@ -82,7 +79,6 @@ func (a *api) retrieveFile(w http.ResponseWriter, r *http.Request, tenant string
 		return err
 	}
 	writeJSON(w, http.StatusOK, shapeFile(f))
-
 	return nil
 }
 
@@ -113,7 +109,6 @@ func (a *api) deleteFile(w http.ResponseWriter, r *http.Request, tenant string) 
 		if now := a.Clock().UTC().Truncate(time.Millisecond); !f.Expired(now) {
 			f.ExpiresAt = now
 		}
-
 		return nil
 	})
 	if errors.Is(err, batch.ErrNotFound) {
@@ -126,7 +121,6 @@ func (a *api) deleteFile(w http.ResponseWriter, r *http.Request, tenant string) 
 		return err
 	}
 	writeJSON(w, http.StatusOK, deletedShape{ID: id, Object: "file", Deleted: true})
-
 	return nil
 }
 
@@ -151,7 +145,6 @@ func (a *api) erase(ctx context.Context, f batch.File) error {
 	default:
 		a.reckon(ctx, f.Tenant, func(u *batch.Usage) { u.Erase(f.ID, f.Bytes, countedAt, a.Clock()) })
 	}
-
 	return nil
 }
 
@@ -163,7 +156,6 @@ func (a *api) eraseExpired(ctx context.Context, f batch.File) bool {
 	if err != nil {
 		a.Logger.WarnContext(ctx, "expired file not erased", slog.String("file", f.ID), slog.String("error", err.Error()))
 	}
-
 	return err == nil
 }
 
@@ -198,10 +190,8 @@ func (a *api) file(r *http.Request, tenant string) (batch.File, error) {
 	}
 	if f.Expired(now) {
 		a.eraseExpired(r.Context(), f)
-
 		return batch.File{}, noFile(id, "id")
 	}
-
 	return f, nil
 }
 
@@ -223,7 +213,6 @@ func (a *api) orphans(ctx context.Context, f batch.File) ([]string, error) {
 			orphans = append(orphans, user)
 		}
 	}
-
 	return orphans, nil
 }
 

@@ -234,7 +234,6 @@ func packed(t *testing.T, content string) string {
 	if err != nil || z.Close() != nil {
 		t.Fatal("gzip failed")
 	}
-
 	return b.String()
 }
 
@@ -383,7 +382,6 @@ func TestOrphanHolds(t *testing.T) {
 	}
 	_, err = w.store.UpdateFile(t.Context(), "alice", file, func(f *batch.File) error {
 		f.Users = []string{orphan}
-
 		return nil
 	})
 	if err != nil {

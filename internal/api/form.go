@@ -68,7 +68,6 @@ func formError(err error) error {
 	if tooLarge(err) || errors.As(err, &told) {
 		return refusal(err)
 	}
-
 	return badRequest("", "invalid_body", "The multipart form in the body of your request cannot be read.")
 }
 
@@ -80,7 +79,6 @@ func (f *form) add(part *multipart.Part, fileField string) error {
 		}
 		body, err := io.ReadAll(part)
 		f.file, f.filename, f.hasFile = body, cleanName(part.FileName()), true
-
 		return err
 	}
 	value, err := io.ReadAll(io.LimitReader(part, maxFormField+1))
@@ -91,7 +89,6 @@ func (f *form) add(part *multipart.Part, fileField string) error {
 		return badRequest(clip(name), "string_above_max_length", "The form's field '%s' is too long.", clip(name))
 	}
 	f.fields[name] = string(value)
-
 	return nil
 }
 
@@ -101,13 +98,11 @@ func cleanName(name string) string {
 		if r < ' ' || r == 0x7f {
 			return -1
 		}
-
 		return r
 	}, strings.ToValidUTF8(name, "\uFFFD"))
 	if len(name) > maxNameLength { // the end says what it is
 		name = strings.ToValidUTF8(name[len(name)-maxNameLength:], "")
 	}
-
 	return name
 }
 
@@ -117,7 +112,6 @@ func (f *form) purpose() (batch.Purpose, error) {
 	if !ok || value == "" {
 		return "", missing("purpose")
 	}
-
 	return checkPurpose(value)
 }
 
@@ -140,7 +134,6 @@ func (f *form) life() (time.Duration, error) {
 		return 0, badRequest(secondsField, batch.CodeInvalidType,
 			"Invalid type for '%s': expected an integer, but got '%s' instead.", secondsField, clip(seconds))
 	}
-
 	return lifeOf(anchor, n, anchorField, secondsField)
 }
 
@@ -150,7 +143,6 @@ func checkPurpose(value string) (batch.Purpose, error) {
 			return batch.Purpose(value), nil
 		}
 	}
-
 	return "", badRequest("purpose", batch.CodeInvalidValue,
 		"Invalid value: '%s'. Supported values are: %s.", clip(value), quoted(uploadPurposes()))
 }

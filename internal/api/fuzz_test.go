@@ -26,7 +26,6 @@ func answered(t *testing.T, w *world, r *http.Request) *httptest.ResponseRecorde
 	if out.Code >= http.StatusBadRequest && !strings.HasPrefix(out.Body.String(), `{"error":{"message":"`) {
 		t.Fatalf("%d without an envelope: %q", out.Code, out.Body)
 	}
-
 	return out
 }
 

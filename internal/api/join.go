@@ -50,7 +50,6 @@ func newJoined(ctx context.Context, n int, read func(ctx context.Context, i int)
 			})
 		}
 	})
-
 	return j
 }
 
@@ -62,7 +61,6 @@ func (j *joined) Read(p []byte) (int, error) {
 			if j.left > 0 { // an end before the end would make a shorter file
 				j.err = fmt.Errorf("api: %d parts were not read: %w", j.left, io.ErrUnexpectedEOF)
 			}
-
 			break
 		}
 		j.left--
@@ -77,7 +75,6 @@ func (j *joined) Read(p []byte) (int, error) {
 	}
 	n := copy(p, j.current)
 	j.current = j.current[n:]
-
 	return n, nil
 }
 
@@ -100,7 +97,6 @@ func newSummed(from io.Reader) *summed {
 func (s *summed) Read(p []byte) (int, error) {
 	n, err := s.from.Read(p)
 	s.hash.Write(p[:n])
-
 	return n, err //nolint:wrapcheck // an end must stay one
 }
 

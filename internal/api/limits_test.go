@@ -38,7 +38,6 @@ func TestLimitsOfATenant(t *testing.T) {
 			})
 			create := func(key string) reply {
 				file := w.upload(key, "{"+strings.Repeat(" ", 238)+"}") // 240 bytes: at most 5 requests
-
 				return w.ask(ask{
 					method: http.MethodPost, path: "/v1/batches", key: key, kind: "application/json",
 					body: `{"input_file_id":"` + file + `","endpoint":"/v1/embeddings","completion_window":"24h"}`,

@@ -18,7 +18,6 @@ func TestHostileBodies(t *testing.T) { //nolint:paralleltest // it measures the 
 		for i := 0; b.Len() < size; i++ {
 			b.WriteString(one(i))
 		}
-
 		return b.String() + after
 	}
 	head := `{"endpoint":"/v1/embeddings","completion_window":"24h"`

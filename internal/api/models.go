@@ -12,7 +12,6 @@ func (a *api) listModels(w http.ResponseWriter, _ *http.Request, _ string) error
 		data = append(data, shapeModel(name))
 	}
 	writeJSON(w, http.StatusOK, shapeList(data, false, func(m modelShape) string { return m.ID }))
-
 	return nil
 }
 
@@ -25,7 +24,6 @@ func (a *api) retrieveModel(w http.ResponseWriter, r *http.Request, _ string) er
 		}
 	}
 	writeJSON(w, http.StatusOK, shapeModel(name))
-
 	return nil
 }
 

@@ -30,7 +30,6 @@ func (f fields) value(name string) []byte {
 	if err != nil { // nil: a body was found to be an object
 		return nil
 	}
-
 	return values[0]
 }
 
@@ -53,7 +52,6 @@ func readFields(w http.ResponseWriter, r *http.Request) (fields, error) {
 	if _, err := jsonscan.Pick(body); err != nil {
 		return nil, badRequest("", "invalid_json", "The body of your request is not a JSON object.")
 	}
-
 	return body, nil
 }
 
@@ -82,7 +80,6 @@ func (f fields) text(name string) (string, error) {
 	if err == nil && s == "" {
 		return "", badRequest(name, batch.CodeInvalidValue, "Invalid '%s': expected a string that is not empty.", name)
 	}
-
 	return s, err
 }
 
@@ -91,7 +88,6 @@ func textOf(param string, raw json.RawMessage) (string, error) {
 	if kindOf(raw) != "a string" || json.Unmarshal(raw, &s) != nil {
 		return "", wrongType(param, "a string", raw)
 	}
-
 	return s, nil
 }
 
@@ -105,7 +101,6 @@ func (f fields) whole(name, param string) (int64, error) {
 	if err != nil {
 		return 0, wrongType(param, "an integer", raw)
 	}
-
 	return n, nil
 }
 
@@ -118,7 +113,6 @@ func (f fields) object(name string) (fields, error) {
 	case kindOf(inner) != "an object":
 		return nil, wrongType(name, "an object", inner)
 	}
-
 	return inner, nil
 }
 
@@ -138,13 +132,11 @@ func (f fields) metadata(name string) (map[string]string, error) {
 			pairs = map[string]string{}
 		}
 		pairs[k], err = textOf(name+"."+clip(k), raw)
-
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-
 	return pairs, nil
 }
 
@@ -161,13 +153,11 @@ func (f fields) texts(name string) ([]string, error) {
 	err := jsonscan.Items(raw, func(value []byte) error {
 		s, err := textOf(fmt.Sprintf("%s[%d]", name, len(list)), value)
 		list = append(list, s)
-
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-
 	return list, nil
 }
 
@@ -188,7 +178,6 @@ func (f fields) life(name string) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-
 	return lifeOf(anchor, seconds, name+".anchor", name+".seconds")
 }
 
@@ -208,7 +197,6 @@ func lifeOf(anchor string, seconds int64, anchorParam, secondsParam string) (tim
 			"Invalid '%s': integer above maximum value. Expected a value <= %d, but got %d instead.",
 			secondsParam, highest, seconds)
 	}
-
 	return time.Duration(seconds) * time.Second, nil
 }
 
@@ -238,7 +226,6 @@ func kindOf(raw json.RawMessage) string {
 	if bytes.ContainsAny(raw, ".eE") {
 		return "a decimal"
 	}
-
 	return "an integer"
 }
 
@@ -279,7 +266,6 @@ func readPage(q url.Values, prefix string, fallback, most int, ordered bool) (pa
 		return page{}, badRequest("order", batch.CodeInvalidValue,
 			"Invalid value: '%s'. Supported values are: 'asc' and 'desc'.", clip(order))
 	}
-
 	return p, nil
 }
 
@@ -289,7 +275,6 @@ func query(r *http.Request) (url.Values, error) {
 	if err != nil {
 		return nil, badRequest("", "invalid_query", "The query of your request cannot be read: %s.", "it is not URL-encoded")
 	}
-
 	return q, nil
 }
 

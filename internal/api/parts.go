@@ -50,7 +50,6 @@ func (a *api) addPart(w http.ResponseWriter, r *http.Request, tenant string) err
 		return err
 	}
 	writeJSON(w, http.StatusOK, partShape{ID: id, Object: "upload.part", CreatedAt: now.Unix(), UploadID: u.ID})
-
 	return nil
 }
 
@@ -74,13 +73,10 @@ func (a *api) putPart(ctx context.Context, u batch.Upload, body []byte, now time
 	if err := a.Objects.PutNew(ctx, batch.PartKey(u.Tenant, u.ID, id), body); err != nil {
 		_, gave := a.Uploads.UpdateUpload(ctx, u.Tenant, u.ID, func(u *batch.Upload) error {
 			u.GiveBack(size)
-
 			return nil
 		})
-
 		return "", errors.Join(fmt.Errorf("api: put part: %w", err), gave)
 	}
-
 	return id, nil
 }
 
@@ -90,7 +86,6 @@ func (a *api) takePart(ctx context.Context, u batch.Upload, size int64, now time
 	var seen batch.Upload
 	_, err := a.Uploads.UpdateUpload(ctx, u.Tenant, u.ID, func(u *batch.Upload) error {
 		seen = *u
-
 		return u.Take(size, now)
 	})
 	limit, met := errors.AsType[*batch.LimitError](err)
@@ -101,14 +96,12 @@ func (a *api) takePart(ctx context.Context, u batch.Upload, size int64, now time
 		}
 		_, err = a.Uploads.UpdateUpload(ctx, u.Tenant, u.ID, func(u *batch.Upload) error {
 			u.Recount(stored, seen.TakenAt)
-
 			return u.Take(size, now)
 		})
 	}
 	if err != nil {
 		return fmt.Errorf("api: take part: %w", err)
 	}
-
 	return nil
 }
 
@@ -126,6 +119,5 @@ func (a *api) storedPart(ctx context.Context, u batch.Upload, body []byte) (stri
 			return strings.TrimPrefix(s.Key, batch.PartsKey(u.Tenant, u.ID)), nil
 		}
 	}
-
 	return "", nil
 }

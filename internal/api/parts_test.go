@@ -16,7 +16,6 @@ import (
 func (w *world) repeat(upload, content string) reply {
 	w.t.Helper()
 	body, kind := dataForm(w.t, content)
-
 	return w.ask(ask{
 		method: http.MethodPost, path: "/v1/uploads/" + upload + "/parts", key: w.alice, kind: kind, body: body,
 		header: map[string]string{"X-Stainless-Retry-Count": "1"},
@@ -75,7 +74,6 @@ func TestPartsHaveANumber(t *testing.T) {
 	id := w.post("/v1/uploads", uploadOf(1<<20)).want(200).text("id")
 	_, err := w.store.UpdateUpload(t.Context(), "alice", id, func(u *batch.Upload) error {
 		u.TakenParts, u.TakenAt = batch.MaxUploadParts, w.clock()
-
 		return nil
 	})
 	if err != nil {

@@ -42,7 +42,6 @@ type UsageStore interface {
 // bounded reports whether anything that the API creates is.
 func (a *api) bounded() bool {
 	l := a.config.Limits
-
 	return l.Bytes > 0 || l.Uploads > 0 || l.Creates > 0
 }
 
@@ -60,7 +59,6 @@ func (a *api) admit(ctx context.Context, tenant string, change func(*batch.Usage
 		if a.stale(u, now) {
 			return errCount
 		}
-
 		return change(u)
 	})
 	if err != nil && a.countable(err, seen, now) {
@@ -72,7 +70,6 @@ func (a *api) admit(ctx context.Context, tenant string, change func(*batch.Usage
 	if err != nil {
 		return fmt.Errorf("api: admit: %w", err)
 	}
-
 	return nil
 }
 
@@ -81,7 +78,6 @@ func (a *api) stale(u *batch.Usage, now time.Time) bool {
 	if a.config.Limits.Bytes == 0 {
 		return false
 	}
-
 	return !u.Counted() || len(u.Changes) >= compactAt && now.Sub(u.CountedAt) >= countPause
 }
 
@@ -96,7 +92,6 @@ func (a *api) countable(err error, seen batch.Usage, now time.Time) bool {
 	case limit.Of == batch.LimitBytes && now.Sub(seen.CountedAt) >= countPause:
 		return true
 	}
-
 	return len(overdue(seen, now)) > 0
 }
 
@@ -109,7 +104,6 @@ func overdue(u batch.Usage, now time.Time) []string {
 			ids = append(ids, id)
 		}
 	}
-
 	return ids
 }
 
@@ -133,13 +127,11 @@ func (a *api) count(ctx context.Context, seen batch.Usage, now time.Time) error 
 		if counts {
 			u.Recount(files, seen.CountedAt, now)
 		}
-
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("api: record the count: %w", err)
 	}
-
 	return nil
 }
 
@@ -168,11 +160,9 @@ func (a *api) sweep(ctx context.Context, seen batch.Usage, now time.Time) ([]str
 			mu.Lock()
 			defer mu.Unlock()
 			closed = append(closed, id)
-
 			return nil
 		})
 	}
-
 	return closed, group.Wait() //nolint:wrapcheck // wrapped above
 }
 
@@ -214,7 +204,6 @@ func (a *api) tally(ctx context.Context, tenant string, now time.Time) (map[stri
 			delete(files, f.ID)
 		}
 	}
-
 	return files, nil
 }
 
@@ -228,11 +217,9 @@ func (a *api) countedAt(ctx context.Context, tenant string) time.Time {
 	if a.bounded() {
 		_, _ = a.Usages.UpdateUsage(ctx, tenant, func(u *batch.Usage) error {
 			at = u.CountedAt
-
 			return errLook
 		})
 	}
-
 	return at
 }
 
@@ -244,7 +231,6 @@ func (a *api) reckon(ctx context.Context, tenant string, change func(*batch.Usag
 	}
 	_, err := a.Usages.UpdateUsage(ctx, tenant, func(u *batch.Usage) error {
 		change(u)
-
 		return nil
 	})
 	if err != nil {
@@ -264,12 +250,10 @@ func (a *api) admitBatch(ctx context.Context, o batch.Order) error {
 		}
 		bytes = f.Bytes
 	}
-
 	return a.admit(ctx, o.Tenant, func(u *batch.Usage) error {
 		if err := u.Room(bytes, a.config.Limits); err != nil {
 			return err
 		}
-
 		return u.Create(a.Clock(), a.config.Limits)
 	})
 }

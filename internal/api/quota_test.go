@@ -20,7 +20,6 @@ import (
 // bounded returns a world whose tenants have limits.
 func bounded(t *testing.T, l batch.Limits) *world {
 	t.Helper()
-
 	return newWorld(t, func(_ *api.Deps, c *api.Config) { c.Limits = l })
 }
 
@@ -28,7 +27,6 @@ func bounded(t *testing.T, l batch.Limits) *world {
 func (w *world) send(key, name, content string, fields ...string) reply {
 	w.t.Helper()
 	body, kind := formOf(w.t, name, content, append([]string{"purpose", "batch"}, fields...)...)
-
 	return w.ask(ask{method: http.MethodPost, path: "/v1/files", key: key, kind: kind, body: body})
 }
 
@@ -54,7 +52,6 @@ func (w *world) usage() *batch.Usage {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-
 	return &u
 }
 
@@ -65,7 +62,6 @@ func zipped(t *testing.T, content string) string {
 	if _, err := z.Write([]byte(content)); err != nil || z.Close() != nil {
 		t.Fatal(err)
 	}
-
 	return b.String()
 }
 
@@ -177,7 +173,6 @@ func TestCountHeals(t *testing.T) {
 		if err == nil {
 			err = u.Keep("file-lost", 200, w.clock(), config.Limits) // a crash before the file was
 		}
-
 		return err
 	})
 	if err != nil {
@@ -252,7 +247,6 @@ func (c *countedUsages) take() [2]int {
 	defer c.mu.Unlock()
 	n := c.n
 	c.n = [2]int{}
-
 	return n
 }
 
@@ -260,13 +254,11 @@ func (c *countedUsages) UpdateUsage(
 	ctx context.Context, tenant string, change func(*batch.Usage) error,
 ) (batch.Usage, error) {
 	c.add(0)
-
 	return c.UsageStore.UpdateUsage(ctx, tenant, change)
 }
 
 func (c countedFiles) Files(ctx context.Context, tenant string, q batch.FileQuery) ([]batch.File, bool, error) {
 	c.add(1)
-
 	return c.FileStore.Files(ctx, tenant, q)
 }
 

@@ -58,7 +58,6 @@ func (a *api) listRequests(w http.ResponseWriter, r *http.Request, tenant string
 		list.LastID = &last
 	}
 	writeJSON(w, http.StatusOK, list)
-
 	return nil
 }
 
@@ -72,7 +71,6 @@ func (a *api) requests(
 		if err != nil {
 			return page, fmt.Errorf("api: list requests: %w", err)
 		}
-
 		return page, nil
 	}
 	rec, err := a.Requests.Find(ctx, b, customIDs[0])
@@ -85,7 +83,6 @@ func (a *api) requests(
 	case line <= q.After || q.Outcome != "" && q.Outcome != batch.OutcomeOf(rec.Phase):
 		return batch.RequestPage{}, nil
 	}
-
 	return batch.RequestPage{Requests: []state.Record{rec}, Last: line}, nil
 }
 
@@ -97,7 +94,6 @@ func requestQuery(values url.Values, b batch.Batch) (batch.RequestQuery, error) 
 		for i, o := range outcomes {
 			known[i] = string(o)
 		}
-
 		return q, badRequest("status", batch.CodeInvalidValue,
 			"Invalid value: '%s'. Supported values are: %s.", clip(string(q.Outcome)), quoted(known))
 	}
@@ -110,7 +106,6 @@ func requestQuery(values url.Values, b batch.Batch) (batch.RequestQuery, error) 
 	}
 	p, err := readPage(url.Values{"limit": values["limit"]}, batch.PrefixBatch, defaultRequests, mostRequests, false)
 	q.Limit = p.Limit
-
 	return q, err
 }
 
@@ -146,7 +141,6 @@ func (a *api) oneRequest(
 		return fmt.Errorf("api: request: %w", err)
 	}
 	writeJSON(w, http.StatusOK, shapeRequest(b, rec))
-
 	return nil
 }
 
@@ -159,6 +153,5 @@ func noRequest(b batch.Batch, id string) error {
 		message += fmt.Sprintf(" A request's id begins with '%s'. To find a request by its custom_id, ask for "+
 			"/batches/%s/requests?custom_id=.", batch.PrefixBatchRequest, b.ID)
 	}
-
 	return &refusalError{status: http.StatusNotFound, param: "request_id", message: message}
 }

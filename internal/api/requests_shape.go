@@ -54,7 +54,6 @@ func shapeRequest(b batch.Batch, rec state.Record) requestShape {
 		s.Attempts = p.Attempt
 		s.FinishedAt = unix(p.CanceledAt)
 	}
-
 	return s
 }
 
@@ -89,6 +88,5 @@ func orNone(n int) *int {
 	if n == 0 {
 		return nil
 	}
-
 	return &n
 }

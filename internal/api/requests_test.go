@@ -30,7 +30,6 @@ func (w *world) running(customIDs ...string) (batchID, fileID string) {
 	fileID = w.upload(w.alice, text.String())
 	batchID = w.post("/v1/batches", orderOf(fileID)).want(200).text("id")
 	w.load(batchID)
-
 	return batchID, fileID
 }
 
@@ -46,7 +45,6 @@ func (w *world) load(batchID string) batch.Batch {
 			w.t.Fatalf("next is %q, %v", next, err)
 		}
 	}
-
 	return w.stored(batchID)
 }
 
@@ -56,7 +54,6 @@ func (w *world) stored(batchID string) batch.Batch {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-
 	return b
 }
 
@@ -116,7 +113,6 @@ func (w *world) retryLater(batchID string, line int) {
 		if err != nil {
 			return state.Change{}, err
 		}
-
 		return pending.Change()
 	})
 }
@@ -131,7 +127,6 @@ func (r reply) customIDs() []string {
 		id, _ := object["custom_id"].(string)
 		ids = append(ids, id)
 	}
-
 	return ids
 }
 
@@ -154,7 +149,6 @@ func TestRequestsAreSeen(t *testing.T) {
 		for k, v := range more {
 			m[k] = v
 		}
-
 		return m
 	}
 	wants := []any{

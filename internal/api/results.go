@@ -76,7 +76,6 @@ func (a *api) batchResults(w http.ResponseWriter, r *http.Request, tenant string
 	h.Set("Content-Length", strconv.Itoa(len(sent)))
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(sent) // the client is gone: nobody is left to tell
-
 	return nil
 }
 
@@ -107,7 +106,6 @@ func parseCursor(text, batchID string) (cursor, error) {
 			return c, nil
 		}
 	}
-
 	return start, badRequest("after", batch.CodeInvalidValue,
 		"Invalid 'after': '%s' is not a cursor of this batch's results.", clip(text))
 }
@@ -148,7 +146,6 @@ func piecesOf(entries []batch.Entry, from cursor, limit int, room int64) (pieces
 			p.pieces = append(p.pieces, piece{entry: e.N, last: true})
 		}
 	}
-
 	return p.pieces, true
 }
 
@@ -169,7 +166,6 @@ func (p *plan) add(e batch.Entry, at batch.Place, skip int64) bool {
 		p.pieces = append(p.pieces, piece{entry: e.N, segment: e.Segment, offset: begin, length: length})
 	}
 	p.lines, p.room = p.lines-1, p.room-length
-
 	return begin+length == end
 }
 
@@ -178,7 +174,6 @@ func (p *plan) last(entry int) *piece {
 	if n := len(p.pieces) - 1; n >= 0 && p.pieces[n].entry == entry {
 		return &p.pieces[n]
 	}
-
 	return nil
 }
 
@@ -200,7 +195,6 @@ func (a *api) readPieces(ctx context.Context, b batch.Batch, pieces []piece) ([]
 		group.Go(func() error {
 			got, err := a.Objects.Read(ctx, batch.SegmentKey(b.ID, p.segment), p.offset, p.length)
 			copy(to, got)
-
 			return err //nolint:wrapcheck // wrapped below
 		})
 	}
@@ -214,7 +208,6 @@ func (a *api) readPieces(ctx context.Context, b batch.Batch, pieces []piece) ([]
 	case err != nil:
 		return nil, fmt.Errorf("api: read results: %w", err)
 	}
-
 	return body, nil
 }
 
@@ -237,7 +230,6 @@ func (a *api) wholeLines(body []byte, limit int) []byte {
 	if n := bytes.LastIndexByte(sent, '\n'); n >= 0 {
 		return sent[:n+1]
 	}
-
 	return sent
 }
 
@@ -246,7 +238,6 @@ func advance(from cursor, pieces []piece, n int64) cursor {
 	for _, p := range pieces {
 		if n < p.length {
 			from.entry, from.offset = p.entry, p.offset+n
-
 			return from
 		}
 		n -= p.length
@@ -255,6 +246,5 @@ func advance(from cursor, pieces []piece, n int64) cursor {
 			from.entry, from.offset = p.entry+1, 0
 		}
 	}
-
 	return from
 }

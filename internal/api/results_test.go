@@ -62,7 +62,6 @@ func (r *reading) step(limit int) bool {
 	}
 	r.cursor, r.cut = h.Get("X-Next-Cursor"), cut
 	r.text.WriteString(body)
-
 	return h.Get("X-Complete") == "true"
 }
 
@@ -74,7 +73,6 @@ func (r *reading) all(limit int) string {
 			r.w.t.Fatal("the results have no end")
 		}
 	}
-
 	return r.text.String()
 }
 
@@ -146,7 +144,6 @@ func TestResultsFollowTheJournal(t *testing.T) {
 
 func (w *world) enter(id string, e batch.Entry) error {
 	_, err := w.store.AppendJournal(w.t.Context(), id, e)
-
 	return err
 }
 
@@ -156,7 +153,6 @@ func (w *world) entries(id string) int {
 	if err != nil {
 		w.t.Error(err)
 	}
-
 	return len(all)
 }
 
@@ -262,7 +258,6 @@ func (l *lossy) AppendJournal(ctx context.Context, id string, e batch.Entry) (in
 	if n%5 == 4 {
 		return 0, errStore
 	}
-
 	return got, err
 }
 
@@ -285,7 +280,6 @@ func (slow) Call(ctx context.Context, c execute.Call) (execute.Reply, error) {
 	if n%4 == 3 {
 		reply.StatusCode = 400
 	}
-
 	return reply, nil
 }
 
@@ -327,7 +321,6 @@ func newRunning(t *testing.T, lines int, window time.Duration) *running {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.ids++
-
 		return fmt.Sprintf("id%d", r.ids)
 	}
 	r.worker = execute.New(execute.Deps{
@@ -339,7 +332,6 @@ func newRunning(t *testing.T, lines int, window time.Duration) *running {
 		Clock: time.Now, Log: log,
 		NewFileID: func(now time.Time) (string, error) { return batch.NewID(batch.PrefixFile, now, rand.Reader) },
 	}
-
 	return r
 }
 
@@ -359,7 +351,6 @@ func (r *running) work() {
 		must(r.t, err)
 		if len(got) > 0 {
 			flying.Go(func() { r.invoke(got) })
-
 			continue
 		}
 		if tick%10 == 0 {
@@ -402,7 +393,6 @@ func (r *running) content(id string) string {
 	must(r.t, err)
 	body, err := r.files.Read(r.t.Context(), f.ObjectKey(), 0, f.Bytes)
 	must(r.t, err)
-
 	return string(body)
 }
 

@@ -40,7 +40,6 @@ func (a *api) retryBatch(w http.ResponseWriter, r *http.Request, tenant string) 
 	if err != nil {
 		return fmt.Errorf("api: accept retry: %w", err)
 	}
-
 	return a.writeBatch(w, r, made)
 }
 
@@ -64,6 +63,5 @@ func retryOrder(f fields, r *http.Request, b batch.Batch) (batch.Order, error) {
 	o.IdempotencyKey, err = idempotencyKey(f, r)
 	repeats, _ := strconv.Atoi(r.Header.Get("X-Stainless-Retry-Count"))
 	o.Repeated = repeats > 0
-
 	return o, err
 }

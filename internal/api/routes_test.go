@@ -127,7 +127,6 @@ func guess(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-
 	return secret
 }
 
@@ -242,7 +241,6 @@ func (w *world) snapshot(batchID, fileID, upload string) []any {
 	if err1 != nil || err2 != nil || err3 != nil {
 		w.t.Fatal(err1, err2, err3)
 	}
-
 	return []any{b, f, u}
 }
 

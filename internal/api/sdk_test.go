@@ -22,7 +22,6 @@ func newClient(t *testing.T, w *world, options ...option.RequestOption) openai.C
 	t.Helper()
 	server := httptest.NewServer(w.handler)
 	t.Cleanup(server.Close)
-
 	return openai.NewClient(append([]option.RequestOption{
 		option.WithBaseURL(server.URL + "/v1"), option.WithAPIKey(w.alice), option.WithHTTPClient(server.Client()),
 	}, options...)...)
@@ -89,7 +88,6 @@ func TestSDKPages(t *testing.T) {
 			if err := pages.Err(); err != nil {
 				t.Fatal(err)
 			}
-
 			break
 		}
 		paged = append(paged, pages.Current().ID)
@@ -119,7 +117,6 @@ func TestSDKErrors(t *testing.T) {
 	calls := 0
 	client := newClient(t, w, option.WithMiddleware(func(r *http.Request, next option.MiddlewareNext) (*http.Response, error) {
 		calls++
-
 		return next(r)
 	}))
 	id, file := w.order(w.alice)
@@ -133,7 +130,6 @@ func TestSDKErrors(t *testing.T) {
 			return err
 		}
 		_, err = client.Files.Delete(t.Context(), b.InputFileID)
-
 		return err
 	}()
 	_, window := client.Batches.New(t.Context(), openai.BatchNewParams{
@@ -154,7 +150,6 @@ func TestSDKErrors(t *testing.T) {
 		var e *openai.Error
 		if !errors.As(c.err, &e) {
 			t.Errorf("%s: error is %v", name, c.err)
-
 			continue
 		}
 		if e.StatusCode != c.status || e.Param != c.param || e.Code != c.code || e.Type != "invalid_request_error" || e.Message == "" {

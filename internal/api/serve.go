@@ -54,7 +54,6 @@ func (a *api) route(pattern string, h handler) {
 func (c *call) fail(w http.ResponseWriter) {
 	if seen, ok := w.(*statusWriter); ok && seen.wrote {
 		c.cut = true
-
 		return
 	}
 	writeError(w, c.err)
@@ -110,17 +109,14 @@ func (a *api) dispatch(w *statusWriter, r *http.Request, c *call) (pattern strin
 	bare, ok := a.bare(r)
 	if !ok {
 		writeError(w, noRoute(r))
-
 		return ""
 	}
 	match, pattern := a.mux.Handler(bare)
 	if pattern == "" {
 		a.refuseRoute(w, r, bare, match)
-
 		return ""
 	}
 	a.mux.ServeHTTP(w, bare)
-
 	return pattern
 }
 
@@ -145,7 +141,6 @@ func (a *api) bare(r *http.Request) (*http.Request, bool) {
 	*bare = *r
 	bare.URL = &u
 	bare.Host = "" // no route names a host
-
 	return bare, true
 }
 
@@ -156,7 +151,6 @@ func (a *api) refuseRoute(w http.ResponseWriter, r, bare *http.Request, match ht
 	match.ServeHTTP(told, bare)
 	if told.status != http.StatusMethodNotAllowed {
 		writeError(w, noRoute(r))
-
 		return
 	}
 	w.Header().Set("Allow", told.header.Get("Allow"))
@@ -189,7 +183,6 @@ func (a *api) crossOrigin(w http.ResponseWriter, r *http.Request) bool {
 	h.Set("Access-Control-Allow-Headers", r.Header.Get("Access-Control-Request-Headers"))
 	h.Set("Access-Control-Max-Age", "600") // seconds
 	w.WriteHeader(http.StatusNoContent)
-
 	return true
 }
 
@@ -198,7 +191,6 @@ func (a *api) requestID() string {
 	if err != nil {
 		return batch.PrefixRequest + "unknown" // an answer without randomness is better than none
 	}
-
 	return id
 }
 
@@ -229,7 +221,6 @@ func (w *statusWriter) WriteHeader(status int) {
 
 func (w *statusWriter) Write(p []byte) (int, error) {
 	w.wrote = true
-
 	return w.ResponseWriter.Write(p)
 }
 
@@ -238,6 +229,5 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func tooLarge(err error) bool {
 	var limit *http.MaxBytesError
-
 	return errors.As(err, &limit)
 }

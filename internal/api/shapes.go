@@ -145,7 +145,6 @@ func shapeUpload(u batch.Upload, f *batch.File, now time.Time) uploadShape {
 		file := shapeFile(*f)
 		shape.File = &file
 	}
-
 	return shape
 }
 
@@ -175,7 +174,6 @@ func shapeBatch(b batch.Batch, counts batch.Counts) batchShape {
 			shape.Errors.Data = append(shape.Errors.Data, line)
 		}
 	}
-
 	return shape
 }
 
@@ -184,7 +182,6 @@ func shapeUsage(u state.Usage) *usageShape {
 	if u == (state.Usage{}) {
 		return nil
 	}
-
 	return &usageShape{
 		InputTokens: u.Input, InputTokensDetails: inputDetailsShape{CachedTokens: u.Cached},
 		OutputTokens: u.Output, OutputDetails: outputDetailsShape{ReasoningTokens: u.Reasoning},
@@ -197,12 +194,10 @@ func shapeList[T any](data []T, more bool, idOf func(T) string) listShape[T] {
 	list := listShape[T]{Object: "list", Data: data, HasMore: more}
 	if len(data) == 0 {
 		list.Data = []T{} // null is no list
-
 		return list
 	}
 	first, last := idOf(data[0]), idOf(data[len(data)-1])
 	list.FirstID, list.LastID = &first, &last
-
 	return list
 }
 
@@ -211,6 +206,5 @@ func unix(t time.Time) *int64 {
 		return nil
 	}
 	seconds := t.Unix()
-
 	return &seconds
 }

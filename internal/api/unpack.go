@@ -26,7 +26,6 @@ func (u *unpacked) Read(p []byte) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = u.judge(err)
 	}
-
 	return n, err
 }
 
@@ -45,7 +44,6 @@ func (u *unpacked) judge(err error) error {
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		why = "it ends too early"
 	}
-
 	return &refusalError{
 		status: http.StatusBadRequest, param: "file", code: "invalid_file_format",
 		message: "The file's name ends in .gz, but gunzip cannot unpack it: " + why + ".",
@@ -63,6 +61,5 @@ func (t *tracked) Read(p []byte) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		t.err = err
 	}
-
 	return n, err
 }

@@ -56,7 +56,6 @@ func (a *api) createFile(w http.ResponseWriter, r *http.Request, tenant string) 
 		return err
 	}
 	writeJSON(w, http.StatusOK, shapeFile(f))
-
 	return nil
 }
 
@@ -69,7 +68,6 @@ func (a *api) create(ctx context.Context, f *batch.File, body []byte, life time.
 		if err := u.Create(now, a.config.Limits); err != nil {
 			return err
 		}
-
 		return u.Keep(f.ID, sent, now, a.config.Limits)
 	})
 	if err != nil {
@@ -79,13 +77,11 @@ func (a *api) create(ctx context.Context, f *batch.File, body []byte, life time.
 		if size == sent {
 			return nil
 		}
-
 		return a.admit(ctx, f.Tenant, func(u *batch.Usage) error { return u.Keep(f.ID, size, now, a.config.Limits) })
 	})
 	if err != nil {
 		a.reckon(ctx, f.Tenant, func(u *batch.Usage) { u.Forget(f.ID) })
 	}
-
 	return err
 }
 
@@ -126,7 +122,6 @@ func (a *api) keep(
 	if err != nil {
 		return fmt.Errorf("api: create file: %w", err)
 	}
-
 	return nil
 }
 
@@ -160,7 +155,6 @@ func (a *api) write(
 		if err := a.Objects.PutNew(ctx, key, head); err != nil {
 			return 0, fmt.Errorf("api: put content: %w", err)
 		}
-
 		return int64(len(head)), nil
 	}
 	upload, err := a.Parts.StartParts(ctx, key)
@@ -173,10 +167,8 @@ func (a *api) write(
 		defer cancel()
 		// What this leaves behind, the bucket's rule for unfinished uploads removes.
 		_ = a.Parts.AbortParts(tidy, key, upload)
-
 		return 0, err
 	}
-
 	return size, nil
 }
 
@@ -203,7 +195,6 @@ func (a *api) writeParts(
 	if err := a.Parts.FinishParts(ctx, key, upload, etags); err != nil {
 		return 0, fmt.Errorf("api: finish parts: %w", err)
 	}
-
 	return size, nil
 }
 
@@ -228,15 +219,12 @@ func checkJSONL(head []byte) error {
 		line, after, ended := bytes.Cut(rest, []byte("\n"))
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			rest = after
-
 			continue
 		}
 		if !json.Valid(line) && (ended || len(head) < partBytes) {
 			return errFormat()
 		}
-
 		return nil
 	}
-
 	return errFormat()
 }

@@ -30,7 +30,6 @@ func (a *api) createUpload(w http.ResponseWriter, r *http.Request, tenant string
 		if err := usage.Create(now, a.config.Limits); err != nil {
 			return err
 		}
-
 		return usage.OpenUpload(u.ID, u.Bytes, a.config.Limits)
 	})
 	if err != nil {
@@ -38,11 +37,9 @@ func (a *api) createUpload(w http.ResponseWriter, r *http.Request, tenant string
 	}
 	if err := a.Uploads.CreateUpload(r.Context(), u); err != nil {
 		a.reckon(r.Context(), tenant, func(usage *batch.Usage) { usage.CloseUpload(u.ID) })
-
 		return fmt.Errorf("api: create upload: %w", err)
 	}
 	writeJSON(w, http.StatusOK, shapeUpload(u, nil, now))
-
 	return nil
 }
 
@@ -89,7 +86,6 @@ func (a *api) readUpload(f fields) (batch.Upload, error) {
 	case len(u.MimeType) > maxNameLength:
 		return u, badRequest("mime_type", "string_above_max_length", "Invalid 'mime_type': it is too long.")
 	}
-
 	return u, nil
 }
 
@@ -137,11 +133,9 @@ func (a *api) completeUpload(w http.ResponseWriter, r *http.Request, tenant stri
 	}
 	if !there { // deleted since
 		writeJSON(w, http.StatusOK, shapeUpload(u, nil, a.Clock()))
-
 		return nil
 	}
 	writeJSON(w, http.StatusOK, shapeUpload(u, &f, a.Clock()))
-
 	return nil
 }
 
@@ -158,7 +152,6 @@ func (a *api) completed(ctx context.Context, u batch.Upload) (f batch.File, ther
 	if err != nil {
 		return batch.File{}, false, fmt.Errorf("api: read file: %w", err)
 	}
-
 	return f, true, nil
 }
 
@@ -174,7 +167,6 @@ func (a *api) finishUpload(ctx context.Context, u batch.Upload, size int64) (bat
 		usage.CloseUpload(u.ID)
 		usage.Owe(u.FileID, size, a.Clock())
 	})
-
 	return u, nil
 }
 
@@ -215,7 +207,6 @@ func readCompletion(w http.ResponseWriter, r *http.Request) (completion, error) 
 		seen[id] = true
 	}
 	c.order = batch.PartOrder(c.ids)
-
 	return c, nil
 }
 
@@ -240,7 +231,6 @@ func (a *api) assemble(ctx context.Context, u batch.Upload, c completion) (batch
 	case errors.Is(err, batch.ErrExists):
 		return batch.File{}, false, batch.ErrUploadOrder
 	}
-
 	return batch.File{}, false, err
 }
 
@@ -277,10 +267,8 @@ func (a *api) make(ctx context.Context, u batch.Upload, c completion) (batch.Fil
 				return err
 			}
 		}
-
 		return a.begin(ctx, u, c, content.sum())
 	})
-
 	return f, err
 }
 
@@ -291,10 +279,8 @@ func (a *api) begin(ctx context.Context, u batch.Upload, c completion, sum strin
 	_, err := a.Uploads.UpdateUpload(ctx, u.Tenant, u.ID, func(u *batch.Upload) error {
 		if wrong {
 			u.Saw(c.order, sum)
-
 			return nil
 		}
-
 		return u.Begin(c.order, sum, a.Clock())
 	})
 	if err != nil {
@@ -303,7 +289,6 @@ func (a *api) begin(ctx context.Context, u batch.Upload, c completion, sum strin
 	if wrong {
 		return batch.ErrUploadSum
 	}
-
 	return nil
 }
 
@@ -330,7 +315,6 @@ func (a *api) sizes(ctx context.Context, u batch.Upload, ids []string) ([]int64,
 		return nil, badRequest("part_ids", batch.CodeInvalidValue,
 			"The parts have %d bytes together, but the upload was created for %d.", total, u.Bytes)
 	}
-
 	return sizes, nil
 }
 
@@ -346,7 +330,6 @@ func (a *api) cancelUpload(w http.ResponseWriter, r *http.Request, tenant string
 	a.dropParts(r.Context(), u)
 	a.reckon(r.Context(), tenant, func(usage *batch.Usage) { usage.CloseUpload(u.ID) })
 	writeJSON(w, http.StatusOK, shapeUpload(u, nil, a.Clock()))
-
 	return nil
 }
 
@@ -375,7 +358,6 @@ func (a *api) upload(r *http.Request, tenant string) (batch.Upload, error) {
 	if err != nil {
 		return batch.Upload{}, fmt.Errorf("api: read upload: %w", err)
 	}
-
 	return u, nil
 }
 

@@ -33,7 +33,6 @@ func (c *countingKeys) Key(ctx context.Context, hash string) (tenant.Key, error)
 	c.mu.Lock()
 	c.asked[hash]++
 	c.mu.Unlock()
-
 	return c.KeyStore.Key(ctx, hash)
 }
 
@@ -53,14 +52,12 @@ func dataForm(t *testing.T, content string) (body, kind string) {
 	if err != nil || m.Close() != nil {
 		t.Fatal(err)
 	}
-
 	return b.String(), m.FormDataContentType()
 }
 
 func (w *world) part(key, upload, content string) reply {
 	w.t.Helper()
 	body, kind := dataForm(w.t, content)
-
 	return w.ask(ask{method: "POST", path: "/v1/uploads/" + upload + "/parts", key: key, kind: kind, body: body})
 }
 
@@ -69,7 +66,6 @@ func completion(sum string, parts ...string) string {
 	if sum == "" {
 		return fmt.Sprintf(`{"part_ids":%s}`, ids)
 	}
-
 	return fmt.Sprintf(`{"part_ids":%s,"md5":%q}`, ids, sum)
 }
 

@@ -71,14 +71,12 @@ type lockedBuffer struct {
 func (l *lockedBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-
 	return l.b.Write(p)
 }
 
 func (l *lockedBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-
 	return l.b.String()
 }
 
@@ -104,14 +102,12 @@ func newWorld(t *testing.T, tune ...func(*api.Deps, *api.Config)) *world {
 		f(&w.deps, &w.config)
 	}
 	w.handler = api.New(w.deps, w.config)
-
 	return w
 }
 
 func (w *world) clock() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-
 	return w.now
 }
 
@@ -130,7 +126,6 @@ func (w *world) key(name string) string {
 	if err := w.store.PutKey(context.Background(), key); err != nil {
 		w.t.Fatal(err)
 	}
-
 	return secret
 }
 
@@ -186,7 +181,6 @@ func (w *world) ask(a ask) reply {
 	if out.Code >= 400 && out.Code < 500 && out.Header().Get("X-Should-Retry") != "false" {
 		w.t.Errorf("%s %s: %d without x-should-retry: false", a.method, a.path, out.Code)
 	}
-
 	return out
 }
 
@@ -198,21 +192,18 @@ func innerWords() *regexp.Regexp {
 func (r reply) errorMessage() string {
 	e, _ := r.json["error"].(map[string]any)
 	message, _ := e["message"].(string)
-
 	return message
 }
 
 // get sends a request of tenant alice without a body.
 func (w *world) get(path string) reply {
 	w.t.Helper()
-
 	return w.ask(ask{method: http.MethodGet, path: path, key: w.alice})
 }
 
 // post sends a JSON body for tenant alice.
 func (w *world) post(path, body string) reply {
 	w.t.Helper()
-
 	return w.ask(ask{method: http.MethodPost, path: path, key: w.alice, kind: "application/json", body: body})
 }
 
@@ -222,7 +213,6 @@ func (w *world) upload(key, content string) string {
 	body, kind := formOf(w.t, "requests.jsonl", content, "purpose", "batch")
 	r := w.ask(ask{method: http.MethodPost, path: "/v1/files", key: key, kind: kind, body: body})
 	r.want(http.StatusOK).suits("OpenAIFile")
-
 	return r.text("id")
 }
 
@@ -234,7 +224,6 @@ func (w *world) order(key string) (batchID, fileID string) {
 		method: http.MethodPost, path: "/v1/batches", key: key, kind: "application/json", body: orderOf(fileID),
 	})
 	r.want(http.StatusOK).suits("Batch")
-
 	return r.text("id"), fileID
 }
 
@@ -247,7 +236,6 @@ func (w *world) change(id string, change func(*batch.Batch)) {
 	w.t.Helper()
 	_, err := w.store.UpdateBatch(w.t.Context(), batch.Ref{Tenant: "alice", ID: id}, func(b *batch.Batch) error {
 		change(b)
-
 		return nil
 	})
 	if err != nil {
@@ -260,7 +248,6 @@ func (r reply) want(status int) reply {
 	if r.Code != status {
 		r.t.Fatalf("status is %d, want %d: %.500s", r.Code, status, r.Body.String())
 	}
-
 	return r
 }
 
@@ -293,7 +280,6 @@ func (r reply) text(name string) string {
 	if !ok {
 		r.t.Fatalf("%s is %v, want a string", name, r.json[name])
 	}
-
 	return s
 }
 
@@ -303,7 +289,6 @@ func (r reply) number(name string) int64 {
 	if !ok {
 		r.t.Fatalf("%s is %v, want a number", name, r.json[name])
 	}
-
 	return int64(n)
 }
 
@@ -317,7 +302,6 @@ func (r reply) ids() []string {
 		id, _ := object["id"].(string)
 		ids = append(ids, id)
 	}
-
 	return ids
 }
 
@@ -333,7 +317,6 @@ func schemaOf(name string) (*jsonschema.Schema, error) {
 		return nil, err
 	}
 	schemas.Store(name, schema)
-
 	return schema, nil
 }
 
@@ -351,7 +334,6 @@ func (r reply) suits(name string) reply {
 	if err != nil {
 		r.t.Errorf("the answer is no %s: %v\n%.500s", name, err, r.Body.String())
 	}
-
 	return r
 }
 
@@ -373,7 +355,6 @@ func formOf(t *testing.T, filename, content string, fields ...string) (body, kin
 	if err = errors.Join(err, m.Close()); err != nil {
 		t.Fatal(err)
 	}
-
 	return b.String(), m.FormDataContentType()
 }
 
@@ -389,7 +370,6 @@ func (w *world) chunked(a ask) reply {
 	if err := json.Unmarshal(out.Body.Bytes(), &out.json); err != nil {
 		w.t.Fatal(err)
 	}
-
 	return out
 }
 

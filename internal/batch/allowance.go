@@ -56,7 +56,6 @@ func (a Allowance) Kept() Allowance {
 		a.Grants[id] = g
 	}
 	a.CheckedAt = stamp(a.CheckedAt)
-
 	return a
 }
 
@@ -66,7 +65,6 @@ func (a *Allowance) Sum() int {
 	for g := range maps.Values(a.Grants) {
 		sum += g.Messages
 	}
-
 	return sum
 }
 
@@ -98,7 +96,6 @@ func (a *Allowance) Ask(q Ask, limit int, now time.Time) int {
 		a.Grants = map[string]Grant{}
 	}
 	a.Grants[q.ID] = g
-
 	return granted
 }
 
@@ -130,7 +127,6 @@ func (a *Allowance) room(q Ask, limit int, now time.Time) int {
 	if own == 0 && kept == 0 {
 		part = max(part, min(leastGrant, free))
 	}
-
 	return part
 }
 
@@ -143,7 +139,6 @@ func (a *Allowance) newcomers(tenant string, has map[string]int, now time.Time) 
 			found[g.Tenant] = true
 		}
 	}
-
 	return len(found)
 }
 

@@ -32,7 +32,6 @@ func (s Status) Terminal() bool {
 	case StatusValidating, StatusInProgress, StatusFinalizing, StatusCanceling:
 		return false
 	}
-
 	return false
 }
 
@@ -65,7 +64,6 @@ func (c Counts) Add(p state.Phase) Counts {
 		c.Canceled++
 	case state.Pending, state.Claimed, state.Processing:
 	}
-
 	return c
 }
 
@@ -195,7 +193,6 @@ func (b *Batch) retryUntil() time.Time {
 	if b.Policy.StopBeforeDeadline <= 0 {
 		return time.Time{}
 	}
-
 	return stamp(b.Deadline.Add(-b.Policy.StopBeforeDeadline))
 }
 
@@ -220,7 +217,6 @@ func (b *Batch) Validated(total int) error {
 	}
 	b.Counts.Total, b.Shards = total, Shards(total)
 	b.Load = LoadCursor{Validated: true}
-
 	return nil
 }
 
@@ -239,7 +235,6 @@ func (b *Batch) Loaded(line int, offset int64, now time.Time) error {
 	if line == b.Counts.Total && b.Status == StatusValidating {
 		b.Status, b.InProgressAt = StatusInProgress, stamp(now)
 	}
-
 	return nil
 }
 
@@ -252,7 +247,6 @@ func (b *Batch) Reject(errs []LineError, now time.Time) error {
 	b.Status, b.FailedAt, b.Token = StatusFailed, stamp(now), ""
 	b.Errors = errs[:min(len(errs), MaxErrors)]
 	b.Counts = Counts{}
-
 	return nil
 }
 
@@ -263,7 +257,6 @@ func (b *Batch) Cancel(now time.Time) error {
 	switch b.Status {
 	case StatusValidating, StatusInProgress:
 		b.Status, b.CancelingAt = StatusCanceling, stamp(now)
-
 		return nil
 	case StatusCanceling, StatusCanceled:
 		return nil
@@ -273,7 +266,6 @@ func (b *Batch) Cancel(now time.Time) error {
 		}
 	case StatusFailed, StatusCompleted, StatusExpired:
 	}
-
 	return &StatusError{Op: "cancel", Status: b.Status}
 }
 
@@ -283,7 +275,6 @@ func (b *Batch) Enqueue(line int) error {
 		return &StatusError{Op: "enqueue", Status: b.Status}
 	}
 	b.Enqueued = max(b.Enqueued, line)
-
 	return nil
 }
 
@@ -293,7 +284,6 @@ func (b *Batch) Park(token string) error {
 		return &StatusError{Op: "park", Status: b.Status}
 	}
 	b.Token = token
-
 	return nil
 }
 
@@ -313,7 +303,6 @@ func (b *Batch) Seal(counts Counts, now time.Time) error {
 	}
 	b.Sealed, b.Counts, b.Token, b.Stopped = true, counts, "", nil
 	b.Status, b.FinalizingAt = StatusFinalizing, stamp(now)
-
 	return nil
 }
 
@@ -339,7 +328,6 @@ func (b *Batch) End(now time.Time) error {
 	default:
 		b.Status, b.CompletedAt = StatusCompleted, stamp(now)
 	}
-
 	return nil
 }
 
@@ -353,7 +341,6 @@ func (b *Batch) GiveUp(message string, now time.Time) error {
 	if b.GivenUp == "" {
 		b.GivenUp, b.GivenUpAt = message, stamp(now)
 	}
-
 	return nil
 }
 
@@ -370,7 +357,6 @@ func (b *Batch) Abandon(message string, now time.Time) error {
 	}
 	b.Status, b.FailedAt, b.Token = StatusFailed, stamp(now), ""
 	b.Errors = []LineError{{Code: CodeInternal, Message: message}}
-
 	return nil
 }
 

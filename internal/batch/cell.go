@@ -35,7 +35,6 @@ func CellOf(rec state.Record) string {
 	if cell, _, ok := strings.Cut(rec.Guard().ClaimID, claimMark); ok {
 		return cell
 	}
-
 	return strayCell
 }
 
@@ -51,6 +50,5 @@ func Sum(cells []Cell) Counts {
 	for _, c := range cells {
 		sum = sum.Plus(c.Counts)
 	}
-
 	return sum
 }

@@ -34,7 +34,6 @@ func (d Digest) Append(written int64, p []byte) Digest {
 	if err != nil {
 		return ""
 	}
-
 	return Digest(base64.StdEncoding.EncodeToString(state))
 }
 
@@ -46,6 +45,5 @@ func (d Digest) Sum() string {
 	if err != nil || !ok || into.UnmarshalBinary(state) != nil {
 		return ""
 	}
-
 	return hex.EncodeToString(hash.Sum(nil))
 }

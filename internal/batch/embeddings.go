@@ -14,7 +14,6 @@ func EmbeddingInputs(body []byte) int {
 	if err != nil || !startsWith(values[0], '[') {
 		return 1
 	}
-
 	return entries(values[0])
 }
 
@@ -41,7 +40,6 @@ func entries(array []byte) int {
 	if !some {
 		return 1
 	}
-
 	return commas + 1
 }
 
@@ -52,6 +50,5 @@ func stringEnd(text []byte, i int) int {
 			i++
 		}
 	}
-
 	return i
 }

@@ -26,7 +26,6 @@ func NewID(prefix string, now time.Time, random io.Reader) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("batch: new id: %w", err)
 	}
-
 	return prefix + strings.ToLower(id.String()), nil
 }
 
@@ -41,6 +40,5 @@ func ParseID(prefix, id string) (time.Time, bool) {
 	if err != nil {
 		return time.Time{}, false
 	}
-
 	return parsed.Timestamp().UTC(), true
 }

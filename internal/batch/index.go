@@ -31,7 +31,6 @@ func (x *Index) Add(sum [sha256.Size]byte, line int) {
 // were added in. It is valid until the next Add.
 func (x *Index) Bytes() []byte {
 	sort.Sort((*byEntry)(x))
-
 	return x.entries
 }
 
@@ -97,6 +96,5 @@ func linesOf(page, want []byte) []int {
 	for i := from; i < x.Len() && bytes.Equal(x.at(i)[:indexHash], want); i++ {
 		lines = append(lines, int(binary.BigEndian.Uint32(x.at(i)[indexHash:])))
 	}
-
 	return lines
 }

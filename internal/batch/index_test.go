@@ -27,7 +27,6 @@ func (r *reads) read(offset, length int64) ([]byte, error) {
 	if offset < 0 || offset+length > int64(len(r.stored)) {
 		return nil, errors.New("out of range")
 	}
-
 	return r.stored[offset:][:length], nil
 }
 
@@ -112,7 +111,6 @@ func seq(n int) []int {
 	for i := range s {
 		s[i] = i
 	}
-
 	return s
 }
 

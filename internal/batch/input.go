@@ -53,7 +53,6 @@ func (e *LineError) Error() string {
 	if e.Line == 0 {
 		return fmt.Sprintf("batch: %s: %s", e.Code, e.Message)
 	}
-
 	return fmt.Sprintf("batch: line %d: %s: %s", e.Line, e.Code, e.Message)
 }
 
@@ -79,7 +78,6 @@ func ParseInput(line []byte, endpoint string) (Input, error) {
 	if err := checkBody(in, body, endpoint); err != nil {
 		return Input{}, err
 	}
-
 	return in, nil
 }
 
@@ -93,7 +91,6 @@ func (in *Input) CheckURL(endpoint string) error {
 			Message: fmt.Sprintf("The URL provided for this request does not match the batch endpoint (%s).", endpoint),
 		}
 	}
-
 	return nil
 }
 
@@ -102,7 +99,6 @@ func (in *Input) CheckURL(endpoint string) error {
 // line is small whatever the line has: the result's Body is a part of it.
 func DecodeInput(line []byte) (Input, error) {
 	in, _, err := decode(line)
-
 	return in, err
 }
 
@@ -124,7 +120,6 @@ func decode(line []byte) (Input, body, error) {
 		return Input{}, body{}, tooLong("body.model", MaxModel)
 	}
 	in.Model = model
-
 	return in, b, nil
 }
 
@@ -163,7 +158,6 @@ func decodeLine(line []byte) (Input, error) {
 	case !urlFits:
 		return Input{}, tooLong("url", MaxURL)
 	}
-
 	return in, nil
 }
 
@@ -181,7 +175,6 @@ func checkBody(in Input, b body, endpoint string) error {
 	if in.Model == "" {
 		return &LineError{Code: CodeInvalidRequest, Param: "body.model", Message: "Model parameter is required."}
 	}
-
 	return nil
 }
 
@@ -193,7 +186,6 @@ func needText(param string, value []byte) error {
 	case !startsWith(value, '"'):
 		return wrongType(param, "a string")
 	}
-
 	return nil
 }
 

@@ -18,12 +18,10 @@ func hostileLines(n int) map[string][]byte {
 		for i := 0; b.Len() < n-len(after); i++ {
 			b.WriteString(one(i))
 		}
-
 		return append(b.Bytes(), after...)
 	}
 	head := `{"custom_id":"a","method":"POST","url":"` + chat + `","body":{"model":"m","messages":[]`
 	key := func(i int) string { return fmt.Sprintf(`,"%x":0`, i) }
-
 	return map[string][]byte{
 		"a million keys in the body": fill(head, key, "}}"),
 		"a million keys beside it":   fill(head+"}", key, "}"),
@@ -43,7 +41,6 @@ func allocated(f func()) uint64 {
 	runtime.ReadMemStats(&before)
 	f()
 	runtime.ReadMemStats(&after)
-
 	return after.TotalAlloc - before.TotalAlloc
 }
 

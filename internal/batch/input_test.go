@@ -19,7 +19,6 @@ const chat = "/v1/chat/completions"
 // line returns a good line of a chat batch in which old is replaced by others.
 func line(replace ...string) string {
 	const good = `{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{"model":"m","messages":[]}}`
-
 	return strings.NewReplacer(replace...).Replace(good)
 }
 
@@ -28,7 +27,6 @@ func TestParseInput(t *testing.T) {
 	good := func(change func(*batch.Input)) batch.Input {
 		in := batch.Input{CustomID: "a", URL: chat, Model: "m", Body: json.RawMessage(`{"model":"m","messages":[]}`)}
 		change(&in)
-
 		return in
 	}
 	same := func(*batch.Input) {}

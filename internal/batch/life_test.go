@@ -66,7 +66,6 @@ func situations(t *testing.T) map[string]batch.Batch {
 	come := func(name string, from batch.Batch, steps func(b *batch.Batch) error) batch.Batch {
 		ok(t, steps(&from))
 		all[name] = from
-
 		return from
 	}
 	done := batch.Counts{Total: total, Completed: 1, Failed: 1, Canceled: 1}
@@ -94,7 +93,6 @@ func situations(t *testing.T) map[string]batch.Batch {
 	come("failed, given up", sealedGivenUp, end)
 	come("failed, refused", validating, func(b *batch.Batch) error { return b.Reject(nil, noon()) })
 	come("failed, abandoned", running, func(b *batch.Batch) error { return b.Abandon("lost", noon()) })
-
 	return all
 }
 
@@ -109,12 +107,10 @@ func methods() map[string]func(*batch.Batch) error {
 		"Enqueue":   func(b *batch.Batch) error { return b.Enqueue(2) },
 		"Reconcile": func(b *batch.Batch) error {
 			b.Reconcile(b.Reconciled.See(b.Reconciled.Done+1, noon()))
-
 			return nil
 		},
 		"AskRecount": func(b *batch.Batch) error {
 			b.AskRecount(time.Time{}, false, noon())
-
 			return nil
 		},
 		"Park": func(b *batch.Batch) error { return b.Park("token") },
@@ -199,7 +195,6 @@ func outcome(before, after batch.Batch, err error) string {
 	case after.Status == before.Status:
 		return "~"
 	}
-
 	return string(after.Status)
 }
 
@@ -210,7 +205,6 @@ func TestSteps(t *testing.T) {
 	some := func(name string, change func(*batch.Batch)) batch.Batch {
 		b := all[name]
 		change(&b)
-
 		return b
 	}
 	done := batch.Counts{Total: total, Completed: 1, Failed: 1, Canceled: 1}
@@ -430,7 +424,6 @@ func live(t *rapid.T) batch.Status {
 		checkStep(t, name, before, b)
 	}
 	checkEnd(t, b, abandoned)
-
 	return b.Status
 }
 
@@ -454,7 +447,6 @@ func anyCall(t *rapid.T, plan []string, b *batch.Batch, n int, now time.Time) (n
 		"Abandon":   func() error { return b.Abandon("lost", now) },
 	}
 	name = rapid.SampledFrom(plan).Draw(t, "call")
-
 	return name, calls[name]()
 }
 
@@ -464,7 +456,6 @@ func plans() [][]string {
 	onward := []string{"Validated", "Load", "LoadAll", "Enqueue", "Park", "Reconcile", "SealDone", "End"}
 	askew := []string{"Seal", "SealWrong", "Reject", "Cancel", "GiveUp", "Abandon"}
 	with := func(calls ...string) []string { return slices.Concat(onward, onward, calls) }
-
 	return [][]string{onward, with("Cancel"), with("Seal"), with("GiveUp"), with("Cancel", "GiveUp"), with(askew...)}
 }
 
@@ -474,7 +465,6 @@ func countsOf(t *rapid.T, n int) batch.Counts {
 	c.Expired = rapid.IntRange(0, n-c.Completed).Draw(t, "expired")
 	c.Canceled = rapid.IntRange(0, n-c.Completed-c.Expired).Draw(t, "canceled")
 	c.Failed = n - c.Completed - c.Expired - c.Canceled
-
 	return c
 }
 

@@ -40,7 +40,6 @@ func (m Message) Encode() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("batch: encode message: %w", err)
 	}
-
 	return string(b), nil
 }
 
@@ -54,7 +53,6 @@ func DecodeMessage(body string) (Message, error) {
 	if m.Tenant == "" || m.Batch == "" || m.Line < 1 || m.Shard < 0 || m.Offset < 0 || m.Length < 1 {
 		return Message{}, fmt.Errorf("batch: decode message: not a message of a request")
 	}
-
 	return m, nil
 }
 

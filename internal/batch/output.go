@@ -52,7 +52,6 @@ func AppendAnswer(dst []byte, k state.Key, customID string, a Answer, reason sta
 	} else {
 		dst = append(dst, "null"...)
 	}
-
 	return appendEnd(dst, start)
 }
 
@@ -64,7 +63,6 @@ func AppendFailure(dst []byte, k state.Key, customID string, reason state.Reason
 	dst = append(dst, `,"response":null,"error":`...)
 	code, message := explain(reason)
 	dst = appendError(dst, code, message)
-
 	return appendEnd(dst, start)
 }
 
@@ -74,7 +72,6 @@ func AppendCanceled(dst []byte, k state.Key, customID string) []byte {
 	dst = appendHead(dst, k, customID)
 	dst = append(dst, `,"response":null,"error":`...)
 	dst = appendError(dst, CodeCanceled, "This request was not executed because the batch was cancelled.")
-
 	return appendEnd(dst, start)
 }
 
@@ -85,7 +82,6 @@ func AppendStopped(dst []byte, k state.Key, customID string) []byte {
 	dst = appendHead(dst, k, customID)
 	dst = append(dst, `,"response":null,"error":`...)
 	dst = appendError(dst, CodeCanceled, "This request was cancelled before it was completed.")
-
 	return appendEnd(dst, start)
 }
 
@@ -112,7 +108,6 @@ func explain(reason state.Reason) (code, message string) {
 	case state.NonRetryableHTTPStatus:
 		return fmt.Sprintf("http_%d", r.Status), r.String()
 	}
-
 	return CodeInternal, "The request failed."
 }
 
@@ -120,7 +115,6 @@ func appendHead(dst []byte, k state.Key, customID string) []byte {
 	dst = append(dst, `{"id":`...)
 	dst = appendString(dst, RequestID(k))
 	dst = append(dst, `,"custom_id":`...)
-
 	return appendString(dst, customID)
 }
 
@@ -134,7 +128,6 @@ func appendEnd(dst []byte, start int) []byte {
 			dst = append(dst[:start], bytes.ReplaceAll(line, []byte(char), []byte(escape))...)
 		}
 	}
-
 	return append(dst, "}\n"...)
 }
 
@@ -143,7 +136,6 @@ func appendError(dst []byte, code, message string) []byte {
 	dst = appendString(dst, code)
 	dst = append(dst, `,"message":`...)
 	dst = appendString(dst, message)
-
 	return append(dst, '}')
 }
 
@@ -158,7 +150,6 @@ func appendBody(dst, body []byte) []byte {
 	if json.Compact(buf, body) == nil {
 		return buf.Bytes()
 	}
-
 	return appendString(dst, string(body))
 }
 
@@ -167,6 +158,5 @@ func appendString(dst []byte, s string) []byte {
 	enc := json.NewEncoder(buf)
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(s) // a string always encodes, and a Buffer never fails
-
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 }

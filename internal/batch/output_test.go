@@ -176,7 +176,6 @@ func checkLine(t failer, raw []byte) outLine {
 			names = append(names, name)
 		}
 		slices.Sort(names)
-
 		return names
 	}
 	var top map[string]json.RawMessage
@@ -202,7 +201,6 @@ func checkLine(t failer, raw []byte) outLine {
 	if line.Response == nil && line.Error == nil {
 		t.Fatalf("neither response nor error: %q", raw)
 	}
-
 	return line
 }
 
@@ -221,7 +219,6 @@ func checkAnswer(t failer, customID, requestID string, status int, body []byte) 
 		if err := json.Unmarshal(line.Response.Body, &got); err != nil || got != string(text) {
 			t.Fatalf("body %s (%v), want the string %q", line.Response.Body, err, text)
 		}
-
 		return
 	}
 	if !cmp.Equal(tokens(t, text), tokens(t, line.Response.Body)) {

@@ -104,7 +104,6 @@ func (r Reconciliation) Kept() Reconciliation {
 	r.Reenqueue.At, r.Reenqueue.PacedAt = stamp(r.Reenqueue.At), stamp(r.Reenqueue.PacedAt)
 	r.Reenqueue.WaitingAt, r.Reenqueue.AllAt = stamp(r.Reenqueue.WaitingAt), stamp(r.Reenqueue.AllAt)
 	r.Reenqueue.SampledAt = stamp(r.Reenqueue.SampledAt)
-
 	return r
 }
 
@@ -113,7 +112,6 @@ func (r Reconciliation) See(done int, now time.Time) Reconciliation {
 	if done != r.Done || r.MovedAt.IsZero() {
 		r.Done, r.MovedAt = done, stamp(now)
 	}
-
 	return r
 }
 
@@ -138,7 +136,6 @@ func (r Reconciliation) Raise(done, limit int, now time.Time) Reconciliation {
 	}
 	r.HighWater = min(max(next, MinHighWater), MaxHighWater, max(limit, 1))
 	r.FilledAt, r.FilledDone = stamp(now), done
-
 	return r
 }
 
@@ -163,7 +160,6 @@ func (r Reconciliation) Grant(granted, wanted int, now time.Time) Reconciliation
 	case 2*granted < wanted:
 		r.AskAt = stamp(now.Add(askMore))
 	}
-
 	return r
 }
 
@@ -190,7 +186,6 @@ func (r Reconciliation) Enqueue(line int, now time.Time, age time.Duration) Reco
 		}
 	}
 	r.Enqueues = kept
-
 	return r
 }
 
@@ -201,7 +196,6 @@ func (r Reconciliation) EnqueuedAt(line int) (time.Time, bool) {
 			return e.At, true
 		}
 	}
-
 	return time.Time{}, false
 }
 
@@ -218,7 +212,6 @@ func (b *Batch) AskDue(done int, now time.Time) bool {
 	if at.IsZero() || b.Reconciled.HighWater >= MinHighWater && b.LowWater(done) {
 		return b.LowWater(done)
 	}
-
 	return b.Status == StatusInProgress && b.Enqueued < b.Counts.Total && !now.Before(at)
 }
 
@@ -270,7 +263,6 @@ func (b *Batch) AskRecount(dated time.Time, again bool, now time.Time) (wake boo
 		return now.Sub(b.RecountAt) >= wakeLost
 	}
 	b.RecountAt = at
-
 	return at.Sub(now) <= RecountSoon
 }
 
@@ -281,7 +273,6 @@ func (b *Batch) RecountDue(done int, now time.Time) bool {
 		return !now.Before(b.RecountAt)
 	}
 	rest := b.recountRest()
-
 	return b.Reconciled.Quiescent(done, now, rest) && now.Sub(b.RecountedAt) >= rest
 }
 

@@ -119,7 +119,6 @@ func TestRecounts(t *testing.T) {
 		if dated == never {
 			d = time.Time{}
 		}
-
 		return b.AskRecount(d, again, at(now))
 	}
 	wantAt := func(what string, d time.Duration) {

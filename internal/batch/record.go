@@ -12,7 +12,6 @@ func EncodeRecord(b Batch) (json.RawMessage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("batch: encode record: %w", err)
 	}
-
 	return raw, nil
 }
 
@@ -25,6 +24,5 @@ func DecodeRecord(raw json.RawMessage) (Batch, error) {
 	if b.Tenant == "" || b.ID == "" {
 		return Batch{}, fmt.Errorf("batch: decode record: it names no batch")
 	}
-
 	return b, nil
 }

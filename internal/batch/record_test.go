@@ -24,7 +24,6 @@ func instant() *rapid.Generator[time.Time] {
 		if rapid.Bool().Draw(t, "unset") {
 			return time.Time{}
 		}
-
 		return time.UnixMilli(rapid.Int64Range(0, 250_000_000_000_000).Draw(t, "unix ms")).UTC()
 	})
 }
@@ -147,7 +146,6 @@ func TestMessageRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-
 		return body
 	}
 	for name, body := range map[string]string{

@@ -26,7 +26,6 @@ func (b *Batch) Source() string {
 	if b.RetryOf == "" {
 		return b.InputFileID
 	}
-
 	return b.Gather.From
 }
 
@@ -35,7 +34,6 @@ func (b *Batch) Inputs() []string {
 	if b.RetryOf == "" {
 		return []string{b.InputFileID}
 	}
-
 	return []string{b.InputFileID, b.Gather.From}
 }
 
@@ -52,6 +50,5 @@ func (b *Batch) Retriable() error {
 		return &OrderError{Code: CodeInvalidRequest, Message: fmt.Sprintf(
 			"All %d requests of the batch '%s' were completed: there is nothing to retry.", b.Counts.Total, b.ID)}
 	}
-
 	return nil
 }

@@ -28,7 +28,6 @@ func FlowName(batchID string, n int) string {
 	if n <= 1 {
 		return batchID
 	}
-
 	return batchID + "-" + strconv.Itoa(n)
 }
 
@@ -43,7 +42,6 @@ func ParseFlowName(name string) (batchID string, n int, err error) {
 	if _, ok := ParseID(PrefixBatch, batchID); err != nil || !ok || FlowName(batchID, n) != name {
 		return "", 0, fmt.Errorf("batch: %.90q names no batch's flow", name)
 	}
-
 	return batchID, n, nil
 }
 

@@ -40,7 +40,6 @@ func ParseRequestID(batchID, id string) (line int, ok bool) {
 		return 0, false
 	}
 	line, err := strconv.Atoi(digits)
-
 	return line, err == nil && line > 0 && digits == strconv.Itoa(line)
 }
 
@@ -80,13 +79,11 @@ func OutcomeOf(p state.Phase) Outcome {
 		if p.Reason.Kind() == state.KindExpired {
 			return OutcomeExpired
 		}
-
 		return OutcomeFailed
 	case state.Canceled:
 		return OutcomeCanceled
 	case state.Pending:
 	}
-
 	return OutcomePending
 }
 

@@ -33,7 +33,6 @@ func (u *Usage) Stored() int64 {
 	for bytes := range maps.Values(u.Uploads) {
 		sum += bytes
 	}
-
 	return max(sum, 0)
 }
 
@@ -57,7 +56,6 @@ func (u *Usage) Create(now time.Time, l Limits) error {
 		}
 	}
 	u.Minute, u.Creates = minute, made+1
-
 	return nil
 }
 
@@ -67,7 +65,6 @@ func (u *Usage) Room(bytes int64, l Limits) error {
 	if now := u.Stored(); l.Bytes > 0 && (bytes > l.Bytes-now || now >= l.Bytes) {
 		return &LimitError{Of: LimitBytes, Max: int(l.Bytes), Now: int(now), Asked: int(bytes)}
 	}
-
 	return nil
 }
 
@@ -84,7 +81,6 @@ func (u *Usage) Keep(fileID string, bytes int64, now time.Time, l Limits) error 
 		}
 	}
 	u.change(fileID, bytes, now)
-
 	return nil
 }
 
@@ -152,7 +148,6 @@ func (u *Usage) OpenUpload(uploadID string, bytes int64, l Limits) error {
 		u.Uploads = map[string]int64{}
 	}
 	u.Uploads[uploadID] = bytes
-
 	return nil
 }
 

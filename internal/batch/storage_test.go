@@ -45,7 +45,6 @@ func TestStoredIsNeverTooLow(t *testing.T) {
 					if before+bytes <= limits.Bytes || u.Stored() != before {
 						rt.Fatalf("%d bytes were refused at %d", bytes, before)
 					}
-
 					return
 				}
 				kept[id] = bytes
@@ -123,7 +122,6 @@ func anyOf[T any](rt *rapid.T, files map[string]T) string {
 	if len(files) == 0 {
 		rt.Skip()
 	}
-
 	return rapid.SampledFrom(slices.Sorted(maps.Keys(files))).Draw(rt, "file")
 }
 

@@ -81,7 +81,6 @@ type Upload struct {
 // other parts, and no other order, have the same.
 func PartOrder(ids []string) string {
 	sum := sha256.Sum256([]byte(strings.Join(ids, "\n")))
-
 	return hex.EncodeToString(sum[:])
 }
 
@@ -94,7 +93,6 @@ func (u *Upload) StatusAt(now time.Time) UploadStatus {
 	if u.Status == UploadPending && !u.Begun() && !now.Before(u.ExpiresAt()) {
 		return UploadExpired
 	}
-
 	return u.Status
 }
 
@@ -116,7 +114,6 @@ func (u *Upload) Take(bytes int64, now time.Time) error {
 		return &LimitError{Of: LimitUploadBytes, Max: int(u.Bytes), Now: int(u.Taken), Asked: int(bytes)}
 	}
 	u.Taken, u.TakenParts, u.TakenAt = u.Taken+bytes, u.TakenParts+1, now
-
 	return nil
 }
 
@@ -150,7 +147,6 @@ func (u *Upload) Matches(order, sum string) error {
 	case sum != "" && !strings.EqualFold(sum, u.Sum):
 		return ErrUploadSum
 	}
-
 	return nil
 }
 
@@ -171,7 +167,6 @@ func (u *Upload) Try(order, sum, fileID string, now time.Time) error {
 		return ErrUploadTries
 	}
 	u.Tries, u.FileID = u.Tries+1, cmp.Or(u.FileID, fileID)
-
 	return nil
 }
 
@@ -190,7 +185,6 @@ func (u *Upload) Begin(order, sum string, now time.Time) error {
 		return u.Matches(order, sum)
 	}
 	u.Order, u.Sum = order, sum
-
 	return nil
 }
 
@@ -201,7 +195,6 @@ func (u *Upload) Complete() error {
 		return &UploadError{Op: "complete", Status: u.Status}
 	}
 	u.Status = UploadCompleted
-
 	return nil
 }
 
@@ -215,12 +208,10 @@ func (u *Upload) Cancel(now time.Time) error {
 			return ErrUploadBegun
 		}
 		u.Status = UploadCanceled
-
 		return nil
 	case UploadCompleted, UploadExpired:
 		return &UploadError{Op: "cancel", Status: s}
 	}
-
 	return nil
 }
 

@@ -53,7 +53,6 @@ func (u *Usage) Requests() int {
 	for n := range maps.Values(u.Batches) {
 		sum += n
 	}
-
 	return sum
 }
 
@@ -78,7 +77,6 @@ func (u *Usage) Take(batchID string, requests int, l Limits) error {
 		u.Batches = map[string]int{}
 	}
 	u.Batches[batchID] = requests
-
 	return nil
 }
 

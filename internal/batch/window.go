@@ -32,6 +32,5 @@ func ParseWindow(s string) (time.Duration, error) {
 	if err != nil || d < MinWindow || d > MaxWindow {
 		return 0, fmt.Errorf("%w: %.32q is not a duration from 10s to 7d, such as 30m, 24h or 7d", ErrWindow, s)
 	}
-
 	return d, nil
 }

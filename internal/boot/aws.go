@@ -47,7 +47,6 @@ func AWS(ctx context.Context) (aws.Config, error) {
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("boot: AWS configuration: %w", err)
 	}
-
 	return cfg, nil
 }
 

@@ -42,7 +42,6 @@ func TestDeadConnectionsToAWS(t *testing.T) {
 				dials++
 				ours, theirs := net.Pipe()
 				go stall(theirs)
-
 				return ours, nil
 			}
 		})
@@ -63,7 +62,6 @@ func (l *lastLook) Do(r *http.Request) (*http.Response, error) {
 	l.body = r.Body
 	_, err := io.CopyN(io.Discard, r.Body, r.ContentLength)
 	head := http.Header{"Content-Type": {"application/x-amz-json-1.1"}}
-
 	return &http.Response{StatusCode: http.StatusOK, Header: head, Body: io.NopCloser(strings.NewReader("{}"))}, err
 }
 
@@ -84,19 +82,16 @@ func TestLastLookAtABody(t *testing.T) {
 	for service, call := range map[string]func() error{
 		"ssm": func() error {
 			_, err := ssm.NewFromConfig(cfg).GetParameter(t.Context(), &ssm.GetParameterInput{Name: name})
-
 			return err
 		},
 		"sqs": func() error {
 			_, err := sqs.NewFromConfig(cfg).ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: name})
-
 			return err
 		},
 		"s3": func() error {
 			_, err := s3.NewFromConfig(cfg).PutObject(t.Context(), &s3.PutObjectInput{
 				Bucket: name, Key: name, Body: strings.NewReader("text"), ChecksumAlgorithm: types.ChecksumAlgorithmSha256,
 			})
-
 			return err
 		},
 	} {

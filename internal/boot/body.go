@@ -34,9 +34,7 @@ func plainBodies(stack *middleware.Stack) error {
 			}
 			in.Request = plain
 		}
-
 		return next.HandleBuild(ctx, in)
 	})
-
 	return stack.Build.Add(plain, middleware.Before) //nolint:wrapcheck // the SDK's own, to the SDK
 }

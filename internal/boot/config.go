@@ -40,7 +40,6 @@ func FromEnv(needs ...string) (Config, error) { return Read(os.LookupEnv, needs.
 func Read(lookup func(name string) (string, bool), needs ...string) (Config, error) {
 	get := func(name string) string {
 		value, _ := lookup(name)
-
 		return strings.TrimSpace(value)
 	}
 	cfg := Config{
@@ -70,6 +69,5 @@ func Read(lookup func(name string) (string, bool), needs ...string) (Config, err
 	if cfg.Settings, err = ReadSettings(get); err != nil {
 		errs = append(errs, fmt.Errorf("%w: %w", ErrEnvironment, err))
 	}
-
 	return cfg, errors.Join(errs...)
 }

@@ -46,7 +46,6 @@ func TestRead(t *testing.T) {
 			t.Parallel()
 			lookup := func(name string) (string, bool) {
 				value, ok := tc.env[name]
-
 				return value, ok
 			}
 			got, err := boot.Read(lookup, tc.needs...)
@@ -57,7 +56,6 @@ func TestRead(t *testing.T) {
 				if diff := cmp.Diff(tc.want, got); diff != "" {
 					t.Error(diff)
 				}
-
 				return
 			}
 			if !errors.Is(err, boot.ErrEnvironment) {

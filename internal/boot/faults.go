@@ -51,7 +51,6 @@ func faults(metrics *Metrics) ([]func(*middleware.Stack) error, error) {
 	}
 	random := rand.New(rand.NewPCG(uint64(rates["seed"]), uint64(os.Getpid()))) //nolint:gosec // no secret hangs on it
 	f := &faulter{rates: rates, metrics: metrics, random: random}
-
 	return []func(*middleware.Stack) error{f.install}, nil
 }
 
@@ -84,7 +83,6 @@ func (f *faulter) install(stack *middleware.Stack) error {
 	if err := stack.Initialize.Add(draw, middleware.After); err != nil {
 		return err //nolint:wrapcheck // the SDK's own, to the SDK
 	}
-
 	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("InjectFault", f.inject), middleware.After)
 }
 
@@ -99,7 +97,6 @@ func (f *faulter) draw() *fault {
 		}
 		lot -= f.rates[kind]
 	}
-
 	return &fault{}
 }
 
@@ -118,7 +115,6 @@ func (f *faulter) inject(
 	switch lot.kind {
 	case faultThrottle:
 		out.RawResponse = throttled(service)
-
 		return out, middleware.Metadata{}, nil
 	case faultTimeout:
 		sent, metadata, err := next.HandleDeserialize(ctx, in)
@@ -126,11 +122,9 @@ func (f *faulter) inject(
 			_, _ = io.Copy(io.Discard, res.Body)
 			_ = res.Body.Close()
 		}
-
 		return out, metadata, &smithyhttp.RequestSendError{Err: context.DeadlineExceeded}
 	default:
 		refused := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
-
 		return out, middleware.Metadata{}, &smithyhttp.RequestSendError{Err: refused}
 	}
 }

@@ -40,7 +40,6 @@ func (s *service) Do(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}"))}, nil
 }
 
@@ -58,40 +57,33 @@ func startWithFaults(t *testing.T, s *service, plan string, out io.Writer) boot.
 		t.Fatal(err)
 	}
 	kit.AWS.HTTPClient = s
-
 	return kit
 }
 
 // writes are a write of each service.
 func writes(ctx context.Context, cfg aws.Config) map[string]func() error {
 	text := aws.String("text")
-
 	return map[string]func() error{
 		"DynamoDB": func() error {
 			_, err := dynamodb.NewFromConfig(cfg).PutItem(ctx, &dynamodb.PutItemInput{
 				TableName: text, Item: map[string]dynamotypes.AttributeValue{"pk": &dynamotypes.AttributeValueMemberS{Value: "1"}},
 			})
-
 			return err
 		},
 		"SQS": func() error {
 			_, err := sqs.NewFromConfig(cfg).DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: text, ReceiptHandle: text})
-
 			return err
 		},
 		"S3": func() error {
 			_, err := s3.NewFromConfig(cfg).PutObject(ctx, &s3.PutObjectInput{Bucket: text, Key: text, Body: strings.NewReader("text")})
-
 			return err
 		},
 		"SFN": func() error {
 			_, err := sfn.NewFromConfig(cfg).SendTaskSuccess(ctx, &sfn.SendTaskSuccessInput{TaskToken: text, Output: aws.String("{}")})
-
 			return err
 		},
 		"SSM": func() error {
 			_, err := ssm.NewFromConfig(cfg).GetParameter(ctx, &ssm.GetParameterInput{Name: text})
-
 			return err
 		},
 	}
@@ -140,11 +132,9 @@ func isFault(service, kind string, err error) bool {
 	switch service {
 	case "DynamoDB":
 		_, ok := errors.AsType[*dynamotypes.ProvisionedThroughputExceededException](err)
-
 		return ok
 	case "SQS":
 		_, ok := errors.AsType[*sqstypes.RequestThrottled](err)
-
 		return ok
 	case "S3":
 		return coded.ErrorCode() == "SlowDown"
@@ -185,7 +175,6 @@ func TestFaultsKeepToTheirPlan(t *testing.T) {
 			}
 			counted[metric.Kind] = metric.Total
 		}
-
 		return counted
 	}
 	got := count("3")

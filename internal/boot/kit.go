@@ -42,7 +42,6 @@ func Start(ctx context.Context, out io.Writer, clock func() time.Time, needs ...
 	logger := NewLogger(out, cfg.LogLevel)
 	CatchLog(logger)
 	limitMemory()
-
 	return Kit{Config: cfg, AWS: awsCfg, Log: logger, Metrics: metrics, Clock: clock}, nil
 }
 

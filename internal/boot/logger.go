@@ -37,6 +37,5 @@ func (c catcher) Write(line []byte) (int, error) {
 	}
 	c.log.Warn("a library had something to say; its words are not kept, since they may quote an answer",
 		slog.String("source", string(source)), slog.Int("bytes", len(words)))
-
 	return len(line), nil
 }

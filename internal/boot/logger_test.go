@@ -30,14 +30,12 @@ func (w *told) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	defer func() { w.lines <- struct{}{} }()
-
 	return w.text.Write(p)
 }
 
 func (w *told) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-
 	return w.text.String()
 }
 
@@ -55,7 +53,6 @@ func start(t *testing.T) *told {
 	if _, err := boot.Start(t.Context(), w, time.Now); err != nil {
 		t.Fatal(err)
 	}
-
 	return w
 }
 
@@ -75,7 +72,6 @@ func TestNoWordsOfLibraries(t *testing.T) { //nolint:paralleltest // package log
 				conn, both, err := http.NewResponseController(rw).Hijack()
 				if err != nil {
 					t.Error(err)
-
 					return
 				}
 				_, _ = both.WriteString("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")

@@ -90,7 +90,6 @@ func (m *Metrics) known(label, value string) string {
 	default:
 		values[value] = true
 	}
-
 	return value
 }
 
@@ -100,7 +99,6 @@ func clipLabel(value string) string {
 	if strings.TrimSpace(value) == "" { // nothing but white space is refused too
 		return noLabel
 	}
-
 	return value
 }
 
@@ -138,6 +136,5 @@ func (s *series) line(at int64) ([]byte, error) {
 		}},
 	}
 	line, err := json.Marshal(out)
-
 	return append(line, '\n'), err
 }

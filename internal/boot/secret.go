@@ -72,7 +72,6 @@ func (s *Secret) Value(ctx context.Context) (string, error) {
 		return value, err
 	}
 	value, err := s.read(ctx)
-
 	return s.keep(value, err)
 }
 
@@ -90,7 +89,6 @@ func (s *Secret) cached() (value string, err error, ok bool) {
 	case s.known && age < secretStale:
 		return s.value, nil, true
 	}
-
 	return "", s.failed, true
 }
 
@@ -101,14 +99,12 @@ func (s *Secret) keep(value string, err error) (string, error) {
 	now := s.clock()
 	if err == nil {
 		s.value, s.known, s.readAt, s.failed = value, true, now, nil
-
 		return value, nil
 	}
 	s.failed, s.failAt = err, now
 	if s.known && now.Sub(s.readAt) < secretStale {
 		return s.value, nil
 	}
-
 	return "", err
 }
 
@@ -125,6 +121,5 @@ func (s *Secret) read(ctx context.Context) (string, error) {
 	if out.Parameter == nil {
 		return "", nil
 	}
-
 	return aws.ToString(out.Parameter.Value), nil
 }

@@ -28,7 +28,6 @@ func (p *parameters) GetParameter(
 	p.reads++
 	if p.dead {
 		<-ctx.Done()
-
 		return nil, ctx.Err()
 	}
 	switch {
@@ -39,7 +38,6 @@ func (p *parameters) GetParameter(
 	case p.value == "":
 		return nil, &types.ParameterNotFound{}
 	}
-
 	return &ssm.GetParameterOutput{Parameter: &types.Parameter{Value: &p.value}}, nil
 }
 

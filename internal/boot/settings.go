@@ -158,7 +158,6 @@ func ReadSettings(get func(name string) string) (Settings, error) {
 		r.number(EnvMaxRetries, 0, 1_000_000, &s.MaxRetries)
 	}
 	r.retries(&s)
-
 	return s, errors.Join(r.errs...)
 }
 
@@ -219,7 +218,6 @@ func (r *settingReader) number(name string, least, most int, into *int) {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < least || n > most {
 		r.fail("%s is %.64q: want an integer from %d to %d", name, text, least, most)
-
 		return
 	}
 	*into = n
@@ -233,7 +231,6 @@ func (r *settingReader) duration(name string, least, most time.Duration, into *t
 	d, err := time.ParseDuration(text)
 	if err != nil || d < least || d > most {
 		r.fail("%s is %.64q: want a duration from %v to %v, such as 1.5s", name, text, least, most)
-
 		return
 	}
 	*into = d
@@ -246,7 +243,6 @@ func (r *settingReader) list(name string, longest int, form, want string, into *
 	}
 	if len(text) > longest {
 		r.fail("%s has %d bytes: want at most %d", name, len(text), longest)
-
 		return
 	}
 	pattern := regexp.MustCompile(form)
@@ -254,7 +250,6 @@ func (r *settingReader) list(name string, longest int, form, want string, into *
 		entry = strings.TrimSpace(entry)
 		if !pattern.MatchString(entry) {
 			r.fail("%s has %.64q: want %s, with commas between them", name, entry, want)
-
 			continue
 		}
 		*into = append(*into, entry)

@@ -15,7 +15,6 @@ func LogErrors[In, Out any](
 		if err != nil {
 			log.ErrorContext(ctx, "the invocation failed", slog.String("error", err.Error()))
 		}
-
 		return out, err
 	}
 }

@@ -19,7 +19,6 @@ func TestLogErrors(t *testing.T) {
 		if fail {
 			return "some", failure
 		}
-
 		return "all", nil
 	})
 	if got, err := f(t.Context(), false); got != "all" || err != nil || out.Len() > 0 {

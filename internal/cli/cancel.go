@@ -36,7 +36,6 @@ kept, and can be fetched with "musketry results" once the batch is cancelled.`,
 			if v.status() == batch.StatusCanceling {
 				a.note("See it end with: musketry watch %s", v.ID)
 			}
-
 			return nil
 		},
 	}

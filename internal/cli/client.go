@@ -54,7 +54,6 @@ func (a *app) client() (*client, error) {
 		option.WithRequestTimeout(callTimeout),
 		option.WithHeader("User-Agent", "musketry/"+a.env.Version),
 	}
-
 	return &client{
 		base:    base,
 		batches: openai.NewBatchService(opts...),
@@ -72,7 +71,6 @@ func address(text string) (*url.URL, error) {
 		// The text is not repeated: it may hold a password.
 		return nil, errors.New("the API's address is no URL: it must look like https://host/…/v1; mend OPENAI_BASE_URL or --base-url")
 	}
-
 	return base, nil
 }
 
@@ -82,7 +80,6 @@ func (a *app) key() (string, error) {
 		if a.env.Key == "" {
 			return "", errors.New("no API key: set OPENAI_API_KEY or name a file that holds it with --key-file")
 		}
-
 		return a.env.Key, nil
 	}
 	f, err := os.Open(a.keyFile)
@@ -98,7 +95,6 @@ func (a *app) key() (string, error) {
 	if key == "" || len(raw) > maxKeyBytes || strings.ContainsAny(key, "\r\n") {
 		return "", fmt.Errorf("--key-file: %s must hold one key on one line", a.keyFile)
 	}
-
 	return key, nil
 }
 

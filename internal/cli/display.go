@@ -53,7 +53,6 @@ func (p progress) detail() string {
 			parts = append(parts, span(p.left)+" to go")
 		}
 	}
-
 	return strings.Join(parts, ", ")
 }
 
@@ -69,7 +68,6 @@ func speed(rate float64) string {
 	case rate >= 1:
 		return fmt.Sprintf("%.1f/s", rate)
 	}
-
 	return fmt.Sprintf("%.1f/min", rate*60)
 }
 
@@ -87,7 +85,6 @@ func (a *app) display() display {
 	case a.env.Terminal:
 		return newBarDisplay(a.env.Stderr)
 	}
-
 	return &lineDisplay{w: a.env.Stderr, now: a.env.Now}
 }
 
@@ -128,7 +125,6 @@ func (d *barDisplay) show(p progress) error {
 	if err := d.bar.Set(min(p.counts.Done(), full)); err != nil {
 		return fmt.Errorf("the progress bar: %w", err)
 	}
-
 	return nil
 }
 
@@ -162,7 +158,6 @@ func (d *lineDisplay) show(p progress) error {
 	if err != nil {
 		return fmt.Errorf("standard error: %w", err)
 	}
-
 	return nil
 }
 
@@ -183,7 +178,6 @@ func (d *jsonDisplay) show(p progress) error {
 		return nil
 	}
 	d.last = p.view.RawJSON()
-
 	return p.view.printJSON(d.out)
 }
 
@@ -195,6 +189,5 @@ func (d *jsonDisplay) close() {}
 
 func firstLine(text string) string {
 	line, _, _ := strings.Cut(text, "\n")
-
 	return line
 }

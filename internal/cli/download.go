@@ -58,7 +58,6 @@ func (s *sink) Write(p []byte) (int, error) {
 	if err != nil {
 		s.err = fmt.Errorf("writing what was fetched: %w", err)
 	}
-
 	return n, s.err
 }
 
@@ -67,7 +66,6 @@ func (s *sink) after(err error) error {
 	if s.broken == nil {
 		return err
 	}
-
 	return fmt.Errorf("%w; going on from there: %w", s.broken, err)
 }
 
@@ -76,7 +74,6 @@ func (s *sink) check(want []byte) error {
 	if want != nil && !bytes.Equal(want, s.sum.Sum(nil)) {
 		return fmt.Errorf("%w: its SHA-256 is %x, not %x", errOther, s.sum.Sum(nil), want)
 	}
-
 	return nil
 }
 
@@ -112,7 +109,6 @@ func (a *app) outlast(ctx context.Context, out *sink, err error) error {
 		return err
 	}
 	out.broken = err
-
 	return wait(ctx, setback(out.breaks, a.env.Random()))
 }
 
@@ -122,7 +118,6 @@ func (p piece) take(out *sink) (whole bool, err error) {
 		return true, p.copyTo(out)
 	}
 	_, err = out.Write(p.body)
-
 	return out.n >= p.total, err
 }
 
@@ -140,7 +135,6 @@ func (p piece) copyTo(out *sink) error {
 	case n < p.length:
 		return fmt.Errorf("after %s of %s: %w", size(n), size(p.length), io.ErrUnexpectedEOF)
 	}
-
 	return nil
 }
 
@@ -183,7 +177,6 @@ func (c *client) piece(ctx context.Context, fileID string, offset int64) (piece,
 		// Whatever broke the body, the rest of it may be asked for again.
 		return piece{}, fmt.Errorf("at byte %d: %w: %w", offset+int64(n), io.ErrUnexpectedEOF, err)
 	}
-
 	return piece{body: body, total: total, sum: reprDigest(res.Header)}, nil
 }
 
@@ -192,7 +185,6 @@ func answerLength(res *http.Response) int64 {
 	if n, err := strconv.ParseInt(res.Header.Get(headerLength), 10, 64); err == nil && n >= 0 {
 		return n
 	}
-
 	return res.ContentLength
 }
 
@@ -206,7 +198,6 @@ func reprDigest(h http.Header) []byte {
 			return sum
 		}
 	}
-
 	return nil
 }
 
@@ -225,6 +216,5 @@ func contentRange(header string, offset int64) (length, total int64, err error) 
 	if errors.Join(err1, err2, err3) != nil || a != offset || b < a || b >= total || b-a >= pieceBytes {
 		return 0, 0, wrong
 	}
-
 	return b - a + 1, total, nil
 }

@@ -24,7 +24,6 @@ func explain(err error) string {
 	if answer.Request != nil && answer.Request.URL != nil {
 		where = fmt.Sprintf(" (%s %s answered %d)", answer.Request.Method, answer.Request.URL.Redacted(), answer.StatusCode)
 	}
-
 	return what + where + hintAnswer(answer)
 }
 
@@ -34,13 +33,11 @@ func hintAnswer(answer *openai.Error) string {
 		if answer.Message == "" {
 			return "\nIs the address right? It ends in /v1. Is the key one of this deployment?"
 		}
-
 		return "\nIs OPENAI_API_KEY (or --key-file) a key of this deployment?"
 	case http.StatusNotFound:
 		if answer.Message == "" {
 			return "\nIs the address right? It ends in /v1."
 		}
-
 		return "\n\"musketry list\" shows the batches of your key."
 	case http.StatusTooManyRequests:
 		return "\nThe server asks for patience: try again in a while."
@@ -48,7 +45,6 @@ func hintAnswer(answer *openai.Error) string {
 	if answer.StatusCode >= http.StatusInternalServerError {
 		return "\nThe server's fault, not yours: try again in a while."
 	}
-
 	return ""
 }
 
@@ -60,7 +56,6 @@ func hintOffline(err error) string {
 	case errors.As(err, &network):
 		return "\nIs the server up, and OPENAI_BASE_URL (or --base-url) its address?"
 	}
-
 	return ""
 }
 
@@ -77,6 +72,5 @@ func passing(err error) bool {
 	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:
 		return true
 	}
-
 	return answer.StatusCode >= http.StatusInternalServerError
 }

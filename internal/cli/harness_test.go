@@ -56,7 +56,6 @@ func (c call) run(ctx context.Context, t *testing.T) result {
 	if strings.Contains(r.stdout+r.stderr, testKey) {
 		t.Errorf("the API key was shown:\n%s%s", r.stdout, r.stderr)
 	}
-
 	return r
 }
 
@@ -93,7 +92,6 @@ func (r result) session() string {
 	mark("out| ", r.stdout)
 	mark("err| ", r.stderr)
 	fmt.Fprintf(&text, "exit %d\n", r.code)
-
 	return text.String()
 }
 
@@ -104,7 +102,6 @@ func requestFile(t *testing.T, n int) string {
 	if err := os.WriteFile(path, requestLines(n, 10), 0o600); err != nil {
 		t.Fatal(err)
 	}
-
 	return path
 }
 
@@ -115,6 +112,5 @@ func requestLines(n, promptBytes int) []byte {
 		fmt.Fprintf(&lines, `{"custom_id":"r%d","method":"POST","url":"/v1/chat/completions",`+
 			`"body":{"model":"m","messages":[{"role":"user","content":"%s"}]}}`+"\n", i, prompt)
 	}
-
 	return lines.Bytes()
 }

@@ -32,7 +32,6 @@ func TestAdmin(t *testing.T) {
 	t.Parallel()
 	admin := &cobra.Command{Use: "keys", Short: "Manage API keys", RunE: func(cmd *cobra.Command, _ []string) error {
 		cmd.Println("no keys")
-
 		return nil
 	}}
 	r := call{args: []string{"--help"}, admin: []*cobra.Command{admin}}.run(t.Context(), t)

@@ -43,10 +43,8 @@ func openInput(ctx context.Context, name string, stdin io.Reader) (*input, error
 	}
 	if err := in.measure(); err != nil {
 		in.close()
-
 		return nil, err
 	}
-
 	return in, nil
 }
 
@@ -64,7 +62,6 @@ func (in *input) measure() error {
 	case in.bytes > maxInputBytes:
 		return fmt.Errorf("%s has %s, more than the %s that can be sent; split it", in.name, size(in.bytes), size(maxInputBytes))
 	}
-
 	return nil
 }
 
@@ -84,10 +81,8 @@ func spool(r io.Reader) (*os.File, error) {
 	if _, err := io.Copy(f, io.LimitReader(r, maxInputBytes+1)); err != nil {
 		_ = f.Close()
 		_ = os.Remove(f.Name())
-
 		return nil, fmt.Errorf("reading standard input: %w", err)
 	}
-
 	return f, nil
 }
 
@@ -102,7 +97,6 @@ func (in *input) endpoint() (string, error) {
 			if bad != nil {
 				return "", in.refuse(n, bad)
 			}
-
 			return request.URL, nil
 		}
 		if errors.Is(err, io.EOF) {
@@ -119,7 +113,6 @@ func (in *input) refuse(line int, err error) error {
 	if !errors.As(err, &bad) {
 		return fmt.Errorf("%s, line %d: %w", in.name, line, err)
 	}
-
 	return fmt.Errorf("%s, line %d: %s\nA line looks like "+
 		`{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":{"model":"m","messages":[…]}}`,
 		in.name, line, bad.Message)

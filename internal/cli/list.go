@@ -35,13 +35,11 @@ func (a *app) listCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-
 			return a.list(cmd.Context(), c, after, limit)
 		},
 	}
 	cmd.Flags().IntVar(&limit, "limit", listDefault, "how many to show at most")
 	cmd.Flags().StringVar(&after, "after", "", "go on after this batch")
-
 	return cmd
 }
 
@@ -63,7 +61,6 @@ func (a *app) list(ctx context.Context, c *client, after string, limit int) erro
 			if err := v.printJSON(a.env.Stdout); err != nil {
 				return err
 			}
-
 			continue
 		}
 		n := v.counts()
@@ -78,7 +75,6 @@ func (a *app) list(ctx context.Context, c *client, after string, limit int) erro
 	}
 	if shown == 0 {
 		a.note("There are no batches.")
-
 		return nil
 	}
 	_ = w.Flush()
@@ -88,6 +84,5 @@ func (a *app) list(ctx context.Context, c *client, after string, limit int) erro
 	if shown == limit {
 		a.note("There may be more: musketry list --after %s", last)
 	}
-
 	return nil
 }

@@ -38,7 +38,6 @@ func (m *meter) rate() float64 {
 	if seconds <= 0 || last.done <= first.done {
 		return 0
 	}
-
 	return float64(last.done-first.done) / seconds
 }
 
@@ -54,7 +53,6 @@ func (m *meter) left(total int) (time.Duration, bool) {
 	if seconds > float64(maxLeft/time.Second) {
 		return 0, false
 	}
-
 	return time.Duration(seconds * float64(time.Second)), true
 }
 

@@ -26,7 +26,6 @@ func pace(watched, left time.Duration, random float64) time.Duration {
 	if left > 0 {
 		d = min(d, left/2)
 	}
-
 	return jitter(max(d, pollFloor), random)
 }
 
@@ -37,7 +36,6 @@ func setback(n int, random float64) time.Duration {
 	for i := 1; i < n && d < troubleCeiling; i++ {
 		d *= 2
 	}
-
 	return jitter(min(d, troubleCeiling), random)
 }
 

@@ -55,13 +55,11 @@ written.`,
 			if err != nil {
 				return err
 			}
-
 			return a.results(cmd.Context(), c, args[0], output, failures)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "-", "file to write the answers to; - is standard output")
 	cmd.Flags().StringVar(&failures, "errors", "", "file to write the requests without an answer to")
-
 	return cmd
 }
 
@@ -79,7 +77,6 @@ func (a *app) results(ctx context.Context, c *client, id, output, failures strin
 	}
 	if v.status() == batch.StatusFailed && v.OutputFileID == "" && v.ErrorFileID == "" {
 		a.note("%s; there are no results.", v.summary())
-
 		return v.outcome()
 	}
 	f := fetched{Batch: v.ID, Status: string(v.Status)}
@@ -94,7 +91,6 @@ func (a *app) results(ctx context.Context, c *client, id, output, failures strin
 	if err := a.tellResults(v, f); err != nil {
 		return err
 	}
-
 	return v.outcome()
 }
 
@@ -102,7 +98,6 @@ func requestsOr(v *view, otherwise string) string {
 	if text := requests(v); text != "" {
 		return text
 	}
-
 	return otherwise
 }
 
@@ -112,7 +107,6 @@ func (a *app) tellResults(v *view, f fetched) error {
 		if err != nil {
 			return fmt.Errorf("the result as JSON: %w", err)
 		}
-
 		return write(a.env.Stdout, string(line)+"\n")
 	}
 	for _, t := range []*target{f.Output, f.Errors} {
@@ -126,7 +120,6 @@ func (a *app) tellResults(v *view, f fetched) error {
 		a.note("%s without an answer; see why with: musketry results %s --errors failures.jsonl -o answers.jsonl",
 			number(c.Total-c.Completed, "request"), v.ID)
 	}
-
 	return nil
 }
 
@@ -142,13 +135,11 @@ func (a *app) fetch(ctx context.Context, c *client, fileID, path string) (*targe
 		if err != nil {
 			return fmt.Errorf("fetching %s: %w", fileID, err)
 		}
-
 		return nil
 	}
 	if path == "-" {
 		return t, fill(a.env.Stdout)
 	}
-
 	return t, writeFile(path, fill)
 }
 
@@ -169,7 +160,6 @@ func writeFile(path string, fill func(io.Writer) error) error {
 	if err != nil {
 		_ = os.Remove(f.Name())
 	}
-
 	return err
 }
 
@@ -178,6 +168,5 @@ func writeDevice(path string, fill func(io.Writer) error) error {
 	if err != nil {
 		return err
 	}
-
 	return errors.Join(fill(f), f.Close())
 }

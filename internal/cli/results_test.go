@@ -31,7 +31,6 @@ func read(t *testing.T, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-
 	return string(b)
 }
 
@@ -41,7 +40,6 @@ func ended(t *testing.T, run batchRun) *server {
 	s := newServer(t)
 	s.addBatch("batch_a", run)
 	time.Sleep(time.Minute) // of the bubble's time
-
 	return s
 }
 
@@ -96,7 +94,6 @@ func TestResults(t *testing.T) {
 						if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 							t.Errorf("%s is there", file)
 						}
-
 						continue
 					}
 					if diff := cmp.Diff(want, read(t, path)); diff != "" {
@@ -143,7 +140,6 @@ func TestResultsInPieces(t *testing.T) {
 				if cut(w, r, nth) {
 					panic(http.ErrAbortHandler)
 				}
-
 				return false
 			}
 		}, []string{"bytes=0-4194303", "bytes=4194304-8388607", "bytes=8388608-12582911"}},
@@ -184,7 +180,6 @@ func cutStream(header string, length int) func(w http.ResponseWriter, r *http.Re
 		w.Header().Set(header, strconv.Itoa(length))
 		_, _ = w.Write(bigAnswers()[:4<<20])
 		_ = http.NewResponseController(w).Flush()
-
 		return true
 	}
 }
@@ -226,7 +221,6 @@ func TestResultsAreHeldToTheBytes(t *testing.T) {
 					}
 					_, _ = w.Write(tt.body)
 					_ = http.NewResponseController(w).Flush()
-
 					return true
 				}
 				path := filepath.Join(t.TempDir(), "answers.jsonl")
@@ -268,7 +262,6 @@ func TestResultsKeepTheOldFile(t *testing.T) {
 						return false
 					}
 					reply(w)
-
 					return true
 				}
 				path := filepath.Join(t.TempDir(), "answers.jsonl")

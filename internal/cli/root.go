@@ -75,7 +75,6 @@ func newRoot(env Env, admin []*cobra.Command) *cobra.Command {
 		root.AddCommand(cmd)
 	}
 	addAdmin(root, admin)
-
 	return root
 }
 
@@ -118,7 +117,6 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
 		meant = fmt.Sprintf("; did you mean %q?", similar[0])
 	}
-
 	return usageError(cmd, fmt.Errorf("there is no command %.64q%s", args[0], meant))
 }
 
@@ -132,6 +130,5 @@ func oneBatch(cmd *cobra.Command, args []string) error {
 	case args[0] == "" || strings.ContainsAny(args[0], "/?#%"):
 		return usageError(cmd, fmt.Errorf("%.64q is no batch's id", args[0]))
 	}
-
 	return nil
 }

@@ -53,10 +53,8 @@ func Run(ctx context.Context, env Env, args []string, admin ...*cobra.Command) i
 		return ExitInterrupted
 	case ctx.Err() != nil:
 		_, _ = fmt.Fprintln(env.Stderr, "Interrupted.")
-
 		return ExitInterrupted
 	}
 	_, _ = fmt.Fprintf(env.Stderr, "%s: %s\n", cmd.CommandPath(), explain(err))
-
 	return ExitError
 }

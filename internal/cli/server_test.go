@@ -71,7 +71,6 @@ type server struct {
 
 func newServer(t *testing.T) *server {
 	t.Helper()
-
 	return &server{
 		t: t, files: map[string][]byte{}, names: map[string]string{}, uploads: map[string]map[string][]byte{},
 		sizes: map[string]int64{}, seen: map[string]int{},
@@ -96,7 +95,6 @@ func (s *server) start() *http.Client {
 		// A connection that ended within a body lingers for half a second.
 		time.Sleep(time.Second) // of the bubble's time
 	})
-
 	return &http.Client{Transport: transport}
 }
 
@@ -115,7 +113,6 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	if r.Header.Get("Authorization") != "Bearer "+testKey {
 		fail(w, http.StatusUnauthorized, "Incorrect API key provided.")
-
 		return
 	}
 	if s.intercept != nil && s.intercept(w, r, nth) {
@@ -143,7 +140,6 @@ func (s *server) addBatch(id string, run batchRun) *serverBatch {
 	}
 	s.batches = append(s.batches, b)
 	s.files["file-out-"+id], s.files["file-err-"+id] = run.output, run.failures
-
 	return b
 }
 
@@ -156,13 +152,11 @@ func (s *server) called(prefix string) []string {
 			found = append(found, c)
 		}
 	}
-
 	return found
 }
 
 func (s *server) id(prefix string) string {
 	s.next++
-
 	return fmt.Sprintf("%s%d", prefix, s.next)
 }
 
@@ -170,13 +164,11 @@ func (s *server) createFile(w http.ResponseWriter, r *http.Request) {
 	f, header, err := r.FormFile("file")
 	if err != nil {
 		fail(w, http.StatusBadRequest, err.Error())
-
 		return
 	}
 	body, err := io.ReadAll(f)
 	if err != nil || len(body) > lambdaLimit || r.FormValue("purpose") != "batch" {
 		fail(w, http.StatusRequestEntityTooLarge, "File is too large.")
-
 		return
 	}
 	s.mu.Lock()
@@ -201,7 +193,6 @@ func (s *server) createUpload(w http.ResponseWriter, r *http.Request) {
 	}
 	if json.NewDecoder(r.Body).Decode(&in) != nil || in.Purpose != "batch" || in.MimeType == "" {
 		fail(w, http.StatusBadRequest, "bad upload")
-
 		return
 	}
 	s.mu.Lock()
@@ -222,13 +213,11 @@ func (s *server) addPart(w http.ResponseWriter, r *http.Request) {
 	f, _, err := r.FormFile("data")
 	if err != nil {
 		fail(w, http.StatusBadRequest, err.Error())
-
 		return
 	}
 	body, err := io.ReadAll(f)
 	if err != nil || len(body) > lambdaLimit {
 		fail(w, http.StatusRequestEntityTooLarge, "Part is too large.")
-
 		return
 	}
 	s.mu.Lock()
@@ -244,7 +233,6 @@ func (s *server) completeUpload(w http.ResponseWriter, r *http.Request) {
 	}
 	if json.NewDecoder(r.Body).Decode(&in) != nil {
 		fail(w, http.StatusBadRequest, "bad parts")
-
 		return
 	}
 	s.mu.Lock()
@@ -256,7 +244,6 @@ func (s *server) completeUpload(w http.ResponseWriter, r *http.Request) {
 	}
 	if int64(len(whole)) != s.sizes[id] {
 		fail(w, http.StatusBadRequest, "The parts do not add up.")
-
 		return
 	}
 	file := s.id("file-")
@@ -277,7 +264,6 @@ func (s *server) createBatch(w http.ResponseWriter, r *http.Request) {
 	}
 	if json.NewDecoder(r.Body).Decode(&in) != nil {
 		fail(w, http.StatusBadRequest, "bad batch")
-
 		return
 	}
 	s.mu.Lock()
@@ -299,7 +285,6 @@ func (s *server) find(w http.ResponseWriter, id string) *serverBatch {
 		}
 	}
 	fail(w, http.StatusNotFound, fmt.Sprintf("No batch found with id '%s'.", id))
-
 	return nil
 }
 
@@ -317,7 +302,6 @@ func (s *server) cancelBatch(w http.ResponseWriter, r *http.Request) {
 	if status := b.object()["status"]; status == "completed" {
 		w.Header().Set("X-Should-Retry", "false")
 		fail(w, http.StatusConflict, fmt.Sprintf("Cannot cancel a batch with status '%s'.", status))
-
 		return
 	}
 	b.canceled = time.Now()
@@ -328,7 +312,6 @@ func (s *server) listBatches(w http.ResponseWriter, r *http.Request) {
 	limit, err := strconv.Atoi(r.URL.Query().Get("limit"))
 	if err != nil || limit < 1 || limit > 100 {
 		fail(w, http.StatusBadRequest, "limit")
-
 		return
 	}
 	s.mu.Lock()
@@ -353,14 +336,12 @@ func (s *server) content(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	if !ok {
 		fail(w, http.StatusNotFound, "No such File object: "+r.PathValue("id"))
-
 		return
 	}
 	sum := sha256.Sum256(body)
 	w.Header().Set("Repr-Digest", "sha-512=:AA==:, sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":")
 	if s.noRanges {
 		_, _ = w.Write(body)
-
 		return
 	}
 	rec := &limitWriter{ResponseWriter: w, left: lambdaLimit}
@@ -378,7 +359,6 @@ func (l *limitWriter) Write(p []byte) (int, error) {
 		panic(http.ErrAbortHandler)
 	}
 	l.left -= len(p)
-
 	return l.ResponseWriter.Write(p)
 }
 
@@ -428,7 +408,6 @@ func (b *serverBatch) object() map[string]any {
 			o["error_file_id"] = "file-err-" + b.id
 		}
 	}
-
 	return o
 }
 
@@ -460,7 +439,6 @@ func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) 
 	case <-l.done:
 	case <-ctx.Done():
 	}
-
 	return nil, &net.OpError{Op: "dial", Net: "pipe", Err: io.ErrClosedPipe}
 }
 
@@ -475,7 +453,6 @@ func (l *pipeListener) Accept() (net.Conn, error) {
 
 func (l *pipeListener) Close() error {
 	l.once.Do(func() { close(l.done) })
-
 	return nil
 }
 

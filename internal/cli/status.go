@@ -29,7 +29,6 @@ func (a *app) statusCommand() *cobra.Command {
 			if a.json {
 				return v.printJSON(a.env.Stdout)
 			}
-
 			return write(a.env.Stdout, report(v, a.env.Now()))
 		},
 	}
@@ -62,7 +61,6 @@ func report(v *view, now time.Time) string {
 	for _, p := range v.problems() {
 		text.WriteString("  " + p + "\n")
 	}
-
 	return text.String()
 }
 
@@ -72,7 +70,6 @@ func requests(v *view) string {
 		return ""
 	}
 	parts := append([]string{fmt.Sprintf("%d of %d done", c.Done(), c.Total), fmt.Sprintf("%d completed", c.Completed)}, bad(c)...)
-
 	return strings.Join(parts, ", ")
 }
 
@@ -85,7 +82,6 @@ func deadline(v *view, now time.Time) string {
 	if left := time.Unix(v.ExpiresAt, 0).Sub(now); left > 0 && !v.status().Terminal() {
 		text += ", in " + span(left)
 	}
-
 	return text
 }
 
@@ -95,6 +91,5 @@ func pairs(m map[string]string) string {
 		all = append(all, k+"="+v)
 	}
 	slices.Sort(all)
-
 	return strings.Join(all, " ")
 }

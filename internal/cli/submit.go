@@ -43,7 +43,6 @@ FILE is JSONL, one request a line; "-" reads standard input. Files of more than
 			if len(args) != 1 {
 				return usageError(cmd, errors.New("name one file of requests, or - for standard input"))
 			}
-
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return a.submit(cmd.Context(), args[0], f) },
@@ -53,7 +52,6 @@ FILE is JSONL, one request a line; "-" reads standard input. Files of more than
 	flags.StringVar(&f.window, "window", "24h", "time the batch has, from 10s to 7d")
 	flags.StringArrayVar(&f.metadata, "metadata", nil, "key=value to keep with the batch; may be repeated")
 	flags.BoolVar(&f.watch, "watch", false, "show progress until the batch has ended")
-
 	return cmd
 }
 
@@ -94,7 +92,6 @@ func (a *app) submit(ctx context.Context, name string, f submitFlags) error {
 	if err != nil {
 		return fmt.Errorf("starting a batch of %s (sent as %s): %w", in.name, fileID, err)
 	}
-
 	return a.submitted(ctx, c, &view{Batch: *b}, f.watch)
 }
 
@@ -115,7 +112,6 @@ func (a *app) submitted(ctx context.Context, c *client, v *view, watch bool) err
 	if !a.json {
 		a.note("Follow it with: musketry watch %s", v.ID)
 	}
-
 	return nil
 }
 
@@ -134,6 +130,5 @@ func parseMetadata(pairs []string) (shared.Metadata, error) {
 		}
 		metadata[key] = value
 	}
-
 	return metadata, nil
 }

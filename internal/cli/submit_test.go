@@ -56,7 +56,6 @@ func TestSubmitRepeatsWithOneKey(t *testing.T) {
 				return false
 			}
 			fail(w, http.StatusServiceUnavailable, "later")
-
 			return true
 		}
 		r := call{args: []string{"submit", requestFile(t, 1)}, http: s.start()}.run(t.Context(), t)
@@ -106,7 +105,6 @@ func TestSubmitInParts(t *testing.T) {
 						return false
 					}
 					fail(w, http.StatusServiceUnavailable, "later")
-
 					return true
 				}
 				lines := requestLines(9_000, 1_000) // more than two parts, less than three
@@ -139,7 +137,6 @@ func TestSubmitGivesUpAnUpload(t *testing.T) {
 				return false
 			}
 			fail(w, http.StatusBadRequest, "No more of this.")
-
 			return true
 		}
 		lines := requestLines(5_000, 1_000)

@@ -31,7 +31,6 @@ func (a *app) upload(ctx context.Context, c *client, in *input) (string, error) 
 	if err != nil {
 		return "", fmt.Errorf("sending %s: %w", in.name, err)
 	}
-
 	return f.ID, nil
 }
 
@@ -50,10 +49,8 @@ func (a *app) uploadParts(ctx context.Context, c *client, in *input) (string, er
 		defer cancel()
 		// An upload that nobody completes ends by itself within the hour.
 		_, _ = c.uploads.Cancel(clean, up.ID)
-
 		return "", err
 	}
-
 	return fileID, nil
 }
 
@@ -76,7 +73,6 @@ func (a *app) sendParts(ctx context.Context, c *client, in *input, uploadID stri
 			}
 			ids[i] = part.ID
 			sent.add(length)
-
 			return nil
 		})
 	}
@@ -90,7 +86,6 @@ func (a *app) sendParts(ctx context.Context, c *client, in *input, uploadID stri
 	if up.File.ID == "" {
 		return "", fmt.Errorf("completing %s: the server named no file", in.name)
 	}
-
 	return up.File.ID, nil
 }
 
@@ -104,10 +99,8 @@ type uploadProgress struct {
 func (a *app) uploadProgress(in *input, parts int) *uploadProgress {
 	if !a.env.Terminal || a.json {
 		a.note("Sending %s: %s in %s", in.name, size(in.bytes), number(parts, "part"))
-
 		return &uploadProgress{}
 	}
-
 	return &uploadProgress{w: a.env.Stderr, bar: progressbar.NewOptions64(
 		in.bytes,
 		progressbar.OptionSetWriter(a.env.Stderr),

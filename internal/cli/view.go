@@ -29,10 +29,8 @@ func (v *view) counts() batch.Counts {
 		if err != nil || n < 0 {
 			return 0
 		}
-
 		return n
 	}
-
 	return batch.Counts{
 		Total: int(v.RequestCounts.Total), Completed: int(v.RequestCounts.Completed),
 		Failed: int(v.RequestCounts.Failed), Expired: extra("expired"), Canceled: extra("cancelled"),
@@ -56,7 +54,6 @@ func (v *view) endedAt() time.Time {
 	if at == 0 {
 		return time.Time{}
 	}
-
 	return time.Unix(at, 0).UTC()
 }
 
@@ -69,7 +66,6 @@ func (v *view) outcome() error {
 	case c.Completed < c.Total:
 		return &outcomeError{code: ExitFailures}
 	}
-
 	return nil
 }
 
@@ -80,7 +76,6 @@ func (v *view) printJSON(w io.Writer) error {
 		return fmt.Errorf("the API's answer is no JSON: %w", err)
 	}
 	line.WriteByte('\n')
-
 	return write(w, line.String())
 }
 
@@ -95,7 +90,6 @@ func (v *view) summary() string {
 	if c := v.counts(); c.Total > 0 {
 		text += ": " + tally(c)
 	}
-
 	return text
 }
 
@@ -119,14 +113,12 @@ func (v *view) problems() []string {
 		}
 		lines = append(lines, fmt.Sprintf("%s%s: %s%s", where, p.Code, p.Message, param))
 	}
-
 	return lines
 }
 
 // tally returns counts in words.
 func tally(c batch.Counts) string {
 	parts := []string{number(c.Total, "request"), fmt.Sprintf("%d completed", c.Completed)}
-
 	return strings.Join(append(parts, bad(c)...), ", ")
 }
 
@@ -141,7 +133,6 @@ func bad(c batch.Counts) []string {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
 		}
 	}
-
 	return parts
 }
 
@@ -149,7 +140,6 @@ func number(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
-
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
@@ -163,7 +153,6 @@ func span(d time.Duration) string {
 	case d < 24*time.Hour:
 		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
 	}
-
 	return fmt.Sprintf("%dd%02dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
 }
 
@@ -176,7 +165,6 @@ func size(n int64) string {
 	case n < unit*unit:
 		return fmt.Sprintf("%.1f kB", float64(n)/unit)
 	}
-
 	return fmt.Sprintf("%.1f MB", float64(n)/unit/unit)
 }
 
@@ -186,6 +174,5 @@ func write(w io.Writer, text string) error {
 	if _, err := io.WriteString(w, text); err != nil {
 		return fmt.Errorf("standard output: %w", err)
 	}
-
 	return nil
 }

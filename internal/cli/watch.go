@@ -30,7 +30,6 @@ Ctrl-C ends the watch and leaves the batch running.`,
 			if err != nil {
 				return err
 			}
-
 			return a.watch(cmd.Context(), c, args[0], false)
 		},
 	}
@@ -46,7 +45,6 @@ func (a *app) watch(ctx context.Context, c *client, id string, seen bool) error 
 	d.close()
 	if ctx.Err() != nil && err != nil {
 		a.note("%s goes on without you.\n  come back:  musketry watch %s\n  stop it:    musketry cancel %s", id, id, id)
-
 		return errInterrupted
 	}
 	if err != nil {
@@ -63,7 +61,6 @@ func (a *app) watch(ctx context.Context, c *client, id string, seen bool) error 
 	if !a.json {
 		a.noteResults(v)
 	}
-
 	return v.outcome()
 }
 
@@ -113,7 +110,6 @@ func measure(m *meter, v *view, now time.Time) progress {
 		p.rate = m.rate()
 		p.left, _ = m.left(p.counts.Total)
 	}
-
 	return p
 }
 
@@ -123,7 +119,6 @@ func (c *client) batch(ctx context.Context, id string) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-
 	return &view{Batch: *b}, nil
 }
 

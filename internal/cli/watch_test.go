@@ -123,7 +123,6 @@ type blockedReader struct{ done chan struct{} }
 
 func (b *blockedReader) Read([]byte) (int, error) {
 	<-b.done
-
 	return 0, context.Canceled
 }
 
@@ -173,7 +172,6 @@ func TestWatchOutlastsTrouble(t *testing.T) {
 						return false
 					}
 					fail(w, http.StatusServiceUnavailable, "Back soon.")
-
 					return true
 				}
 				r := call{args: []string{"watch", "batch_a"}, http: s.start()}.run(t.Context(), t)
@@ -214,7 +212,6 @@ func TestAPIErrors(t *testing.T) {
 				s.intercept = func(w http.ResponseWriter, _ *http.Request, _ int) bool {
 					w.WriteHeader(tt.status)
 					_, _ = w.Write([]byte(tt.body))
-
 					return true
 				}
 				r := call{args: []string{"status", "batch_a"}, http: s.start()}.run(t.Context(), t)

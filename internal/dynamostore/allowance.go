@@ -39,7 +39,6 @@ func encodeAllowance(a batch.Allowance) (item, error) {
 	if len(a.Grants) == 0 {
 		return it, nil
 	}
-
 	return it, it.setJSON(attrGrants, a.Grants)
 }
 
@@ -51,6 +50,5 @@ func decodeAllowance(it item) (batch.Allowance, error) {
 	if r.err != nil {
 		return batch.Allowance{}, fmt.Errorf("allowance: %w", r.err)
 	}
-
 	return a, nil
 }

@@ -57,7 +57,6 @@ func NewClient(cfg aws.Config, optFns ...func(*dynamodb.Options)) *dynamodb.Clie
 				})
 		}
 	}
-
 	return dynamodb.NewFromConfig(cfg, append([]func(*dynamodb.Options){tune}, optFns...)...)
 }
 
@@ -68,6 +67,5 @@ func buildable(client aws.HTTPClient) (*awshttp.BuildableClient, bool) {
 		return awshttp.NewBuildableClient(), true
 	}
 	b, ok := client.(*awshttp.BuildableClient)
-
 	return b, ok
 }

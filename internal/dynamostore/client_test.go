@@ -26,7 +26,6 @@ func TestClientOutlastsThrottles(t *testing.T) {
 			w.WriteHeader(http.StatusBadRequest)
 			_, _ = io.WriteString(w,
 				`{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"slow down"}`)
-
 			return
 		}
 		_, _ = io.WriteString(w, `{}`)

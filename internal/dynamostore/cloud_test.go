@@ -34,7 +34,6 @@ func client(t *testing.T) *dynamodb.Client {
 		t.Fatal(err)
 	}
 	cfg.Region, cfg.Credentials = "us-east-1", credentials.NewStaticCredentialsProvider("test", "test", "")
-
 	return dynamostore.NewClient(cfg)
 }
 
@@ -69,7 +68,6 @@ func newTable(t storetest.TB, api *dynamodb.Client) string {
 	if err := wait.Wait(t.Context(), &dynamodb.DescribeTableInput{TableName: &name}, time.Minute); err != nil {
 		t.Fatalf("wait for table: %v", err)
 	}
-
 	return name
 }
 
@@ -82,7 +80,6 @@ func open(t storetest.TB, api dynamostore.API, table string) *dynamostore.Store 
 	if err != nil {
 		t.Fatalf("open store: %v", err)
 	}
-
 	return s
 }
 
@@ -110,7 +107,6 @@ func TestPair(t *testing.T) {
 		if rapid.Bool().Draw(rt, "grouping") {
 			return memstore.NewStore(), dynamostore.NewGrouping(s)
 		}
-
 		return memstore.NewStore(), s
 	})
 }

@@ -37,7 +37,6 @@ func isAt(g state.Guard) condition {
 		c.expression = "#s = :s AND #c = :c"
 		c.values[":c"] = &types.AttributeValueMemberS{Value: g.ClaimID}
 	}
-
 	return c
 }
 

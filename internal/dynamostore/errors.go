@@ -22,7 +22,6 @@ func wrap(op string, err error) error {
 	if errors.As(err, &failed) {
 		return &lostError{stored: failed.Item}
 	}
-
 	return fmt.Errorf("dynamostore: %s: %w", op, err)
 }
 
@@ -43,6 +42,5 @@ func again(code types.BatchStatementErrorCodeEnum) bool {
 		types.BatchStatementErrorCodeEnumAccessDenied,
 		types.BatchStatementErrorCodeEnumDuplicateItem:
 	}
-
 	return false
 }

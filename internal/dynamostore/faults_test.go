@@ -49,7 +49,6 @@ func (f *faulty) PutItem(
 			return out, err
 		}
 	}
-
 	return f.API.PutItem(ctx, in, opts...)
 }
 
@@ -59,7 +58,6 @@ func (f *faulty) Query(
 	f.mu.Lock()
 	f.queries = append(f.queries, in)
 	f.mu.Unlock()
-
 	return f.API.Query(ctx, in, opts...)
 }
 
@@ -85,7 +83,6 @@ func (f *faulty) BatchExecuteStatement(
 		if f.statement != nil {
 			if failed := f.statement(st); failed != nil {
 				all.Responses[i].Error = failed
-
 				continue
 			}
 		}
@@ -101,7 +98,6 @@ func (f *faulty) BatchExecuteStatement(
 	for i, answer := range out.Responses {
 		all.Responses[at[i]] = answer
 	}
-
 	return all, nil
 }
 
@@ -111,10 +107,8 @@ type unhurried struct{}
 func (unhurried) Read(p []byte) (int, error) {
 	if len(p) == 8 { // a pause's part of its ceiling
 		clear(p)
-
 		return len(p), nil
 	}
-
 	return rand.Read(p)
 }
 
@@ -131,7 +125,6 @@ func openFaulty(t *testing.T, f *faulty) (faultyStore, plain *dynamostore.Store)
 	if err != nil {
 		t.Fatal(err)
 	}
-
 	return s, open(t, api, table)
 }
 
@@ -147,7 +140,6 @@ func creations(t *testing.T, n int) []state.Change {
 		}
 		cs = append(cs, c)
 	}
-
 	return cs
 }
 
@@ -190,7 +182,6 @@ func TestCreateSendsWhatWasThrottledAgain(t *testing.T) {
 		if n := len(tries) + tries[key]; tries[key] <= 1+n%5 {
 			return &types.BatchStatementError{Code: codes[n%5]}
 		}
-
 		return nil
 	}}
 	s, plain := openFaulty(t, f)
@@ -214,7 +205,6 @@ func TestCreateIsCalledOffByItsContext(t *testing.T) {
 		if n++; n == 100 {
 			cancel()
 		}
-
 		return &types.BatchStatementError{Code: types.BatchStatementErrorCodeEnumThrottlingError}
 	}}
 	s, plain := openFaulty(t, f)
@@ -312,7 +302,6 @@ func TestUpdateGivesUpWhereOthersAlwaysComeFirst(t *testing.T) {
 		}
 		calls++
 		b.Token = "mine"
-
 		return nil
 	})
 	if !errors.Is(err, batch.ErrBusy) {
@@ -341,7 +330,6 @@ func TestARecordThatFitsNoItemIsRefused(t *testing.T) {
 	check(t, s.CreateBatch(t.Context(), b))
 	_, err := s.UpdateBatch(t.Context(), b.Ref, func(b *batch.Batch) error {
 		b.Metadata["long"] += b.Metadata["long"]
-
 		return nil
 	})
 	if !errors.Is(err, dynamostore.ErrTooLarge) {
@@ -356,7 +344,6 @@ func TestRequestsReadsNoMoreThanItNeeds(t *testing.T) {
 	check(t, s.Create(t.Context(), creations(t, 400)))
 	for _, err := range s.Requests(t.Context(), batchID, 4, 100) {
 		check(t, err)
-
 		break
 	}
 	if len(f.queries) != 4 {

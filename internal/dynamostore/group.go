@@ -63,7 +63,6 @@ func (g *Grouping) Apply(ctx context.Context, c state.Change) error {
 	if a := group.answers[place]; a.known {
 		return a.err
 	}
-
 	return g.Store.Apply(ctx, c)
 }
 
@@ -82,7 +81,6 @@ func (g *Grouping) join(c state.Change) (*changeGroup, int) {
 		g.forming = nil
 		close(group.full)
 	}
-
 	return group, len(group.changes) - 1
 }
 
@@ -129,7 +127,6 @@ func (g *Grouping) applyTogether(ctx context.Context, changes []state.Change) []
 			answers[i] = answer{known: true, err: conflict(changes[i], failed.Item)}
 		}
 	}
-
 	return answers
 }
 
@@ -164,7 +161,6 @@ func (s *Store) updates(c state.Change) types.BatchStatementRequest {
 		params = append(params, &types.AttributeValueMemberS{Value: guard.ClaimID})
 	}
 	statement := text.String()
-
 	return types.BatchStatementRequest{
 		Statement: &statement, Parameters: params,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
@@ -176,13 +172,10 @@ func sameValue(a, b types.AttributeValue) bool {
 	switch a := a.(type) {
 	case *types.AttributeValueMemberS:
 		b, ok := b.(*types.AttributeValueMemberS)
-
 		return ok && a.Value == b.Value
 	case *types.AttributeValueMemberN:
 		b, ok := b.(*types.AttributeValueMemberN)
-
 		return ok && a.Value == b.Value
 	}
-
 	return false
 }

@@ -30,7 +30,6 @@ func (c *counting) PutItem(
 	ctx context.Context, in *dynamodb.PutItemInput, opts ...func(*dynamodb.Options),
 ) (*dynamodb.PutItemOutput, error) {
 	c.puts.Add(1)
-
 	return c.API.PutItem(ctx, in, opts...)
 }
 
@@ -42,7 +41,6 @@ func (c *counting) BatchExecuteStatement(
 	if c.lose {
 		return nil, errors.New("the answer was lost")
 	}
-
 	return out, err
 }
 
@@ -69,7 +67,6 @@ func endings(t *testing.T, s *dynamostore.Store, n int) []state.Change {
 		}
 		changes = append(changes, change)
 	}
-
 	return changes
 }
 

@@ -56,7 +56,6 @@ func (it item) setJSON(name string, v any) error {
 		return fmt.Errorf("dynamostore: encode %s: %w", name, err)
 	}
 	it.setString(name, string(raw))
-
 	return nil
 }
 
@@ -76,7 +75,6 @@ func (it item) size() int {
 			total++
 		}
 	}
-
 	return total
 }
 
@@ -85,7 +83,6 @@ func (it item) fits() error {
 	if n := it.size(); n > maxItem {
 		return fmt.Errorf("%w: %d bytes of %d", ErrTooLarge, n, maxItem)
 	}
-
 	return nil
 }
 
@@ -111,7 +108,6 @@ func (r *reader) string(name string) string {
 	default:
 		r.fail(name, errType)
 	}
-
 	return ""
 }
 
@@ -123,12 +119,10 @@ func (r *reader) int64(name string) int64 {
 		if err != nil {
 			r.fail(name, err)
 		}
-
 		return n
 	default:
 		r.fail(name, errType)
 	}
-
 	return 0
 }
 
@@ -138,7 +132,6 @@ func (r *reader) time(name string) time.Time {
 	if ms := r.int64(name); ms != 0 {
 		return time.UnixMilli(ms).UTC()
 	}
-
 	return time.Time{}
 }
 
@@ -150,7 +143,6 @@ func (r *reader) bool(name string) bool {
 	default:
 		r.fail(name, errType)
 	}
-
 	return false
 }
 

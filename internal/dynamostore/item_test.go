@@ -80,7 +80,6 @@ func TestEveryFieldOfARequestIsKept(t *testing.T) {
 func usual() map[string]state.Phase {
 	lease := state.Lease{ClaimID: workerID + ".123", Worker: workerID, Expires: noon().Add(15 * time.Minute)}
 	answer := state.Span{Object: "01j0000000000000000000000s", Offset: 1_234_567, Length: 3_456}
-
 	return map[string]state.Phase{
 		"pending": state.Pending{},
 		"put back": state.Pending{
@@ -140,7 +139,6 @@ func TestExpiry(t *testing.T) {
 		if !ok {
 			return "never"
 		}
-
 		return n.Value
 	}
 	at := func(when time.Time) string { return fmt.Sprint(when.Unix() + 1) }

@@ -64,7 +64,6 @@ func (s *Store) AppendJournal(ctx context.Context, batchID string, e batch.Entry
 			return 0, err
 		}
 	}
-
 	return 0, fmt.Errorf("dynamostore: journal of %s: %w", batchID, batch.ErrBusy)
 }
 
@@ -83,7 +82,6 @@ func (s *Store) enter(ctx context.Context, batchID string, e batch.Entry) error 
 	if stored, err := decodeEntry(lost.stored); err != nil || sameEntry(stored, e) {
 		return err
 	}
-
 	return fmt.Errorf("dynamostore: entry %d of %s: %w", e.N, batchID, batch.ErrExists)
 }
 
@@ -100,7 +98,6 @@ func (s *Store) lastEntry(ctx context.Context, batchID string) (batch.Entry, err
 	if err != nil || len(items) == 0 {
 		return batch.Entry{}, err
 	}
-
 	return decodeEntry(items[0])
 }
 
@@ -144,7 +141,6 @@ func encodeEntry(batchID string, e batch.Entry) item {
 	it.setString(attrSegment, e.Segment)
 	it.setBool(attrClosed, e.Closed)
 	it.setString(attrPlaces, packPlaces(e.Places))
-
 	return it
 }
 
@@ -159,7 +155,6 @@ func decodeEntry(it item) (batch.Entry, error) {
 	if e.Places, err = unpackPlaces(r.string(attrPlaces)); err != nil {
 		r.fail(attrPlaces, err)
 	}
-
 	return e, r.err
 }
 
@@ -175,7 +170,6 @@ func packPlaces(places []batch.Place) string {
 		raw = binary.AppendVarint(raw, p.Length)
 		last = p
 	}
-
 	return base64.RawStdEncoding.EncodeToString(raw)
 }
 
@@ -201,6 +195,5 @@ func unpackPlaces(text string) ([]batch.Place, error) {
 		}
 		places = append(places, last)
 	}
-
 	return places, nil
 }

@@ -66,7 +66,6 @@ func (k key) item() item {
 func keyOf(it item) (k key) {
 	r := reader{item: it}
 	k.pk, k.sk = r.string(attrPK), r.string(attrSK)
-
 	return k
 }
 
@@ -113,6 +112,5 @@ func requestOf(pk, sk string) (state.Key, error) {
 	if err != nil {
 		return state.Key{}, fmt.Errorf("dynamostore: line %q: %w", sk, err)
 	}
-
 	return state.Key{Batch: rest[:at], Line: line, Shard: shard}, nil
 }

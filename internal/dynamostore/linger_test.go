@@ -28,7 +28,6 @@ func (g *granting) BatchExecuteStatement(
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.sizes = append(g.sizes, len(in.Statements))
-
 	return &dynamodb.BatchExecuteStatementOutput{Responses: make([]types.BatchStatementResponse, len(in.Statements))}, nil
 }
 

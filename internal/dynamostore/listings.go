@@ -36,7 +36,6 @@ func (s *Store) Batches(
 		return nil, false, err
 	}
 	page, err := decodeAll(items, decodeBatch)
-
 	return page, more, err
 }
 
@@ -53,7 +52,6 @@ func (s *Store) Files(
 		return nil, false, err
 	}
 	page, err := decodeAll(items, decodeFile)
-
 	return page, more, err
 }
 
@@ -94,7 +92,6 @@ func (l listing) input() *dynamodb.QueryInput {
 		in.ExpressionAttributeValues[":p"] = &types.AttributeValueMemberS{Value: string(l.purpose)}
 		in.Limit = aws.Int32(filteredPage)
 	}
-
 	return in
 }
 
@@ -134,7 +131,6 @@ func decodeAll[T any](items []item, decode func(item) (T, error)) ([]T, error) {
 		}
 		all = append(all, v)
 	}
-
 	return all, nil
 }
 
@@ -145,7 +141,6 @@ func (s *Store) Key(ctx context.Context, hash string) (tenant.Key, error) {
 	if err == nil && !k.RevokedAt.IsZero() {
 		return tenant.Key{}, fmt.Errorf("dynamostore: revoked: %w", tenant.ErrUnknownKey)
 	}
-
 	return k, err
 }
 
@@ -161,7 +156,6 @@ func (s *Store) anyKey(ctx context.Context, hash string) (tenant.Key, error) {
 	if it == nil {
 		return tenant.Key{}, fmt.Errorf("dynamostore: %w", tenant.ErrUnknownKey)
 	}
-
 	return decodeKey(it)
 }
 
@@ -172,7 +166,6 @@ func (s *Store) PutKey(ctx context.Context, k tenant.Key) error {
 	if err := s.put(ctx, keyMark(k.Tenant, k.Hash).item(), condition{}); err != nil {
 		return err
 	}
-
 	return s.put(ctx, encodeKey(k), condition{})
 }
 
@@ -209,6 +202,5 @@ func (s *Store) Keys(ctx context.Context, tenantName string) ([]tenant.Key, erro
 	slices.SortFunc(keys, func(a, b tenant.Key) int {
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.Hash, b.Hash))
 	})
-
 	return keys, nil
 }

@@ -111,7 +111,6 @@ func encodeBatch(b batch.Batch, retention time.Duration) (item, error) {
 	if retention > 0 && b.Status.Terminal() {
 		it.setExpiry(endOf(b).Add(retention))
 	}
-
 	return it, it.setBatchParts(b)
 }
 
@@ -163,7 +162,6 @@ func (it item) setBatchParts(b batch.Batch) error {
 			}
 		}
 	}
-
 	return nil
 }
 
@@ -175,7 +173,6 @@ func endOf(b batch.Batch) time.Time {
 			end = t
 		}
 	}
-
 	return end
 }
 
@@ -228,7 +225,6 @@ func decodeBatch(it item) (batch.Batch, error) {
 	if r.err != nil {
 		return batch.Batch{}, fmt.Errorf("batch %s: %w", b.ID, r.err)
 	}
-
 	return b, nil
 }
 
@@ -253,7 +249,6 @@ func encodeFile(f batch.File) (item, error) {
 	if f.Users == nil {
 		return it, nil
 	}
-
 	return it, it.setJSON(attrUsers, f.Users)
 }
 
@@ -270,7 +265,6 @@ func decodeFile(it item) (batch.File, error) {
 	if r.err != nil {
 		return batch.File{}, fmt.Errorf("file %s: %w", f.ID, r.err)
 	}
-
 	return f, nil
 }
 
@@ -298,7 +292,6 @@ func encodeUpload(u batch.Upload, retention time.Duration) item {
 	it.setInt(attrTries, int64(u.Tries))
 	it.setString(attrReadOrder, u.ReadOrder)
 	it.setString(attrReadSum, u.ReadSum)
-
 	return it
 }
 
@@ -318,7 +311,6 @@ func decodeUpload(it item) (batch.Upload, error) {
 	if r.err != nil {
 		return batch.Upload{}, fmt.Errorf("upload %s: %w", u.ID, r.err)
 	}
-
 	return u, nil
 }
 
@@ -330,7 +322,6 @@ func encodeReceipt(r batch.Receipt) item {
 	it.setTime(attrCreatedAt, r.CreatedAt)
 	it.setTime(attrExpiresAt, r.ExpiresAt)
 	it.setExpiry(r.ExpiresAt)
-
 	return it
 }
 
@@ -342,7 +333,6 @@ func decodeReceipt(it item) (batch.Receipt, error) {
 		Order: r.string(attrOrder), BatchID: r.string(attrBatch),
 		CreatedAt: r.time(attrCreatedAt), ExpiresAt: r.time(attrExpiresAt),
 	}
-
 	return receipt, r.err
 }
 
@@ -353,7 +343,6 @@ func encodeKey(k tenant.Key) item {
 	it.setString(attrHint, k.Hint)
 	it.setTime(attrCreatedAt, k.CreatedAt)
 	it.setTime(attrRevokedAt, k.RevokedAt)
-
 	return it
 }
 
@@ -364,6 +353,5 @@ func decodeKey(it item) (tenant.Key, error) {
 		Hash: idOf(prefixKey, r.string(attrPK)), Tenant: r.string(attrTenant), Name: r.string(attrName),
 		Hint: r.string(attrHint), CreatedAt: r.time(attrCreatedAt), RevokedAt: r.time(attrRevokedAt),
 	}
-
 	return k, r.err
 }

@@ -64,7 +64,6 @@ func (s *Store) uploadShape() shape[batch.Upload] {
 // returns an error wrapping ErrTooLarge if b does not fit into an item.
 func (s *Store) CreateBatch(ctx context.Context, b batch.Batch) error {
 	b.Rev = 1
-
 	return create(ctx, s, s.batchShape(), b)
 }
 
@@ -74,7 +73,6 @@ func (s *Store) Batch(ctx context.Context, ref batch.Ref) (batch.Batch, error) {
 	if err != nil {
 		return batch.Batch{}, err
 	}
-
 	return decodeBatch(it)
 }
 
@@ -92,14 +90,12 @@ func (s *Store) UpdateBatch(
 	if err != nil {
 		return batch.Batch{}, err
 	}
-
 	return update(ctx, s, s.batchShape(), it, change)
 }
 
 // CreateFile stores f as its first revision, or returns batch.ErrExists.
 func (s *Store) CreateFile(ctx context.Context, f batch.File) error {
 	f.Rev = 1
-
 	return create(ctx, s, fileShape(), f)
 }
 
@@ -109,7 +105,6 @@ func (s *Store) File(ctx context.Context, tenantName, id string) (batch.File, er
 	if err != nil {
 		return batch.File{}, err
 	}
-
 	return decodeFile(it)
 }
 
@@ -121,7 +116,6 @@ func (s *Store) UpdateFile(
 	if err != nil {
 		return batch.File{}, err
 	}
-
 	return update(ctx, s, fileShape(), it, change)
 }
 
@@ -137,14 +131,12 @@ func (s *Store) DeleteFile(ctx context.Context, f batch.File) error {
 	case lost != nil:
 		return fmt.Errorf("dynamostore: file %s has changed: %w", f.ID, batch.ErrBusy)
 	}
-
 	return err
 }
 
 // CreateUpload stores u as its first revision, or returns batch.ErrExists.
 func (s *Store) CreateUpload(ctx context.Context, u batch.Upload) error {
 	u.Rev = 1
-
 	return create(ctx, s, s.uploadShape(), u)
 }
 
@@ -154,7 +146,6 @@ func (s *Store) Upload(ctx context.Context, tenantName, id string) (batch.Upload
 	if err != nil {
 		return batch.Upload{}, err
 	}
-
 	return decodeUpload(it)
 }
 
@@ -166,7 +157,6 @@ func (s *Store) UpdateUpload(
 	if err != nil {
 		return batch.Upload{}, err
 	}
-
 	return update(ctx, s, s.uploadShape(), it, change)
 }
 
@@ -182,7 +172,6 @@ func (s *Store) ClaimReceipt(ctx context.Context, r batch.Receipt) (batch.Receip
 	case err != nil:
 		return batch.Receipt{}, err
 	}
-
 	return decodeReceipt(it)
 }
 
@@ -203,7 +192,6 @@ func (s *Store) record(ctx context.Context, id string, k key) (item, error) {
 	if it == nil {
 		return nil, fmt.Errorf("dynamostore: %.64q: %w", id, batch.ErrNotFound)
 	}
-
 	return it, nil
 }
 
@@ -226,7 +214,6 @@ func create[T any](ctx context.Context, s *Store, sh shape[T], v T) error {
 	case lost.stored.has(attrMark, mine):
 		return nil // the SDK repeated a write whose answer was lost
 	}
-
 	return fmt.Errorf("dynamostore: %w", batch.ErrExists)
 }
 
@@ -266,7 +253,6 @@ func update[T any](ctx context.Context, s *Store, sh shape[T], it item, change f
 			return none, fmt.Errorf("dynamostore: deleted meanwhile: %w", batch.ErrNotFound)
 		}
 	}
-
 	return none, fmt.Errorf("dynamostore: lost %d races: %w", updates, batch.ErrBusy)
 }
 
@@ -301,7 +287,6 @@ func updateOrCreate[T any](
 			return first, nil // the SDK repeated a write whose answer was lost
 		}
 	}
-
 	return none, fmt.Errorf("dynamostore: lost %d races: %w", updates, batch.ErrBusy)
 }
 
@@ -339,20 +324,17 @@ func revise[T any](s *Store, sh shape[T], it item, change func(*T) error) (T, it
 	}
 	next.setString(attrMark, mine)
 	after, err = sh.decode(next) // as a later reading will show it
-
 	return after, next, err
 }
 
 func (it item) mark() string {
 	r := reader{item: it}
-
 	return r.string(attrMark)
 }
 
 // has reports whether it's string attribute is v.
 func (it item) has(name, v string) bool {
 	s, ok := it[name].(*types.AttributeValueMemberS)
-
 	return ok && s.Value == v
 }
 
@@ -363,9 +345,7 @@ func (it item) equalButMark(stored item) bool {
 		it = maps.Clone(it)
 		delete(it, attrMark)
 		delete(it, attrTTL)
-
 		return it
 	}
-
 	return reflect.DeepEqual(bare(it), bare(stored))
 }

@@ -69,7 +69,6 @@ func encodeRequest(rec state.Record, retention time.Duration) item {
 		it.setExpiry(rec.Spec.Deadline.Add(retention))
 	}
 	it.setPhase(rec.Phase)
-
 	return it
 }
 
@@ -198,7 +197,6 @@ func decodeRequest(it item) (state.Record, error) {
 	if r.err != nil {
 		return state.Record{}, fmt.Errorf("line %d of %s: %w", key.Line, key.Batch, r.err)
 	}
-
 	return rec, nil
 }
 
@@ -232,7 +230,6 @@ func (r *reader) phase() state.Phase {
 		return state.Canceled{Attempt: attempt, ClaimID: claim, CanceledAt: ended}
 	default:
 		r.fail(attrStatus, fmt.Errorf("unknown status %q", status))
-
 		return nil
 	}
 }
@@ -279,7 +276,6 @@ func (r *reader) reason() state.Reason {
 		return state.Expired{}
 	default:
 		r.fail(attrReason, fmt.Errorf("unknown reason %q", kind))
-
 		return nil
 	}
 }

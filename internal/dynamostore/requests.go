@@ -38,7 +38,6 @@ func (s *Store) Apply(ctx context.Context, c state.Change) error {
 	if !errors.As(err, &lost) {
 		return err
 	}
-
 	return conflict(c, lost.stored)
 }
 
@@ -55,7 +54,6 @@ func conflict(c state.Change, stored item) error {
 	if c.AppliedIn(found.Winner.Phase) {
 		return nil
 	}
-
 	return found
 }
 
@@ -91,7 +89,6 @@ func (s *Store) Create(ctx context.Context, cs []state.Change) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-
 	return wrap("create", ctx.Err())
 }
 
@@ -109,7 +106,6 @@ func (s *Store) insert(it item) types.BatchStatementRequest {
 	}
 	text.WriteByte('}')
 	statement := text.String()
-
 	return types.BatchStatementRequest{Statement: &statement, Parameters: params}
 }
 
@@ -154,7 +150,6 @@ func (s *Store) insertOnce(
 			return nil, fmt.Errorf("dynamostore: create: an insert was refused: %s", failed.Code)
 		}
 	}
-
 	return left, nil
 }
 
@@ -167,6 +162,5 @@ func (s *Store) Request(ctx context.Context, k state.Key) (state.Record, error) 
 	if it == nil {
 		return state.Record{}, fmt.Errorf("dynamostore: line %d of %s: %w", k.Line, k.Batch, state.ErrNotFound)
 	}
-
 	return decodeRequest(it)
 }

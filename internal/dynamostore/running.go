@@ -21,7 +21,6 @@ func (s *Store) CreateRunning(ctx context.Context, r batch.Running) error {
 	if errors.As(err, &lost) {
 		return fmt.Errorf("dynamostore: running: %w", batch.ErrExists)
 	}
-
 	return err
 }
 
@@ -31,7 +30,6 @@ func (s *Store) Running(ctx context.Context, batchID string) (batch.Running, err
 	if err != nil {
 		return batch.Running{}, err
 	}
-
 	return decodeRunning(it)
 }
 
@@ -45,7 +43,6 @@ func (s *Store) Runnings(ctx context.Context, after string, limit int) ([]batch.
 		return nil, false, err
 	}
 	page, err := decodeAll(items, decodeRunning)
-
 	return page, more, err
 }
 
@@ -66,7 +63,6 @@ func (s *Store) NextFlow(ctx context.Context, r batch.Running) (batch.Running, e
 	case lost.stored == nil:
 		return batch.Running{}, fmt.Errorf("dynamostore: running %.64q: %w", r.ID, batch.ErrNotFound)
 	}
-
 	return decodeRunning(lost.stored)
 }
 
@@ -83,7 +79,6 @@ func (s *Store) RemoveRunning(ctx context.Context, r batch.Running) error {
 	if errors.As(err, &lost) {
 		return nil
 	}
-
 	return err
 }
 
@@ -101,7 +96,6 @@ func encodeRunning(r batch.Running) item {
 	it.setString(attrTenant, r.Tenant)
 	it.setTime(attrBatchDeadline, r.Deadline)
 	it.setInt(attrFlow, int64(r.Flow))
-
 	return it
 }
 
@@ -115,6 +109,5 @@ func decodeRunning(it item) (batch.Running, error) {
 	if r.err != nil {
 		return batch.Running{}, fmt.Errorf("running %s: %w", v.ID, r.err)
 	}
-
 	return v, nil
 }

@@ -74,7 +74,6 @@ func New(api API, cfg Config) (*Store, error) {
 	if s.random == nil {
 		s.random = rand.Reader
 	}
-
 	return s, nil
 }
 
@@ -88,7 +87,6 @@ func (s *Store) get(ctx context.Context, k key) (item, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dynamostore: get: %w", err)
 	}
-
 	return out.Item, nil
 }
 
@@ -108,7 +106,6 @@ func (s *Store) put(ctx context.Context, it item, cond condition) error {
 		in.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
 	}
 	_, err := s.api.PutItem(ctx, in)
-
 	return wrap("put", err)
 }
 
@@ -125,7 +122,6 @@ func (s *Store) remove(ctx context.Context, k key, cond condition) error {
 		in.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
 	}
 	_, err := s.api.DeleteItem(ctx, in)
-
 	return wrap("delete", err)
 }
 
@@ -139,7 +135,6 @@ func (s *Store) query(ctx context.Context, in *dynamodb.QueryInput) ([]map[strin
 	if err != nil {
 		return nil, nil, fmt.Errorf("dynamostore: query: %w", err)
 	}
-
 	return out.Items, out.LastEvaluatedKey, nil
 }
 
@@ -170,7 +165,6 @@ func (s *Store) uniform() (float64, error) {
 	if _, err := io.ReadFull(s.random, b[:]); err != nil {
 		return 0, fmt.Errorf("dynamostore: random bytes: %w", err)
 	}
-
 	return float64(binary.BigEndian.Uint64(b[:])>>11) / (1 << 53), nil
 }
 
@@ -180,6 +174,5 @@ func (s *Store) mark() (string, error) {
 	if _, err := io.ReadFull(s.random, b[:]); err != nil {
 		return "", fmt.Errorf("dynamostore: random bytes: %w", err)
 	}
-
 	return base64.RawURLEncoding.EncodeToString(b[:]), nil
 }

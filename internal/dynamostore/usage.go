@@ -49,7 +49,6 @@ func encodeUsage(u batch.Usage) (item, error) {
 	it.setTime(attrCountedAt, u.CountedAt)
 	it.setTime(attrMinute, u.Minute)
 	it.setInt(attrCreates, int64(u.Creates))
-
 	return it, errors.Join(
 		setMap(it, attrBatches, u.Batches), setMap(it, attrChanges, u.Changes), setMap(it, attrUploads, u.Uploads))
 }
@@ -59,7 +58,6 @@ func setMap[V any](it item, name string, m map[string]V) error {
 	if len(m) == 0 {
 		return nil
 	}
-
 	return it.setJSON(name, m)
 }
 
@@ -77,6 +75,5 @@ func decodeUsage(it item) (batch.Usage, error) {
 	if r.err != nil {
 		return batch.Usage{}, fmt.Errorf("usage of %s: %w", u.Tenant, r.err)
 	}
-
 	return u, nil
 }

@@ -39,7 +39,6 @@ func (s *Store) Requests(
 			rec, ok, err := w.next(ctx)
 			if err != nil {
 				yield(state.Record{}, err)
-
 				return
 			}
 			if !ok || !yield(rec, nil) {
@@ -75,7 +74,6 @@ func (s *Store) newWalk(batchID string, shards, afterLine int) *walk {
 	for i := range w.shards {
 		w.shards[i] = &strand{pk: requestsOf(batchID, i), after: after, page: firstPage}
 	}
-
 	return w
 }
 
@@ -95,7 +93,6 @@ func (w *walk) next(ctx context.Context) (state.Record, bool, error) {
 	}
 	rec := lowest.ahead[0]
 	lowest.ahead = lowest.ahead[1:]
-
 	return rec, true, nil
 }
 
@@ -113,7 +110,6 @@ func (w *walk) fill(ctx context.Context) error {
 			group.Go(func() error { return w.read(ctx, st) })
 		}
 	}
-
 	return group.Wait()
 }
 
@@ -124,7 +120,6 @@ func (w *walk) dry() bool {
 			return true
 		}
 	}
-
 	return false
 }
 
@@ -148,7 +143,6 @@ func (w *walk) read(ctx context.Context, st *strand) error {
 		st.ahead, st.next, st.ended = ahead, more, more == nil
 		st.page = min(pageGrowth*st.page, w.limit)
 	}
-
 	return nil
 }
 
@@ -168,6 +162,5 @@ func (st *strand) query() *dynamodb.QueryInput {
 		in.ExpressionAttributeNames["#sk"] = attrSK
 		in.ExpressionAttributeValues[":after"] = &types.AttributeValueMemberS{Value: st.after}
 	}
-
 	return in
 }

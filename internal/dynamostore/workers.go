@@ -36,7 +36,6 @@ func (s *Store) Beat(ctx context.Context, w state.Worker) error {
 			return err
 		}
 	}
-
 	return s.put(ctx, it, condition{})
 }
 
@@ -50,7 +49,6 @@ func (s *Store) Worker(ctx context.Context, id string) (state.Worker, error) {
 	r := &reader{item: it}
 	w := state.Worker{ID: id, BeatAt: r.time(attrBeatAt), Ended: r.bool(attrEnded)}
 	r.json(attrLetGo, &w.LetGo)
-
 	return w, r.err
 }
 
@@ -83,7 +81,6 @@ func (s *Store) PutCell(ctx context.Context, batchID string, c batch.Cell) error
 			return err
 		}
 	}
-
 	return fmt.Errorf("dynamostore: cell %.64q: lost %d races: %w", c.ID, cellTries, batch.ErrBusy)
 }
 
@@ -96,14 +93,12 @@ func (s *Store) encodeCell(batchID string, c batch.Cell) item {
 	if s.retention > 0 {
 		it.setExpiry(s.now().Add(cellLife + s.retention))
 	}
-
 	return it
 }
 
 // decodeCell reads what encodeCell wrote.
 func decodeCell(it item) (batch.Cell, error) {
 	r := &reader{item: it}
-
 	return batch.Cell{ID: r.string(attrSK), Counts: batch.Counts{
 		Completed: r.int(attrCompleted), Failed: r.int(attrFailed),
 		Expired: r.int(attrExpired), Canceled: r.int(attrCanceled),
@@ -142,6 +137,5 @@ func (s *Store) Cells(ctx context.Context, batchID string) ([]batch.Cell, error)
 // Progress returns the sum of a batch's cells. Its Total is 0.
 func (s *Store) Progress(ctx context.Context, batchID string) (batch.Counts, error) {
 	cells, err := s.Cells(ctx, batchID)
-
 	return batch.Sum(cells), err
 }

@@ -39,7 +39,6 @@ func TestNobodyIsBehindASlowOperation(t *testing.T) {
 				w.sendAll(n)
 				w.up.answer = func(context.Context, int, int) (execute.Reply, error) {
 					time.Sleep(time.Second)
-
 					return ok("{}")
 				}
 				got := w.deliver(n)
@@ -60,7 +59,6 @@ func TestNobodyIsBehindASlowOperation(t *testing.T) {
 					if op == "read" {
 						reads++
 					}
-
 					return none
 				}}
 				time.AfterFunc(tc.at, func() {

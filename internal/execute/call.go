@@ -29,7 +29,6 @@ func (r *run) work(j *job) (*outcome, error) {
 	if err != nil || o != nil {
 		return o, err
 	}
-
 	return r.attempt(j, p)
 }
 
@@ -56,7 +55,6 @@ func (r *run) attempt(j *job, p state.Request[state.Processing]) (*outcome, erro
 	if panicked := r.guard(j, func() { o, end = r.judge(j, p, reply, err) }); panicked != nil {
 		return r.judge(j, p, Reply{}, panicked)
 	}
-
 	return o, end
 }
 
@@ -69,7 +67,6 @@ func (r *run) callContext(j *job) (context.Context, context.CancelFunc) {
 	own, land := j.watched.fly(j.message.Line)
 	due, cancelDue := context.WithDeadlineCause(own, b.Deadline, errOverdue)
 	ctx, cancel := context.WithTimeoutCause(due, r.limit, errCallLimit)
-
 	return ctx, func() {
 		cancel()
 		cancelDue()
@@ -79,7 +76,6 @@ func (r *run) callContext(j *job) (context.Context, context.CancelFunc) {
 
 func (r *run) callOf(j *job, p state.Request[state.Processing]) Call {
 	key := p.Spec().Key
-
 	return Call{
 		BatchID: key.Batch, RequestID: batch.RequestID(key), CustomID: p.Spec().CustomID,
 		IdempotencyKey: batch.RequestID(key), URL: j.input.URL, Body: j.input.Body,
@@ -89,7 +85,6 @@ func (r *run) callOf(j *job, p state.Request[state.Processing]) Call {
 // send makes the call.
 func (r *run) send(ctx context.Context, j *job, c Call) (reply Reply, err error) {
 	panicked := r.guard(j, func() { reply, err = r.Caller.Call(ctx, c) })
-
 	return reply, cmp.Or(panicked, err)
 }
 
@@ -110,7 +105,6 @@ func (r *run) guard(j *job, f func()) (panicked error) {
 		}
 	}()
 	f()
-
 	return nil
 }
 
@@ -123,7 +117,6 @@ func (r *run) unclaimed(cause error) error {
 	case errors.Is(cause, errStopped), errors.Is(cause, errOverdue):
 		return errRest
 	}
-
 	return aside(0, "another worker may take it at once")
 }
 
@@ -140,6 +133,5 @@ func (r *run) claimed(cause error) error {
 	case errors.Is(cause, errUnsent):
 		return aside(r.jitter(unsure), cause.Error())
 	}
-
 	return errHeld
 }

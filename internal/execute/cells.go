@@ -38,7 +38,6 @@ func newCells(newID func() string) *cells {
 func (c *cells) claimID(batchID string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-
 	return batch.ClaimID(c.of(batchID).ID, c.newID())
 }
 
@@ -51,7 +50,6 @@ func (c *cells) of(batchID string) *cell {
 	}
 	c.turn++
 	own.used = c.turn
-
 	return own
 }
 
@@ -71,7 +69,6 @@ func (c *cells) add(batchID string, phases []state.Phase) (own batch.Cell, chang
 	}
 	kept := c.of(batchID)
 	kept.Counts = kept.Counts.Plus(counts)
-
 	return kept.Cell, true
 }
 
@@ -88,7 +85,6 @@ func (c *cells) lag(batchID string) {
 func (c *cells) lags(batchID string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-
 	return c.of(batchID).lagging
 }
 

@@ -22,7 +22,6 @@ func (w *world) truth(lines int) map[string]batch.Counts {
 			counts[id] = counts[id].Add(rec.Phase)
 		}
 	}
-
 	return counts
 }
 
@@ -34,7 +33,6 @@ func (w *world) cells() map[string]batch.Counts {
 	for _, c := range cells {
 		counts[c.ID] = c.Counts
 	}
-
 	return counts
 }
 
@@ -55,7 +53,6 @@ func TestClaimsNameTheirCells(t *testing.T) {
 			case line%7 == 0 && before == 0:
 				return status(500)
 			}
-
 			return ok(`{}`)
 		}
 		w.sendAll(lines)
@@ -63,7 +60,6 @@ func TestClaimsNameTheirCells(t *testing.T) {
 			if op == "start" && n == 6 {
 				return dieAfter
 			}
-
 			return none
 		}}
 		w.invoke(doomed, w.process(doomed, execute.Config{}), w.deliver(10))

@@ -58,7 +58,6 @@ func (r *run) seize(j *job) (state.Request[state.Processing], *outcome, error) {
 			return none, nil, r.absent(j)
 		}
 	}
-
 	return none, nil, aside(r.jitter(unsure), "others were first, again and again")
 }
 
@@ -87,7 +86,6 @@ func (r *run) start(j *job, h hold) (state.Request[state.Processing], error) {
 		r.log.Info("reclaimed", append(j.attrs(), slog.Int("deaths", h.deaths))...)
 		r.Metrics.Count("reclaims_total", 1, "loss", lossName(h.loss))
 	}
-
 	return started.Stored(), nil
 }
 
@@ -105,7 +103,6 @@ func (r *run) claim(j *job, rec state.Record) (hold, error) {
 	switch p := rec.Phase.(type) {
 	case state.Completed, state.Failed, state.Canceled:
 		j.record = rec
-
 		return hold{}, errDone
 	case state.Pending:
 		if p.Reclaims >= suspect && !j.alone {
@@ -122,14 +119,12 @@ func (r *run) claim(j *job, rec state.Record) (hold, error) {
 		if err != nil {
 			return hold{}, r.refused(err, p)
 		}
-
 		return hold{request: claimed, deaths: p.Reclaims}, nil
 	case state.Claimed:
 		return reclaim[state.Claimed](r, j, rec, p.Lease, lease)
 	case state.Processing:
 		return reclaim[state.Processing](r, j, rec, p.Lease, lease)
 	}
-
 	return hold{}, fmt.Errorf("execute: line %d of %s has no state", rec.Spec.Key.Line, rec.Spec.Key.Batch)
 }
 
@@ -159,7 +154,6 @@ func reclaim[S state.Leased](r *run, j *job, rec state.Record, old, lease state.
 	if deaths >= suspect && deaths < maxDeaths && !j.alone {
 		return hold{}, errAlone
 	}
-
 	return hold{request: claimed, deaths: deaths, loss: loss}, nil
 }
 
@@ -169,10 +163,8 @@ func (r *run) holder(id string) (state.Worker, error) {
 	err := r.persist(opLimit, func(ctx context.Context) error {
 		var err error
 		w, err = r.Workers.Worker(ctx, id)
-
 		return err
 	})
-
 	return w, err
 }
 
@@ -185,7 +177,6 @@ func (r *run) refused(err error, p state.Phase) error {
 	case errors.Is(err, state.ErrDeadline):
 		return aside(r.jitter(unsure), "its deadline has passed")
 	}
-
 	return err
 }
 
@@ -205,7 +196,6 @@ func (r *run) mayStart(w *watched) error {
 	if now.Add(r.limitOf(b, now)).After(r.stopAt) {
 		return errNoTime
 	}
-
 	return nil
 }
 
@@ -224,6 +214,5 @@ func lossName(l state.Loss) string {
 		return "dead"
 	case state.LossNone:
 	}
-
 	return "none"
 }

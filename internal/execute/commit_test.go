@@ -83,7 +83,6 @@ func TestPaidAnswersOutliveTheStop(t *testing.T) {
 						if i <= tc.fails[op] {
 							return failBefore
 						}
-
 						return none
 					}}
 					got := w.deliver(n)
@@ -119,7 +118,6 @@ type hanging struct{}
 func (hanging) Call(ctx context.Context, _ execute.Call) (execute.Reply, error) {
 	<-ctx.Done()
 	time.Sleep(700 * time.Millisecond)
-
 	return execute.Reply{}, &execute.CallError{Kind: execute.CallBroken, Text: "aborted"}
 }
 
@@ -179,14 +177,12 @@ func TestALateLookTellsNothing(t *testing.T) {
 		w.send(1)
 		w.up.answer = func(context.Context, int, int) (execute.Reply, error) {
 			time.Sleep(3 * time.Second)
-
 			return ok("{}")
 		}
 		m := &machine{world: w, plan: func(op string, n int) fault {
 			if op == "batch" && n == 2 {
 				time.Sleep(2 * time.Second)
 			}
-
 			return none
 		}}
 		time.AfterFunc(3500*time.Millisecond, func() {
@@ -216,6 +212,5 @@ func (h *heard) Beat(ctx context.Context, w state.Worker) error {
 	h.mu.Lock()
 	h.all = append(h.all, w)
 	h.mu.Unlock()
-
 	return h.Workers.Beat(ctx, w)
 }

@@ -54,7 +54,6 @@ func (d *deleter) delete(ctx context.Context) {
 		if ctx.Err() == nil {
 			d.run.log.Warn("cannot delete messages before the others of their event", errAttr(err))
 		}
-
 		return // they stay hidden until then
 	}
 	d.run.keep.drop(handles...)

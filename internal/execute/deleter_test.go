@@ -38,7 +38,6 @@ func TestMessagesGoAsTheyAreDone(t *testing.T) {
 					if line == 1 {
 						time.Sleep(10 * time.Minute)
 					}
-
 					return ok("{}")
 				}
 				var mu sync.Mutex
@@ -52,7 +51,6 @@ func TestMessagesGoAsTheyAreDone(t *testing.T) {
 					if op == tc.fails {
 						return failBefore
 					}
-
 					return none
 				}}
 				time.AfterFunc(5*time.Second, func() {

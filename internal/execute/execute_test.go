@@ -26,7 +26,6 @@ func TestEveryLineIsAnsweredOnce(t *testing.T) {
 		w.sendAll(25)
 		w.up.answer = func(_ context.Context, line, _ int) (execute.Reply, error) {
 			time.Sleep(time.Duration(line) * 10 * time.Millisecond)
-
 			return ok(fmt.Sprintf(`{"line":%d}`, line))
 		}
 		writes := map[string]int{}
@@ -35,7 +34,6 @@ func TestEveryLineIsAnsweredOnce(t *testing.T) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			writes[op]++
-
 			return none
 		}
 		w.drive(time.Minute, func() *machine { return m })
@@ -131,7 +129,6 @@ func TestFailuresThatAreNotRetried(t *testing.T) {
 					if line == 1 {
 						return tc.reply, tc.err
 					}
-
 					return ok("{}")
 				}
 				w.drive(time.Minute, w.one())
@@ -211,7 +208,6 @@ func TestFailuresThatAreRetried(t *testing.T) {
 		"the attempt's own limit": {
 			fail: func(ctx context.Context) (execute.Reply, error) {
 				<-ctx.Done()
-
 				return execute.Reply{}, &execute.CallError{Kind: execute.CallBroken, Text: "cut"}
 			},
 			gaps: []time.Duration{10*time.Minute + time.Second, 10*time.Minute + 2*time.Second, 10*time.Minute + 4*time.Second},
@@ -233,7 +229,6 @@ func TestFailuresThatAreRetried(t *testing.T) {
 					if before < 3 {
 						return tc.fail(ctx)
 					}
-
 					return ok("{}")
 				}
 				w.drive(time.Hour, w.one())
@@ -340,7 +335,6 @@ func TestDuplicateDeliveriesMakeOneCall(t *testing.T) {
 		}
 		w.up.answer = func(context.Context, int, int) (execute.Reply, error) {
 			time.Sleep(20 * time.Second)
-
 			return ok("{}")
 		}
 		w.drive(5*time.Minute, func() *machine { return &machine{world: w} })
@@ -395,7 +389,6 @@ func TestBackoffIsKeptByWhoeverGetsTheMessage(t *testing.T) {
 			if before == 0 {
 				return execute.Reply{StatusCode: 429, RetryAfter: time.Hour}, nil
 			}
-
 			return ok("{}")
 		}
 		first := &machine{world: w}
@@ -405,17 +398,14 @@ func TestBackoffIsKeptByWhoeverGetsTheMessage(t *testing.T) {
 			if op == "hide" && n > 1 {
 				return dieBefore
 			}
-
 			return none
 		}
 		next := []*machine{first}
 		w.drive(3*time.Hour, func() *machine {
 			if len(next) == 1 {
 				next = nil
-
 				return first
 			}
-
 			return &machine{world: w}
 		})
 		w.done(state.StatusCompleted)
@@ -463,7 +453,6 @@ func TestBytesInHandAreBounded(t *testing.T) {
 		w.send(1, 3, 5, 7, 9, 11)
 		w.up.answer = func(context.Context, int, int) (execute.Reply, error) {
 			time.Sleep(time.Second)
-
 			return ok("{}")
 		}
 		m := &machine{world: w}
@@ -485,7 +474,6 @@ func TestConcurrencyIsBounded(t *testing.T) {
 		w.sendAll(40)
 		w.up.answer = func(context.Context, int, int) (execute.Reply, error) {
 			time.Sleep(time.Second)
-
 			return ok("{}")
 		}
 		m := &machine{world: w}

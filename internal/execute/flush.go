@@ -49,7 +49,6 @@ func (r *run) record(ref batch.Ref, outcomes []*entry) (found []*job, known bool
 		for _, e := range outcomes {
 			r.leaveBehind(e)
 		}
-
 		return nil, false
 	}
 	phases := make([]state.Phase, len(outcomes)) // nil: not written by us
@@ -60,7 +59,6 @@ func (r *run) record(ref batch.Ref, outcomes []*entry) (found []*job, known bool
 	for i, e := range outcomes {
 		if errors.Is(errs[i], errDone) {
 			found = append(found, e.job)
-
 			continue
 		}
 		if phases[i] != nil && !counted {
@@ -69,7 +67,6 @@ func (r *run) record(ref batch.Ref, outcomes []*entry) (found []*job, known bool
 		r.acknowledge(e, errs[i])
 		known = known || phases[i] != nil
 	}
-
 	return found, known
 }
 
@@ -90,7 +87,6 @@ func (r *run) putSegment(ref batch.Ref, outcomes []*entry) ([]state.Span, error)
 	err := r.persist(opLimit, func(ctx context.Context) error {
 		return r.Files.Put(ctx, batch.SegmentKey(ref.ID, id), body)
 	})
-
 	return spans, err
 }
 
@@ -105,7 +101,6 @@ func (r *run) applyOutcome(e *entry, at state.Span) (state.Phase, error) {
 		if errors.Is(err, errHeld) {
 			r.cells.lag(e.job.message.Batch)
 		}
-
 		return nil, err
 	}
 	labels := []string{"status", string(change.To().Status())}
@@ -113,7 +108,6 @@ func (r *run) applyOutcome(e *entry, at state.Span) (state.Phase, error) {
 		labels = append(labels, "reason", string(f.Reason.Kind()))
 	}
 	r.Metrics.Count("outcomes_total", 1, labels...)
-
 	return change.To(), nil
 }
 
@@ -153,7 +147,6 @@ func (r *run) count(ref batch.Ref, phases []state.Phase) bool {
 	if err != nil {
 		r.log.Warn("cannot write counts", slog.String("batch", ref.ID), errAttr(err))
 	}
-
 	return err == nil
 }
 

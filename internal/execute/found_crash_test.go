@@ -16,13 +16,11 @@ import (
 // it did.
 func (w *world) dying(at string, f fault) (m *machine, died *bool) {
 	died = new(bool)
-
 	return &machine{world: w, plan: func(op string, n int) fault {
 		if op != at || n > 1 {
 			return none
 		}
 		*died = true
-
 		return f
 	}}, died
 }
@@ -35,7 +33,6 @@ func (w *world) inTurn(machines ...*machine) func() *machine {
 		}
 		m := machines[0]
 		machines = machines[1:]
-
 		return m
 	}
 }
@@ -86,7 +83,6 @@ func TestCrashesOverAStoppedRequest(t *testing.T) {
 				w.up.answer = func(context.Context, int, int) (execute.Reply, error) {
 					w.stop(1)               //nolint:contextcheck // the owner is not the worker
 					time.Sleep(time.Second) // it answers before the worker looks
-
 					return ok("{}")
 				}
 				m, died := w.dying("cell", f)

@@ -49,7 +49,6 @@ func (h *heart) loop(ctx context.Context) {
 		if !h.alive() {
 			h.run.log.Error("no heartbeat was acknowledged for too long: aborting all calls")
 			h.run.abort(errLost)
-
 			return
 		}
 		h.once(ctx)
@@ -76,7 +75,6 @@ func (h *heart) beat(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.acked = sent
-
 	return nil
 }
 
@@ -86,7 +84,6 @@ func (h *heart) alive() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lost = h.lost || h.run.Clock().Sub(h.acked) >= h.limit
-
 	return !h.lost
 }
 
@@ -99,6 +96,5 @@ func (h *heart) end() error {
 	if err != nil {
 		h.run.log.Warn("cannot mark the worker ended", errAttr(err))
 	}
-
 	return err
 }

@@ -22,7 +22,6 @@ func (r *run) reconcile(ref batch.Ref, found []*job) {
 	for _, j := range found {
 		if r.canceled(j) {
 			r.settleFound([]*job{j}, r.putStopped(ref, j.message.Line))
-
 			continue
 		}
 		if at := state.EndedAt(j.record.Phase); !asked && at.After(dated) {
@@ -73,10 +72,8 @@ func (r *run) askRecount(ref batch.Ref, dated time.Time, again bool) error {
 		var err error
 		b, err = r.Batches.UpdateBatch(ctx, ref, func(b *batch.Batch) error {
 			wake = b.AskRecount(dated, again, r.Clock())
-
 			return nil
 		})
-
 		return err
 	})
 	if errors.Is(err, batch.ErrNotFound) {
@@ -86,7 +83,6 @@ func (r *run) askRecount(ref batch.Ref, dated time.Time, again bool) error {
 		return err
 	}
 	r.rouse(b)
-
 	return nil
 }
 
@@ -130,10 +126,8 @@ func (r *run) progress(ref batch.Ref) (int, error) {
 	err := r.persist(opLimit, func(ctx context.Context) error {
 		var err error
 		counts, err = r.Batches.Progress(ctx, ref.ID)
-
 		return err
 	})
-
 	return counts.Done(), err
 }
 
@@ -142,9 +136,7 @@ func (r *run) batch(ref batch.Ref) (batch.Batch, error) {
 	err := r.persist(opLimit, func(ctx context.Context) error {
 		var err error
 		b, err = r.Batches.Batch(ctx, ref)
-
 		return err
 	})
-
 	return b, err
 }

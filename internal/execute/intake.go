@@ -32,12 +32,10 @@ func (r *run) decode() []*job {
 		if err != nil {
 			r.log.Error("not a message of a request", slog.String("message", d.MessageID), errAttr(err))
 			r.jobs.Go(func() { r.putBack(j, unreadable) })
-
 			continue
 		}
 		jobs = append(jobs, j)
 	}
-
 	return jobs
 }
 
@@ -73,10 +71,8 @@ func (r *run) admit(j *job) error {
 		// always: the claim's own guard tells, and saves the read.
 		body := state.Span{Offset: j.message.Offset, Length: j.message.Length}
 		j.record = state.New(b.Spec(j.message.Line, "", body)).Record()
-
 		return nil
 	}
-
 	return r.look(j)
 }
 
@@ -88,7 +84,6 @@ func (r *run) look(j *job) error {
 	}
 	j.record = rec
 	_, err = r.claim(j, rec)
-
 	return err
 }
 
@@ -99,13 +94,11 @@ func (r *run) request(j *job) (state.Record, error) {
 	err := r.persist(opLimit, func(ctx context.Context) error {
 		var err error
 		rec, err = r.Requests.Request(ctx, j.message.Key())
-
 		return err
 	})
 	if errors.Is(err, state.ErrNotFound) {
 		return rec, r.absent(j)
 	}
-
 	return rec, err
 }
 
@@ -114,6 +107,5 @@ func (r *run) absent(j *job) error {
 	if _, err := r.watch.read(j.watched); errors.Is(err, errOver) {
 		return err
 	}
-
 	return aside(r.jitter(absentRest), "its batch is alive and has no such request")
 }

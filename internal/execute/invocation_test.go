@@ -47,7 +47,6 @@ func TestTimesOfAnInvocation(t *testing.T) {
 						}
 						if called.Add(1) == 1 { // the other waits for the place
 							time.Sleep(tc.latest + late)
-
 							return ok("{}")
 						}
 						began := time.Now()
@@ -55,7 +54,6 @@ func TestTimesOfAnInvocation(t *testing.T) {
 						if took := time.Since(began); took != tc.limit {
 							t.Errorf("an attempt may take %v, want %v", took, tc.limit)
 						}
-
 						return execute.Reply{}, errors.New("aborted")
 					}
 					m := &machine{world: w}

@@ -37,7 +37,6 @@ func (r *run) hopeless(j *job, h hold) *outcome {
 		return nil
 	}
 	spec, now := h.request.Spec(), r.Clock()
-
 	return &outcome{
 		line: batch.AppendFailure(nil, spec.Key, spec.CustomID, reason),
 		change: func(at state.Span) (state.Change, error) {
@@ -50,7 +49,6 @@ func (r *run) hopeless(j *job, h hold) *outcome {
 func (r *run) tooLate(j *job, l lateRetry) *outcome {
 	r.denied(j, state.DenialDeadline)
 	spec, now, model := l.request.Spec(), r.Clock(), j.input.Model
-
 	return &outcome{
 		line: batch.AppendFailure(nil, spec.Key, spec.CustomID, state.RetryTooLate{Last: l.request.Phase().Last}),
 		change: func(at state.Span) (state.Change, error) {
@@ -60,7 +58,6 @@ func (r *run) tooLate(j *job, l lateRetry) *outcome {
 			if err != nil {
 				return state.Change{}, err
 			}
-
 			return failed.Change()
 		},
 	}
@@ -71,7 +68,6 @@ func unsendable(err error) state.Reason {
 	if line, ok := errors.AsType[*batch.LineError](err); ok {
 		return state.RequestBuilderError{Error: line.Message}
 	}
-
 	return state.RequestBuilderError{Error: err.Error()}
 }
 
@@ -98,7 +94,6 @@ func (r *run) judge(j *job, p state.Request[state.Processing], reply Reply, call
 	if v.reason == nil || !v.reason.Retryable() {
 		return r.final(j, p, v, state.DenialNone), nil
 	}
-
 	return r.again(j, p, v, policy)
 }
 
@@ -108,7 +103,6 @@ func (r *run) reasonOfReply(policy retry.Policy, model string, reply Reply) stat
 	case retry.Retryable:
 		r.Metrics.Count("http_status_retryable_total", 1, "model", r.modelLabel(model),
 			"status", strconv.Itoa(reply.StatusCode), "code", retry.CodeLabel(reply.ErrorCode))
-
 		return state.RetryableHTTPStatus{Status: reply.StatusCode}
 	case retry.Permanent:
 		return state.NonRetryableHTTPStatus{Status: reply.StatusCode}
@@ -117,7 +111,6 @@ func (r *run) reasonOfReply(policy retry.Policy, model string, reply Reply) stat
 	if reply.ErrorInBody {
 		return state.ErrorInBody{Status: reply.StatusCode}
 	}
-
 	return nil
 }
 
@@ -131,7 +124,6 @@ func (r *run) reasonOfError(err error) (state.Reason, error) {
 	switch {
 	case ok && call.Kind == CallUnsent:
 		r.log.Error("nothing could be sent", slog.String("reason", call.Text))
-
 		return nil, errUnsent
 	case ok && call.Kind == CallUnsendable:
 		return state.RequestBuilderError{Error: call.Text}, nil
@@ -146,7 +138,6 @@ func (r *run) reasonOfError(err error) (state.Reason, error) {
 	}
 
 	r.log.Error("a call failed in a way that nobody foresaw", slog.String("type", fmt.Sprintf("%T", err)))
-
 	return state.NetworkError{Error: "the reason is not known"}, nil
 }
 
@@ -165,7 +156,6 @@ func (r *run) final(j *job, p state.Request[state.Processing], v verdict, why st
 	o.change = func(at state.Span) (state.Change, error) {
 		if v.reason == nil {
 			result.Answer = at
-
 			return state.Complete(p, result, now).Change()
 		}
 		failed := state.Fail(p, state.Failure{Reason: v.reason, Answer: at, Model: model}, now)
@@ -175,11 +165,9 @@ func (r *run) final(j *job, p state.Request[state.Processing], v verdict, why st
 				return state.Change{}, err
 			}
 		}
-
 		return failed.Change()
 	}
 	v.reply.Body = nil
-
 	return o
 }
 
@@ -209,7 +197,6 @@ func (r *run) again(
 	owed := &owedError{
 		change: change, pending: pending.Phase(), model: r.modelLabel(j.input.Model), kind: string(v.reason.Kind()),
 	}
-
 	return nil, r.writeRetry(j, owed)
 }
 
@@ -219,7 +206,6 @@ func (r *run) deny(j *job, p state.Request[state.Processing], v verdict, why sta
 	if v.reply.RetryAfter > 0 {
 		o.wait = r.Clock().Add(v.reply.RetryAfter)
 	}
-
 	return o
 }
 
@@ -234,7 +220,6 @@ func (r *run) modelLabel(model string) string {
 	if model == "" || slices.Contains(r.cfg.Models, model) {
 		return model
 	}
-
 	return "other"
 }
 
@@ -247,15 +232,12 @@ func (r *run) unwritten(j *job, err error) error {
 		return nil
 	case !ok:
 		r.log.Error("cannot record what came of a call", append(j.attrs(), errAttr(err))...)
-
 		return errHeld
 	case lost.Winner.Phase == nil:
 		return aside(r.jitter(unsure), "its request is gone")
 	case lost.Winner.Phase.Status().Terminal():
 		j.record = lost.Winner
-
 		return errDone
 	}
-
 	return aside(r.jitter(unsure), "another worker has claimed it since")
 }

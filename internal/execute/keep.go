@@ -79,7 +79,6 @@ func (k *keeper) rest(handle string, d time.Duration) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.held, handle)
-
 	return nil
 }
 

@@ -48,10 +48,8 @@ func TestLateRetryIsRefused(t *testing.T) {
 					}
 					if tc.dies {
 						<-ctx.Done()
-
 						return execute.Reply{}, ctx.Err()
 					}
-
 					return ok("{}")
 				}
 				m := &machine{world: w}
@@ -62,7 +60,6 @@ func TestLateRetryIsRefused(t *testing.T) {
 						if op == "beat" && n == 3 {
 							return dieBefore
 						}
-
 						return none
 					}}
 					w.invoke(doomed, w.process(doomed, execute.Config{}), w.deliver(1))
@@ -74,7 +71,6 @@ func TestLateRetryIsRefused(t *testing.T) {
 				}
 				if tc.at < 50*time.Minute && !tc.dies {
 					w.done(state.StatusCompleted)
-
 					return
 				}
 				w.done(state.StatusFailed)
@@ -118,7 +114,6 @@ func TestRetryOutrunByItsStart(t *testing.T) {
 			if op == "start" && n == 2 {
 				m.skipped.Add(int64(2 * time.Second))
 			}
-
 			return none
 		}
 		p := w.process(m, execute.Config{})

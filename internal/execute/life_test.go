@@ -31,7 +31,6 @@ func (i *instant) since(start time.Time) time.Duration {
 	if at := i.Load(); at != nil {
 		return at.Sub(start)
 	}
-
 	return 0
 }
 
@@ -40,7 +39,6 @@ func hang(at *instant) func(context.Context, int, int) (execute.Reply, error) {
 	return func(ctx context.Context, _, _ int) (execute.Reply, error) {
 		<-ctx.Done()
 		at.now()
-
 		return execute.Reply{}, &execute.CallError{Kind: execute.CallBroken, Text: "aborted"}
 	}
 }
@@ -48,11 +46,9 @@ func hang(at *instant) func(context.Context, int, int) (execute.Reply, error) {
 // first returns machines: m, and from then on healthy ones.
 func (w *world) first(m *machine) func() *machine {
 	var once sync.Once
-
 	return func() *machine {
 		next := &machine{world: w}
 		once.Do(func() { next = m })
-
 		return next
 	}
 }
@@ -89,17 +85,14 @@ func TestCrashAtEveryWrite(t *testing.T) {
 					if line == 2 && before == 0 {
 						return status(500)
 					}
-
 					return ok("{}")
 				}
 				died := time.Time{}
 				m := &machine{world: w, plan: func(op string, i int) fault {
 					if op == c.op && i == c.n {
 						died = time.Now()
-
 						return c.fault
 					}
-
 					return none
 				}}
 				w.drive(30*time.Minute, w.first(m))
@@ -139,16 +132,13 @@ func TestZombieWritesNothing(t *testing.T) {
 			if op == "beat" && n > 1 || op == "hide" && n > 1 {
 				return failBefore
 			}
-
 			return none
 		}}
 		w.up.answer = func(_ context.Context, _, before int) (execute.Reply, error) {
 			if before == 0 {
 				time.Sleep(3 * time.Minute) // deaf to the abort
-
 				return ok(`"zombie"`)
 			}
-
 			return ok(`"second"`)
 		}
 		w.drive(10*time.Minute, w.first(m))
@@ -172,17 +162,14 @@ func TestZombieRetriesNothing(t *testing.T) {
 			if op == "beat" && n > 1 || op == "hide" && n > 1 {
 				return failBefore
 			}
-
 			return none
 		}}
 		w.up.answer = func(_ context.Context, _, before int) (execute.Reply, error) {
 			if before == 0 {
 				time.Sleep(3 * time.Minute)
-
 				return status(500)
 			}
 			time.Sleep(5 * time.Minute)
-
 			return ok(`"second"`)
 		}
 		w.drive(20*time.Minute, w.first(m))
@@ -205,7 +192,6 @@ func TestLostHeartbeatAbortsCalls(t *testing.T) {
 			if op == "beat" && n > 3 || op == "ended" { // the last is acknowledged at 10 s
 				return failBefore
 			}
-
 			return none
 		}}
 		if failed := w.invoke(m, w.process(m, execute.Config{}), w.deliver(10)); len(failed) != 1 {
@@ -231,7 +217,6 @@ func TestNoCallLeavesAfterALongPause(t *testing.T) {
 			if op == "start" { // the process is frozen, and its timers with it
 				m.skipped.Store(int64(time.Minute))
 			}
-
 			return none
 		}
 		if failed := w.invoke(m, w.process(m, execute.Config{}), w.deliver(10)); len(failed) != 1 {
@@ -253,7 +238,6 @@ func TestFirstHeartbeatComesBeforeAnyClaim(t *testing.T) {
 			if op == "beat" {
 				return failBefore
 			}
-
 			return none
 		}}
 		if failed := w.invoke(m, w.process(m, execute.Config{}), w.deliver(10)); len(failed) != 2 {
@@ -274,7 +258,6 @@ func TestCancelAbortsCallsAndWritesNothing(t *testing.T) {
 			if line == 1 {
 				return ok("{}") // done before the cancel: it stays
 			}
-
 			return hang(&aborted)(ctx, line, n)
 		}
 		m := &machine{world: w}
@@ -299,7 +282,6 @@ func TestCancelAbortsCallsAndWritesNothing(t *testing.T) {
 		// Once it has ended they go.
 		w.update(func(b *batch.Batch) error {
 			b.Status = batch.StatusCanceled
-
 			return nil
 		})
 		time.Sleep(time.Minute)
@@ -350,7 +332,6 @@ func TestPanicIsOneRequestsFailure(t *testing.T) {
 			if line == 2 {
 				panic("a secret")
 			}
-
 			return ok("{}")
 		}
 		w.drive(time.Minute, w.one())
@@ -375,14 +356,12 @@ func TestPoisonDoesNotCondemnItsNeighbours(t *testing.T) {
 		w.up.answer = func(ctx context.Context, line, _ int) (execute.Reply, error) {
 			if line != 3 {
 				time.Sleep(2 * time.Second)
-
 				return ok("{}")
 			}
 			time.Sleep(time.Second)
 			if m, ok := ctx.Value(callerKey{}).(*machine); ok {
 				m.die() // whoever calls it dies
 			}
-
 			return execute.Reply{}, errFault
 		}
 		w.drive(time.Hour, func() *machine { return &machine{world: w} })
@@ -408,7 +387,6 @@ func TestShutdownLeavesNothingBehind(t *testing.T) {
 			if line == 1 || before > 0 {
 				return ok("{}")
 			}
-
 			return hang(&aborted)(ctx, line, before)
 		}
 		var ended atomic.Bool
@@ -419,7 +397,6 @@ func TestShutdownLeavesNothingBehind(t *testing.T) {
 			if op == "hide" && n > 1 && !ended.Load() {
 				t.Error("a message is shown whose lease has not ended")
 			}
-
 			return none
 		}}
 		p := w.process(m, execute.Config{CallLimit: time.Hour})
@@ -463,7 +440,6 @@ func TestStopsBeforeTheInvocationIsKilled(t *testing.T) {
 			} else {
 				<-ctx.Done()
 			}
-
 			return ok("{}")
 		}
 		m := &machine{world: w}
@@ -500,7 +476,6 @@ func TestSegments(t *testing.T) {
 				w.sendAll(tc.lines)
 				w.up.answer = func(_ context.Context, line, _ int) (execute.Reply, error) {
 					time.Sleep(time.Duration(line) * time.Millisecond)
-
 					return ok(`"` + strings.Repeat("x", tc.size) + `"`)
 				}
 				m := &machine{world: w}
@@ -524,7 +499,6 @@ func TestAnswerWaitsTwoSecondsForOthers(t *testing.T) {
 		w.sendAll(3)
 		w.up.answer = func(_ context.Context, line, _ int) (execute.Reply, error) {
 			time.Sleep(time.Duration(line*line) * time.Second) // 1 s, 4 s, 9 s
-
 			return ok("{}")
 		}
 		m := &machine{world: w}
@@ -560,7 +534,6 @@ func TestStoreThatFailsForAWhileLosesNothing(t *testing.T) {
 					if line == 2 && before == 0 {
 						return status(500)
 					}
-
 					return ok("{}")
 				}
 				until := time.Now().Add(time.Minute)
@@ -568,7 +541,6 @@ func TestStoreThatFailsForAWhileLosesNothing(t *testing.T) {
 					if o != f.op || time.Now().After(until) {
 						return none
 					}
-
 					return f.faults[n%len(f.faults)]
 				}}
 				w.drive(30*time.Minute, func() *machine { return m })
@@ -587,7 +559,6 @@ func TestOutcomesThatAreNotCountedComeBack(t *testing.T) {
 			if op == "cell" {
 				return failBefore
 			}
-
 			return none
 		}}
 		failed := w.invoke(broken, w.process(broken, execute.Config{}), w.deliver(10))
@@ -615,7 +586,6 @@ func TestUnsentIsNoAttempt(t *testing.T) {
 			if before < 3 {
 				return execute.Reply{}, &execute.CallError{Kind: execute.CallUnsent, Text: "no key"}
 			}
-
 			return ok("{}")
 		}
 		w.drive(5*time.Minute, w.one())
@@ -709,7 +679,6 @@ func TestMessagesOfAStoppingBatchRest(t *testing.T) {
 			if op == "hide" {
 				hides++
 			}
-
 			return none
 		}}
 		p := w.process(m, execute.Config{})
@@ -722,7 +691,6 @@ func TestMessagesOfAStoppingBatchRest(t *testing.T) {
 		}
 		w.update(func(b *batch.Batch) error {
 			b.Status = batch.StatusExpired
-
 			return nil
 		})
 		time.Sleep(40 * time.Second)

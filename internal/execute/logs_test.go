@@ -58,7 +58,6 @@ func TestTroubleIsLogged(t *testing.T) {
 					case line == 2 && before == 0:
 						return status(500)
 					}
-
 					return ok("{}")
 				}
 				w.send(3)
@@ -68,7 +67,6 @@ func TestTroubleIsLogged(t *testing.T) {
 					if op == tc.op && n >= tc.from || op == tc.also {
 						return failBefore
 					}
-
 					return none
 				}}
 				w.invoke(m, w.process(m, execute.Config{}), w.deliver(3))

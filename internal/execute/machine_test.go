@@ -43,7 +43,6 @@ type machine struct {
 func (m *machine) dead() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-
 	return m.gone
 }
 
@@ -66,7 +65,6 @@ func (m *machine) dying() <-chan struct{} {
 	if m.pipe == nil {
 		m.pipe = make(chan struct{})
 	}
-
 	return m.pipe
 }
 
@@ -97,7 +95,6 @@ func (m *machine) do(ctx context.Context, op string, effect func() error) error 
 		return errFault
 	case dieBefore:
 		m.die()
-
 		return errFault
 	case none, failAfter, dieAfter:
 	}
@@ -107,11 +104,9 @@ func (m *machine) do(ctx context.Context, op string, effect func() error) error 
 		return errFault
 	case dieAfter:
 		m.die()
-
 		return errFault
 	case none, failBefore, dieBefore:
 	}
-
 	return err
 }
 
@@ -124,7 +119,6 @@ func (m *machine) Apply(ctx context.Context, c state.Change) error {
 		op = "retry"
 	case state.Claimed, state.Completed, state.Failed, state.Canceled:
 	}
-
 	return m.do(ctx, op, func() error {
 		before := m.world.stored(ctx, c.Spec().Key.Line)
 		if err := m.world.store.Apply(ctx, c); err != nil {
@@ -133,7 +127,6 @@ func (m *machine) Apply(ctx context.Context, c state.Change) error {
 		if after := m.world.stored(ctx, c.Spec().Key.Line); before.Phase.Status().Terminal() && before.Phase != after.Phase {
 			m.world.broken("line %d was %v and became %v", c.Spec().Key.Line, before.Phase, after.Phase)
 		}
-
 		return nil
 	})
 }
@@ -142,10 +135,8 @@ func (m *machine) Request(ctx context.Context, k state.Key) (rec state.Record, e
 	err = m.do(ctx, "request", func() error {
 		var err error
 		rec, err = m.world.store.Request(ctx, k)
-
 		return err
 	})
-
 	return rec, err
 }
 
@@ -154,7 +145,6 @@ func (m *machine) Beat(ctx context.Context, w state.Worker) error {
 	if w.Ended {
 		op = "ended"
 	}
-
 	return m.do(ctx, op, func() error { return m.world.store.Beat(ctx, w) })
 }
 
@@ -162,10 +152,8 @@ func (m *machine) Worker(ctx context.Context, id string) (w state.Worker, err er
 	err = m.do(ctx, "worker", func() error {
 		var err error
 		w, err = m.world.store.Worker(ctx, id)
-
 		return err
 	})
-
 	return w, err
 }
 
@@ -173,10 +161,8 @@ func (m *machine) Batch(ctx context.Context, ref batch.Ref) (b batch.Batch, err 
 	err = m.do(ctx, "batch", func() error {
 		var err error
 		b, err = m.world.store.Batch(ctx, ref)
-
 		return err
 	})
-
 	return b, err
 }
 
@@ -186,10 +172,8 @@ func (m *machine) UpdateBatch(
 	err = m.do(ctx, "ask", func() error {
 		var err error
 		b, err = m.world.store.UpdateBatch(ctx, ref, change)
-
 		return err
 	})
-
 	return b, err
 }
 
@@ -201,10 +185,8 @@ func (m *machine) AppendJournal(ctx context.Context, batchID string, e batch.Ent
 	err = m.do(ctx, "journal", func() error {
 		var err error
 		n, err = m.world.store.AppendJournal(ctx, batchID, e)
-
 		return err
 	})
-
 	return n, err
 }
 
@@ -212,10 +194,8 @@ func (m *machine) Progress(ctx context.Context, batchID string) (c batch.Counts,
 	err = m.do(ctx, "progress", func() error {
 		var err error
 		c, err = m.world.store.Progress(ctx, batchID)
-
 		return err
 	})
-
 	return c, err
 }
 
@@ -223,10 +203,8 @@ func (m *machine) Read(ctx context.Context, key string, offset, length int64) (b
 	err = m.do(ctx, "read", func() error {
 		var err error
 		body, err = m.world.files.Read(ctx, key, offset, length)
-
 		return err
 	})
-
 	return body, err
 }
 
@@ -244,7 +222,6 @@ func (m *machine) Hide(ctx context.Context, handles []string, d time.Duration) e
 		for _, h := range handles {
 			m.hidden[h] = d
 		}
-
 		return m.world.queue.Hide(ctx, handles, d)
 	})
 }
@@ -254,7 +231,6 @@ func (m *machine) Delete(ctx context.Context, handles []string) error {
 		for _, h := range handles {
 			m.world.checkAck(m.world.delivered(h)) //nolint:contextcheck // who checks is not the worker
 		}
-
 		return m.world.queue.Delete(ctx, handles)
 	})
 }
@@ -283,10 +259,8 @@ func (m *machine) Call(ctx context.Context, c execute.Call) (reply execute.Reply
 	err = m.do(ctx, "call", func() error {
 		var err error
 		reply, err = m.world.up.call(ctx, c)
-
 		return err
 	})
-
 	return reply, err
 }
 

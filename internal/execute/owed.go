@@ -36,7 +36,6 @@ func (r *run) writeRetry(j *job, owed *owedError) error {
 	r.log.Debug("retry", append(j.attrs(), slog.Int("attempt", owed.pending.Attempt),
 		slog.String("reason", owed.pending.Last))...)
 	r.Metrics.Count("retries_total", 1, "model", owed.model, "kind", owed.kind)
-
 	return aside(owed.pending.NotBefore.Sub(r.Clock()), "backoff")
 }
 
@@ -63,7 +62,6 @@ func (r *run) insist(j *job, owed *owedError) error {
 			return err
 		}
 	}
-
 	return errHeld // it has waited long enough
 }
 
@@ -77,7 +75,6 @@ func (r *run) owe(j *job) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.owes = true
-
 	return errRest
 }
 
@@ -88,7 +85,6 @@ func (r *run) leaveBehind(e *entry) {
 	wait := e.outcome.wait.Sub(r.Clock())
 	if wait <= 0 {
 		r.showLate(e.job)
-
 		return
 	}
 	e.job.watched.leave()

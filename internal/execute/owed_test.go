@@ -18,7 +18,6 @@ func anHour(_ context.Context, _, before int) (execute.Reply, error) {
 	if before == 0 {
 		return execute.Reply{StatusCode: 429, RetryAfter: time.Hour}, nil
 	}
-
 	return ok("{}")
 }
 
@@ -49,7 +48,6 @@ func TestRetryAfterOutlivesAFailedWrite(t *testing.T) {
 				if op == "retry" || op == "hide" && n > 1 && n < 6 {
 					return failBefore
 				}
-
 				return none
 			},
 		},
@@ -58,7 +56,6 @@ func TestRetryAfterOutlivesAFailedWrite(t *testing.T) {
 				if op == "beat" && n == 20 {
 					return dieBefore
 				}
-
 				return failRetry(op, n)
 			},
 		},
@@ -76,7 +73,6 @@ func TestRetryAfterOutlivesAFailedWrite(t *testing.T) {
 					if time.Since(start) < tc.lasts {
 						return tc.fault(op, n)
 					}
-
 					return none
 				}}
 				w.drive(3*time.Hour, w.first(first))
@@ -97,7 +93,6 @@ func failRetry(op string, _ int) fault {
 	if op == "retry" {
 		return failBefore
 	}
-
 	return none
 }
 
@@ -141,7 +136,6 @@ func TestRetryAfterOfADeniedRetry(t *testing.T) {
 					if what == op {
 						return failBefore
 					}
-
 					return none
 				}}
 				w.drive(3*time.Hour, w.first(first))

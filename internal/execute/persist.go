@@ -27,7 +27,6 @@ func (r *run) persist(limit time.Duration, what func(ctx context.Context) error)
 	once := func() error {
 		ctx, cancel := context.WithTimeout(r.ops, limit)
 		defer cancel()
-
 		return what(ctx)
 	}
 	pause := firstPause
@@ -52,7 +51,6 @@ func isFact(err error) bool {
 			return true
 		}
 	}
-
 	return false
 }
 

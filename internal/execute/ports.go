@@ -131,7 +131,6 @@ func (c Config) withDefaults() Config {
 	c.CallLimit = orDefault(c.CallLimit, 10*time.Minute)
 	c.Margin = orDefault(c.Margin, 15*time.Second)
 	c.Stale = orDefault(c.Stale, 30*time.Second)
-
 	return c
 }
 
@@ -139,6 +138,5 @@ func orDefault[T int | int64 | time.Duration](v, fallback T) T {
 	if v <= 0 {
 		return fallback
 	}
-
 	return v
 }

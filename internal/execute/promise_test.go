@@ -54,7 +54,6 @@ func drawScenario(rt *rapid.T) scenario {
 	if rapid.IntRange(0, 3).Draw(rt, "cancel") == 0 {
 		s.cancelAt = time.Duration(rapid.IntRange(1, 120).Draw(rt, "at")) * time.Second
 	}
-
 	return s
 }
 
@@ -91,7 +90,6 @@ func (s scenario) answer(ctx context.Context, line, before int) (execute.Reply, 
 			return execute.Reply{}, ctx.Err()
 		}
 	}
-
 	return ok("{}")
 }
 
@@ -108,7 +106,6 @@ func (s scenario) play(t *testing.T) []string {
 	turn := 0
 	w.events = func() int {
 		turn++
-
 		return s.events[turn%len(s.events)]
 	}
 	used := 0
@@ -121,12 +118,10 @@ func (s scenario) play(t *testing.T) []string {
 				if op == "call" && (f == failBefore || f == failAfter) {
 					return none // what a call brings is the script's
 				}
-
 				return f
 			}
 			used++
 		}
-
 		return m
 	})
 	flow.Wait()
@@ -140,7 +135,6 @@ func (s scenario) play(t *testing.T) []string {
 	if got := w.progress().Done(); got > done {
 		w.broken("%d outcomes are counted of %d", got, done)
 	}
-
 	return w.wrong
 }
 
@@ -154,7 +148,6 @@ func (s scenario) check(w *world, line int) int {
 		if p.Attempt > len(s.scripts[line]) {
 			w.broken("line %d completed at attempt %d", line, p.Attempt)
 		}
-
 		return 1
 	case state.Failed:
 		w.line(line)
@@ -165,7 +158,6 @@ func (s scenario) check(w *world, line int) int {
 			kind != state.KindNonRetryableHTTPStatus && kind != state.KindErrorInBody && kind != state.KindTaskTerminated {
 			w.broken("line %d with the script %q failed with %+v", line, script, p)
 		}
-
 		return 1
 	case state.Canceled:
 		if s.cancelAt == 0 {
@@ -174,7 +166,6 @@ func (s scenario) check(w *world, line int) int {
 	case state.Pending, state.Claimed, state.Processing:
 		w.broken("line %d is %+v at the end", line, rec.Phase)
 	}
-
 	return 0
 }
 
@@ -196,7 +187,6 @@ func (s scenario) cancel(w *world) {
 	}
 	w.update(func(b *batch.Batch) error {
 		b.Status = batch.StatusCanceled
-
 		return nil
 	})
 }
@@ -212,7 +202,6 @@ func cancelChange(rec state.Record) (state.Change, error) {
 	if err != nil {
 		return state.Change{}, err
 	}
-
 	return state.Cancel(r, time.Now()).Change()
 }
 

@@ -119,7 +119,6 @@ func (c *recorder) holds(ref batch.Ref) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	g, ok := c.groups[ref]
-
 	return ok && (g.calling > 0 || len(g.entries) > 0 || g.commits > 0)
 }
 
@@ -159,7 +158,6 @@ func (c *recorder) take(g *group, due bool) []*entry {
 	entries := g.entries
 	g.timer, g.entries, g.answers, g.bytes = nil, nil, 0, 0
 	g.commits++
-
 	return entries
 }
 

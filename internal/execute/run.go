@@ -87,7 +87,6 @@ func (w *Worker) begin(ctx context.Context, deliveries []Delivery) (r *run, canc
 	r.group = newRecorder(r)
 	r.ready = &gatherer{run: r}
 	r.trash = &deleter{run: r}
-
 	return r, func() {
 		r.abort(errShutdown)
 		stopTimed()
@@ -105,7 +104,6 @@ func (r *run) run() {
 		each(jobs, func(_ int, j *job) { r.putBack(j, r.jitter(unsure)) })
 		r.jobs.Wait()
 		stopKeeping()
-
 		return
 	}
 	r.keep.await()
@@ -127,7 +125,6 @@ func (r *run) beside(what ...func(context.Context)) (stop func()) {
 	for _, loop := range what {
 		loops.Go(func() { loop(ctx) })
 	}
-
 	return func() {
 		cancel()
 		loops.Wait()
@@ -176,7 +173,6 @@ func (r *run) settle(j *job, o *outcome, err error) {
 	switch {
 	case err == nil, errors.Is(err, errDone):
 		r.group.leave(j, &entry{job: j, outcome: o})
-
 		return
 	case errors.Is(err, errOver):
 		r.ack(j)
@@ -229,7 +225,6 @@ func (r *run) putBack(j *job, d time.Duration) {
 func (r *run) hide(d time.Duration, handles ...string) error {
 	ctx, cancel := context.WithTimeout(r.ops, hideLimit)
 	defer cancel()
-
 	return r.Queue.Hide(ctx, handles, min(d, maxHide))
 }
 
@@ -251,7 +246,6 @@ func (r *run) unsettled() []string {
 			ids = append(ids, d.MessageID)
 		}
 	}
-
 	return ids
 }
 
@@ -272,7 +266,6 @@ func (r *run) rest(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 	case <-timer.C:
 	}
-
 	return ctx.Err() == nil
 }
 

@@ -29,7 +29,6 @@ func (j *job) weighs(together bool) int64 {
 	if together {
 		return 2*j.message.Length + callWeight
 	}
-
 	return j.message.Length + callWeight
 }
 
@@ -51,7 +50,6 @@ func sections(jobs []*job) [][]*job {
 			out = append(out, []*job{j})
 		}
 	}
-
 	return out
 }
 
@@ -59,7 +57,6 @@ func sections(jobs []*job) [][]*job {
 func joins(s []*job, j *job) bool {
 	first, last := s[0].message, s[len(s)-1].message
 	m := j.message
-
 	return m.Ref() == first.Ref() &&
 		m.Offset-(last.Offset+last.Length) <= maxGap &&
 		m.Offset+m.Length-first.Offset <= maxSection
@@ -74,7 +71,6 @@ func (r *run) section(s []*job) {
 	for _, j := range s {
 		if err != nil {
 			r.settle(j, nil, err)
-
 			continue
 		}
 		r.jobs.Go(func() {
@@ -95,10 +91,8 @@ func (r *run) reserve(s []*job) error {
 		for _, j := range s {
 			j.weight = 0
 		}
-
 		return r.unclaimed(context.Cause(r.calls))
 	}
-
 	return nil
 }
 
@@ -119,7 +113,6 @@ func (r *run) fetch(s []*job) error {
 	err := r.persist(opLimit, func(ctx context.Context) error {
 		var err error
 		body, err = r.Files.Read(ctx, batch.FileKey(b.Tenant, b.InputFileID), start, end-start)
-
 		return err
 	})
 	if err != nil && !errors.Is(err, batch.ErrNoObject) {
@@ -141,7 +134,6 @@ func (r *run) fetch(s []*job) error {
 		}
 		j.identify()
 	}
-
 	return nil
 }
 

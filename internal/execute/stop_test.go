@@ -44,7 +44,6 @@ func TestStopAbortsOneCall(t *testing.T) {
 			select {
 			case <-ctx.Done():
 				hung.now()
-
 				return execute.Reply{}, ctx.Err()
 			case <-time.After(time.Minute):
 				return ok("{}")
@@ -91,7 +90,6 @@ func TestAnswersOfStoppedRequestsComeToNothing(t *testing.T) {
 		w.up.answer = func(context.Context, int, int) (execute.Reply, error) {
 			w.stop(1)               //nolint:contextcheck // the owner is not the worker
 			time.Sleep(time.Second) // it answers before the worker looks
-
 			return ok("{}")
 		}
 		m := &machine{world: w}
@@ -133,7 +131,6 @@ func TestWhoStopsMayDie(t *testing.T) {
 					if op == tc.fails {
 						return failBefore
 					}
-
 					return none
 				}}
 				failed := w.invoke(m, w.process(m, execute.Config{}), w.deliver(1))
@@ -164,7 +161,6 @@ func TestStoppedRequestsAreNotCalled(t *testing.T) {
 				time.Sleep(500 * time.Millisecond)
 				w.stop(line)
 			}()
-
 			return status(500)
 		}
 		w.drive(10*time.Minute, w.one())
@@ -194,7 +190,6 @@ func TestJobsShareARead(t *testing.T) {
 				return none
 			}
 			reads = i
-
 			return failBefore
 		}}
 		failed := w.invoke(m, w.process(m, execute.Config{}), w.deliver(n))

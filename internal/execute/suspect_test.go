@@ -98,7 +98,6 @@ func TestSuspects(t *testing.T) {
 							calls = w.up.atOnce()
 						}
 						time.Sleep(time.Second)
-
 						return ok("{}")
 					}
 					m := &machine{world: w}
@@ -117,7 +116,6 @@ func TestSuspects(t *testing.T) {
 					}
 					if tc.reason == nil {
 						w.done(allCompleted(3)...)
-
 						return
 					}
 					w.done(state.StatusFailed, state.StatusCompleted, state.StatusCompleted)

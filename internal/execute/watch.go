@@ -64,14 +64,12 @@ func (w *watch) get(ref batch.Ref) (*watched, batch.Batch, error) {
 	b.mu.Lock()
 	if record := b.record; w.run.Clock().Sub(b.readAt) < pollEvery {
 		defer b.mu.Unlock()
-
 		return b, record, nil
 	}
 	now := b.reading
 	if now != nil {
 		b.mu.Unlock()
 		<-now.done
-
 		return b, now.record, now.err
 	}
 	now = &reading{done: make(chan struct{}), err: errUnread}
@@ -84,7 +82,6 @@ func (w *watch) get(ref batch.Ref) (*watched, batch.Batch, error) {
 		close(now.done)
 	}()
 	now.record, now.err = w.read(b)
-
 	return b, now.record, now.err
 }
 
@@ -97,7 +94,6 @@ func (w *watch) entry(ref batch.Ref) *watched {
 		b.ctx, b.stop = context.WithCancelCause(w.run.calls)
 		w.batches[ref] = b
 	}
-
 	return b
 }
 
@@ -108,7 +104,6 @@ func (w *watch) read(b *watched) (batch.Batch, error) {
 	record, err := w.run.batch(b.ref)
 	if errors.Is(err, batch.ErrNotFound) {
 		b.stop(errOver)
-
 		return batch.Batch{}, errOver
 	}
 	if err != nil {
@@ -127,7 +122,6 @@ func (w *watch) read(b *watched) (batch.Batch, error) {
 			return record, errOver
 		}
 	}
-
 	return record, nil
 }
 
@@ -136,7 +130,6 @@ func (w *watch) stops(ref batch.Ref) bool {
 	b := w.entry(ref)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-
 	return b.stops(w.run.Clock())
 }
 
@@ -146,7 +139,6 @@ func (b *watched) stops(now time.Time) bool {
 		return false
 	}
 	cause := gate(b.record, now)
-
 	return errors.Is(cause, errStopped) || errors.Is(cause, errOverdue)
 }
 
@@ -159,7 +151,6 @@ func (r *run) letGo() []string {
 		}
 	}
 	slices.Sort(ids)
-
 	return ids
 }
 
@@ -184,7 +175,6 @@ func (b *watched) claims(now bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.claimed = b.claimed || now
-
 	return b.claimed
 }
 
@@ -194,7 +184,6 @@ func (b *watched) tell() bool {
 	defer b.mu.Unlock()
 	first := !b.told
 	b.told = true
-
 	return first
 }
 
@@ -213,7 +202,6 @@ func gate(b batch.Batch, now time.Time) error {
 	case b.Overdue(now):
 		return errOverdue
 	}
-
 	return nil
 }
 
@@ -236,7 +224,6 @@ func (w *watch) busy() []*watched {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		needed := b.left && !b.stops(w.run.Clock())
-
 		return !needed && !w.run.group.holds(b.ref)
 	})
 }
@@ -244,7 +231,6 @@ func (w *watch) busy() []*watched {
 func (w *watch) all() []*watched {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-
 	return slices.Collect(maps.Values(w.batches))
 }
 
@@ -256,7 +242,6 @@ func (w *watch) mark(ref batch.Ref) int { return w.entry(ref).last().Mark }
 func (b *watched) last() batch.Batch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-
 	return b.record
 }
 
@@ -266,7 +251,6 @@ func (b *watched) rouse(token string) bool {
 	defer b.mu.Unlock()
 	news := b.roused != token
 	b.roused = token
-
 	return news
 }
 
@@ -279,7 +263,6 @@ func (b *watched) fly(line int) (ctx context.Context, land func()) {
 	defer b.mu.Unlock()
 	b.flights[f] = struct{}{}
 	b.check(f)
-
 	return ctx, func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()

@@ -38,7 +38,6 @@ func (w *Worker) Run(ctx context.Context, deliveries []Delivery) []string {
 	r, cancel := w.begin(ctx, deliveries)
 	defer cancel()
 	r.run() //nolint:contextcheck // a run has two contexts of ctx: one that aborts calls, one that outlives the abort
-
 	return r.unsettled()
 }
 

@@ -76,7 +76,6 @@ func newWorld(t *testing.T, lines []string, change ...func(*batch.Batch)) *world
 		made = append(made, c)
 	}
 	must(t, w.store.Create(t.Context(), made))
-
 	return w
 }
 
@@ -85,7 +84,6 @@ func (w *world) spec(lines []string, b batch.Batch, line int) state.Spec {
 	for _, l := range lines[:line-1] {
 		offset += len(l) + 1
 	}
-
 	return b.Spec(line, fmt.Sprintf("c%d", line), state.Span{Offset: int64(offset), Length: int64(len(lines[line-1]))})
 }
 
@@ -96,7 +94,6 @@ func input(n int) []string {
 		lines[i] = fmt.Sprintf(
 			`{"custom_id":"c%d","method":"POST","url":"/v1/chat/completions","body":{"model":"m","messages":[%d]}}`, i+1, i+1)
 	}
-
 	return lines
 }
 
@@ -118,7 +115,6 @@ func (w *world) sendAll(n int) {
 
 func (w *world) record(line int) state.Record {
 	w.Helper()
-
 	return w.stored(w.Context(), line)
 }
 
@@ -126,7 +122,6 @@ func (w *world) stored(ctx context.Context, line int) state.Record {
 	w.Helper()
 	rec, err := w.store.Request(ctx, state.Key{Batch: testBatch, Line: line})
 	must(w.T, err)
-
 	return rec
 }
 
@@ -134,7 +129,6 @@ func (w *world) newID() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ids++
-
 	return fmt.Sprintf("id%d", w.ids)
 }
 
@@ -167,7 +161,6 @@ func (w *world) deliver(n int) []execute.Delivery {
 		w.out[g.Handle] = out[i]
 		w.mu.Unlock()
 	}
-
 	return out
 }
 
@@ -175,7 +168,6 @@ func (w *world) deliver(n int) []execute.Delivery {
 func (w *world) delivered(handle string) execute.Delivery {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-
 	return w.out[handle]
 }
 
@@ -198,7 +190,6 @@ func (w *world) invoke(m *machine, p *execute.Worker, deliveries []execute.Deliv
 			must(w.T, w.queue.Delete(w.Context(), []string{d.Handle}))
 		}
 	}
-
 	return failed
 }
 
@@ -232,7 +223,6 @@ func (w *world) drive(limit time.Duration, next func() *machine) {
 			m := next()
 			p := w.process(m, execute.Config{})
 			flying.Go(func() { w.invoke(m, p, got) })
-
 			continue
 		}
 		if w.queue.Len() == 0 {
@@ -246,7 +236,6 @@ func (w *world) drive(limit time.Duration, next func() *machine) {
 // one returns the same healthy machine again and again.
 func (w *world) one() func() *machine {
 	m := &machine{world: w}
-
 	return func() *machine { return m }
 }
 
@@ -300,7 +289,6 @@ func (w *world) line(n int) string {
 		!strings.HasSuffix(string(body), "}\n") || strings.Count(string(body), "\n") != 1 {
 		w.Fatalf("line %d of the batch has the line %q", n, body)
 	}
-
 	return string(body)
 }
 
@@ -311,14 +299,12 @@ func (w *world) segments() int {
 			n++
 		}
 	}
-
 	return n
 }
 
 func (w *world) progress() batch.Counts {
 	c, err := w.store.Progress(w.Context(), testBatch)
 	must(w.T, err)
-
 	return c
 }
 
@@ -394,7 +380,6 @@ func (u *upstream) call(ctx context.Context, c execute.Call) (execute.Reply, err
 	if answer == nil {
 		return ok(`{}`)
 	}
-
 	return answer(ctx, line, before)
 }
 
@@ -404,7 +389,6 @@ func (w *world) checkCall(ctx context.Context, line int, c execute.Call) {
 	p, ok := rec.Phase.(state.Processing)
 	if !ok {
 		w.broken("line %d was called while it was %v", line, rec.Phase)
-
 		return
 	}
 	if c.CustomID != fmt.Sprintf("c%d", line) || c.IdempotencyKey == "" || c.URL != "/v1/chat/completions" {
@@ -429,7 +413,6 @@ func (u *upstream) called(n int) []int {
 	for i := range out {
 		out[i] = u.calls[i+1]
 	}
-
 	return out
 }
 
@@ -437,7 +420,6 @@ func (u *upstream) called(n int) []int {
 func (u *upstream) atOnce() int {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-
 	return u.now
 }
 
@@ -449,7 +431,6 @@ func (u *upstream) gaps() []time.Duration {
 	for i := 1; i < len(u.times); i++ {
 		out = append(out, u.times[i].Sub(u.times[i-1]))
 	}
-
 	return out
 }
 
@@ -479,14 +460,12 @@ func (c *counters) models() []string {
 			named[name] = true
 		}
 	}
-
 	return slices.Sorted(maps.Keys(named))
 }
 
 func (c *counters) of(key string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-
 	return c.by[key]
 }
 
@@ -505,7 +484,6 @@ func (l *logs) Handle(_ context.Context, r slog.Record) error {
 		l.all = map[string]int{}
 	}
 	l.all[r.Message]++
-
 	return nil
 }
 
@@ -516,6 +494,5 @@ func (l *logs) WithGroup(string) slog.Handler      { return l }
 func (l *logs) messages() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-
 	return slices.Sorted(maps.Keys(l.all))
 }

@@ -34,7 +34,6 @@ func (f *Finalizer) Abandon(ctx context.Context, ref batch.Ref, cause string) er
 			return b.GiveUp(fmt.Sprintf("%s kept this batch from going on. What was done is in its output and "+
 				"error files. Send the requests that have the code '%s' again.", trouble, batch.CodeTerminated), s.Clock())
 		}
-
 		return b.Abandon(fmt.Sprintf("%s kept the input file from being loaded. No request was sent. "+
 			"Create the batch again.", trouble), s.Clock())
 	})
@@ -47,7 +46,6 @@ func (f *Finalizer) Abandon(ctx context.Context, ref batch.Ref, cause string) er
 	case err != nil:
 		return fmt.Errorf("finalize: abandon %s: %w", ref.ID, err)
 	}
-
 	return nil
 }
 
@@ -70,7 +68,6 @@ func (s steps) salvage(ctx context.Context, b batch.Batch, trouble string) error
 	if err != nil {
 		return err
 	}
-
 	return s.release(ctx, b)
 }
 
@@ -84,6 +81,5 @@ func trouble(cause string) string {
 	if json.Unmarshal([]byte(cause), &e) != nil || !regexp.MustCompile(`^(States|Lambda)\.\w{1,80}$`).MatchString(e.Error) {
 		return "An internal error"
 	}
-
 	return fmt.Sprintf("An internal error (%s)", e.Error)
 }

@@ -30,7 +30,6 @@ func (s steps) grant(ctx context.Context, b batch.Batch, done, wants int) (int, 
 	_, err := s.Batches.UpdateAllowance(ctx, func(a *batch.Allowance) error {
 		seen = *a
 		granted = a.Ask(ask, s.Config.Allowance, now)
-
 		return nil
 	})
 	if err != nil {
@@ -51,13 +50,11 @@ func (s steps) grant(ctx context.Context, b batch.Batch, done, wants int) (int, 
 			}
 		}
 		granted = a.Ask(ask, s.Config.Allowance, now)
-
 		return nil
 	})
 	if err != nil {
 		return 0, fmt.Errorf("ask the allowance again: %w", err)
 	}
-
 	return granted, nil
 }
 
@@ -74,7 +71,6 @@ func (s steps) runs(ctx context.Context) (map[string]bool, error) {
 			all[r.ID], after = true, r.ID
 		}
 	}
-
 	return all, nil
 }
 
@@ -85,7 +81,6 @@ func (s steps) due(b batch.Batch, done int) time.Time {
 		return b.Deadline
 	}
 	each := float64(s.Clock().Sub(b.InProgressAt)) / float64(done)
-
 	return b.Deadline.Add(-min(time.Duration(each*float64(b.Counts.Total-done)), batch.MaxWindow))
 }
 
@@ -98,6 +93,5 @@ func (s steps) giveBack(ctx context.Context, b batch.Batch, done int) (batch.Rec
 	}
 	granted, err := s.grant(ctx, b, done, held)
 	r.HighWater = max(granted, 1)
-
 	return r, err
 }

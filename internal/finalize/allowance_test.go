@@ -18,7 +18,6 @@ func (w *world) allow(change func(*batch.Allowance)) batch.Allowance {
 	w.t.Helper()
 	a, err := w.store.UpdateAllowance(w.t.Context(), func(a *batch.Allowance) error { change(a); return nil })
 	w.must(err)
-
 	return a
 }
 
@@ -30,7 +29,6 @@ type lists struct {
 
 func (l *lists) Runnings(ctx context.Context, after string, limit int) ([]batch.Running, bool, error) {
 	l.n++
-
 	return l.Batches.Runnings(ctx, after, limit)
 }
 

@@ -57,7 +57,6 @@ func benchmarkFinalize(b *testing.B, lines int) {
 			if err := b.Loaded(lines, 1, now); err != nil {
 				return err
 			}
-
 			return b.Enqueue(lines)
 		})
 		if err != nil {
@@ -105,7 +104,6 @@ const (
 
 func answerOf(line int) []byte {
 	start := fmt.Sprintf(`{"line":%d,"text":"`, line)
-
 	return []byte(start + strings.Repeat("x", benchAnswer-len(start)-3) + "\"}\n")
 }
 
@@ -114,7 +112,6 @@ func sumOfAll(lines int) uint32 {
 	for line := 1; line <= lines; line++ {
 		crc = crc32.Update(crc, crc32.IEEETable, answerOf(line))
 	}
-
 	return crc
 }
 
@@ -150,7 +147,6 @@ func (m *madeBatch) Read(_ context.Context, key string, offset, length int64) ([
 	for at := offset; at < offset+length; at += benchAnswer {
 		body = append(body, answerOf(segment/segments*block+int(at/benchAnswer)*segments+segment%segments+1)...)
 	}
-
 	return body, nil
 }
 
@@ -160,7 +156,6 @@ func (m *madeBatch) PutPart(_ context.Context, _, _ string, _ int, body []byte) 
 	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(sample)
 	m.peak = max(m.peak, sample[0].Value.Uint64()-sample[1].Value.Uint64())
-
 	return "tag", nil
 }
 

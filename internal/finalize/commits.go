@@ -37,7 +37,6 @@ func (s steps) newCommits(b batch.Batch) *commits {
 	if b.GivenUp == "" {
 		c.grace = stop.Add(s.Config.Grace)
 	}
-
 	return c
 }
 
@@ -67,7 +66,6 @@ func (c *commits) pending(ctx context.Context, rec state.Record) (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over[lease.Worker], c.seen[lease.Worker] = !commits, now
-
 	return commits, nil
 }
 
@@ -79,7 +77,6 @@ func (c *commits) late(ctx context.Context, rec state.Record) (bool, error) {
 		defer c.mu.Unlock()
 		c.last = append(c.last, rec)
 	}
-
 	return pending, err
 }
 
@@ -89,7 +86,6 @@ func (c *commits) take() []state.Record {
 	defer c.mu.Unlock()
 	last := c.last
 	c.last = nil
-
 	return last
 }
 
@@ -112,7 +108,6 @@ func (c *commits) wait(ctx context.Context, last []state.Record) error {
 			}
 		}
 	}
-
 	return nil
 }
 
@@ -125,6 +120,5 @@ func leaseOf(p state.Phase) (state.Lease, bool) {
 		return p.Lease, true
 	case state.Pending, state.Completed, state.Failed, state.Canceled:
 	}
-
 	return state.Lease{}, false
 }

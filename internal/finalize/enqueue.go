@@ -44,7 +44,6 @@ func (s steps) enqueue(ctx context.Context, b batch.Batch, done int) (batch.Batc
 				return err //nolint:wrapcheck // the domain's own, told apart by update
 			}
 			b.Reconcile(r)
-
 			return nil
 		})
 		if err != nil || b.Enqueued >= until || b.Status != batch.StatusInProgress || s.short(ctx) {
@@ -73,7 +72,6 @@ func (s steps) send(ctx context.Context, b batch.Batch, after, line int) error {
 			}
 		}
 	}
-
 	return out.flush(ctx)
 }
 
@@ -87,7 +85,6 @@ func (o *outbox) add(ctx context.Context, m batch.Message) error {
 	if o.messages = append(o.messages, m); len(o.messages) < sendChunk {
 		return nil
 	}
-
 	return o.flush(ctx)
 }
 
@@ -99,7 +96,6 @@ func (o *outbox) flush(ctx context.Context) error {
 		return fmt.Errorf("send messages: %w", err)
 	}
 	o.messages = o.messages[:0]
-
 	return nil
 }
 
@@ -110,7 +106,6 @@ func (s steps) walk(ctx context.Context, b batch.Batch, after int) iter.Seq2[sta
 		for rec, err := range s.Requests.Requests(ctx, b.ID, b.Shards, after) {
 			if err != nil {
 				yield(state.Record{}, fmt.Errorf("read requests: %w", err))
-
 				return
 			}
 			if !yield(rec, nil) {
@@ -127,7 +122,6 @@ func (s steps) walkSealed(ctx context.Context, b batch.Batch, after int) iter.Se
 	if kept := *s.ended; kept != nil {
 		walk = inOrder(kept[after:])
 	}
-
 	return func(yield func(state.Record, error) bool) {
 		line := after
 		for rec, err := range walk {
@@ -135,11 +129,9 @@ func (s steps) walkSealed(ctx context.Context, b batch.Batch, after int) iter.Se
 			switch {
 			case err != nil:
 				yield(state.Record{}, err)
-
 				return
 			case rec.Spec.Key.Line != line:
 				yield(state.Record{}, fmt.Errorf("line %d: %w", line, state.ErrNotFound))
-
 				return
 			case !yield(rec, nil):
 				return

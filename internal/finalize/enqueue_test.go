@@ -24,7 +24,6 @@ type sends struct {
 
 func (s *sends) Send(ctx context.Context, ms []batch.Message) error {
 	s.all = append(s.all, sent{len(ms), s.w.batch().Enqueued}) //nolint:contextcheck // who looks is not the finalizer
-
 	return s.Queue.Send(ctx, ms)
 }
 
@@ -37,7 +36,6 @@ func TestEnqueuedByChunks(t *testing.T) {
 		w := newWorld(t, 6_200, 10)
 		w.update(func(b *batch.Batch) error {
 			b.Reconciled = batch.Reconciliation{HighWater: 5_000, FilledAt: time.Now()}
-
 			return nil
 		})
 		f := w.finalizer(nil)

@@ -93,7 +93,6 @@ func (c Config) withDefaults() Config {
 	c.Retention = defaultTo(c.Retention, 30*24*time.Hour)
 	c.Patience = defaultTo(c.Patience, 30*time.Minute)
 	c.Margin = defaultTo(c.Margin, 45*time.Second)
-
 	return c
 }
 
@@ -102,7 +101,6 @@ func defaultTo[T comparable](v, otherwise T) T {
 	if v == zero {
 		return otherwise
 	}
-
 	return v
 }
 
@@ -132,7 +130,6 @@ func (f *Finalizer) Advance(ctx context.Context, ref batch.Ref) (Next, error) {
 	if err != nil {
 		return "", fmt.Errorf("finalize: advance %s: %w", ref.ID, err)
 	}
-
 	return next, nil
 }
 
@@ -146,7 +143,6 @@ type steps struct {
 func (f *Finalizer) steps() steps {
 	complete := *f
 	complete.Config = f.Config.withDefaults()
-
 	return steps{Finalizer: &complete, ended: new([]state.Record)}
 }
 
@@ -161,7 +157,6 @@ func (s steps) advance(ctx context.Context, ref batch.Ref) (Next, error) {
 			return NextAdvance, nil
 		}
 	}
-
 	return "", err
 }
 
@@ -173,23 +168,19 @@ func (s steps) step(ctx context.Context, b batch.Batch) (batch.Batch, Next, erro
 		return b, NextEnd, s.release(ctx, b)
 	case b.Sealed:
 		b, err := s.publish(ctx, b)
-
 		return b, "", err
 	case !b.Ready():
 		return b, "", ErrNotLoaded
 	case left <= 0:
 		b, err := s.sealAll(ctx, b)
-
 		return b, "", err
 	case left <= ShortPark:
 		if err := s.wait(ctx, left); err != nil {
 			return b, "", err
 		}
 		b, err := s.read(ctx, b.Ref)
-
 		return b, "", err
 	}
-
 	return s.reconcile(ctx, b)
 }
 
@@ -198,7 +189,6 @@ func (s steps) left(b batch.Batch) time.Duration {
 	if b.GivenUp != "" {
 		return 0
 	}
-
 	return stopOf(b).Sub(s.Clock())
 }
 
@@ -211,7 +201,6 @@ func stopOf(b batch.Batch) time.Time {
 			at = stop
 		}
 	}
-
 	return at
 }
 
@@ -239,7 +228,6 @@ func (s steps) parking(b batch.Batch) Next {
 	case left >= MediumPark-ShortPark:
 		return NextMedium
 	}
-
 	return NextShort
 }
 
@@ -251,7 +239,6 @@ func (s steps) release(ctx context.Context, b batch.Batch) error {
 	for _, id := range b.Inputs() {
 		_, err := s.Batches.UpdateFile(ctx, b.Tenant, id, func(f *batch.File) error {
 			f.Release(b.ID)
-
 			return nil
 		})
 		if err != nil && !errors.Is(err, batch.ErrNotFound) {
@@ -265,7 +252,6 @@ func (s steps) release(ctx context.Context, b batch.Batch) error {
 				u.Owe(r.id(b.WriteOut), f.Bytes, s.Clock())
 			}
 		}
-
 		return nil
 	})
 	if err != nil {
@@ -273,7 +259,6 @@ func (s steps) release(ctx context.Context, b batch.Batch) error {
 	}
 	_, err = s.Batches.UpdateAllowance(ctx, func(a *batch.Allowance) error {
 		a.Drop(b.ID)
-
 		return nil
 	})
 	if err != nil {
@@ -282,7 +267,6 @@ func (s steps) release(ctx context.Context, b batch.Batch) error {
 	if err := s.Batches.RemoveRunning(ctx, batch.Running{Ref: b.Ref}); err != nil {
 		return fmt.Errorf("remove running: %w", err)
 	}
-
 	return nil
 }
 
@@ -297,7 +281,6 @@ func (s steps) update(ctx context.Context, ref batch.Ref, change func(*batch.Bat
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("update batch: %w", err)
 	}
-
 	return b, nil
 }
 
@@ -306,14 +289,12 @@ func (s steps) read(ctx context.Context, ref batch.Ref) (batch.Batch, error) {
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("read batch: %w", err)
 	}
-
 	return b, nil
 }
 
 // short reports whether ctx's deadline is nearer than the margin.
 func (s steps) short(ctx context.Context) bool {
 	end, ok := ctx.Deadline()
-
 	return ok && !s.Clock().Add(s.Config.Margin).Before(end)
 }
 

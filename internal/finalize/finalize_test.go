@@ -90,7 +90,6 @@ func TestEmptyBatch(t *testing.T) {
 					if err := tt.stop(b); err != nil {
 						return err
 					}
-
 					return b.Seal(batch.Counts{}, time.Now())
 				})
 				if next := w.advance(); next != finalize.NextEnd {
@@ -137,7 +136,6 @@ type stop struct {
 
 func stops() []stop {
 	id := func(k state.Key) string { return fmt.Sprintf("id-%d", k.Line) }
-
 	return []stop{{
 		batch.StatusCanceled,
 		func(w *world) { w.cancel() },
@@ -286,7 +284,6 @@ func (c *claiming) Apply(ctx context.Context, change state.Change) error {
 	if change.Spec().Key.Line == c.line {
 		c.once.Do(c.claim)
 	}
-
 	return c.port.Apply(ctx, change)
 }
 
@@ -404,7 +401,6 @@ func newLate(w *world, line int) late {
 		StatusCode: 200, Answer: state.Span{Object: id, Length: int64(len(result))}, Usage: state.Usage{Output: 1, Total: 1},
 	}, now).Change()
 	w.must(err)
-
 	return late{w, c}
 }
 
@@ -441,7 +437,6 @@ func (r *racing) Apply(ctx context.Context, c state.Change) error {
 	if c.Spec().Key.Line == r.line {
 		r.once.Do(r.first)
 	}
-
 	return r.port.Apply(ctx, c)
 }
 
@@ -503,7 +498,6 @@ func liveAndCrash(w *world, faults *faults, status batch.Status, part int64) int
 		}
 	}
 	advance(finalize.NextEnd)
-
 	return faults.calls
 }
 
@@ -574,7 +568,6 @@ type slowUploads struct{ finalize.Uploads }
 
 func (u slowUploads) PutPart(ctx context.Context, key, id string, n int, body []byte) (string, error) {
 	time.Sleep(10 * time.Second)
-
 	return u.Uploads.PutPart(ctx, key, id, n, body)
 }
 
@@ -606,7 +599,6 @@ type slowRequests struct{ port }
 
 func (r slowRequests) Apply(ctx context.Context, c state.Change) error {
 	time.Sleep(time.Second)
-
 	return r.port.Apply(ctx, c)
 }
 
@@ -734,7 +726,6 @@ func TestCellsFallShort(t *testing.T) {
 					if next != finalize.NextEnd || w.progress().Done() != 3 {
 						t.Errorf("next is %q, %+v in the cells", next, w.progress())
 					}
-
 					return
 				}
 				want := batch.Counts{Completed: 6, Failed: 2}
@@ -763,7 +754,6 @@ func (w *world) ask() {
 	w.t.Helper()
 	w.update(func(b *batch.Batch) error {
 		b.AskRecount(time.Time{}, false, time.Now())
-
 		return nil
 	})
 }
@@ -772,7 +762,6 @@ func (w *world) progress() batch.Counts {
 	w.t.Helper()
 	p, err := w.store.Progress(w.t.Context(), w.ref.ID)
 	w.must(err)
-
 	return p
 }
 
@@ -928,7 +917,6 @@ type walks struct {
 
 func (w *walks) Requests(ctx context.Context, id string, shards, after int) iter.Seq2[state.Record, error] {
 	w.n++
-
 	return w.port.Requests(ctx, id, shards, after)
 }
 
@@ -1039,14 +1027,12 @@ func (r *reading) Read(ctx context.Context, key string, offset, length int64) ([
 	}
 	r.n[key]++
 	r.mu.Unlock()
-
 	return r.Objects.Read(ctx, key, offset, length)
 }
 
 func (r *reading) of(key string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-
 	return r.n[key]
 }
 
@@ -1077,7 +1063,6 @@ func (o noInput) Read(ctx context.Context, key string, offset, length int64) ([]
 	if key == batch.FileKey("acme", "file-in") {
 		return nil, batch.ErrNoObject
 	}
-
 	return o.Objects.Read(ctx, key, offset, length)
 }
 
@@ -1111,7 +1096,6 @@ func (r *without) Requests(ctx context.Context, id string, shards, after int) it
 	if r.walks++; r.walks < r.from {
 		return r.port.Requests(ctx, id, shards, after)
 	}
-
 	return func(yield func(state.Record, error) bool) {
 		for rec, err := range r.port.Requests(ctx, id, shards, after) {
 			if rec.Spec.Key.Line != r.line && !yield(rec, err) {
@@ -1145,7 +1129,6 @@ func TestAbandon(t *testing.T) {
 				output, err1 := w.fileID(now)
 				errs, err2 := w.fileID(now)
 				b.WriteOut = batch.WriteOut{OutputID: output, ErrorID: errs}
-
 				return errors.Join(err1, err2, b.Seal(batch.Counts{Total: 5, Completed: 3, Failed: 2}, now))
 			})
 		}, batch.StatusFailed, true, "States.Timeout"},

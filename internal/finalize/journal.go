@@ -35,10 +35,8 @@ func (s steps) settle(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 			return b, err
 		}
 	}
-
 	return s.update(ctx, b.Ref, func(b *batch.Batch) error {
 		b.WriteOut.Journal = j.last
-
 		return nil
 	})
 }
@@ -124,7 +122,6 @@ func (j *journal) complete(ctx context.Context) (bool, error) {
 	if len(p.bytes) == 0 {
 		return true, nil
 	}
-
 	return true, j.enter(ctx, &p)
 }
 
@@ -145,6 +142,5 @@ func (j *journal) enter(ctx context.Context, p *part) error {
 		return fmt.Errorf("complete journal: %w", err)
 	}
 	j.last = e.N
-
 	return nil
 }

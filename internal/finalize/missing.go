@@ -28,7 +28,6 @@ func (s steps) everyLine(ctx context.Context, b batch.Batch) iter.Seq2[state.Rec
 		for rec, err := range s.walk(ctx, b, 0) {
 			if err != nil {
 				yield(state.Record{}, err)
-
 				return
 			}
 			g.last, g.to = rec.Spec.Key.Line-1, rec.Spec.Body.Offset
@@ -77,7 +76,6 @@ func (s steps) fill(
 			return false
 		}
 	}
-
 	return true
 }
 
@@ -122,7 +120,6 @@ func (r *inputReader) at(ctx context.Context, offset int64) ([]byte, error) {
 		}
 		r.start, r.chunk = start, chunk
 	}
-
 	return r.chunk[offset-r.start:], nil
 }
 
@@ -143,6 +140,5 @@ func (r *sectionReader) Read(p []byte) (int, error) {
 	}
 	n := copy(p[:min(int64(len(p)), r.to-r.at)], bytes)
 	r.at += int64(n)
-
 	return n, nil
 }

@@ -22,7 +22,6 @@ type text struct {
 
 func (o *text) Read(_ context.Context, _ string, offset, length int64) ([]byte, error) {
 	o.reads++
-
 	return o.bytes[offset : offset+length], nil
 }
 

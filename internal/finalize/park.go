@@ -26,7 +26,6 @@ func (f *Finalizer) Park(ctx context.Context, ref batch.Ref, token string) error
 	if err != nil {
 		return fmt.Errorf("finalize: park %s: %w", ref.ID, err)
 	}
-
 	return nil
 }
 
@@ -50,7 +49,6 @@ func (s steps) park(ctx context.Context, ref batch.Ref, token string) (due bool,
 	if err != nil {
 		return false, err
 	}
-
 	return b.Due(done), nil // the mark is above what Advance saw, so they do not go round in circles
 }
 
@@ -59,7 +57,6 @@ func (s steps) park(ctx context.Context, ref batch.Ref, token string) (due bool,
 // stored, woken, and followed by that of the next park, it must not come back.
 func storing(token string) func(*batch.Batch) error {
 	var found *string
-
 	return func(b *batch.Batch) error {
 		if found == nil {
 			first := b.Token
@@ -68,7 +65,6 @@ func storing(token string) func(*batch.Batch) error {
 		if b.Token != *found && b.Token != token {
 			return errOutrun
 		}
-
 		return b.Park(token) //nolint:wrapcheck // the domain's own, told apart by park
 	}
 }

@@ -42,6 +42,5 @@ func (l lostAnswer) UpdateBatch(
 		return batch.Batch{}, err
 	}
 	l.meanwhile()
-
 	return l.Batches.UpdateBatch(ctx, ref, change)
 }

@@ -53,7 +53,6 @@ func (p *part) add(b batch.Batch, rec state.Record) error {
 	case state.Failed:
 		if phase.Answer.Length == 0 {
 			p.bytes = batch.AppendFailure(p.bytes, rec.Spec.Key, rec.Spec.CustomID, phase.Reason)
-
 			return nil
 		}
 		answer = phase.Answer
@@ -63,7 +62,6 @@ func (p *part) add(b batch.Batch, rec state.Record) error {
 		} else {
 			p.bytes = batch.AppendStopped(p.bytes, rec.Spec.Key, rec.Spec.CustomID)
 		}
-
 		return nil
 	case state.Pending, state.Claimed, state.Processing:
 		return fmt.Errorf("line %d of a sealed batch is %s", p.line, phase.Status())
@@ -72,7 +70,6 @@ func (p *part) add(b batch.Batch, rec state.Record) error {
 		at: len(p.bytes), key: batch.SegmentKey(b.ID, answer.Object), offset: answer.Offset, length: answer.Length,
 	})
 	p.bytes = append(p.bytes, make([]byte, answer.Length)...)
-
 	return nil
 }
 
@@ -90,7 +87,6 @@ func (s steps) fetch(ctx context.Context, p *part) error {
 			for _, pl := range run {
 				copy(p.bytes[pl.at:], body[pl.offset-first.offset:][:pl.length])
 			}
-
 			return nil
 		})
 	}
@@ -98,7 +94,6 @@ func (s steps) fetch(ctx context.Context, p *part) error {
 		return err //nolint:wrapcheck // wrapped where it arose
 	}
 	p.places = p.places[:0]
-
 	return nil
 }
 
@@ -117,7 +112,6 @@ func runs(places []place) [][]place {
 		all = append(all, places[start:i+1])
 		start = i + 1
 	}
-
 	return all
 }
 

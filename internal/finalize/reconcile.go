@@ -17,7 +17,6 @@ func (s steps) reconcile(ctx context.Context, b batch.Batch) (batch.Batch, Next,
 	}
 	if b.AskDue(done, s.Clock()) {
 		b, err = s.enqueue(ctx, b, done)
-
 		return b, "", err
 	}
 	if done >= b.Counts.Total || b.RecountDue(done, s.Clock()) {
@@ -41,13 +40,11 @@ func (s steps) reconcile(ctx context.Context, b batch.Batch) (batch.Batch, Next,
 	}
 	b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
 		b.Reconcile(r)
-
 		return nil
 	})
 	if err != nil || b.RecountDue(done, s.Clock()) { // asked for meanwhile
 		return b, "", err
 	}
-
 	return b, s.parking(b), nil
 }
 
@@ -57,6 +54,5 @@ func (s steps) done(ctx context.Context, b batch.Batch) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read cells: %w", err)
 	}
-
 	return batch.Sum(cells).Done(), nil
 }

@@ -23,7 +23,6 @@ func (s steps) recount(ctx context.Context, b batch.Batch) (batch.Batch, int, er
 	begun := s.Clock()
 	b, err := s.update(ctx, b.Ref, func(b *batch.Batch) error {
 		b.BeginRecount(begun)
-
 		return nil
 	})
 	if err != nil {
@@ -38,7 +37,6 @@ func (s steps) recount(ctx context.Context, b batch.Batch) (batch.Batch, int, er
 	}
 	if c.counts.Done() == c.counts.Total {
 		b, err = s.seal(ctx, b, c.counts, c.usage)
-
 		return b, 0, err
 	}
 	lag, err := s.repair(ctx, b, c)
@@ -47,14 +45,12 @@ func (s steps) recount(ctx context.Context, b batch.Batch) (batch.Batch, int, er
 	}
 	b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
 		b.EndRecount(begun, lag)
-
 		return nil
 	})
 	if err != nil {
 		return b, 0, err
 	}
 	done, err := s.done(ctx, b)
-
 	return b, done, err
 }
 
@@ -84,7 +80,6 @@ func (s steps) repair(ctx context.Context, b batch.Batch, c census) (lag batch.L
 			return 0, fmt.Errorf("put cell: %w", err)
 		}
 	}
-
 	return lag, nil
 }
 

@@ -56,7 +56,6 @@ const (
 // so long ago that they may be lost.
 func (s steps) reenqueueDue(b batch.Batch) bool {
 	r, now := b.Reconciled, s.Clock()
-
 	return len(r.Enqueues) > 0 && now.Sub(r.Enqueues[0].At) >= s.Config.Stall && !now.Before(r.Reenqueue.At)
 }
 
@@ -93,7 +92,6 @@ func (s steps) reenqueue(ctx context.Context, b batch.Batch, done int) (r batch.
 		s.Log.WarnContext(ctx, "requests enqueued again", slog.String("batch", b.ID),
 			slog.Int("requests", len(again)), slog.Int("waiting", len(j.waiting)))
 	}
-
 	return r, true, nil
 }
 
@@ -104,7 +102,6 @@ func (s steps) sendAgain(ctx context.Context, again []waiting) error {
 			return err
 		}
 	}
-
 	return out.flush(ctx)
 }
 
@@ -121,7 +118,6 @@ func (w waiting) last() time.Time {
 	if w.again.After(w.since) {
 		return w.again
 	}
-
 	return w.since
 }
 
@@ -149,11 +145,9 @@ func (j *jury) hear(ctx context.Context, rec state.Record) error {
 		return nil
 	case since.IsZero():
 		j.held++
-
 		return nil
 	case since.After(j.now):
 		j.resting++
-
 		return nil
 	case j.now.Sub(since) < j.Config.Stall:
 		return nil
@@ -167,7 +161,6 @@ func (j *jury) hear(ctx context.Context, rec state.Record) error {
 		}
 	}
 	j.waiting = append(j.waiting, w)
-
 	return nil
 }
 
@@ -193,7 +186,6 @@ func (j *jury) since(ctx context.Context, rec state.Record) (since time.Time, er
 			since = t
 		}
 	}
-
 	return since, nil
 }
 
@@ -221,7 +213,6 @@ func (j *jury) leaseExpired(ctx context.Context, l state.Lease) (time.Time, erro
 	case state.LossNone:
 	}
 	j.expired[l.Worker] = at
-
 	return at, nil
 }
 
@@ -251,7 +242,6 @@ func (j *jury) judge(r batch.Reenqueue) (batch.Reenqueue, []waiting) {
 		return r, tried
 	}
 	r.Again = append(r.Again, j.sent(overdue)...)
-
 	return r, append(overdue, tried...)
 }
 
@@ -269,7 +259,6 @@ func (j *jury) stuck(r *batch.Reenqueue) bool {
 	}
 	known := r.Waiting > 0
 	r.Waiting, r.WaitingAt = len(j.waiting), j.now
-
 	return len(j.waiting) > 0 && (!known || j.held == 0)
 }
 
@@ -280,7 +269,6 @@ func (j *jury) trialRest(r batch.Reenqueue) time.Duration {
 	if j.batch.Enqueued >= j.batch.Counts.Total && len(j.waiting) <= j.Config.Sample {
 		return trialRest
 	}
-
 	return max(r.Rest, trialRest)
 }
 
@@ -290,7 +278,6 @@ func (j *jury) unmoved(r batch.Reenqueue) []batch.Enqueued {
 	for _, w := range j.waiting {
 		waits[w.line] = true
 	}
-
 	return slices.DeleteFunc(slices.Clone(r.Sent), func(e batch.Enqueued) bool {
 		return !waits[e.Line]
 	})
@@ -326,7 +313,6 @@ func (j *jury) overdue(r *batch.Reenqueue) []waiting {
 	for paced && n < len(overdue) && j.now.Sub(overdue[n].last()) >= patience*limit {
 		n++
 	}
-
 	return overdue[:min(n, len(overdue))]
 }
 
@@ -346,7 +332,6 @@ func (j *jury) pace(r *batch.Reenqueue) bool {
 		return false
 	}
 	r.PacedAt, r.PacedDone = j.now, j.done
-
 	return served > 0
 }
 
@@ -364,7 +349,6 @@ func (j *jury) try(r batch.Reenqueue, anyway []waiting) (batch.Reenqueue, []wait
 	if r.At = j.now.Add(openRest); r.Others > 0 {
 		r.At = j.now.Add(sampleRest)
 	}
-
 	return r, again
 }
 
@@ -383,35 +367,29 @@ func (j *jury) look(r batch.Reenqueue, before int, anyway []waiting) (batch.Reen
 	switch {
 	case r.Others > 0 && moved >= max(3, r.Sample/sampleMoved) && moved*r.Others >= sampleOdds*movedBeside*r.Sample:
 		r.Sample, r.Sent, r.Rest, r.AllAt = 0, nil, 0, j.now
-
 		return r, beside
 	case left == 0: // what was lost was in the sample, or the queue serves what waits
 		r.Sample = 0
-
 		return j.rest(r), nil
 	case over && moved > 0 && r.Others > 0:
 		r.Sample, r.Sent = 0, nil
-
 		return j.rest(r), nil
 	case over: // the sample may be lost too
 		if j.moves || r.Others > 0 {
 			r = j.rest(r)
 		}
-
 		return j.try(r, anyway)
 	case left < before && j.now.Sub(r.SampledAt) < sampleMost:
 		r.At = j.now.Add(sampleRest)
 	default:
 		r.At = j.now.Add(openRest)
 	}
-
 	return r, nil
 }
 
 // rest returns r after a trial that found nothing lost.
 func (j *jury) rest(r batch.Reenqueue) batch.Reenqueue {
 	r.Rest = min(max(2*r.Rest, 2*trialRest), trialMost)
-
 	return r
 }
 
@@ -420,6 +398,5 @@ func (j *jury) sent(again []waiting) []batch.Enqueued {
 	for i, w := range again {
 		sent[i] = batch.Enqueued{Line: w.line, At: j.now}
 	}
-
 	return sent
 }

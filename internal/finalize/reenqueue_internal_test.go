@@ -24,7 +24,6 @@ func judging(waited ...int) *jury {
 	for i, m := range waited {
 		j.waiting = append(j.waiting, waiting{line: i + 1, since: minutes(60 - m)})
 	}
-
 	return j
 }
 
@@ -33,7 +32,6 @@ func lines(all []waiting) []int {
 	for _, w := range all {
 		out = append(out, w.line)
 	}
-
 	return out
 }
 

@@ -42,7 +42,6 @@ func (s steps) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) 
 		}
 		if rec.Phase != nil && rec.Phase.Status().Terminal() {
 			tally.add(rec)
-
 			continue
 		}
 		if s.short(ctx) {
@@ -60,7 +59,6 @@ func (s steps) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) 
 		return b, nil // time ran short
 	}
 	*s.ended = tally.kept
-
 	return s.seal(ctx, b, tally.counts, tally.usage)
 }
 
@@ -81,7 +79,6 @@ func (s steps) endLate(ctx context.Context, b batch.Batch, commits *commits, tal
 			return err //nolint:wrapcheck // wrapped where it arose
 		}
 	}
-
 	return nil
 }
 
@@ -98,7 +95,6 @@ func newTally(b batch.Batch) *tally {
 	if b.Counts.Total <= maxKept {
 		t.kept = make([]state.Record, b.Counts.Total)
 	}
-
 	return t
 }
 
@@ -115,7 +111,6 @@ func (t *tally) add(rec state.Record) {
 // usageOf returns the tokens that an outcome took.
 func usageOf(p state.Phase) state.Usage {
 	done, _ := p.(state.Completed)
-
 	return done.Usage
 }
 
@@ -142,11 +137,9 @@ func (s steps) end(ctx context.Context, tally *tally, b batch.Batch, rec state.R
 		}
 		if rec.Phase != nil && rec.Phase.Status().Terminal() {
 			tally.add(rec)
-
 			return nil
 		}
 	}
-
 	return fmt.Errorf("end line %d: %w", rec.Spec.Key.Line, conflict)
 }
 
@@ -166,7 +159,6 @@ func ending(b batch.Batch, rec state.Record, now time.Time) (state.Change, error
 	if err != nil {
 		return state.Change{}, err //nolint:wrapcheck // its caller names the line
 	}
-
 	return endingOf(b, r, r.Phase().Reclaims, now)
 }
 
@@ -179,7 +171,6 @@ func endingOf[S state.Active](b batch.Batch, r state.Request[S], deaths int, now
 	case b.GivenUp != "" && !b.Overdue(now):
 		return state.Terminate(r, deaths, now).Change() //nolint:wrapcheck // its caller names the line
 	}
-
 	return state.Expire(r, now).Change() //nolint:wrapcheck // its caller names the line
 }
 
@@ -201,7 +192,6 @@ func (s steps) seal(
 			return nil
 		}
 		b.WriteOut, b.Usage = batch.WriteOut{OutputID: outputID, ErrorID: errorID}, usage
-
 		return b.Seal(counts, now)
 	})
 	if err == nil {
@@ -209,6 +199,5 @@ func (s steps) seal(
 			slog.Int("completed", counts.Completed), slog.Int("failed", counts.Failed),
 			slog.Int("expired", counts.Expired), slog.Int("canceled", counts.Canceled))
 	}
-
 	return b, err
 }

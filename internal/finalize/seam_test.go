@@ -15,7 +15,6 @@ import (
 
 func sortedByID(ms []*bagged) []*bagged {
 	slices.SortFunc(ms, func(a, b *bagged) int { return cmp.Compare(a.id, b.id) })
-
 	return ms
 }
 
@@ -35,7 +34,6 @@ func TestOneSlowLine(t *testing.T) {
 				if slow && line == 7 && time.Since(start) < 3*time.Hour {
 					return time.Second, execute.Reply{StatusCode: 500, Body: []byte(`{}`)}
 				}
-
 				return time.Second, answered()
 			}
 			for range 10 {
@@ -109,7 +107,6 @@ func TestKilledBeforeTheCell(t *testing.T) {
 					if line%10 == 0 {
 						return 2 * time.Second, answered()
 					}
-
 					return 200 * time.Millisecond, answered()
 				}
 				k := &killer{seam: s, from: lines * 4 / 10, kills: kills}
@@ -180,7 +177,6 @@ func TestCountsCannotBeWritten(t *testing.T) {
 				if since := time.Since(start); fails && since > 20*time.Second && since < 140*time.Second {
 					return errors.New("throttled")
 				}
-
 				return nil
 			}
 			for range 3 {
@@ -332,7 +328,6 @@ func TestLostMessages(t *testing.T) {
 					if line > 300 { // these keep the batch moving for hours
 						return time.Duration(line-300) * time.Minute / 12, answered()
 					}
-
 					return time.Second, answered()
 				}
 				var mu sync.Mutex // of the next two
@@ -359,7 +354,6 @@ func TestLostMessages(t *testing.T) {
 					if lost[line] {
 						latest = max(latest, time.Since(lostAt))
 					}
-
 					return answer(line)
 				}
 				r := s.run(finalize.Config{}, once)

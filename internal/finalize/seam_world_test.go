@@ -77,7 +77,6 @@ func newSeam(t *testing.T, lines int) *seam {
 	}
 	s.must(s.store.Create(s.ctx, made))
 	s.must(s.files.Put(s.ctx, batch.FileKey("acme", "file-in"), []byte(input.String())))
-
 	return s
 }
 
@@ -94,14 +93,12 @@ func (s *seam) newID() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ids++
-
 	return fmt.Sprintf("id%d", s.ids)
 }
 
 func (s *seam) done() int {
 	p, err := s.store.Progress(context.WithoutCancel(s.ctx), s.ref.ID)
 	s.must(err)
-
 	return p.Done()
 }
 
@@ -128,7 +125,6 @@ func (p *process) alive() error {
 	if p.dead {
 		return errDead
 	}
-
 	return nil
 }
 
@@ -136,7 +132,6 @@ func (p *process) write(what string) error {
 	if p.seam.before != nil {
 		p.seam.before(p, what)
 	}
-
 	return p.alive()
 }
 
@@ -144,7 +139,6 @@ func (p *process) Apply(ctx context.Context, c state.Change) error {
 	if err := p.write("Apply"); err != nil {
 		return err
 	}
-
 	return p.Store.Apply(ctx, c)
 }
 
@@ -152,7 +146,6 @@ func (p *process) Beat(ctx context.Context, w state.Worker) error {
 	if err := p.write("Beat"); err != nil {
 		return err
 	}
-
 	return p.Store.Beat(ctx, w)
 }
 
@@ -165,7 +158,6 @@ func (p *process) PutCell(ctx context.Context, id string, c batch.Cell) error {
 			return err
 		}
 	}
-
 	return p.Store.PutCell(ctx, id, c)
 }
 
@@ -173,7 +165,6 @@ func (p *process) UpdateBatch(ctx context.Context, ref batch.Ref, change func(*b
 	if err := p.write("UpdateBatch"); err != nil {
 		return batch.Batch{}, err
 	}
-
 	return p.Store.UpdateBatch(ctx, ref, change)
 }
 
@@ -185,7 +176,6 @@ func (p *process) Put(ctx context.Context, key string, body []byte) error {
 	if err := p.write("Put"); err != nil {
 		return err
 	}
-
 	return p.seam.files.Put(ctx, key, body)
 }
 
@@ -194,7 +184,6 @@ func (p *process) Hide(_ context.Context, handles []string, d time.Duration) err
 		return err
 	}
 	p.seam.queue.hide(handles, d)
-
 	return nil
 }
 
@@ -203,7 +192,6 @@ func (p *process) Delete(_ context.Context, handles []string) error {
 		return err
 	}
 	p.seam.queue.drop(handles...)
-
 	return nil
 }
 
@@ -211,7 +199,6 @@ func (p *process) Wake(ctx context.Context, token string) error {
 	if err := p.write("Wake"); err != nil {
 		return err
 	}
-
 	return p.seam.flow.Wake(ctx, token)
 }
 
@@ -233,7 +220,6 @@ func (p *process) Call(ctx context.Context, c execute.Call) (execute.Reply, erro
 	if err := p.alive(); err != nil {
 		return execute.Reply{}, err
 	}
-
 	return reply, nil
 }
 
@@ -254,7 +240,6 @@ func (s *seam) repeated() int {
 	for _, calls := range s.calls {
 		n += calls - 1
 	}
-
 	return n
 }
 
@@ -280,7 +265,6 @@ func (s *seam) event(p *process, w *execute.Worker) {
 	deliveries := s.queue.receive(p, 10)
 	if len(deliveries) == 0 {
 		s.sleep(time.Second)
-
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), seamLimit)
@@ -293,7 +277,6 @@ func (s *seam) event(p *process, w *execute.Worker) {
 			if p.alive() == nil {
 				s.queue.remove(deliveries, stay)
 			}
-
 			return
 		case <-time.After(100 * time.Millisecond): // a killed process is gone at once
 			if p.alive() != nil {
@@ -346,7 +329,6 @@ func (s *seam) run(cfg finalize.Config, each func()) ride {
 			r.took = time.Since(start)
 			s.stop()
 			s.workers.Wait()
-
 			return r
 		case finalize.NextAdvance:
 			continue
@@ -418,7 +400,6 @@ func (q *bag) Send(_ context.Context, ms []batch.Message) error {
 			q.again[m.Line] = append(q.again[m.Line], time.Now())
 		}
 	}
-
 	return nil
 }
 
@@ -450,7 +431,6 @@ func (q *bag) receive(p *process, limit int) []execute.Delivery {
 		}
 		out = append(out, execute.Delivery{MessageID: fmt.Sprint(m.id), Handle: m.handle(), Receives: m.receives, Body: body})
 	}
-
 	return out
 }
 
@@ -495,7 +475,6 @@ func (q *bag) killTouched(ps []*process) bool {
 	for _, p := range ps {
 		p.kill()
 	}
-
 	return true
 }
 
@@ -533,14 +512,12 @@ func (q *bag) lose(lost func(line int) bool) (lines []int) {
 		}
 	}
 	q.visible = kept
-
 	return lines
 }
 
 func (q *bag) sentSoFar() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-
 	return q.sent
 }
 
@@ -553,7 +530,6 @@ func (s *seam) processing() int {
 			n++
 		}
 	}
-
 	return n
 }
 
@@ -567,7 +543,6 @@ func (q *bag) loseOne() (line int, ok bool) {
 	i := q.random.IntN(len(q.visible))
 	line = q.visible[i].message.Line
 	q.visible = slices.Delete(q.visible, i, i+1)
-
 	return line, true
 }
 
@@ -580,7 +555,6 @@ func (q *bag) sentAgain(line int, after time.Time) time.Duration {
 			return at.Sub(after)
 		}
 	}
-
 	return 0
 }
 
@@ -591,6 +565,5 @@ func (q *bag) waited() (mean, longest time.Duration) {
 	for _, w := range q.waits {
 		mean, longest = mean+w/time.Duration(len(q.waits)), max(longest, w)
 	}
-
 	return mean, longest
 }

@@ -10,7 +10,6 @@ import (
 // at returns steps whose clock stands still.
 func at(now time.Time) steps {
 	f := &Finalizer{Clock: func() time.Time { return now }}
-
 	return f.steps()
 }
 
@@ -22,7 +21,6 @@ func running(change func(*batch.Batch)) batch.Batch {
 		Counts: batch.Counts{Total: 1_000},
 	}
 	change(&b)
-
 	return b
 }
 

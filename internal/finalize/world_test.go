@@ -56,7 +56,6 @@ func newWorld(t *testing.T, lines, size int, missing ...int) *world {
 	_, err := w.store.UpdateUsage(ctx, "acme", func(u *batch.Usage) error {
 		u.Batches = map[string]int{"batch_0": 7, "batch_1": lines}
 		u.CountedAt = now
-
 		return nil
 	})
 	w.must(err)
@@ -78,10 +77,8 @@ func newWorld(t *testing.T, lines, size int, missing ...int) *world {
 		if err := b.Validated(lines); err != nil {
 			return err
 		}
-
 		return b.Loaded(lines, int64(len(input))+1, now)
 	})
-
 	return w
 }
 
@@ -107,7 +104,6 @@ func (w *world) batch() batch.Batch {
 	w.t.Helper()
 	b, err := w.store.Batch(w.t.Context(), w.ref)
 	w.must(err)
-
 	return b
 }
 
@@ -116,7 +112,6 @@ func (w *world) finalizer(f *faults) *finalize.Finalizer {
 	if f == nil {
 		f = &faults{}
 	}
-
 	return &finalize.Finalizer{
 		Requests: faultyRequests{w.store, f}, Journal: faultyJournal{w.store, f}, Batches: faultyBatches{w.store, f}, Objects: faultyObjects{w.files, f},
 		Uploads: faultyUploads{w.files, f}, Queue: faultyQueue{w.queue, f}, Flow: faultyFlow{w.flow, f},
@@ -129,7 +124,6 @@ func (w *world) fileID(now time.Time) (string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ids++
-
 	return batch.NewID(batch.PrefixFile, now, strings.NewReader(fmt.Sprintf("%010d", w.ids)))
 }
 
@@ -141,7 +135,6 @@ func kind(line int) string {
 	case 5:
 		return "unreachable"
 	}
-
 	return "answered"
 }
 
@@ -158,7 +151,6 @@ func (w *world) wantLine(k state.Key) []byte {
 	case "unreachable":
 		return batch.AppendFailure(nil, k, fmt.Sprintf("id-%d", k.Line), state.NetworkError{Error: "reset"})
 	}
-
 	return w.answerLine(k, 200)
 }
 
@@ -230,7 +222,6 @@ func (w *world) call(worker string, lines ...int) []int {
 		_, err := w.store.AppendJournal(ctx, w.ref.ID, entry)
 		w.must(err)
 	}
-
 	return done
 }
 
@@ -242,7 +233,6 @@ func spanOf(p state.Phase) state.Span {
 		return p.Answer
 	case state.Pending, state.Claimed, state.Processing, state.Canceled:
 	}
-
 	return state.Span{}
 }
 
@@ -290,7 +280,6 @@ func (w *world) advance() finalize.Next {
 	w.t.Helper()
 	next, err := w.finalizer(nil).Advance(w.t.Context(), w.ref)
 	w.must(err)
-
 	return next
 }
 
@@ -315,10 +304,8 @@ func (w *world) results() (output, errs []byte) {
 		if made, ok := batch.ParseID(batch.PrefixFile, id); !ok || !f.CreatedAt.Equal(made) || !made.Equal(b.FinalizingAt) {
 			w.t.Errorf("%s of %v was created at %v; the batch was sealed at %v", id, made, f.CreatedAt, b.FinalizingAt)
 		}
-
 		return body
 	}
-
 	return read(b.OutputFileID, "batch_1_output.jsonl"), read(b.ErrorFileID, "batch_1_error.jsonl")
 }
 
@@ -332,7 +319,6 @@ func (w *world) want() (output, errs []byte) {
 			errs = append(errs, w.wantLine(b.Key(line))...)
 		}
 	}
-
 	return output, errs
 }
 
@@ -411,7 +397,6 @@ func (w *world) usage(b batch.Batch) state.Usage {
 			sum = sum.Plus(done.Usage)
 		}
 	}
-
 	return sum
 }
 
@@ -440,7 +425,6 @@ func (f *faults) do(call func() error) error {
 	if fail {
 		return errCrash
 	}
-
 	return err
 }
 
@@ -457,7 +441,6 @@ func get[T any](f *faults, call func() (T, error)) (T, error) {
 	if err != nil {
 		return none, err
 	}
-
 	return got, nil
 }
 
@@ -476,7 +459,6 @@ func (r faultyRequests) Apply(ctx context.Context, c state.Change) error {
 
 func (r faultyRequests) PutCell(ctx context.Context, id string, c batch.Cell) error {
 	r.f.note(&r.f.cells, 1)
-
 	return r.f.do(func() error { return r.port.PutCell(ctx, id, c) })
 }
 
@@ -590,7 +572,6 @@ func (u *tinyParts) PutPart(_ context.Context, _, id string, n int, body []byte)
 		return "", batch.ErrNoObject
 	}
 	u.parts[id][n] = bytes.Clone(body)
-
 	return string(body), nil
 }
 
@@ -608,7 +589,6 @@ func (u *tinyParts) FinishParts(ctx context.Context, key, id string, tags []stri
 		whole = append(whole, tag...)
 	}
 	u.parts[id][0] = []byte("finished")
-
 	return u.PutNew(ctx, key, whole)
 }
 
@@ -619,7 +599,6 @@ type faultyQueue struct {
 
 func (q faultyQueue) Send(ctx context.Context, ms []batch.Message) error {
 	q.f.note(&q.f.sent, len(ms))
-
 	return q.f.do(func() error { return q.Queue.Send(ctx, ms) })
 }
 

@@ -36,7 +36,6 @@ func (s steps) publish(ctx context.Context, b batch.Batch) (batch.Batch, error) 
 		return batch.Batch{}, err
 	}
 	s.Log.InfoContext(ctx, "batch ended", slog.String("batch", b.ID), slog.String("status", string(b.Status)))
-
 	return b, nil
 }
 
@@ -51,7 +50,6 @@ type result struct {
 
 func results() []result {
 	completed := func(p state.Phase) bool { return p.Status() == state.StatusCompleted }
-
 	return []result{{
 		name:  "output",
 		holds: completed,
@@ -98,7 +96,6 @@ func (s steps) write(ctx context.Context, b batch.Batch, r result) (batch.Batch,
 		}
 		p.reset()
 	}
-
 	return s.putRest(ctx, b, r, &p)
 }
 
@@ -119,7 +116,6 @@ func (s steps) putRest(ctx context.Context, b batch.Batch, r result, p *part) (b
 	if err := s.Uploads.FinishParts(ctx, r.key(b), cursor.UploadID, cursor.Parts); err != nil {
 		return batch.Batch{}, fmt.Errorf("finish upload: %w", err)
 	}
-
 	return s.finish(ctx, b, r, cursor.Bytes, cursor.Digest)
 }
 
@@ -148,14 +144,12 @@ func (s steps) putPart(ctx context.Context, b batch.Batch, r result, p *part) (b
 			c.Parts, c.Digest = append(slices.Clone(c.Parts), tag), c.Digest.Append(c.Bytes, p.bytes)
 			c.Line, c.Bytes = p.line, c.Bytes+int64(len(p.bytes))
 		}
-
 		return nil
 	})
 	if err != nil {
 		return batch.Batch{}, false, err
 	}
 	cursor = *r.file(&b.WriteOut)
-
 	return b, !cursor.Done && cursor.Line == p.line, nil
 }
 
@@ -174,7 +168,6 @@ func (s steps) startParts(ctx context.Context, b batch.Batch, r result) (batch.B
 		if c := r.file(&b.WriteOut); c.UploadID == "" && !c.Done {
 			c.UploadID = id
 		}
-
 		return nil
 	})
 	if err != nil || r.file(&b.WriteOut).UploadID == id {
@@ -183,7 +176,6 @@ func (s steps) startParts(ctx context.Context, b batch.Batch, r result) (batch.B
 	if err := s.Uploads.AbortParts(ctx, r.key(b), id); err != nil {
 		return batch.Batch{}, fmt.Errorf("drop the second upload: %w", err)
 	}
-
 	return b, nil
 }
 
@@ -195,7 +187,6 @@ func (s steps) putWhole(ctx context.Context, b batch.Batch, r result, p *part) (
 	if err := s.Objects.PutNew(ctx, r.key(b), p.bytes); err != nil {
 		return batch.Batch{}, fmt.Errorf("put: %w", err)
 	}
-
 	return s.finish(ctx, b, r, int64(len(p.bytes)), batch.Digest("").Append(0, p.bytes))
 }
 
@@ -216,11 +207,9 @@ func (s steps) finish(
 	if err != nil && !errors.Is(err, batch.ErrExists) {
 		return batch.Batch{}, fmt.Errorf("create record: %w", err)
 	}
-
 	return s.update(ctx, b.Ref, func(b *batch.Batch) error {
 		c := r.file(&b.WriteOut)
 		c.Bytes, c.Done = size, true
-
 		return nil
 	})
 }

@@ -49,11 +49,9 @@ func (i *Inspector) List(ctx context.Context, b batch.Batch, q batch.RequestQuer
 		}
 		if scanned++; len(page.Requests) >= q.Limit || scanned >= batch.MaxScan {
 			page.More = page.Last < b.Counts.Total
-
 			break
 		}
 	}
-
 	return page, nil
 }
 
@@ -76,7 +74,6 @@ func (i *Inspector) Find(ctx context.Context, b batch.Batch, customID string) (s
 			return rec, err
 		}
 	}
-
 	return state.Record{}, absent(b)
 }
 
@@ -87,7 +84,6 @@ func (i *Inspector) Get(ctx context.Context, b batch.Batch, id string) (state.Re
 	if !ok || !b.Ready() {
 		return state.Record{}, absent(b)
 	}
-
 	return i.line(ctx, b, line)
 }
 
@@ -97,7 +93,6 @@ func (i *Inspector) line(ctx context.Context, b batch.Batch, line int) (state.Re
 	if err != nil {
 		return state.Record{}, fmt.Errorf("inspect: line %d of %s: %w", line, b.ID, err)
 	}
-
 	return rec, nil
 }
 
@@ -125,7 +120,6 @@ func (i *Inspector) Cancel(ctx context.Context, b batch.Batch, id string) (state
 	if err := i.tell(ctx, b.Ref, rec.Spec.Key.Line); err != nil {
 		return state.Record{}, fmt.Errorf("inspect: cancel line %d of %s: %w", rec.Spec.Key.Line, b.ID, err)
 	}
-
 	return rec, nil
 }
 
@@ -154,7 +148,6 @@ func (i *Inspector) stop(ctx context.Context, b batch.Batch, rec state.Record) (
 		}
 		rec = conflict.Winner
 	}
-
 	return state.Record{}, fmt.Errorf("inspect: line %d of %s: %w", rec.Spec.Key.Line, b.ID, batch.ErrBusy)
 }
 
@@ -170,7 +163,6 @@ func canceling(rec state.Record, now time.Time) (state.Change, error) {
 	if err != nil {
 		return state.Change{}, err //nolint:wrapcheck // its caller names the line
 	}
-
 	return state.Cancel(r, now).Change() //nolint:wrapcheck // its caller names the line
 }
 
@@ -180,7 +172,6 @@ func canceling(rec state.Record, now time.Time) (state.Change, error) {
 func (i *Inspector) tell(ctx context.Context, ref batch.Ref, line int) error {
 	b, err := i.Batches.UpdateBatch(ctx, ref, func(b *batch.Batch) error {
 		b.Stop(line)
-
 		return nil
 	})
 	if err != nil {
@@ -206,6 +197,5 @@ func (i *Inspector) tell(ctx context.Context, ref batch.Ref, line int) error {
 	if err := i.Flow.Wake(ctx, b.Token); err != nil {
 		return fmt.Errorf("wake the flow: %w", err)
 	}
-
 	return nil
 }

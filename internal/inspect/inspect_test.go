@@ -43,7 +43,6 @@ func (w *world) Apply(ctx context.Context, c state.Change) error {
 			return err
 		}
 	}
-
 	return w.after(w.store.Apply(ctx, c))
 }
 
@@ -51,7 +50,6 @@ func (w *world) after(err error) error {
 	if w.left--; w.left == 0 {
 		return errors.Join(err, errDied)
 	}
-
 	return err
 }
 
@@ -67,7 +65,6 @@ func (c crashing) UpdateBatch(
 	ctx context.Context, ref batch.Ref, change func(*batch.Batch) error,
 ) (batch.Batch, error) {
 	b, err := c.Store.UpdateBatch(ctx, ref, change)
-
 	return b, c.w.after(err)
 }
 
@@ -117,7 +114,6 @@ func newWorld(t *testing.T, total int) *world {
 	}
 	w.must(w.store.Create(t.Context(), made))
 	w.must(w.files.Put(t.Context(), batch.IndexKey(b.ID), x.Bytes()))
-
 	return w
 }
 
@@ -132,7 +128,6 @@ func (w *world) batch() batch.Batch {
 	w.t.Helper()
 	b, err := w.store.Batch(w.t.Context(), w.ref)
 	w.must(err)
-
 	return b
 }
 
@@ -140,11 +135,9 @@ func (w *world) change(f func(*batch.Batch)) batch.Batch {
 	w.t.Helper()
 	b, err := w.store.UpdateBatch(w.t.Context(), w.ref, func(b *batch.Batch) error {
 		f(b)
-
 		return nil
 	})
 	w.must(err)
-
 	return b
 }
 
@@ -153,7 +146,6 @@ func (w *world) record(line int) state.Record {
 	b := w.batch()
 	rec, err := w.store.Request(w.t.Context(), b.Key(line))
 	w.must(err)
-
 	return rec
 }
 
@@ -171,7 +163,6 @@ func (w *world) start(line int) state.Request[state.Processing] {
 	c, err := started.Change()
 	w.must(err)
 	w.must(w.store.Apply(w.t.Context(), c))
-
 	return started.Stored()
 }
 
@@ -196,7 +187,6 @@ func lines(recs []state.Record) []int {
 	for _, rec := range recs {
 		out = append(out, rec.Spec.Key.Line)
 	}
-
 	return out
 }
 
@@ -339,7 +329,6 @@ func TestCancelEndsOneRequest(t *testing.T) {
 		"moved on meanwhile": func(w *world) {
 			w.first = func() error {
 				w.start(2)
-
 				return nil
 			}
 		},
@@ -400,7 +389,6 @@ func TestCancelRefuses(t *testing.T) {
 	}
 	w.first = func() error { // the answer comes first
 		w.complete(3)
-
 		return nil
 	}
 	var refused *batch.RequestError

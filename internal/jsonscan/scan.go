@@ -23,7 +23,6 @@ func Valid(text []byte) bool {
 		return false
 	}
 	d := newDecoder(text)
-
 	return d.SkipValue() == nil && atEnd(d)
 }
 
@@ -40,13 +39,11 @@ func Pick(text []byte, names ...string) ([][]byte, error) {
 				values[i] = value
 			}
 		}
-
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-
 	return values, nil
 }
 
@@ -64,7 +61,6 @@ func Members(text []byte, f func(name, value []byte) error) error {
 		if err != nil {
 			return err
 		}
-
 		return f(name, value)
 	})
 }
@@ -76,7 +72,6 @@ func Items(text []byte, f func(value []byte) error) error {
 		if err != nil {
 			return err
 		}
-
 		return f(value)
 	})
 }
@@ -101,7 +96,6 @@ func walk(text []byte, open jsontext.Kind, one func(*jsontext.Decoder) error) er
 	if _, err := d.ReadToken(); err != nil || !atEnd(d) {
 		return ErrSyntax
 	}
-
 	return nil
 }
 
@@ -112,7 +106,6 @@ func next(d *jsontext.Decoder, text []byte) ([]byte, error) {
 		return nil, ErrSyntax
 	}
 	end := int(d.InputOffset())
-
 	return text[end-len(value) : end : end], nil
 }
 
@@ -126,7 +119,6 @@ func newDecoder(text []byte) *jsontext.Decoder {
 // atEnd reports whether nothing follows but space.
 func atEnd(d *jsontext.Decoder) bool {
 	_, err := d.ReadToken()
-
 	return errors.Is(err, io.EOF)
 }
 
@@ -143,7 +135,6 @@ func AppendName(dst, name []byte) []byte {
 		return append(dst, name[1:len(name)-1]...)
 	}
 	dst, _ = jsontext.AppendUnquote(dst, name) // half a surrogate pair becomes U+FFFD
-
 	return dst
 }
 
@@ -157,7 +148,6 @@ func Text(value []byte, most int) (string, bool) {
 	if json.Unmarshal(value, &text) != nil || len(text) > most {
 		return "", false
 	}
-
 	return text, true
 }
 

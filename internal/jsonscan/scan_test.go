@@ -55,7 +55,6 @@ func compare(t *testing.T, text []byte) {
 	var got []json.RawMessage
 	err := jsonscan.Items(text, func(value []byte) error {
 		got = append(got, value)
-
 		return nil
 	})
 	if (err == nil) != (valid && bytes.TrimSpace(text)[0] == '[') {
@@ -82,7 +81,6 @@ func comparePick(t *testing.T, text []byte, valid bool) {
 		if !errors.Is(err, jsonscan.ErrSyntax) || values != nil {
 			t.Errorf("Pick(%.60q) = %q, %v", text, values, err)
 		}
-
 		return
 	}
 	var fields map[string]json.RawMessage

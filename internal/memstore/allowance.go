@@ -45,6 +45,5 @@ func (s *Store) swapAllowance(a batch.Allowance) bool {
 		return false
 	}
 	s.allowance = a
-
 	return true
 }

@@ -58,7 +58,6 @@ func (f *Files) Put(ctx context.Context, key string, body []byte) error {
 	defer f.mu.Unlock()
 	f.objects[key] = bytes.Clone(body)
 	delete(f.made, key)
-
 	return nil
 }
 
@@ -71,7 +70,6 @@ func (f *Files) PutNew(ctx context.Context, key string, body []byte) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-
 	return f.place(key, bytes.Clone(body))
 }
 
@@ -84,7 +82,6 @@ func (f *Files) place(key string, body []byte) error {
 	case !bytes.Equal(there, body):
 		return fmt.Errorf("memstore: %s has other bytes: %w", key, batch.ErrExists)
 	}
-
 	return nil
 }
 
@@ -99,7 +96,6 @@ func (f *Files) object(ctx context.Context, key string) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("memstore: %s: %w", key, batch.ErrNoObject)
 	}
-
 	return body, nil
 }
 
@@ -117,7 +113,6 @@ func (f *Files) Read(ctx context.Context, key string, offset, length int64) ([]b
 		return nil, fmt.Errorf("memstore: %d bytes from %d of %s, which has %d: %w",
 			length, offset, key, size, io.ErrUnexpectedEOF)
 	}
-
 	return append([]byte{}, body[offset:offset+length]...), nil
 }
 
@@ -136,7 +131,6 @@ func (f *Files) Open(ctx context.Context, key string, offset int64) (io.ReadClos
 		return nil, fmt.Errorf("memstore: byte %d of %s, which has %d: %w",
 			offset, key, len(body), io.ErrUnexpectedEOF)
 	}
-
 	return &reading{ctx: ctx, bytes: bytes.NewReader(body[offset:])}, nil
 }
 
@@ -150,7 +144,6 @@ func (r *reading) Read(p []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, fmt.Errorf("memstore: read on: %w", err)
 	}
-
 	return r.bytes.Read(p)
 }
 
@@ -159,7 +152,6 @@ func (r *reading) Close() error { return nil }
 // Size returns the number of bytes of key, or batch.ErrNoObject.
 func (f *Files) Size(ctx context.Context, key string) (int64, error) {
 	body, err := f.object(ctx, key)
-
 	return int64(len(body)), err
 }
 
@@ -182,7 +174,6 @@ func (f *Files) List(ctx context.Context, prefix string) ([]batch.Stored, error)
 		}
 	}
 	slices.SortFunc(found, func(a, b batch.Stored) int { return strings.Compare(a.Key, b.Key) })
-
 	return found, nil
 }
 
@@ -195,7 +186,6 @@ func (f *Files) Delete(ctx context.Context, key string) error {
 	defer f.mu.Unlock()
 	delete(f.objects, key)
 	delete(f.made, key)
-
 	return nil
 }
 
@@ -216,7 +206,6 @@ func (f *Files) DeleteAll(ctx context.Context, prefix string) error {
 			delete(f.made, key)
 		}
 	}
-
 	return nil
 }
 
@@ -229,7 +218,6 @@ func (f *Files) Keys() []string {
 		keys = append(keys, key)
 	}
 	slices.Sort(keys)
-
 	return keys
 }
 
@@ -244,7 +232,6 @@ func (f *Files) StartParts(ctx context.Context, key string) (string, error) {
 	f.started++
 	id := "upload-" + strconv.Itoa(f.started)
 	f.uploads[id] = upload{key: key, parts: map[int][]byte{}}
-
 	return id, nil
 }
 
@@ -266,7 +253,6 @@ func (f *Files) PutPart(ctx context.Context, key, uploadID string, n int, body [
 		return "", fmt.Errorf("memstore: no upload %s of %s: %w", uploadID, key, batch.ErrNoObject)
 	}
 	up.parts[n] = bytes.Clone(body)
-
 	return tag(body), nil
 }
 
@@ -291,7 +277,6 @@ func (f *Files) FinishParts(ctx context.Context, key, uploadID string, etags []s
 		case there:
 			return fmt.Errorf("memstore: %s has other bytes: %w", key, batch.ErrExists)
 		}
-
 		return fmt.Errorf("memstore: no upload %s of %s: %w", uploadID, key, batch.ErrNoObject)
 	}
 	whole, err := up.assemble(etags)
@@ -303,7 +288,6 @@ func (f *Files) FinishParts(ctx context.Context, key, uploadID string, etags []s
 	}
 	f.made[key] = slices.Clone(etags)
 	delete(f.uploads, uploadID)
-
 	return nil
 }
 
@@ -322,7 +306,6 @@ func (u upload) assemble(etags []string) ([]byte, error) {
 		}
 		whole = append(whole, part...)
 	}
-
 	return whole, nil
 }
 
@@ -336,12 +319,10 @@ func (f *Files) AbortParts(ctx context.Context, key, uploadID string) error {
 	if f.uploads[uploadID].key == key {
 		delete(f.uploads, uploadID)
 	}
-
 	return nil
 }
 
 func tag(part []byte) string {
 	sum := sha256.Sum256(part)
-
 	return hex.EncodeToString(sum[:16])
 }

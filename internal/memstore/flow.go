@@ -46,7 +46,6 @@ func (f *Flow) StartAgain(ctx context.Context, b batch.Batch, n int) error {
 	f.starts = append(f.starts, copyBatch(b))
 	close(f.news)
 	f.news = make(chan struct{})
-
 	return nil
 }
 
@@ -64,7 +63,6 @@ func (f *Flow) State(ctx context.Context, batchID string, n int) (batch.FlowStat
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-
 	return cmp.Or(f.flows[batch.FlowName(batchID, n)], batch.FlowAbsent), nil
 }
 
@@ -81,7 +79,6 @@ func (f *Flow) Running(ctx context.Context) (map[string]bool, error) {
 			names[name] = true
 		}
 	}
-
 	return names, nil
 }
 
@@ -100,7 +97,6 @@ func (f *Flow) Wake(ctx context.Context, token string) error {
 	default:
 		close(ch)
 	}
-
 	return nil
 }
 
@@ -127,7 +123,6 @@ func (f *Flow) AwaitStart(ctx context.Context, n int) (batch.Batch, error) {
 		if n < len(f.starts) {
 			b := copyBatch(f.starts[n])
 			f.mu.Unlock()
-
 			return b, nil
 		}
 		f.mu.Unlock()
@@ -147,7 +142,6 @@ func (f *Flow) Starts() []batch.Batch {
 	for i, b := range f.starts {
 		starts[i] = copyBatch(b)
 	}
-
 	return starts
 }
 
@@ -155,7 +149,6 @@ func (f *Flow) Starts() []batch.Batch {
 func (f *Flow) Wakes() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-
 	return slices.Clone(f.wakes)
 }
 
@@ -164,6 +157,5 @@ func (f *Flow) signal(token string) chan struct{} {
 	if f.woken[token] == nil {
 		f.woken[token] = make(chan struct{})
 	}
-
 	return f.woken[token]
 }

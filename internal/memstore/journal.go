@@ -37,7 +37,6 @@ func (s *Store) AppendJournal(ctx context.Context, batchID string, e batch.Entry
 	}
 	e.Places = own(e.Places)
 	s.journals[batchID] = append(all, e)
-
 	return e.N, nil
 }
 
@@ -59,6 +58,5 @@ func (s *Store) Journal(ctx context.Context, batchID string, after, limit int) (
 		e.Places = own(e.Places)
 		page = append(page, e)
 	}
-
 	return page, nil
 }

@@ -65,7 +65,6 @@ func (q *Queue) Send(ctx context.Context, ms []batch.Message) error {
 		q.sent++
 		q.messages = append(q.messages, &queued{id: q.sent, message: m, visibleAt: q.now()})
 	}
-
 	return nil
 }
 
@@ -90,7 +89,6 @@ func (q *Queue) Receive(ctx context.Context, limit int) ([]Received, error) {
 		m.receivedAt, m.visibleAt = now, now.Add(q.visibility)
 		got = append(got, Received{Handle: m.handle(), Message: m.message, Receives: m.receives})
 	}
-
 	return got, nil
 }
 
@@ -119,7 +117,6 @@ func (q *Queue) Hide(ctx context.Context, handles []string, d time.Duration) err
 			m.visibleAt = now.Add(d)
 		}
 	}
-
 	return nil
 }
 
@@ -140,7 +137,6 @@ func (q *Queue) Delete(ctx context.Context, handles []string) error {
 	}
 	clear(q.messages[len(kept):])
 	q.messages = kept
-
 	return nil
 }
 
@@ -156,7 +152,6 @@ func (q *Queue) held(handles []string) map[string]*queued {
 			held[h] = m
 		}
 	}
-
 	return held
 }
 
@@ -164,7 +159,6 @@ func (q *Queue) held(handles []string) map[string]*queued {
 func (q *Queue) Len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-
 	return len(q.messages)
 }
 
@@ -179,6 +173,5 @@ func (q *Queue) NextVisible() (time.Time, bool) {
 			first = m.visibleAt
 		}
 	}
-
 	return first, len(q.messages) > 0
 }

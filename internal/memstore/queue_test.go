@@ -27,7 +27,6 @@ func sent(t *testing.T, n int) *memstore.Queue {
 	if err := q.Send(t.Context(), ms); err != nil {
 		t.Fatal(err)
 	}
-
 	return q
 }
 
@@ -42,7 +41,6 @@ func receive(t *testing.T, q *memstore.Queue, limit int) (handles []string, got 
 		handles = append(handles, r.Handle)
 		got = append(got, [2]int{r.Message.Line, r.Receives})
 	}
-
 	return handles, got
 }
 
@@ -231,6 +229,5 @@ func soon(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	t.Cleanup(cancel)
-
 	return ctx
 }

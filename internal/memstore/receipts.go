@@ -22,7 +22,6 @@ func (s *Store) ClaimReceipt(ctx context.Context, r batch.Receipt) (batch.Receip
 	if ok && stamp(r.CreatedAt).Before(held.ExpiresAt) {
 		return held, nil
 	}
-
 	return s.keepReceipt(r), nil
 }
 
@@ -34,7 +33,6 @@ func (s *Store) PutReceipt(ctx context.Context, r batch.Receipt) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.keepReceipt(r)
-
 	return nil
 }
 
@@ -42,6 +40,5 @@ func (s *Store) PutReceipt(ctx context.Context, r batch.Receipt) error {
 func (s *Store) keepReceipt(r batch.Receipt) batch.Receipt {
 	r.CreatedAt, r.ExpiresAt = stamp(r.CreatedAt), stamp(r.ExpiresAt)
 	s.receipts[receiptKey{r.Tenant, r.Key}] = r
-
 	return r
 }

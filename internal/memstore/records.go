@@ -31,7 +31,6 @@ func (s *Store) CreateBatch(ctx context.Context, b batch.Batch) error {
 	b = copyBatch(b)
 	b.Rev = 1
 	s.batches[b.Tenant][b.ID] = b
-
 	return nil
 }
 
@@ -46,7 +45,6 @@ func (s *Store) Batch(ctx context.Context, ref batch.Ref) (batch.Batch, error) {
 	if !ok {
 		return batch.Batch{}, fmt.Errorf("memstore: batch %s: %w", ref.ID, batch.ErrNotFound)
 	}
-
 	return copyBatch(b), nil
 }
 
@@ -86,7 +84,6 @@ func (s *Store) swapBatch(rev int64, b batch.Batch) bool {
 		return false
 	}
 	s.batches[b.Tenant][b.ID] = b
-
 	return true
 }
 
@@ -112,7 +109,6 @@ func (s *Store) Batches(
 	}
 	slices.SortFunc(page, func(a, b batch.Batch) int { return cmp.Compare(b.ID, a.ID) })
 	more := len(page) > limit
-
 	return page[:min(limit, len(page))], more, nil
 }
 
@@ -132,7 +128,6 @@ func (s *Store) CreateFile(ctx context.Context, f batch.File) error {
 	f = copyFile(f)
 	f.Rev = 1
 	s.files[f.Tenant][f.ID] = f
-
 	return nil
 }
 
@@ -147,7 +142,6 @@ func (s *Store) File(ctx context.Context, tenantName, id string) (batch.File, er
 	if !ok {
 		return batch.File{}, fmt.Errorf("memstore: file %s: %w", id, batch.ErrNotFound)
 	}
-
 	return copyFile(f), nil
 }
 
@@ -184,7 +178,6 @@ func (s *Store) swapFile(rev int64, f batch.File) bool {
 		return false
 	}
 	s.files[f.Tenant][f.ID] = f
-
 	return true
 }
 
@@ -204,7 +197,6 @@ func (s *Store) DeleteFile(ctx context.Context, f batch.File) error {
 		return fmt.Errorf("memstore: file %s has changed: %w", f.ID, batch.ErrBusy)
 	}
 	delete(s.files[f.Tenant], f.ID)
-
 	return nil
 }
 
@@ -233,7 +225,6 @@ func (s *Store) Files(
 	}
 	slices.SortFunc(page, func(a, b batch.File) int { return order(a.ID, b.ID) })
 	more := len(page) > q.Limit
-
 	return page[:min(q.Limit, len(page))], more, nil
 }
 
@@ -254,7 +245,6 @@ func copyBatch(b batch.Batch) batch.Batch {
 	b.GivenUpAt = stamp(b.GivenUpAt)
 	b.RecountAt, b.RecountedAt = stamp(b.RecountAt), stamp(b.RecountedAt)
 	b.Reconciled = b.Reconciled.Kept()
-
 	return b
 }
 
@@ -262,6 +252,5 @@ func copyBatch(b batch.Batch) batch.Batch {
 func copyFile(f batch.File) batch.File {
 	f.Users = slices.Clone(f.Users)
 	f.CreatedAt, f.ExpiresAt = stamp(f.CreatedAt), stamp(f.ExpiresAt)
-
 	return f
 }

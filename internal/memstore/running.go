@@ -22,7 +22,6 @@ func (s *Store) CreateRunning(ctx context.Context, r batch.Running) error {
 	}
 	r.Deadline = stamp(r.Deadline)
 	s.running[r.ID] = r
-
 	return nil
 }
 
@@ -37,7 +36,6 @@ func (s *Store) Running(ctx context.Context, batchID string) (batch.Running, err
 	if !ok {
 		return batch.Running{}, fmt.Errorf("memstore: running %.64q: %w", batchID, batch.ErrNotFound)
 	}
-
 	return r, nil
 }
 
@@ -62,7 +60,6 @@ func (s *Store) Runnings(ctx context.Context, after string, limit int) ([]batch.
 			page = append(page, s.running[id])
 		}
 	}
-
 	return page, false, nil
 }
 
@@ -83,7 +80,6 @@ func (s *Store) NextFlow(ctx context.Context, r batch.Running) (batch.Running, e
 		stored.Flow++
 		s.running[r.ID] = stored
 	}
-
 	return stored, nil
 }
 
@@ -99,6 +95,5 @@ func (s *Store) RemoveRunning(ctx context.Context, r batch.Running) error {
 	if r.Flow == 0 || s.running[r.ID].Flow == r.Flow {
 		delete(s.running, r.ID)
 	}
-
 	return nil
 }

@@ -68,12 +68,10 @@ func (s *Store) Apply(ctx context.Context, c state.Change) error {
 	switch {
 	case stored.Guard() == c.Guard():
 		s.put(c.Record())
-
 		return nil
 	case c.AppliedIn(stored.Phase):
 		return nil
 	}
-
 	return &state.ConflictError{Key: key, Guard: c.Guard(), Winner: stored}
 }
 
@@ -97,7 +95,6 @@ func (s *Store) Create(ctx context.Context, cs []state.Change) error {
 			s.put(c.Record())
 		}
 	}
-
 	return nil
 }
 
@@ -121,7 +118,6 @@ func (s *Store) Request(ctx context.Context, k state.Key) (state.Record, error) 
 	if !ok || rec.Spec.Key != k {
 		return state.Record{}, fmt.Errorf("memstore: line %d of %s: %w", k.Line, k.Batch, state.ErrNotFound)
 	}
-
 	return rec, nil
 }
 
@@ -136,7 +132,6 @@ func (s *Store) Requests(
 		for i := 0; ; i++ {
 			if err := ctx.Err(); err != nil {
 				yield(state.Record{}, fmt.Errorf("memstore: requests of %s: %w", batchID, err))
-
 				return
 			}
 			if i >= len(lines) {
@@ -163,7 +158,6 @@ func (s *Store) lines(batchID string, shards, after int) []int {
 		}
 	}
 	slices.Sort(lines)
-
 	return lines
 }
 
@@ -176,7 +170,6 @@ func (s *Store) Beat(ctx context.Context, w state.Worker) error {
 	defer s.mu.Unlock()
 	w.BeatAt, w.LetGo = stamp(w.BeatAt), own(w.LetGo)
 	s.workers[w.ID] = w
-
 	return nil
 }
 
@@ -190,7 +183,6 @@ func (s *Store) Worker(ctx context.Context, id string) (state.Worker, error) {
 	defer s.mu.Unlock()
 	w := s.workers[id]
 	w.ID, w.LetGo = id, own(w.LetGo)
-
 	return w, nil
 }
 
@@ -208,7 +200,6 @@ func (s *Store) PutCell(ctx context.Context, batchID string, c batch.Cell) error
 	c.Counts = c.Counts.Most(s.cells[batchID][c.ID].Counts)
 	c.Counts.Total = 0
 	s.cells[batchID][c.ID] = c
-
 	return nil
 }
 
@@ -221,14 +212,12 @@ func (s *Store) Cells(ctx context.Context, batchID string) ([]batch.Cell, error)
 	defer s.mu.Unlock()
 	cells := slices.Collect(maps.Values(s.cells[batchID]))
 	slices.SortFunc(cells, func(a, b batch.Cell) int { return cmp.Compare(a.ID, b.ID) })
-
 	return cells, nil
 }
 
 // Progress returns the sum of a batch's cells. Its Total is 0.
 func (s *Store) Progress(ctx context.Context, batchID string) (batch.Counts, error) {
 	cells, err := s.Cells(ctx, batchID)
-
 	return batch.Sum(cells), err
 }
 
@@ -244,7 +233,6 @@ func (s *Store) Key(ctx context.Context, hash string) (tenant.Key, error) {
 	if !ok || !k.RevokedAt.IsZero() {
 		return tenant.Key{}, fmt.Errorf("memstore: %w", tenant.ErrUnknownKey)
 	}
-
 	return k, nil
 }
 
@@ -257,7 +245,6 @@ func (s *Store) PutKey(ctx context.Context, k tenant.Key) error {
 	defer s.mu.Unlock()
 	k.CreatedAt, k.RevokedAt = stamp(k.CreatedAt), stamp(k.RevokedAt)
 	s.keys[k.Hash] = k
-
 	return nil
 }
 
@@ -278,7 +265,6 @@ func (s *Store) Keys(ctx context.Context, tenantName string) ([]tenant.Key, erro
 	slices.SortFunc(keys, func(a, b tenant.Key) int {
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.Hash, b.Hash))
 	})
-
 	return keys, nil
 }
 
@@ -290,6 +276,5 @@ func stamp(t time.Time) time.Time {
 	if t.IsZero() {
 		return time.Time{}
 	}
-
 	return t.UTC().Truncate(time.Millisecond)
 }

@@ -24,7 +24,6 @@ func (s *Store) CreateUpload(ctx context.Context, u batch.Upload) error {
 	u = copyUpload(u)
 	u.Rev = 1
 	s.uploads[u.Tenant][u.ID] = u
-
 	return nil
 }
 
@@ -39,7 +38,6 @@ func (s *Store) Upload(ctx context.Context, tenantName, id string) (batch.Upload
 	if !ok {
 		return batch.Upload{}, fmt.Errorf("memstore: upload %s: %w", id, batch.ErrNotFound)
 	}
-
 	return copyUpload(u), nil
 }
 
@@ -77,13 +75,11 @@ func (s *Store) swapUpload(rev int64, u batch.Upload) bool {
 		return false
 	}
 	s.uploads[u.Tenant][u.ID] = u
-
 	return true
 }
 
 // copyUpload returns u with memory and times of its own, as stores keep them.
 func copyUpload(u batch.Upload) batch.Upload {
 	u.CreatedAt, u.TakenAt = stamp(u.CreatedAt), stamp(u.TakenAt)
-
 	return u
 }

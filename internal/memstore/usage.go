@@ -41,7 +41,6 @@ func (s *Store) usage(tenantName string) batch.Usage {
 	defer s.mu.Unlock()
 	u := copyUsage(s.usages[tenantName])
 	u.Tenant = tenantName
-
 	return u
 }
 
@@ -53,7 +52,6 @@ func (s *Store) swapUsage(u batch.Usage) bool {
 		return false
 	}
 	s.usages[u.Tenant] = u
-
 	return true
 }
 
@@ -62,7 +60,6 @@ func (s *Store) swapUsage(u batch.Usage) bool {
 func copyUsage(u batch.Usage) batch.Usage {
 	u.Batches, u.Changes, u.Uploads = copyMap(u.Batches), copyMap(u.Changes), copyMap(u.Uploads)
 	u.CheckedAt, u.CountedAt, u.Minute = stamp(u.CheckedAt), stamp(u.CountedAt), stamp(u.Minute)
-
 	return u
 }
 
@@ -70,6 +67,5 @@ func copyMap[V any](m map[string]V) map[string]V {
 	if len(m) == 0 {
 		return nil
 	}
-
 	return maps.Clone(m)
 }

@@ -29,7 +29,6 @@ func ParseStatuses(list string) (Statuses, error) {
 		if class, ok := strings.CutSuffix(strings.ToLower(entry), "xx"); ok {
 			if n, err := strconv.Atoi(class); err == nil && len(class) == 1 {
 				out = append(out, Range{From: n * 100, To: n*100 + 99})
-
 				continue
 			}
 		}
@@ -43,7 +42,6 @@ func ParseStatuses(list string) (Statuses, error) {
 	if err := out.validate(); err != nil {
 		return nil, err
 	}
-
 	return out, nil
 }
 
@@ -53,7 +51,6 @@ func (s Statuses) validate() error {
 			return fmt.Errorf("%w: %d-%d is no range of HTTP statuses (100 to 599)", ErrPolicy, r.From, r.To)
 		}
 	}
-
 	return nil
 }
 
@@ -87,7 +84,6 @@ func (p Policy) Classify(status int, code string) Class {
 	case status >= 200 && status <= 299:
 		return Success
 	}
-
 	return Permanent
 }
 
@@ -102,6 +98,5 @@ func CodeLabel(code string) string {
 		"model_not_found", "context_length_exceeded", "invalid_api_key", "invalid_request_error":
 		return code
 	}
-
 	return "other"
 }

@@ -37,7 +37,6 @@ func TestClassify(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.Retryable = s
-
 		return p
 	}
 	cases := map[string]struct {
@@ -109,7 +108,6 @@ func TestParseStatuses(t *testing.T) {
 				if !errors.Is(err, retry.ErrPolicy) || !strings.Contains(err.Error(), c.bad) || got != nil {
 					t.Errorf("ParseStatuses(%q) = %v, %v, want an error naming %s", list, got, err, c.bad)
 				}
-
 				return
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
@@ -129,7 +127,6 @@ func TestParsedStatusesAreValid(t *testing.T) {
 			if !errors.Is(err, retry.ErrPolicy) {
 				t.Fatalf("error %v, want ErrPolicy", err)
 			}
-
 			return
 		}
 		p := retry.Default()

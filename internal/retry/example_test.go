@@ -25,7 +25,6 @@ func ExamplePolicy_Decide() {
 		}, nil)
 		if decision.Denied != retry.DeniedNot {
 			fmt.Println("denied:", decision.Denied)
-
 			continue
 		}
 		fmt.Println("again in", decision.NotBefore.Sub(now))

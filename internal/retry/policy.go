@@ -52,7 +52,6 @@ func (p Policy) Validate() error {
 	case p.MaxBackoff < p.Backoff:
 		return fmt.Errorf("%w: MaxBackoff is %v, want Backoff (%v) or more", ErrPolicy, p.MaxBackoff, p.Backoff)
 	}
-
 	return p.Retryable.validate()
 }
 
@@ -63,7 +62,6 @@ func (p Policy) BackoffAt(attempt int) time.Duration {
 	if !(grown < float64(p.MaxBackoff)) { // NaN and +Inf saturate too
 		return p.MaxBackoff
 	}
-
 	return time.Duration(grown)
 }
 
@@ -110,6 +108,5 @@ func (p Policy) Decide(f Failed, uniform func() float64) Decision {
 	if !at.Before(f.Deadline.Add(-p.StopBeforeDeadline)) {
 		return Decision{Denied: DeniedDeadline}
 	}
-
 	return Decision{NotBefore: at}
 }

@@ -30,10 +30,8 @@ func fusillade() retry.Policy {
 // never is a randomness that must not be asked.
 func never(t *testing.T) func() float64 {
 	t.Helper()
-
 	return func() float64 {
 		t.Error("randomness was asked without jitter")
-
 		return 0
 	}
 }
@@ -53,7 +51,6 @@ func TestBackoffAt(t *testing.T) {
 	with := func(change func(*retry.Policy)) retry.Policy {
 		p := fusillade()
 		change(&p)
-
 		return p
 	}
 	cases := map[string]struct {
@@ -100,7 +97,6 @@ func TestFusilladeToItsEnd(t *testing.T) {
 	with := func(change func(*retry.Policy)) retry.Policy {
 		p := fusillade()
 		change(&p)
-
 		return p
 	}
 	cases := map[string]struct {
@@ -138,14 +134,12 @@ func TestFusilladeToItsEnd(t *testing.T) {
 				d := c.policy.Decide(retry.Failed{Now: now, Deadline: deadline, Attempt: attempt}, never(t))
 				if d.Denied == retry.DeniedNot {
 					now = d.NotBefore
-
 					continue
 				}
 				if attempt+1 != c.calls || now.Sub(noon()) != c.last || d.Denied != c.denied {
 					t.Errorf("%d calls, the last at %v, denied by %q; want %d, %v, %q",
 						attempt+1, now.Sub(noon()), d.Denied, c.calls, c.last, c.denied)
 				}
-
 				return
 			}
 		})
@@ -210,7 +204,6 @@ func TestDecide(t *testing.T) {
 				if got.Denied != retry.DeniedNot || !got.NotBefore.After(noon()) {
 					t.Errorf("Decide = %+v, want a retry", got)
 				}
-
 				return
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
@@ -268,7 +261,6 @@ func anyPolicy(t *rapid.T) retry.Policy {
 	if err := p.Validate(); err != nil {
 		t.Fatalf("%+v: %v", p, err)
 	}
-
 	return p
 }
 
@@ -338,7 +330,6 @@ func decide(t *rapid.T) retry.Denial {
 	if d.Denied != retry.DeniedNot && !d.NotBefore.IsZero() {
 		t.Fatalf("denied and scheduled: %+v", d)
 	}
-
 	return d.Denied
 }
 

@@ -25,7 +25,6 @@ func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) { //nolint:r
 	if at, err := http.ParseTime(v); err == nil {
 		return max(at.Sub(now), 0), true
 	}
-
 	return 0, false
 }
 
@@ -43,6 +42,5 @@ func number(v string, unit time.Duration) (time.Duration, bool) {
 	if n >= float64(math.MaxInt64)/float64(unit) {
 		return math.MaxInt64, true
 	}
-
 	return time.Duration(math.Ceil(n * float64(unit))), true
 }

@@ -87,7 +87,6 @@ func make0s(n int) []byte {
 	for i := range b {
 		b[i] = '0'
 	}
-
 	return b
 }
 

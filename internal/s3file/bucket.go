@@ -58,7 +58,6 @@ func (b *Bucket) Put(ctx context.Context, key string, body []byte) error {
 		ContentLength: aws.Int64(int64(len(body))), ContentMD5: digest(body),
 		ContentType: aws.String(contentType),
 	})
-
 	return wrap("put", key, err)
 }
 
@@ -78,7 +77,6 @@ func (b *Bucket) PutNew(ctx context.Context, key string, body []byte) error {
 		sum := md5.Sum(body) //nolint:gosec // as S3 tags objects
 		return b.holds(ctx, key, hex.EncodeToString(sum[:]))
 	}
-
 	return err
 }
 
@@ -94,7 +92,6 @@ func (b *Bucket) holds(ctx context.Context, key, tag string) error {
 	if strings.Trim(aws.ToString(out.ETag), `"`) != tag {
 		return fmt.Errorf("s3file: %s has other bytes: %w", key, batch.ErrExists)
 	}
-
 	return nil
 }
 
@@ -102,7 +99,6 @@ func (b *Bucket) holds(ctx context.Context, key, tag string) error {
 func digest(body []byte) *string {
 	sum := md5.Sum(body) //nolint:gosec // against accidents, not adversaries
 	text := base64.StdEncoding.EncodeToString(sum[:])
-
 	return &text
 }
 
@@ -136,7 +132,6 @@ func (b *Bucket) Read(ctx context.Context, key string, offset, length int64) ([]
 	if more, _ := out.Body.Read(make([]byte, 1)); more > 0 {
 		return nil, fmt.Errorf("s3file: more than %d bytes came from %d of %s", length, offset, key)
 	}
-
 	return body, nil
 }
 
@@ -146,7 +141,6 @@ func (b *Bucket) reaches(ctx context.Context, key string, offset int64) error {
 	if err == nil && offset > size {
 		err = fmt.Errorf("s3file: byte %d of %s, which has %d: %w", offset, key, size, io.ErrUnexpectedEOF)
 	}
-
 	return err
 }
 
@@ -168,13 +162,11 @@ func (b *Bucket) Open(ctx context.Context, key string, offset int64) (io.ReadClo
 		if err := b.reaches(ctx, key, offset); err != nil {
 			return nil, err
 		}
-
 		return io.NopCloser(bytes.NewReader(nil)), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-
 	return out.Body, nil
 }
 
@@ -186,7 +178,6 @@ func (b *Bucket) Size(ctx context.Context, key string) (int64, error) {
 	if err != nil {
 		return 0, wrap("size", key, err)
 	}
-
 	return aws.ToInt64(out.ContentLength), nil
 }
 
@@ -198,7 +189,6 @@ func (b *Bucket) Delete(ctx context.Context, key string) error {
 	if err = wrap("delete", key, err); isAbsent(err) {
 		return nil
 	}
-
 	return err
 }
 
@@ -213,10 +203,8 @@ func (b *Bucket) List(ctx context.Context, prefix string) ([]batch.Stored, error
 				Key: aws.ToString(o.Key), Bytes: aws.ToInt64(o.Size), MD5: strings.Trim(aws.ToString(o.ETag), `"`),
 			})
 		}
-
 		return nil
 	})
-
 	return found, err
 }
 
@@ -252,7 +240,6 @@ func (b *Bucket) list(ctx context.Context, in *s3.ListObjectsV2Input) (*s3.ListO
 	ctx, cancel := timed(ctx, 0)
 	defer cancel()
 	out, err := b.api.ListObjectsV2(ctx, in)
-
 	return out, wrap("list", aws.ToString(in.Prefix), err)
 }
 
@@ -277,6 +264,5 @@ func (b *Bucket) deletePage(ctx context.Context, objects []types.Object) error {
 		return fmt.Errorf("s3file: %d of %d objects were not deleted, first %s: %s",
 			n, len(names), aws.ToString(out.Errors[0].Key), aws.ToString(out.Errors[0].Code))
 	}
-
 	return nil
 }

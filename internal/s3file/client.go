@@ -86,7 +86,6 @@ func NewClient(cfg aws.Config, optFns ...func(*s3.Options)) *s3.Client {
 				})
 		}
 	}
-
 	return s3.NewFromConfig(cfg, append([]func(*s3.Options){tune}, optFns...)...)
 }
 
@@ -101,6 +100,5 @@ func buildable(client aws.HTTPClient) (*awshttp.BuildableClient, bool) {
 		return awshttp.NewBuildableClient(), true
 	}
 	b, ok := client.(*awshttp.BuildableClient)
-
 	return b, ok
 }

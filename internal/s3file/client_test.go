@@ -29,7 +29,6 @@ func behind(t *testing.T, handle http.HandlerFunc) *s3file.Bucket {
 	t.Helper()
 	server := httptest.NewTLSServer(handle)
 	t.Cleanup(server.Close)
-
 	return s3file.New(s3file.NewClient(aws.Config{
 		Region: "us-east-1", BaseEndpoint: &server.URL, HTTPClient: server.Client(),
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
@@ -159,7 +158,6 @@ func TestBodiesMayBeReadForMinutes(t *testing.T) {
 				tr.DialContext = func(context.Context, string, string) (net.Conn, error) {
 					ours, theirs := net.Pipe()
 					go trickle(theirs, pieces)
-
 					return ours, nil
 				}
 			})

@@ -32,7 +32,6 @@ func client(t *testing.T) *s3.Client {
 		t.Fatal(err)
 	}
 	cfg.Region, cfg.Credentials = "us-east-1", credentials.NewStaticCredentialsProvider("test", "test", "")
-
 	return s3file.NewClient(cfg, s3file.PathStyle)
 }
 
@@ -47,7 +46,6 @@ func newBucket(t *testing.T, api *s3.Client) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { removeBucket(t, api, name) })
-
 	return name
 }
 
@@ -57,7 +55,6 @@ func removeBucket(t *testing.T, api *s3.Client, name string) {
 	objects, err := api.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &name})
 	if err != nil {
 		t.Error(err)
-
 		return
 	}
 	for _, o := range objects.Contents {
@@ -121,7 +118,6 @@ func (r refusing) DeleteObjects(
 	if err == nil {
 		out.Errors = append(out.Errors, types.Error{Key: kept, Code: aws.String("AccessDenied")})
 	}
-
 	return out, err
 }
 

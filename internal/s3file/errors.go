@@ -27,7 +27,6 @@ func wrap(op, key string, err error) error {
 			return fmt.Errorf("s3file: %s %s: %w", op, key, io.ErrUnexpectedEOF)
 		}
 	}
-
 	return fmt.Errorf("s3file: %s %s: %w", op, key, err)
 }
 

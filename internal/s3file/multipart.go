@@ -34,7 +34,6 @@ func (b *Bucket) StartParts(ctx context.Context, key string) (string, error) {
 	if err != nil {
 		return "", wrap("start parts", key, err)
 	}
-
 	return aws.ToString(out.UploadId), nil
 }
 
@@ -56,7 +55,6 @@ func (b *Bucket) PutPart(ctx context.Context, key, uploadID string, n int, body 
 	if err != nil {
 		return "", wrap("put part", key, err)
 	}
-
 	return aws.ToString(out.ETag), nil
 }
 
@@ -84,7 +82,6 @@ func (b *Bucket) FinishParts(ctx context.Context, key, uploadID string, etags []
 	if err = wrap("finish parts", key, err); isAbsent(err) || errors.Is(err, batch.ErrExists) {
 		return b.holds(ctx, key, tagOf(etags))
 	}
-
 	return err
 }
 
@@ -97,7 +94,6 @@ func tagOf(etags []string) string {
 		sum, _ := hex.DecodeString(strings.Trim(etag, `"`)) // what is no MD5 matches nothing
 		sums.Write(sum)
 	}
-
 	return fmt.Sprintf("%x-%d", sums.Sum(nil), len(etags))
 }
 
@@ -111,6 +107,5 @@ func (b *Bucket) AbortParts(ctx context.Context, key, uploadID string) error {
 	if err = wrap("abort parts", key, err); isAbsent(err) {
 		return nil
 	}
-
 	return err
 }

@@ -34,6 +34,5 @@ func (p *Presigner) Presign(ctx context.Context, key, filename string, life time
 	if err != nil {
 		return "", fmt.Errorf("s3file: presign: %w", err)
 	}
-
 	return signed.URL, nil
 }

@@ -69,7 +69,6 @@ func newRig(t *testing.T) rig {
 	t.Cleanup(func() {
 		_, _ = r.states.DeleteStateMachine(ctx, &sfn.DeleteStateMachineInput{StateMachineArn: &r.machine})
 	})
-
 	return r
 }
 
@@ -88,11 +87,9 @@ func (r rig) token(t *testing.T) string {
 		if err := json.Unmarshal([]byte(*out.Messages[0].Body), &m); err != nil {
 			t.Fatal(err)
 		}
-
 		return m.Token
 	}
 	t.Fatal("the execution does not wait")
-
 	return ""
 }
 
@@ -102,7 +99,6 @@ func (r rig) executions(t *testing.T) []types.ExecutionListItem {
 	if err != nil {
 		t.Fatal(err)
 	}
-
 	return out.Executions
 }
 
@@ -124,7 +120,6 @@ func (r rig) end(t *testing.T) string {
 		<-tick.C
 	}
 	t.Fatal("the execution does not end")
-
 	return ""
 }
 

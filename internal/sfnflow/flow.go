@@ -93,7 +93,6 @@ func (f *Flow) StartAgain(ctx context.Context, b batch.Batch, n int) error {
 	if err != nil && !errors.As(err, &exists) {
 		return fmt.Errorf("sfnflow: start %s: %w", name, err)
 	}
-
 	return nil
 }
 
@@ -116,7 +115,6 @@ func (f *Flow) Wake(ctx context.Context, token string) error {
 	if err != nil && !errors.As(err, &absent) && !errors.As(err, &late) && !errors.As(err, &invalid) {
 		return fmt.Errorf("sfnflow: wake: %w", err)
 	}
-
 	return nil
 }
 
@@ -146,7 +144,6 @@ func (f *Flow) State(ctx context.Context, batchID string, n int) (batch.FlowStat
 		return batch.FlowEnded, nil
 	case types.ExecutionStatusRunning, types.ExecutionStatusPendingRedrive:
 	}
-
 	return batch.FlowRunning, nil
 }
 
@@ -173,7 +170,6 @@ func (f *Flow) Running(ctx context.Context) (map[string]bool, error) {
 			return names, nil
 		}
 	}
-
 	return nil, fmt.Errorf("%w than %d", ErrTooMany, listPage*listPages)
 }
 
@@ -184,6 +180,5 @@ func (f *Flow) list(ctx context.Context, in *sfn.ListExecutionsInput) (*sfn.List
 	if err != nil {
 		return nil, fmt.Errorf("sfnflow: list running executions: %w", err)
 	}
-
 	return out, nil
 }

@@ -38,11 +38,9 @@ func (c *cloud) DescribeExecution(
 ) (*sfn.DescribeExecutionOutput, error) {
 	if c.dead {
 		<-ctx.Done()
-
 		return nil, ctx.Err()
 	}
 	c.asked = append(c.asked, in)
-
 	return &sfn.DescribeExecutionOutput{Status: c.status}, c.err
 }
 
@@ -51,7 +49,6 @@ func (c *cloud) ListExecutions(
 ) (*sfn.ListExecutionsOutput, error) {
 	if c.dead {
 		<-ctx.Done()
-
 		return nil, ctx.Err()
 	}
 	c.lists = append(c.lists, *in)
@@ -61,7 +58,6 @@ func (c *cloud) ListExecutions(
 	if len(c.lists) < c.pages {
 		out.NextToken = aws.String(fmt.Sprint("page ", len(c.lists)))
 	}
-
 	return out, c.err
 }
 
@@ -70,11 +66,9 @@ func (c *cloud) StartExecution(
 ) (*sfn.StartExecutionOutput, error) {
 	if c.dead {
 		<-ctx.Done()
-
 		return nil, ctx.Err()
 	}
 	c.starts = append(c.starts, in)
-
 	return &sfn.StartExecutionOutput{}, c.err
 }
 
@@ -83,11 +77,9 @@ func (c *cloud) SendTaskSuccess(
 ) (*sfn.SendTaskSuccessOutput, error) {
 	if c.dead {
 		<-ctx.Done()
-
 		return nil, ctx.Err()
 	}
 	c.wakes = append(c.wakes, in)
-
 	return &sfn.SendTaskSuccessOutput{}, c.err
 }
 
@@ -254,12 +246,10 @@ func TestDeadConnections(t *testing.T) {
 			"wake":  func() error { return f.Wake(t.Context(), "token") },
 			"state": func() error {
 				_, err := f.State(t.Context(), "batch_1", 1)
-
 				return err
 			},
 			"list": func() error {
 				_, err := f.Running(t.Context())
-
 				return err
 			},
 		} {

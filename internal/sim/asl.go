@@ -78,7 +78,6 @@ func parse(text []byte) (*definition, error) {
 	if d.States[d.StartAt] == nil {
 		return nil, fmt.Errorf("sim: the flow starts at an unknown state, %q", d.StartAt)
 	}
-
 	return &d, nil
 }
 
@@ -100,7 +99,6 @@ func (s *step) check(all map[string]*step) error {
 			return fmt.Errorf("unknown state %q", name)
 		}
 	}
-
 	return s.catches()
 }
 
@@ -119,7 +117,6 @@ func (s *step) nexts() []string {
 	for _, c := range s.Catch {
 		next = append(next, c.Next)
 	}
-
 	return next
 }
 
@@ -135,7 +132,6 @@ func (s *step) catches() error {
 			return err
 		}
 	}
-
 	return nil
 }
 
@@ -145,7 +141,6 @@ func known(names []string) error {
 			return fmt.Errorf("unknown error name %q", name)
 		}
 	}
-
 	return nil
 }
 
@@ -158,7 +153,6 @@ func matches(names []string, name string) bool {
 			return true
 		}
 	}
-
 	return false
 }
 
@@ -183,7 +177,6 @@ func fill(template, data, context any) (any, error) {
 			return nil, err
 		}
 	}
-
 	return filled, nil
 }
 
@@ -198,7 +191,6 @@ func evaluate(expression string, data, context any) (any, error) {
 			return nil, err
 		}
 		text, err := json.Marshal(value)
-
 		return string(text), err
 	}
 	if path, ok := strings.CutPrefix(expression, "$$"); ok {
@@ -207,7 +199,6 @@ func evaluate(expression string, data, context any) (any, error) {
 	if path, ok := strings.CutPrefix(expression, "$"); ok {
 		return follow(path, data)
 	}
-
 	return nil, fmt.Errorf("sim: unknown expression %q", expression)
 }
 
@@ -221,7 +212,6 @@ func follow(path string, data any) (any, error) {
 		}
 		data = value
 	}
-
 	return data, nil
 }
 
@@ -247,6 +237,5 @@ func place(path json.RawMessage, input, result any) (any, error) {
 		placed[key] = value
 	}
 	placed[name] = result
-
 	return placed, nil
 }

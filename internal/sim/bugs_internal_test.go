@@ -32,7 +32,6 @@ func parseBug(text string) (bug, error) {
 	if !ok || !ok1 || !ok2 {
 		return bug{}, fmt.Errorf("it is not: why, == file, old, ==, new")
 	}
-
 	return bug{why: why, file: file, old: strings.TrimSuffix(before, "\n"), new: strings.TrimSuffix(after, "\n")}, nil
 }
 
@@ -45,7 +44,6 @@ func (b bug) plant() ([]byte, error) {
 	if n := bytes.Count(text, []byte(b.old)); n != 1 {
 		return nil, fmt.Errorf("its text is %d times in %s, not once: write it anew for the code as it is", n, b.file)
 	}
-
 	return bytes.Replace(text, []byte(b.old), []byte(b.new), 1), nil
 }
 
@@ -68,7 +66,6 @@ func (b bug) overlay(folder string) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(folder, "overlay.json")
-
 	return path, os.WriteFile(path, list, 0o600)
 }
 

@@ -22,7 +22,6 @@ func (p *process) call(ctx context.Context, o operation, do func(ctx context.Con
 	over := p.world.check.operates(p, o)
 	err := p.meet(ctx, what, f, do)
 	over(f.kind != "" && f.kind != slowService || ctx.Err() != nil)
-
 	return err
 }
 
@@ -45,7 +44,6 @@ func (p *process) meet(ctx context.Context, what string, f fate, do func(ctx con
 				w.sched.note(what+" late", told(do(detached)))
 			})
 		}
-
 		return err
 	}
 	if f.kind == crashBefore {
@@ -56,7 +54,6 @@ func (p *process) meet(ctx context.Context, what string, f fate, do func(ctx con
 	if f.kind == throttled || f.kind == serviceDown {
 		w.hit(f.kind)
 		w.sched.note(what, string(f.kind))
-
 		return errThrottled
 	}
 	if f.kind == connectionDead {
@@ -64,7 +61,6 @@ func (p *process) meet(ctx context.Context, what string, f fate, do func(ctx con
 	}
 	err = do(detached)
 	w.sched.note(what, told(err)+string(f.kind))
-
 	return p.answer(ctx, what, f, err)
 }
 
@@ -83,7 +79,6 @@ func (p *process) answer(ctx context.Context, what string, f fate, err error) er
 		if err := w.sched.await(ctx, p, what+" silence", time.Minute); err != nil {
 			return err
 		}
-
 		return errReset
 	case frozen:
 		if !f.after {
@@ -97,7 +92,6 @@ func (p *process) answer(ctx context.Context, what string, f fate, err error) er
 		w.hit(f.kind)
 	default:
 	}
-
 	return err
 }
 
@@ -121,6 +115,5 @@ func told(err error) string {
 	case errors.Is(err, batch.ErrExists):
 		return "exists "
 	}
-
 	return "error "
 }

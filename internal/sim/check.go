@@ -81,7 +81,6 @@ func (c *checker) find(k state.Key) (*job, *line) {
 	if j == nil || k.Line < 1 || k.Line > len(j.lines) {
 		return nil, nil
 	}
-
 	return j, j.lines[k.Line-1]
 }
 
@@ -113,7 +112,6 @@ func (c *checker) called(p *process, j *job, n int, call execute.Call) int {
 		l.trail.told = retryAfter{} // whoever heard it is gone, and nobody else knows
 	}
 	c.startedBy(p, j, l, name)
-
 	return l.trail.calls
 }
 
@@ -157,7 +155,6 @@ func (l *line) flies(p *process) (land func()) {
 		l.trail.flying = map[*process]int{}
 	}
 	l.trail.flying[p]++
-
 	return func() {
 		if l.trail.flying[p]--; l.trail.flying[p] == 0 {
 			delete(l.trail.flying, p)
@@ -208,7 +205,6 @@ func (c *checker) applied(p *process, change state.Change, before, after state.R
 	w := c.world
 	if errors.Is(err, state.ErrConflict) {
 		w.pass("conflict of a request")
-
 		return
 	}
 	j, l := c.find(change.Spec().Key)
@@ -297,7 +293,6 @@ func (c *checker) batchSeen(p *process, b batch.Batch) {
 func (p *process) stopped(id string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-
 	return p.seen[id]
 }
 
@@ -342,7 +337,6 @@ func (j *job) truth() batch.Counts {
 			counts = counts.Add(l.trail.phase)
 		}
 	}
-
 	return counts
 }
 
@@ -382,6 +376,5 @@ func legal(from, to batch.Status) bool {
 		return to.Terminal()
 	case batch.StatusCompleted, batch.StatusFailed, batch.StatusExpired, batch.StatusCanceled:
 	}
-
 	return false
 }

@@ -17,7 +17,6 @@ func (c *checker) ended(j *job) {
 	b, err := w.store.Batch(context.Background(), j.shadow.batch.Ref)
 	if err != nil || !b.Status.Terminal() {
 		c.wrong("%s has not ended: it is %q, %v", j.nick, b.Status, err)
-
 		return
 	}
 	if b.Counts.Done() != b.Counts.Total {
@@ -109,7 +108,6 @@ func (c *checker) file(j *job, b batch.Batch, id string, good bool, found map[in
 	}
 	if _, missing := c.world.store.File(ctx, b.Tenant, id); err != nil || missing != nil {
 		c.wrong("%s has no file %s: %v, %v", j.nick, id, err, missing)
-
 		return
 	}
 	last := 0
@@ -117,7 +115,6 @@ func (c *checker) file(j *job, b batch.Batch, id string, good bool, found map[in
 		n, ok := c.lineOf(j, text)
 		if !ok || found[n] || n <= last {
 			c.wrong("%s has the line %q in a file after line %d", j.nick, text, last)
-
 			continue
 		}
 		found[n], last = true, n
@@ -197,7 +194,6 @@ func (j *job) poisonous() bool {
 func (w *world) deaths() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-
 	return w.hits[crashBefore] + w.hits[crashAfter] + w.hits[crashCalling] + w.hits[frozen] + w.hits[killedAtLimit] +
 		w.hits[serviceDown]
 }

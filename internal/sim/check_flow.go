@@ -20,7 +20,6 @@ const (
 // that all of it is made up for.
 func (w *world) quiet(at time.Duration) bool {
 	p := w.plan
-
 	return p.lively && p.meddle == nil && (p.calmAt == 0 || at >= p.calmAt+15*time.Minute)
 }
 

@@ -30,7 +30,6 @@ func (c *checker) shown(j *job, body []byte) bool {
 	}
 	if err := json.Unmarshal(body, &b); err != nil {
 		c.wrong("%s is shown as %s: %v", j.nick, body, err)
-
 		return false
 	}
 	was, now := j.shadow.counts, b.Counts
@@ -48,7 +47,6 @@ func (c *checker) shown(j *job, body []byte) bool {
 		c.wrong("%s is shown with %+v, and its requests are %+v", j.nick, now, truth)
 	}
 	j.shadow.counts = now
-
 	return ended
 }
 
@@ -61,7 +59,6 @@ func (c *checker) early(j *job, body []byte) {
 		n, ok := c.lineOf(j, text)
 		if !ok {
 			c.wrong("%s has the early result %q", j.nick, text)
-
 			continue
 		}
 		if j.shadow.early[n] {
@@ -96,6 +93,5 @@ func (c *checker) lineOf(j *job, text []byte) (int, bool) {
 	n, err := strconv.Atoi(number)
 	ok := err == nil && nick == j.nick && n >= 1 && n <= len(j.lines) &&
 		(r.Response == nil || r.Response.StatusCode != http.StatusOK || r.Response.Body.ID == r.CustomID)
-
 	return n, ok
 }

@@ -72,7 +72,6 @@ func (c *checker) operates(p *process, o operation) (over func(hurt bool)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stint.spans = append(p.stint.spans, s)
-
 	return func(hurt bool) {
 		now := c.world.sched.now()
 		if took := now - began; took > operating && c.world.sched.frozen(p) < -took {
@@ -105,7 +104,6 @@ func (p *process) waits(line string, from, to time.Duration) time.Duration {
 		}
 		from = max(from, min(s.to, to))
 	}
-
 	return waited + to - from
 }
 
@@ -118,7 +116,6 @@ func (p *process) well(since time.Duration, recording bool) bool {
 		hurt = p.stint.lame
 	}
 	p.mu.Unlock()
-
 	return (hurt == 0 || hurt < since) && p.world.sched.frozen(p) <= since-p.world.sched.now()
 }
 
@@ -165,7 +162,6 @@ func (c *checker) acknowledged(p *process, b state.Worker) {
 func (p *process) silence() (since time.Duration, lost bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-
 	return p.now().Sub(p.stint.acked), p.stint.lost
 }
 
@@ -208,7 +204,6 @@ func stopOf(b batch.Batch) time.Time {
 			at = stop
 		}
 	}
-
 	return at
 }
 

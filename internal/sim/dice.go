@@ -20,7 +20,6 @@ func roll(seed uint64, words ...string) *dice {
 		h = (h ^ 0xff) * prime // so that "a", "bc" is not "ab", "c"
 	}
 	d := dice(h)
-
 	return &d
 }
 
@@ -30,7 +29,6 @@ func (d *dice) next() uint64 {
 	z := uint64(*d)
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
-
 	return z ^ z>>31
 }
 

@@ -121,11 +121,9 @@ func (w *world) fate(what string, o operation) fate {
 	switch now := w.sched.now(); {
 	case during(w.plan.outages, o.name, now) && d.chance(0.9):
 		f.kind, f.delay = serviceDown, d.between(time.Millisecond, 200*time.Millisecond)
-
 		return f
 	case during(w.plan.crawls, o.name, now):
 		f.kind, f.delay = slowService, d.between(time.Second, 14*time.Second)
-
 		return f
 	}
 	rates := w.plan.rates
@@ -151,6 +149,5 @@ func (w *world) fate(what string, o operation) fate {
 	case d.chance(rates[slowService]):
 		f.kind, f.delay = slowService, d.between(50*time.Millisecond, 20*time.Second)
 	}
-
 	return f
 }

@@ -83,7 +83,6 @@ func (f *flows) start(b batch.Batch, n int) error {
 	f.executions[id] = x
 	f.world.spawn(x.run)
 	x.threaten()
-
 	return nil
 }
 
@@ -116,7 +115,6 @@ func (x *execution) run() {
 			if !errors.Is(err, errStopped) {
 				x.tell()
 			}
-
 			break
 		}
 		at = next
@@ -142,22 +140,18 @@ func (x *execution) step(name string) (string, error) {
 				return c.Next, nil
 			}
 		}
-
 		return s.Default, nil
 	case "Pass":
 		data, err := place(s.ResultPath, x.data, s.Result)
 		x.data = data
-
 		return s.Next, err
 	case "Wait":
 		w := x.world
 		_ = w.sched.await(x.ctx, nil, x.name+" waits in "+name, time.Duration(s.Seconds*float64(time.Second)))
-
 		return s.Next, nil
 	case "Succeed":
 		return "", nil
 	}
-
 	return x.task(name, s)
 }
 
@@ -168,7 +162,6 @@ func (x *execution) task(name string, s *step) (string, error) {
 		result, err := x.attempt(s)
 		if err == nil {
 			x.data, err = place(s.ResultPath, x.data, result)
-
 			return s.Next, err
 		}
 		var failed *taskError
@@ -186,11 +179,9 @@ func (x *execution) task(name string, s *step) (string, error) {
 			if matches(c.ErrorEquals, failed.name) {
 				x.world.pass("catch of " + name)
 				x.data, err = place(c.ResultPath, x.data, map[string]any{"Error": failed.name, "Cause": failed.cause})
-
 				return c.Next, err
 			}
 		}
-
 		return "", err
 	}
 }
@@ -214,10 +205,8 @@ func (x *execution) again(name string, s *step, tries []int, failed *taskError) 
 			wait *= x.world.sched.dice(what).float()
 			x.world.sched.passed(what)
 		}
-
 		return x.world.sched.await(x.ctx, nil, what, time.Duration(wait*float64(time.Second))) == nil
 	}
-
 	return false
 }
 
@@ -257,6 +246,5 @@ func (x *execution) attempt(s *step) (any, error) {
 	if out.err != nil || s.ResultSelector == nil {
 		return out.value, out.err
 	}
-
 	return fill(s.ResultSelector, out.value, nil)
 }

@@ -58,7 +58,6 @@ func (x *execution) invoke(id string, in any, out *promise, waits bool) {
 	}
 	if err != nil {
 		out.set(nil, err)
-
 		return
 	}
 	name := task.Task + " " + id
@@ -125,7 +124,6 @@ func (w *world) perform(ctx context.Context, p *process, task payload) (string, 
 		}
 		loader := submit.NewLoader(q, q, q, w.plan.load, p.now, log)
 		next, err := loader.Load(ctx, submit.Task{Record: record})
-
 		return string(next), err
 	}
 	s := &sweep.Sweeper{
@@ -145,13 +143,11 @@ func (w *world) perform(ctx context.Context, p *process, task payload) (string, 
 	switch task.Task {
 	case "advance":
 		next, err := f.Advance(ctx, ref)
-
 		return string(next), err
 	case "park":
 		return "", f.Park(ctx, ref, task.Token)
 	case "abandon":
 		return string(finalize.NextEnd), f.Abandon(ctx, ref, task.Cause)
 	}
-
 	return "", fmt.Errorf("sim: no such task: %q", task.Task)
 }

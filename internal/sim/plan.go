@@ -142,7 +142,6 @@ func newPlan(seed uint64) *plan {
 		p.trials(roll(seed, "sweep"))
 	}
 	p.limit = p.bound()
-
 	return p
 }
 
@@ -327,7 +326,6 @@ func (p *plan) manner(d *dice, s style) manner {
 	case d.chance(0.1) && p.policy.MaxRetries >= 0 && p.policy.MaxRetries <= 10:
 		m.then = upstreamErrs
 	}
-
 	return m
 }
 
@@ -344,7 +342,6 @@ func (p *plan) weather(at time.Duration) fault {
 			return s.kind
 		}
 	}
-
 	return ""
 }
 
@@ -358,7 +355,6 @@ func (p *plan) bound() time.Duration {
 		}
 		bound = max(bound, end)
 	}
-
 	return bound
 }
 
@@ -391,6 +387,5 @@ func (p *plan) patience() time.Duration {
 	if p.receives < 1_000 {
 		patience += 4 * sweepEvery
 	}
-
 	return patience
 }

@@ -19,17 +19,14 @@ func (p ports) Read(ctx context.Context, key string, offset, length int64) (body
 	err = p.call(ctx, o, func(ctx context.Context) error {
 		var err error
 		body, err = p.world.files.Read(ctx, key, offset, length)
-
 		return err
 	})
-
 	return body, err
 }
 
 // Put writes an object.
 func (p ports) Put(ctx context.Context, key string, body []byte) error {
 	body = bytes.Clone(body) // it may be written late
-
 	return p.call(ctx, operation{name: "Put", key: key, writes: true}, func(ctx context.Context) error {
 		return p.world.files.Put(ctx, key, body)
 	})
@@ -38,7 +35,6 @@ func (p ports) Put(ctx context.Context, key string, body []byte) error {
 // PutNew writes an object unless another is there.
 func (p ports) PutNew(ctx context.Context, key string, body []byte) error {
 	body = bytes.Clone(body)
-
 	return p.call(ctx, operation{name: "PutNew", key: key, writes: true}, func(ctx context.Context) error {
 		return p.world.files.PutNew(ctx, key, body)
 	})
@@ -57,13 +53,11 @@ func (p ports) Open(ctx context.Context, key string, offset int64) (body io.Read
 		if d := p.world.sched.dice(p.name + " cut " + what); !p.world.calm() && d.chance(p.world.plan.rates[readBroken]) {
 			cut = int64(d.intn(2_000))
 		}
-
 		return nil
 	})
 	if err == nil && cut >= 0 {
 		return &brokenReader{ReadCloser: body, left: cut, process: p.process}, nil
 	}
-
 	return body, err
 }
 
@@ -78,12 +72,10 @@ type brokenReader struct {
 func (r *brokenReader) Read(b []byte) (int, error) {
 	if r.left <= 0 {
 		r.world.hit(readBroken)
-
 		return 0, errBroken
 	}
 	n, err := r.ReadCloser.Read(b[:min(int64(len(b)), r.left)])
 	r.left -= int64(n)
-
 	return n, err
 }
 
@@ -94,10 +86,8 @@ func (p ports) StartParts(ctx context.Context, key string) (id string, err error
 		if err == nil {
 			id = started
 		}
-
 		return err
 	})
-
 	return id, err
 }
 
@@ -110,10 +100,8 @@ func (p ports) PutPart(ctx context.Context, key, id string, n int, body []byte) 
 		if err == nil {
 			tag = put
 		}
-
 		return err
 	})
-
 	return tag, err
 }
 
@@ -136,13 +124,11 @@ func (p ports) Send(ctx context.Context, ms []batch.Message) error {
 	w := p.world
 	ms = slices.Clone(ms)
 	o := operation{name: "Send", key: fmt.Sprintf("%s/%d+%d", w.nick(ms[0].Batch), ms[0].Line, len(ms)), writes: true}
-
 	return p.call(ctx, o, func(context.Context) error {
 		w.check.sent(ms)
 		for _, m := range ms {
 			w.queue.send(m)
 		}
-
 		return nil
 	})
 }
@@ -151,7 +137,6 @@ func (p ports) Send(ctx context.Context, ms []batch.Message) error {
 func (p ports) Hide(ctx context.Context, handles []string, d time.Duration) error {
 	handles = slices.Sorted(slices.Values(handles))
 	o := operation{name: "Hide", key: strings.Join(handles, ","), writes: true}
-
 	return p.call(ctx, o, func(context.Context) error { return p.world.queue.hide(handles, d) })
 }
 
@@ -159,12 +144,10 @@ func (p ports) Hide(ctx context.Context, handles []string, d time.Duration) erro
 func (p ports) Delete(ctx context.Context, handles []string) error {
 	handles = slices.Sorted(slices.Values(handles))
 	o := operation{name: "DeleteMessages", key: strings.Join(handles, ","), writes: true}
-
 	return p.call(ctx, o, func(context.Context) error {
 		for _, h := range handles {
 			p.world.queue.remove(p.process, h)
 		}
-
 		return nil
 	})
 }
@@ -172,7 +155,6 @@ func (p ports) Delete(ctx context.Context, handles []string) error {
 // Start starts a batch's flow.
 func (p ports) Start(ctx context.Context, b batch.Batch) error {
 	o := operation{name: "Start", key: p.world.nick(b.ID), writes: true}
-
 	return p.call(ctx, o, func(context.Context) error { return p.world.flows.start(b, 1) })
 }
 
@@ -180,15 +162,12 @@ func (p ports) Start(ctx context.Context, b batch.Batch) error {
 func (p ports) Wake(ctx context.Context, token string) error {
 	w := p.world
 	o := operation{name: "Wake", key: token, writes: true}
-
 	return p.call(ctx, o, func(context.Context) error {
 		if d := w.sched.dice("lost wake " + p.name + token); !w.calm() && d.chance(w.plan.rates[wakeLost]) {
 			w.hit(wakeLost)
-
 			return nil
 		}
 		w.flows.wake(token)
-
 		return nil
 	})
 }

@@ -53,7 +53,6 @@ func update[T any](ctx context.Context, p ports, r record[T], change func(*T) er
 			return none, err
 		}
 	}
-
 	return none, batch.ErrBusy
 }
 
@@ -61,10 +60,8 @@ func read[T any](ctx context.Context, p ports, r record[T]) (got T, err error) {
 	err = p.call(ctx, operation{name: "Read" + r.name, key: r.key}, func(ctx context.Context) error {
 		var err error
 		got, err = r.read(ctx)
-
 		return err
 	})
-
 	return got, err
 }
 
@@ -79,7 +76,6 @@ func write[T any](ctx context.Context, p ports, r record[T], after T) (stored T,
 				return errRev
 			}
 			*now = after
-
 			return nil
 		})
 		if errors.Is(err, errRev) && *r.rev(&held) == rev+1 {
@@ -95,16 +91,13 @@ func write[T any](ctx context.Context, p ports, r record[T], after T) (stored T,
 		if err == nil {
 			stored = done
 		}
-
 		return err
 	})
-
 	return stored, err
 }
 
 func (p ports) batchRecord(ref batch.Ref) record[batch.Batch] {
 	w := p.world
-
 	return record[batch.Batch]{
 		name: "Batch", key: w.nick(ref.ID), rev: func(b *batch.Batch) *int64 { return &b.Rev },
 		read: func(ctx context.Context) (batch.Batch, error) { return w.store.Batch(ctx, ref) },
@@ -114,7 +107,6 @@ func (p ports) batchRecord(ref batch.Ref) record[batch.Batch] {
 			if err == nil {
 				w.check.batchWritten(before, after)
 			}
-
 			return after, err
 		},
 	}
@@ -123,13 +115,11 @@ func (p ports) batchRecord(ref batch.Ref) record[batch.Batch] {
 // CreateBatch puts a batch.
 func (p ports) CreateBatch(ctx context.Context, b batch.Batch) error {
 	o := operation{name: "CreateBatch", key: p.world.nick(b.ID), writes: true}
-
 	return p.call(ctx, o, func(ctx context.Context) error {
 		err := p.world.store.CreateBatch(ctx, b)
 		if err == nil {
 			p.world.check.batchWritten(batch.Batch{}, b)
 		}
-
 		return err
 	})
 }
@@ -140,7 +130,6 @@ func (p ports) Batch(ctx context.Context, ref batch.Ref) (batch.Batch, error) {
 	if err == nil {
 		p.world.check.batchSeen(p.process, b)
 	}
-
 	return b, err
 }
 
@@ -154,16 +143,13 @@ func (p ports) Batches(ctx context.Context, name, after string, limit int) (page
 	err = p.call(ctx, operation{name: "Batches", key: name + ">" + after}, func(ctx context.Context) error {
 		var err error
 		page, more, err = p.world.store.Batches(ctx, name, after, limit)
-
 		return err
 	})
-
 	return page, more, err
 }
 
 func (p ports) fileRecord(name, id string) record[batch.File] {
 	w := p.world
-
 	return record[batch.File]{
 		name: "File", key: w.nick(id), rev: func(f *batch.File) *int64 { return &f.Rev },
 		read: func(ctx context.Context) (batch.File, error) { return w.store.File(ctx, name, id) },
@@ -176,7 +162,6 @@ func (p ports) fileRecord(name, id string) record[batch.File] {
 // CreateFile puts a file's record.
 func (p ports) CreateFile(ctx context.Context, f batch.File) error {
 	o := operation{name: "CreateFile", key: p.world.nick(f.ID), writes: true}
-
 	return p.call(ctx, o, func(ctx context.Context) error { return p.world.store.CreateFile(ctx, f) })
 }
 
@@ -193,7 +178,6 @@ func (p ports) UpdateFile(ctx context.Context, name, id string, change func(*bat
 // UpdateUsage changes what of a tenant's is unfinished.
 func (p ports) UpdateUsage(ctx context.Context, name string, change func(*batch.Usage) error) (batch.Usage, error) {
 	w := p.world
-
 	return update(ctx, p, record[batch.Usage]{
 		name: "Usage", key: name, rev: func(u *batch.Usage) *int64 { return &u.Rev },
 		read: func(ctx context.Context) (batch.Usage, error) {
@@ -208,14 +192,12 @@ func (p ports) UpdateUsage(ctx context.Context, name string, change func(*batch.
 // CreateRunning enters a batch among what runs.
 func (p ports) CreateRunning(ctx context.Context, r batch.Running) error {
 	o := operation{name: "CreateRunning", key: p.world.nick(r.ID), writes: true}
-
 	return p.call(ctx, o, func(ctx context.Context) error { return p.world.store.CreateRunning(ctx, r) })
 }
 
 // RemoveRunning takes a batch out of what runs.
 func (p ports) RemoveRunning(ctx context.Context, r batch.Running) error {
 	o := operation{name: "RemoveRunning", key: p.world.nick(r.ID), writes: true}
-
 	return p.call(ctx, o, func(ctx context.Context) error { return p.world.store.RemoveRunning(ctx, r) })
 }
 
@@ -226,17 +208,14 @@ func (p ports) ClaimReceipt(ctx context.Context, r batch.Receipt) (got batch.Rec
 		if err == nil {
 			got = held
 		}
-
 		return err
 	})
-
 	return got, err
 }
 
 // PutReceipt puts a receipt.
 func (p ports) PutReceipt(ctx context.Context, r batch.Receipt) error {
 	o := operation{name: "PutReceipt", key: r.Key, writes: true}
-
 	return p.call(ctx, o, func(ctx context.Context) error { return p.world.store.PutReceipt(ctx, r) })
 }
 
@@ -245,9 +224,7 @@ func (p ports) Key(ctx context.Context, hash string) (k tenant.Key, err error) {
 	err = p.call(ctx, operation{name: "Key", key: strconv.Itoa(len(hash))}, func(ctx context.Context) error {
 		var err error
 		k, err = p.world.store.Key(ctx, hash)
-
 		return err
 	})
-
 	return k, err
 }

@@ -26,13 +26,11 @@ func (p ports) Apply(ctx context.Context, c state.Change) error {
 	guard := c.Guard() // no claim's id: those made at one instant have no order
 	key := fmt.Sprintf("%s %s %t to %s", p.line(c.Spec().Key), guard.Status, guard.ClaimID != "", c.To().Status())
 	o := operation{name: "Apply", key: key, writes: true}
-
 	return p.call(ctx, o, func(ctx context.Context) error {
 		before, _ := w.store.Request(ctx, c.Spec().Key) // absent: the zero record
 		err := w.store.Apply(ctx, c)
 		after, _ := w.store.Request(ctx, c.Spec().Key)
 		w.check.applied(p.process, c, before, after, err)
-
 		return err
 	})
 }
@@ -44,14 +42,12 @@ func (p ports) Create(ctx context.Context, cs []state.Change) error {
 		return nil
 	}
 	o := operation{name: "Create", key: fmt.Sprintf("%s+%d", p.line(cs[0].Spec().Key), len(cs)), writes: true}
-
 	return p.call(ctx, o, func(ctx context.Context) error {
 		err := w.store.Create(ctx, w.spared(cs))
 		for _, c := range cs {
 			stored, _ := w.store.Request(ctx, c.Spec().Key) // absent: the zero record
 			w.check.created(c, stored)
 		}
-
 		return err
 	})
 }
@@ -65,7 +61,6 @@ func (w *world) spared(cs []state.Change) []state.Change {
 		if gone {
 			w.hit(itemMissing)
 		}
-
 		return gone
 	})
 }
@@ -75,10 +70,8 @@ func (p ports) Request(ctx context.Context, k state.Key) (rec state.Record, err 
 	err = p.call(ctx, operation{name: "Request", key: p.line(k)}, func(ctx context.Context) error {
 		var err error
 		rec, err = p.world.store.Request(ctx, k)
-
 		return err
 	})
-
 	return rec, err
 }
 
@@ -89,7 +82,6 @@ func (p ports) Requests(ctx context.Context, batchID string, shards, after int) 
 			page, err := p.page(ctx, batchID, shards, after)
 			if err != nil {
 				yield(state.Record{}, err)
-
 				return
 			}
 			for _, rec := range page {
@@ -118,10 +110,8 @@ func (p ports) page(ctx context.Context, batchID string, shards, after int) ([]s
 				break
 			}
 		}
-
 		return nil
 	})
-
 	return page, err
 }
 
@@ -132,7 +122,6 @@ func (p ports) Beat(ctx context.Context, b state.Worker) error {
 	err := p.call(ctx, o, func(ctx context.Context) error {
 		p.beats(true)
 		p.world.check.beat(b)
-
 		return p.world.store.Beat(ctx, b)
 	})
 	if err == nil {
@@ -140,7 +129,6 @@ func (p ports) Beat(ctx context.Context, b state.Worker) error {
 	} else {
 		p.beats(false)
 	}
-
 	return err
 }
 
@@ -149,17 +137,14 @@ func (p ports) Worker(ctx context.Context, id string) (found state.Worker, err e
 	err = p.call(ctx, operation{name: "Worker", key: id}, func(ctx context.Context) error {
 		var err error
 		found, err = p.world.store.Worker(ctx, id)
-
 		return err
 	})
-
 	return found, err
 }
 
 // PutCell writes a cell.
 func (p ports) PutCell(ctx context.Context, batchID string, c batch.Cell) error {
 	o := operation{name: "PutCell", key: p.world.nick(batchID), writes: true}
-
 	return p.call(ctx, o, func(ctx context.Context) error { return p.world.store.PutCell(ctx, batchID, c) })
 }
 
@@ -168,10 +153,8 @@ func (p ports) Progress(ctx context.Context, batchID string) (sum batch.Counts, 
 	err = p.call(ctx, operation{name: "Progress", key: p.world.nick(batchID)}, func(ctx context.Context) error {
 		var err error
 		sum, err = p.world.store.Progress(ctx, batchID)
-
 		return err
 	})
-
 	return sum, err
 }
 
@@ -180,10 +163,8 @@ func (p ports) Cells(ctx context.Context, batchID string) (cells []batch.Cell, e
 	err = p.call(ctx, operation{name: "Cells", key: p.world.nick(batchID)}, func(ctx context.Context) error {
 		var err error
 		cells, err = p.world.store.Cells(ctx, batchID)
-
 		return err
 	})
-
 	return cells, err
 }
 
@@ -195,10 +176,8 @@ func (p ports) AppendJournal(ctx context.Context, batchID string, e batch.Entry)
 		if ctx.Err() == nil {
 			n = added
 		}
-
 		return err
 	})
-
 	return n, err
 }
 
@@ -208,9 +187,7 @@ func (p ports) Journal(ctx context.Context, batchID string, after, limit int) (p
 	err = p.call(ctx, o, func(ctx context.Context) error {
 		var err error
 		page, err = p.world.store.Journal(ctx, batchID, after, limit)
-
 		return err
 	})
-
 	return page, err
 }

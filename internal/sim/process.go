@@ -39,7 +39,6 @@ func (w *world) process(name string) *process {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.processes = append(w.processes, p)
-
 	return p
 }
 
@@ -49,7 +48,6 @@ func (p *process) now() time.Time { return time.Now().Add(p.skew) }
 func (p *process) gone() bool {
 	p.world.sched.mu.Lock()
 	defer p.world.sched.mu.Unlock()
-
 	return p.dead
 }
 
@@ -67,7 +65,6 @@ func (p *process) beats(stored bool) {
 func (p *process) mute() bool {
 	p.world.sched.mu.Lock()
 	defer p.world.sched.mu.Unlock()
-
 	return (p.deaf || p.thaw > p.beat) && p.world.sched.now()-p.beat >= 20*time.Second
 }
 
@@ -94,7 +91,6 @@ func (p *process) newID() string {
 		p.idsAt, p.ids = now, 0
 	}
 	p.ids++
-
 	return p.name + "." + p.instant() + "." + strconv.Itoa(p.ids)
 }
 
@@ -104,7 +100,6 @@ func (p *process) Read(b []byte) (int, error) {
 	for i := range b {
 		b[i] = byte(d.next() & 0xff)
 	}
-
 	return len(b), nil
 }
 
@@ -112,7 +107,6 @@ func (p *process) Read(b []byte) (int, error) {
 func (p *process) invocation() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-
 	return p.run
 }
 
@@ -120,6 +114,5 @@ func (p *process) invocation() int {
 func (p *process) workerID() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-
 	return p.stint.id
 }

@@ -125,18 +125,15 @@ func (q *queue) receive(n int) []*message {
 	for len(got) < n && len(q.visible) > 0 {
 		if q.flying >= q.inFlight {
 			q.shunned++
-
 			break
 		}
 		m, _ := heap.Pop(&q.visible).(*message)
 		if slices.ContainsFunc(got, func(o *message) bool { return o.body.Key() == m.body.Key() }) {
 			twins = append(twins, m)
-
 			continue
 		}
 		if m.receives >= q.receives {
 			q.bury(m)
-
 			continue
 		}
 		m.receives++
@@ -151,7 +148,6 @@ func (q *queue) receive(n int) []*message {
 		w.source.poke(m.shows)
 		got = append(got, m)
 	}
-
 	return got
 }
 
@@ -161,7 +157,6 @@ func (q *queue) held(handle string) (*message, bool) {
 	id, _, _ := strings.Cut(handle, ".")
 	n, _ := strconv.Atoi(id)
 	m, ok := q.messages[n]
-
 	return m, ok && m.handle() == handle
 }
 
@@ -183,7 +178,6 @@ func (q *queue) hide(handles []string, d time.Duration) error {
 			q.world.source.poke(m.shows)
 		}
 	}
-
 	return nil
 }
 
@@ -214,7 +208,6 @@ func (q *queue) next() (time.Duration, bool) {
 	case len(q.hidden) > 0:
 		return q.hidden[0].shows, true
 	}
-
 	return 0, false
 }
 
@@ -227,7 +220,6 @@ func (q *queue) untouched() bool {
 			return true
 		}
 	}
-
 	return false
 }
 
@@ -254,7 +246,6 @@ func (h *showing) Pop() any     { return last((*[]*message)(h)) }
 func placed(x any, at int) *message {
 	m, _ := x.(*message)
 	m.index = at
-
 	return m
 }
 
@@ -263,6 +254,5 @@ func last(h *[]*message) *message {
 	m := old[len(old)-1]
 	old[len(old)-1] = nil
 	*h = old[:len(old)-1]
-
 	return m
 }

@@ -30,14 +30,12 @@ func fair(lines int, takes time.Duration) *plan {
 		j.lines = append(j.lines, &line{manner: manner{lo: takes, hi: takes + takes/100}})
 	}
 	p.jobs = []*job{j}
-
 	return p
 }
 
 // direct runs a plan that a test has made. What it says is checked as always.
 func direct(t *testing.T, p *plan) report {
 	t.Helper()
-
 	return directed(t, 1, p)
 }
 
@@ -48,7 +46,6 @@ func directed(t *testing.T, seed uint64, p *plan) report {
 	for _, f := range r.finds {
 		t.Error(f)
 	}
-
 	return r
 }
 
@@ -60,7 +57,6 @@ func (j *job) by(at time.Duration) int {
 			n++
 		}
 	}
-
 	return n
 }
 
@@ -77,7 +73,6 @@ func TestOneSlowLineHoldsNobodyUp(t *testing.T) {
 			p.jobs[0].lines[6].manner.then = upstreamErrs
 		}
 		direct(t, p)
-
 		return p.jobs[0].shadow.outcomes[lines-2]
 	}
 	without, with := others(false), others(true)
@@ -131,10 +126,8 @@ func TestCountsSurviveAnOutage(t *testing.T) {
 			if at := w.sched.now(); fails && o.name == "PutCell" && at > time.Minute && at < 3*time.Minute {
 				return 0, errMeddled
 			}
-
 			return 0, nil
 		}
-
 		return direct(t, p)
 	}
 	without, with := outage(false), outage(true)
@@ -160,7 +153,6 @@ func TestRetryAfterOutlivesItsWrite(t *testing.T) {
 				return 0, errMeddled
 			}
 		}
-
 		return 0, nil
 	}
 	direct(t, p)
@@ -182,7 +174,6 @@ func TestAFrozenWorkerIsNotHeard(t *testing.T) {
 		if strings.HasSuffix(o.key, " to pending") {
 			w.sched.freeze(w.source.busy[0].process, 10*time.Minute)
 		}
-
 		return 0, nil
 	}
 	direct(t, p)
@@ -246,7 +237,6 @@ func TestWaitingMessagesAreLeftAlone(t *testing.T) {
 		p.lively, p.workers = false, 2
 		p.away = [2]time.Duration{0, away}
 		r := direct(t, p)
-
 		return p.jobs[0].shadow.endedAt - away, r
 	}
 	without, _ := took(0)
@@ -268,7 +258,6 @@ func TestLostMessagesComeBack(t *testing.T) {
 	p.loses = func(m batch.Message) bool {
 		gone := lost[m.Line]
 		delete(lost, m.Line)
-
 		return gone
 	}
 	direct(t, p)
@@ -317,7 +306,6 @@ func TestPaidAnswersAreKept(t *testing.T) {
 		if strings.HasSuffix(o.key, "to completed") {
 			return 8 * time.Second, nil
 		}
-
 		return 0, nil
 	}
 	direct(t, p)
@@ -343,10 +331,8 @@ func TestACallWaitsForNoOther(t *testing.T) {
 	p.meddle = func(_ *world, o operation) (time.Duration, error) {
 		if o.name == "Request" && o.key == "b1/3" && slow == 0 {
 			slow++
-
 			return 12 * time.Second, nil
 		}
-
 		return 0, nil
 	}
 	direct(t, p)
@@ -378,7 +364,6 @@ func TestAWorkerWithoutABeatStops(t *testing.T) {
 		if at := w.sched.now(); o.name == "Beat" && o.by == "execute1" && at > 2*time.Second && at < 5*time.Minute {
 			return 0, errMeddled
 		}
-
 		return 0, nil
 	}
 	direct(t, p)
@@ -444,7 +429,6 @@ func TestALongRetryAfterLeavesRoom(t *testing.T) {
 		if beside > 0 && (most < 300 || most > 600) {
 			t.Errorf("%d messages were in the queue, of which 600 are allowed", most)
 		}
-
 		return healthy.shadow.endedAt - healthy.comes
 	}
 	alone, beside := took(0), took(100)

@@ -85,21 +85,18 @@ func (s *scheduler) give() (wait time.Duration, over bool) {
 	s.mu.Lock()
 	if s.over || len(s.turns) == 0 {
 		defer s.mu.Unlock()
-
 		return 24 * time.Hour, s.over
 	}
 	now := s.now()
 	t := s.turns[0]
 	if t.due > now {
 		defer s.mu.Unlock()
-
 		return t.due - now, false
 	}
 	if t.owner != nil && t.owner.thaw > now { // a frozen process notices nothing
 		t.due = t.owner.thaw
 		heap.Fix(&s.turns, 0)
 		s.mu.Unlock()
-
 		return 0, false
 	}
 	heap.Pop(&s.turns)
@@ -110,7 +107,6 @@ func (s *scheduler) give() (wait time.Duration, over bool) {
 	} else {
 		close(t.ready)
 	}
-
 	return 0, false
 }
 
@@ -136,7 +132,6 @@ func (s *scheduler) dice(what string) *dice {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	*d += dice(s.had[uint64(*d)].n * 0xda942042e4dd58b5)
-
 	return d
 }
 
@@ -190,7 +185,6 @@ func (s *scheduler) await(ctx context.Context, p *process, what string, d time.D
 	if p.gone() {
 		runtime.Goexit()
 	}
-
 	return err
 }
 
@@ -211,7 +205,6 @@ func (s *scheduler) drop(t *turn) {
 func (s *scheduler) frozen(p *process) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-
 	return p.thaw - s.now()
 }
 
@@ -227,7 +220,6 @@ func (s *scheduler) kill(p *process) {
 	s.mu.Lock()
 	if p.dead {
 		s.mu.Unlock()
-
 		return
 	}
 	p.dead = true
@@ -281,6 +273,5 @@ func (h *turns) Pop() any {
 	t := old[len(old)-1]
 	old[len(old)-1], t.index = nil, -1
 	*h = old[:len(old)-1]
-
 	return t
 }

@@ -27,7 +27,6 @@ func definitionOf(t *testing.T) *definition {
 	if err != nil {
 		t.Fatal(err)
 	}
-
 	return d
 }
 
@@ -42,7 +41,6 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-
 	return n
 }
 
@@ -62,7 +60,6 @@ func simulate(t *testing.T, seed uint64, p *plan, d *definition, trace io.Writer
 	}()
 	synctest.Test(t, func(*testing.T) { r = run(seed, p, d, trace) })
 	done = true
-
 	return r
 }
 
@@ -94,7 +91,6 @@ func (s *summary) add(r report) {
 func (s *summary) found() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-
 	return s.failed
 }
 
@@ -105,7 +101,6 @@ func TestSeeds(t *testing.T) { //nolint:tparallel // the sum waits for what runs
 	t.Parallel()
 	if os.Getenv("MUSKETRY_SIM_SEED") != "" {
 		replay(t, number(t, "MUSKETRY_SIM_SEED", 0))
-
 		return
 	}
 	usual := uint64(300)
@@ -201,6 +196,5 @@ func fork(a, b string) string {
 			return strings.Join(slices.Concat(x[max(i-5, 0):min(i+4, len(x))], []string{"or"}, y[i:min(i+4, len(y))]), "\n")
 		}
 	}
-
 	return "one is longer"
 }

@@ -64,7 +64,6 @@ func (s *source) poll() {
 	if from, to := w.plan.away[0], w.plan.away[1]; now >= from && now < to {
 		w.hit(noWorkers)
 		s.poke(to)
-
 		return
 	}
 	for s.running < w.plan.workers {
@@ -89,7 +88,6 @@ func (s *source) environment() *environment {
 	if n := len(s.idle); n > 0 {
 		e := s.idle[n-1]
 		s.idle = s.idle[:n-1]
-
 		return e
 	}
 	w := s.world
@@ -104,7 +102,6 @@ func (s *source) environment() *environment {
 		Requests: p, Workers: p, Batches: p, Files: p, Queue: p, Flow: p, Caller: p,
 		Metrics: w, Log: slog.New(w.handler(e.process)), Clock: e.now, Uniform: e.uniform, NewID: e.newID,
 	}, execute.Config{})
-
 	return e
 }
 
@@ -165,7 +162,6 @@ func (s *source) returned(e *environment, name string, deliveries []execute.Deli
 		gone++
 		if dice := roll(w.seed, "delete", name, d.Handle); !w.calm() && dice.chance(w.plan.rates[deleteLost]) {
 			w.hit(deleteLost)
-
 			continue
 		}
 		w.queue.remove(e.process, d.Handle)

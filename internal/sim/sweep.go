@@ -73,7 +73,6 @@ func (f *flows) standing(id string) batch.FlowState {
 	case x.ended && now-x.endedAt >= lag:
 		return batch.FlowEnded
 	}
-
 	return batch.FlowRunning
 }
 
@@ -88,10 +87,8 @@ func (p flowPorts) Running(ctx context.Context) (names map[string]bool, err erro
 		for id := range f.executions {
 			names[id] = f.standing(id) == batch.FlowRunning
 		}
-
 		return nil
 	})
-
 	return names, err
 }
 
@@ -100,10 +97,8 @@ func (p flowPorts) State(ctx context.Context, batchID string, n int) (got batch.
 	w := p.world
 	err = p.call(ctx, operation{name: "State", key: w.flowNick(batchID, n)}, func(context.Context) error {
 		got = w.flows.standing(batch.FlowName(batchID, n))
-
 		return nil
 	})
-
 	return got, err
 }
 
@@ -111,12 +106,10 @@ func (p flowPorts) State(ctx context.Context, batchID string, n int) (got batch.
 func (p flowPorts) StartAgain(ctx context.Context, b batch.Batch, n int) error {
 	w := p.world
 	o := operation{name: "Start", key: w.flowNick(b.ID, n), writes: true}
-
 	return p.call(ctx, o, func(context.Context) error {
 		if w.flows.executions[batch.FlowName(b.ID, n)] == nil {
 			w.pass("flow started again")
 		}
-
 		return w.flows.start(b, n)
 	})
 }
@@ -129,10 +122,8 @@ func (p ports) Running(ctx context.Context, batchID string) (r batch.Running, er
 	err = p.call(ctx, operation{name: "Running", key: p.world.nick(batchID)}, func(ctx context.Context) error {
 		var err error
 		r, err = p.world.store.Running(ctx, batchID)
-
 		return err
 	})
-
 	return r, err
 }
 
@@ -142,10 +133,8 @@ func (p ports) Runnings(ctx context.Context, after string, limit int) (page []ba
 	err = p.call(ctx, operation{name: "Runnings", key: p.world.nick(after)}, func(ctx context.Context) error {
 		var err error
 		page, more, err = p.world.store.Runnings(ctx, after, limit)
-
 		return err
 	})
-
 	return page, more, err
 }
 
@@ -154,7 +143,6 @@ func (p ports) UpdateAllowance(
 	ctx context.Context, change func(*batch.Allowance) error,
 ) (batch.Allowance, error) {
 	w := p.world
-
 	return update(ctx, p, record[batch.Allowance]{
 		name: "Allowance", rev: func(a *batch.Allowance) *int64 { return &a.Rev },
 		read: func(ctx context.Context) (batch.Allowance, error) {
@@ -172,10 +160,8 @@ func (p ports) NextFlow(ctx context.Context, r batch.Running) (next batch.Runnin
 		if err == nil {
 			next = stored
 		}
-
 		return err
 	})
-
 	return next, err
 }
 
@@ -217,25 +203,21 @@ func (p letterPorts) Receive(ctx context.Context) (got []batch.DeadLetter, err e
 				SentAt: w.sched.start.Add(l.sent),
 			})
 		}
-
 		return nil
 	})
 	if err != nil {
 		got = nil
 	}
-
 	return got, err
 }
 
 // Delete deletes dead letters.
 func (p letterPorts) Delete(ctx context.Context, handles []string) error {
 	w := p.world
-
 	return p.call(ctx, operation{name: "DeleteDead", writes: true}, func(context.Context) error {
 		w.queue.dead = slices.DeleteFunc(w.queue.dead, func(l *letter) bool {
 			return slices.Contains(handles, fmt.Sprintf("%d at %v", l.id, l.shows-hideLetter))
 		})
-
 		return nil
 	})
 }

@@ -29,7 +29,6 @@ func (p ports) Call(ctx context.Context, c execute.Call) (execute.Reply, error) 
 	j := w.job(nick)
 	if j == nil || line < 1 || line > len(j.lines) {
 		w.check.wrong("a call of the unknown custom id %q", c.CustomID)
-
 		return execute.Reply{}, &execute.CallError{Kind: execute.CallUnsendable, Text: "unknown"}
 	}
 	n := w.check.called(p.process, j, line, c)
@@ -53,7 +52,6 @@ func (p ports) Call(ctx context.Context, c execute.Call) (execute.Reply, error) 
 	w.sched.note(what, "answers "+string(kind))
 	reply, err := answerOf(kind, c.CustomID, n, j.lines[line-1].manner.wait)
 	w.check.answered(p.process, j, line, reply, err)
-
 	return reply, err
 }
 
@@ -82,7 +80,6 @@ func (w *world) treatment(m manner, what string, n int) (fault, time.Duration) {
 	if kind == upstreamHangs {
 		took = 24 * time.Hour
 	}
-
 	return kind, took
 }
 
@@ -107,7 +104,6 @@ func answerOf(kind fault, id string, n int, wait time.Duration) (execute.Reply, 
 		return execute.Reply{}, &execute.CallError{Kind: execute.CallTimedOut, Text: "no answer"}
 	default:
 	}
-
 	return execute.Reply{
 		StatusCode: 200, RequestID: id, Model: "m", Usage: state.Usage{Input: 3, Output: 4, Total: 7},
 		Body: fmt.Appendf(nil, `{"id":%q,"call":%d}`, id, n),

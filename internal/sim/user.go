@@ -64,14 +64,12 @@ func (w *world) ask(who, method, path, key, body string, header map[string]strin
 		runtime.Goexit()
 	}
 	got, _ := out.value.(answer)
-
 	return got
 }
 
 // asks counts the calls of one user; w.mu is held.
 func (w *world) asks(who string) int {
 	w.calls[who]++
-
 	return w.calls[who]
 }
 
@@ -80,7 +78,6 @@ func (w *world) handlerOf(p *process) http.Handler {
 	q := ports{p}
 	acceptor := submit.NewAcceptor(q, q, q, submit.AcceptConfig{Policy: w.plan.policy, Limits: w.plan.limits}, p.now, p)
 	inspector := inspect.New(inspect.Deps{Requests: q, Batches: q, Objects: q, Flow: q, Clock: p.now})
-
 	return api.New(api.Deps{
 		Keys: q, Files: fileLister{q, w}, Batches: q, Objects: objects{q, w}, Contents: q, Parts: q, Uploads: w.store, Usages: q,
 		Acceptor: acceptor, Requests: inspector, Logger: slog.New(w.handler(p)), Clock: p.now, Random: p,
@@ -159,7 +156,6 @@ func (s stream) Read(b []byte) (int, error) {
 	for i := range b {
 		b[i] = byte(s.next() & 0xff)
 	}
-
 	return len(b), nil
 }
 
@@ -178,12 +174,10 @@ func (w *world) user(j *job) {
 			w.mu.Lock()
 			j.ref = batch.Ref{Tenant: j.tenant, ID: made.ID}
 			w.mu.Unlock()
-
 			break
 		}
 		if got.status < 500 && got.status != http.StatusConflict && got.status != http.StatusTooManyRequests {
 			w.check.wrong("%s is refused: %d %s", j.nick, got.status, got.body)
-
 			return
 		}
 		w.sleep(j.nick+" tries again", w.pause(j.nick, 5*time.Second))
@@ -224,7 +218,6 @@ func (w *world) cancel(j *job) {
 			w.mu.Lock()
 			j.canceled = got.status == http.StatusOK
 			w.mu.Unlock()
-
 			return
 		}
 		w.sleep(who, w.pause(who, 2*time.Second))
@@ -269,7 +262,6 @@ func (w *world) reader(j *job) {
 				w.mu.Lock()
 				j.read = true
 				w.mu.Unlock()
-
 				return
 			}
 			next := got.header.Get("X-Next-Cursor")
@@ -285,7 +277,6 @@ func (w *world) reader(j *job) {
 // pause is a random time around d.
 func (w *world) pause(who string, d time.Duration) time.Duration {
 	defer w.sched.passed("pause " + who)
-
 	return w.sched.dice("pause "+who).between(d/2, d*3/2)
 }
 

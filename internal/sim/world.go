@@ -83,7 +83,6 @@ func run(seed uint64, p *plan, d *definition, trace io.Writer) report {
 	w.spawn(func() { w.judge(w.sched.stop) })
 	w.sched.loop()
 	w.end()
-
 	return report{
 		seed: seed, finds: w.check.finds, hits: w.hits, passes: w.passes,
 		sum: w.sched.sum, turns: w.sched.count, took: w.sched.now(), wakes: w.flows.wakes, ticks: w.passes["tick"],
@@ -124,7 +123,6 @@ func (w *world) settled() bool {
 	}
 
 	entries, _, _ := w.store.Runnings(context.Background(), "", 1)
-
 	return w.source.running+len(w.queue.messages)+len(w.queue.dead)+len(entries) == 0 && !slices.ContainsFunc(w.plan.jobs, func(j *job) bool { return !j.read })
 }
 
@@ -188,7 +186,6 @@ func (w *world) nick(id string) string {
 	if nick := w.nicks[id]; nick != "" {
 		return nick
 	}
-
 	return id
 }
 
@@ -199,7 +196,6 @@ func (w *world) job(nick string) *job {
 			return j
 		}
 	}
-
 	return nil
 }
 
@@ -208,7 +204,6 @@ func (w *world) handler(p *process) slog.Handler {
 	if w.sched.trace == nil {
 		return slog.DiscardHandler
 	}
-
 	return slog.NewTextHandler(logWriter{p}, nil)
 }
 
@@ -219,7 +214,6 @@ func (l logWriter) Write(b []byte) (int, error) {
 	w.sched.mu.Lock()
 	defer w.sched.mu.Unlock()
 	fmt.Fprintf(w.sched.trace, "%14.6f %s logs %s", w.sched.now().Seconds(), l.name, b)
-
 	return len(b), nil
 }
 
@@ -236,6 +230,5 @@ func (r report) String() string {
 	for _, k := range slices.Sorted(maps.Keys(r.passes)) {
 		fmt.Fprintf(&s, "  %6d %s\n", r.passes[k], k)
 	}
-
 	return s.String()
 }

@@ -46,7 +46,6 @@ func newQueue(t *testing.T) (*sqs.Client, string) {
 			t.Error(err)
 		}
 	})
-
 	return api, *out.QueueUrl
 }
 

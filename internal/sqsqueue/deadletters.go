@@ -66,7 +66,6 @@ func (d *DeadLetters) Receive(ctx context.Context) ([]batch.DeadLetter, error) {
 			SentAt: sentAt(m.Attributes),
 		}
 	}
-
 	return letters, nil
 }
 
@@ -81,6 +80,5 @@ func sentAt(attributes map[string]string) time.Time {
 	if err != nil {
 		return time.Time{}
 	}
-
 	return time.UnixMilli(ms).UTC()
 }

@@ -34,7 +34,6 @@ func (m *mailbox) ReceiveMessage(
 	if end, ok := ctx.Deadline(); ok {
 		m.limit = time.Until(end)
 	}
-
 	return m.out, m.err
 }
 

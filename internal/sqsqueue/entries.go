@@ -29,7 +29,6 @@ type EntriesError struct {
 
 func (e *EntriesError) Error() string {
 	first := e.indices()[0]
-
 	return fmt.Sprintf("%d of %d entries failed, first %d: %v", len(e.Failed), e.All, first, e.Failed[first])
 }
 
@@ -39,7 +38,6 @@ func (e *EntriesError) Unwrap() []error {
 	for _, i := range e.indices() {
 		errs = append(errs, e.Failed[i])
 	}
-
 	return errs
 }
 
@@ -84,7 +82,6 @@ func each[E any](
 	if len(failed) == 0 {
 		return nil
 	}
-
 	return &EntriesError{Failed: failed, All: len(entries)}
 }
 
@@ -95,7 +92,6 @@ func fit[E any](entries []E, size func(E) int) int {
 		bytes += size(entries[n])
 		n++
 	}
-
 	return n
 }
 
@@ -132,12 +128,10 @@ func persist[E any](
 		}
 		if last {
 			c.fail(failed, fmt.Errorf("tried %d times: %w", attempt, err))
-
 			return failed
 		}
 		if err := sleep(ctx, time.Duration(float64(wait)*(1-q.config.Random()/2))); err != nil {
 			c.fail(failed, err)
-
 			return failed
 		}
 		wait = min(2*wait, maxPause)
@@ -157,7 +151,6 @@ func timed[E any](
 	if err != nil && ctx.Err() != nil && parent.Err() == nil {
 		return outcome{}, errSilence
 	}
-
 	return o, err
 }
 
@@ -190,7 +183,6 @@ func left[E any](
 			again.entries, again.at = append(again.entries, entry), append(again.at, c.at[i])
 		}
 	}
-
 	return again, why
 }
 

@@ -80,7 +80,6 @@ func New(api API, config Config) *Queue {
 	if config.Random == nil {
 		config.Random = rand.Float64
 	}
-
 	return &Queue{api: api, config: config}
 }
 
@@ -112,7 +111,6 @@ func (q *Queue) Send(ctx context.Context, ms []batch.Message) error {
 			o.done = append(o.done, aws.ToString(s.Id))
 		}
 		o.failed = out.Failed
-
 		return o, nil
 	}
 	size := func(e types.SendMessageBatchRequestEntry) int {
@@ -121,7 +119,6 @@ func (q *Queue) Send(ctx context.Context, ms []batch.Message) error {
 	if err := each(ctx, q, entries, size, send, func(types.BatchResultErrorEntry) bool { return false }); err != nil {
 		return fmt.Errorf("sqsqueue: send: %w", err)
 	}
-
 	return nil
 }
 
@@ -153,13 +150,11 @@ func (q *Queue) Hide(ctx context.Context, handles []string, d time.Duration) err
 			o.done = append(o.done, aws.ToString(s.Id))
 		}
 		o.failed = out.Failed
-
 		return o, nil
 	}
 	if err := each(ctx, q, handles, handleSize, change, gone); err != nil {
 		return fmt.Errorf("sqsqueue: hide: %w", err)
 	}
-
 	return nil
 }
 
@@ -184,13 +179,11 @@ func (q *Queue) Delete(ctx context.Context, handles []string) error {
 			o.done = append(o.done, aws.ToString(s.Id))
 		}
 		o.failed = out.Failed
-
 		return o, nil
 	}
 	if err := each(ctx, q, handles, handleSize, remove, gone); err != nil {
 		return fmt.Errorf("sqsqueue: delete: %w", err)
 	}
-
 	return nil
 }
 
@@ -207,6 +200,5 @@ func handleSize(handle string) int { return len(handle) }
 func gone(e types.BatchResultErrorEntry) bool {
 	code := strings.TrimPrefix(aws.ToString(e.Code), "AWS.SimpleQueueService.")
 	code = strings.TrimSuffix(code, "Exception")
-
 	return slices.Contains([]string{"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"}, code)
 }

@@ -43,7 +43,6 @@ type cloud struct {
 
 func newCloud(t *testing.T, verdict func(content string, seen int) string) *cloud {
 	t.Helper()
-
 	return &cloud{t: t, verdict: verdict, seen: map[string]int{}, groups: map[string]int{}}
 }
 
@@ -56,7 +55,6 @@ func (c *cloud) call(ctx context.Context, ids, contents []string) (good []string
 	c.mu.Unlock()
 	if dead {
 		<-ctx.Done()
-
 		return nil, nil, errCall // the SDK's error need not be the context's
 	}
 	time.Sleep(time.Millisecond)
@@ -87,7 +85,6 @@ func (c *cloud) call(ctx context.Context, ids, contents []string) (good []string
 			bad = append(bad, types.BatchResultErrorEntry{Id: &ids[i], Code: &code, SenderFault: ours})
 		}
 	}
-
 	return good, bad, nil
 }
 
@@ -106,7 +103,6 @@ func (c *cloud) SendMessageBatch(
 	for _, id := range good {
 		out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{Id: &id})
 	}
-
 	return out, err
 }
 
@@ -125,7 +121,6 @@ func (c *cloud) ChangeMessageVisibilityBatch(
 	for _, id := range good {
 		out.Successful = append(out.Successful, types.ChangeMessageVisibilityBatchResultEntry{Id: &id})
 	}
-
 	return out, err
 }
 
@@ -141,7 +136,6 @@ func (c *cloud) DeleteMessageBatch(
 	for _, id := range good {
 		out.Successful = append(out.Successful, types.DeleteMessageBatchResultEntry{Id: &id})
 	}
-
 	return out, err
 }
 
@@ -150,7 +144,6 @@ func messages(n int) []batch.Message {
 	for i := range ms {
 		ms[i] = batch.Message{Tenant: "acme", Batch: "batch_1", Line: i + 1, Offset: int64(i), Length: 1}
 	}
-
 	return ms
 }
 
@@ -159,7 +152,6 @@ func handles(n int) []string {
 	for i := range hs {
 		hs[i] = fmt.Sprint("handle-", i)
 	}
-
 	return hs
 }
 
@@ -259,7 +251,6 @@ func TestEntriesThatFail(t *testing.T) {
 						if odd(content) {
 							return tt.verdict(seen)
 						}
-
 						return ""
 					})
 					start := time.Now()
@@ -312,7 +303,6 @@ func TestDeadConnections(t *testing.T) {
 					c := newCloud(t, nil)
 					c.dead = func(contents []string, calls int) bool {
 						ours := strings.Contains(contents[0], `"l":11,`) || strings.HasSuffix(contents[0], "-10")
-
 						return ours && (!heals || calls <= 3)
 					}
 					start := time.Now()
@@ -329,7 +319,6 @@ func TestDeadConnections(t *testing.T) {
 						if err != nil || took > 6*time.Second || len(c.done) != 25 {
 							t.Errorf("%d entries done and %v after %v", len(c.done), err, took)
 						}
-
 						return
 					}
 					if took > 35*time.Second {
@@ -354,7 +343,6 @@ func TestEachEntryFailsByItself(t *testing.T) {
 			case content == "handle-4", content == "handle-12" && seen < 3:
 				return "InternalError"
 			}
-
 			return ""
 		})
 		err := sqsqueue.New(c, sqsqueue.Config{URL: "u", Random: lowest}).Delete(t.Context(), handles(13))

@@ -14,6 +14,5 @@ func EndedAt(p Phase) time.Time {
 		return p.CanceledAt
 	case Pending, Claimed, Processing:
 	}
-
 	return time.Time{}
 }

@@ -56,7 +56,6 @@ func (e *ConflictError) Error() string {
 	if e.Guard.Status != "" {
 		wanted = fmt.Sprintf("%s under claim %q", e.Guard.Status, e.Guard.ClaimID)
 	}
-
 	return fmt.Sprintf("state: line %d of %s is %s, not %s", e.Key.Line, e.Key.Batch, found, wanted)
 }
 

@@ -20,19 +20,16 @@ func Example() {
 	pending, err := state.As[state.Pending](stored)
 	if err != nil {
 		fmt.Println(err)
-
 		return
 	}
 	claimed, err := state.Claim(pending, state.Lease{ClaimID: "claim-1", Worker: "worker-1"}, now)
 	if err != nil {
 		fmt.Println(err)
-
 		return
 	}
 	processing, err := state.Start(claimed, now) // one write with Claim, as nothing lies between them
 	if err != nil {
 		fmt.Println(err)
-
 		return
 	}
 	change, err := processing.Change()
@@ -46,7 +43,6 @@ func Example() {
 	again, err := state.Retry(failed, now.Add(2*time.Second))
 	if err != nil {
 		fmt.Println(err)
-
 		return
 	}
 	change, err = again.Change()

@@ -63,7 +63,6 @@ func (m *memo) Import(path string) (*types.Package, error) {
 	if err == nil {
 		m.known[path] = pkg
 	}
-
 	return pkg, err
 }
 
@@ -82,7 +81,6 @@ func newChecker(t *testing.T) checker {
 	if err != nil {
 		t.Fatalf("import %s: %v", statePath, err)
 	}
-
 	return checker{fset: fset, imp: imp, pkg: pkg}
 }
 
@@ -96,7 +94,6 @@ func (c checker) check(t *testing.T, name string, src any) (*ast.File, []string)
 	var got []string
 	cfg := types.Config{Importer: c.imp, Error: func(err error) { got = append(got, err.Error()) }}
 	_, _ = cfg.Check("illegal", c.fset, []*ast.File{f}, nil)
-
 	return f, got
 }
 
@@ -120,7 +117,6 @@ func (c checker) states(t *testing.T) []string {
 			names = append(names, nameOf(term.Type()))
 		}
 	}
-
 	return names
 }
 
@@ -138,7 +134,6 @@ func (c checker) transitions() map[string]*types.Signature {
 			}
 		}
 	}
-
 	return found
 }
 
@@ -146,7 +141,6 @@ func nameOf(t types.Type) string {
 	if named, ok := t.(*types.Named); ok {
 		return named.Obj().Name()
 	}
-
 	return ""
 }
 
@@ -155,7 +149,6 @@ func argOf(t types.Type) string {
 	if named, ok := t.(*types.Named); ok && named.TypeArgs().Len() == 1 {
 		return nameOf(named.TypeArgs().At(0))
 	}
-
 	return ""
 }
 
@@ -232,7 +225,6 @@ func testComplete(t *testing.T, c checker) {
 			src, err := os.ReadFile(filepath.Join("testdata", "illegal", name+".go"))
 			if err != nil {
 				t.Errorf("no program that %ss a %s request: %v", transition, state, err)
-
 				continue
 			}
 			for _, part := range []string{"(r state.Request[state." + state + "]", "state." + transition + "(r"} {

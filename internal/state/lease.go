@@ -51,6 +51,5 @@ func (l Lease) Lost(w Worker, now time.Time, stale time.Duration) Loss {
 	case w.ID == l.Worker && !w.BeatAt.IsZero() && now.Sub(w.BeatAt) >= stale:
 		return LossStale
 	}
-
 	return LossNone
 }

@@ -51,12 +51,10 @@ func (s *shelf) Apply(c state.Change) error {
 	case now == c.Guard():
 		s.stored = c.Record()
 		s.writes++
-
 		return nil
 	case c.AppliedIn(s.stored.Phase):
 		return nil
 	}
-
 	return &state.ConflictError{Key: c.Spec().Key, Guard: c.Guard(), Winner: s.stored}
 }
 
@@ -76,7 +74,6 @@ func guardOf(p state.Phase) state.Guard {
 	case state.Canceled:
 		return state.Guard{Status: state.StatusCanceled, ClaimID: p.ClaimID}
 	}
-
 	return state.Guard{}
 }
 
@@ -96,7 +93,6 @@ func timesOf(p state.Phase) []time.Time {
 	case state.Canceled:
 		return []time.Time{p.CanceledAt}
 	}
-
 	return nil
 }
 
@@ -122,7 +118,6 @@ type life struct {
 
 func (l *life) lease() state.Lease {
 	l.ids++
-
 	return state.Lease{
 		ClaimID: fmt.Sprintf("claim-%d", l.ids), Worker: fmt.Sprintf("worker-%d", l.ids), Expires: l.now.Add(15 * time.Minute),
 	}
@@ -168,7 +163,6 @@ func read[S state.State](t *rapid.T, l *life) state.Request[S] {
 	if _, err := r.Change(); !errors.Is(err, state.ErrNotTransitioned) {
 		t.Fatalf("a request just read has a change: %v", err)
 	}
-
 	return r
 }
 
@@ -179,7 +173,6 @@ func refused(t *rapid.T, expect bool, got, want error) {
 		if got != nil {
 			t.Fatalf("refused: %v", got)
 		}
-
 		return
 	}
 	if !errors.Is(got, want) {
@@ -211,7 +204,6 @@ func (l *life) doClaim(t *rapid.T) state.Request[state.Claimed] {
 	}
 	refused(t, l.late(), err, state.ErrDeadline)
 	l.claimed(lease)
-
 	return c
 }
 
@@ -302,7 +294,6 @@ func permanents() []state.Reason {
 
 func fail[S state.Leased](t *rapid.T, l *life, r state.Request[S], reasons []state.Reason) state.Request[state.Failed] {
 	reason := rapid.SampledFrom(reasons).Draw(t, "reason")
-
 	return state.Fail(r, state.Failure{Reason: reason, Model: "m"}, l.now)
 }
 
@@ -510,7 +501,6 @@ func live(t *testing.T, left map[string]bool) {
 			"step": func(t *rapid.T) {
 				if l.status.Terminal() {
 					l.stay(t)
-
 					return
 				}
 				l.passTime(t)
@@ -540,7 +530,6 @@ func (l *life) steps() map[state.Status][]step {
 		completed, failed, canceled  = state.StatusCompleted, state.StatusFailed, state.StatusCanceled
 	)
 	to := func(s ...state.Status) []state.Status { return s }
-
 	return map[state.Status][]step{
 		pending: {
 			{"Claim", l.Claim, to(claimed)},
@@ -595,7 +584,6 @@ func leaves(rec state.Record) []error {
 			errs = append(errs, fmt.Errorf("Deny: %w", err))
 		}
 	}
-
 	return errs
 }
 
@@ -634,7 +622,6 @@ func rivals(t *rapid.T, rec state.Record, now time.Time) []state.Change {
 	case state.StatusCompleted, state.StatusFailed, state.StatusCanceled:
 		t.Fatal("no change is made of a terminal request")
 	}
-
 	return all
 }
 
@@ -650,7 +637,6 @@ func changeOf[S state.State](t *rapid.T, r state.Request[S]) state.Change {
 	if err != nil {
 		t.Fatalf("Change: %v", err)
 	}
-
 	return c
 }
 
@@ -658,7 +644,6 @@ func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
 	}
-
 	return v
 }
 

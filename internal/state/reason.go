@@ -148,7 +148,6 @@ func (t TaskTerminated) String() string {
 	case t.Error != "":
 		return clip(t.Error)
 	}
-
 	return fmt.Sprintf("%d workers died over this request", t.Deaths)
 }
 
@@ -204,6 +203,5 @@ func clip(s string) string {
 	for !utf8.RuneStart(s[end]) {
 		end--
 	}
-
 	return s[:end]
 }

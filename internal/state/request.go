@@ -33,7 +33,6 @@ func (s Spec) StartUntil(attempt int) time.Time {
 	if attempt > 0 && !s.RetryUntil.IsZero() && s.RetryUntil.Before(s.Deadline) {
 		return s.RetryUntil
 	}
-
 	return s.Deadline
 }
 
@@ -59,7 +58,6 @@ func (r Request[S]) Record() Record { return Record{Spec: r.spec, Phase: r.phase
 // are guarded by r's own status and claim id.
 func (r Request[S]) Stored() Request[S] {
 	r.from, r.moved = r.phase, false
-
 	return r
 }
 
@@ -73,7 +71,6 @@ func (r Request[S]) Change() (Change, error) {
 	if f, ok := any(r.phase).(Failed); ok && f.Reason.Retryable() && f.Denial == DenialNone {
 		return Change{}, ErrUndecided
 	}
-
 	return Change{spec: r.spec, from: r.from, to: r.phase}, nil
 }
 
@@ -94,7 +91,6 @@ func (rec Record) Guard() Guard {
 // state.
 func New(spec Spec) Request[Pending] {
 	spec.Deadline, spec.RetryUntil = stamp(spec.Deadline), stamp(spec.RetryUntil)
-
 	return Request[Pending]{spec: spec, moved: true}
 }
 
@@ -106,10 +102,8 @@ func As[S State](rec Record) (Request[S], error) {
 		if rec.Phase != nil {
 			got = rec.Phase.Status()
 		}
-
 		return Request[S]{}, &StatusError{Want: phase.Status(), Got: got}
 	}
-
 	return Request[S]{spec: rec.Spec, phase: phase, from: phase}, nil
 }
 
@@ -123,7 +117,6 @@ func guardOf(p Phase) Guard {
 	if p == nil {
 		return Guard{}
 	}
-
 	return Guard{Status: p.Status(), ClaimID: p.claimID()}
 }
 
@@ -163,7 +156,6 @@ func (c Change) AppliedIn(stored Phase) bool {
 	switch to := c.to.(type) {
 	case Pending:
 		s, ok := stored.(Pending)
-
 		return ok && s.Attempt == to.Attempt
 	case Failed:
 		s, ok := stored.(Failed)
@@ -175,7 +167,6 @@ func (c Change) AppliedIn(stored Phase) bool {
 	case Claimed, Processing, Completed, Canceled:
 		return true
 	}
-
 	return false
 }
 
@@ -185,6 +176,5 @@ func stamp(t time.Time) time.Time {
 	if t.IsZero() {
 		return time.Time{}
 	}
-
 	return t.UTC().Truncate(time.Millisecond)
 }

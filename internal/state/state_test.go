@@ -298,7 +298,6 @@ func TestAppliedIn(t *testing.T) {
 	t.Parallel()
 	deny := func(claim string, reason state.Reason, why state.Denial) state.Change {
 		f := state.Fail(processing(claim), state.Failure{Reason: reason}, epoch())
-
 		return must(must(state.Deny(f, state.Refusal{Why: why})).Change())
 	}
 	rewritten := state.Fail(processing("a"), state.Failure{
@@ -309,7 +308,6 @@ func TestAppliedIn(t *testing.T) {
 	}
 	retry := func(claim string) state.Change {
 		f := state.Fail(processing(claim), state.Failure{Reason: state.Timeout{}}, epoch())
-
 		return must(must(state.Retry(f, epoch())).Change())
 	}
 	timeout := deny("a", state.Timeout{}, state.DenialDeadline)

@@ -17,7 +17,6 @@ func Claim(r Request[Pending], l Lease, now time.Time) (Request[Claimed], error)
 		return Request[Claimed]{}, ErrDeadline
 	}
 	l.Expires = stamp(l.Expires)
-
 	return move(r, Claimed{
 		Attempt: p.Attempt, Lease: l, Reclaims: p.Reclaims, Last: p.Last, ClaimedAt: stamp(now),
 	}), nil
@@ -39,7 +38,6 @@ func Reclaim[S Leased](r Request[S], l Lease, now time.Time, loss Loss) (Request
 		t.reclaims++
 	}
 	l.Expires = stamp(l.Expires)
-
 	return move(r, Claimed{
 		Attempt: t.attempt, Lease: l, Reclaims: t.reclaims, Last: t.last, ClaimedAt: stamp(now),
 	}), nil
@@ -48,7 +46,6 @@ func Reclaim[S Leased](r Request[S], l Lease, now time.Time, loss Loss) (Request
 // Release gives r back untried, claimable at once.
 func Release(r Request[Claimed]) Request[Pending] {
 	c := r.phase
-
 	return move(r, Pending{Attempt: c.Attempt, ClaimID: c.Lease.ClaimID, Reclaims: c.Reclaims, Last: c.Last})
 }
 
@@ -59,7 +56,6 @@ func Start(r Request[Claimed], now time.Time) (Request[Processing], error) {
 	if !now.Before(r.spec.StartUntil(c.Attempt)) {
 		return Request[Processing]{}, ErrDeadline
 	}
-
 	return move(r, Processing{
 		Attempt: c.Attempt, Lease: c.Lease, Reclaims: c.Reclaims, Last: c.Last,
 		ClaimedAt: c.ClaimedAt, StartedAt: stamp(now),
@@ -77,7 +73,6 @@ type Result struct {
 // Complete records r's answer.
 func Complete(r Request[Processing], res Result, now time.Time) Request[Completed] {
 	p := r.phase
-
 	return move(r, Completed{
 		Attempt: p.Attempt, ClaimID: p.Lease.ClaimID,
 		StatusCode: res.StatusCode, Answer: res.Answer, Model: clip(res.Model), Usage: res.Usage,
@@ -98,7 +93,6 @@ type Failure struct {
 // retryable failure without a call there is no Change.
 func Fail[S Leased](r Request[S], f Failure, now time.Time) Request[Failed] {
 	t := r.phase.tenure()
-
 	return move(r, Failed{
 		Attempt: t.attempt, ClaimID: t.lease.ClaimID, Reclaims: t.reclaims,
 		Reason: f.Reason.clipped(), Answer: f.Answer, Model: clip(f.Model),
@@ -119,7 +113,6 @@ func Retry(r Request[Failed], notBefore time.Time) (Request[Pending], error) {
 	if !notBefore.Before(r.spec.StartUntil(f.Attempt + 1)) {
 		return Request[Pending]{}, ErrDeadline
 	}
-
 	return move(r, Pending{
 		Attempt: f.Attempt + 1, NotBefore: notBefore, ClaimID: f.ClaimID, Reclaims: f.Reclaims,
 		Last: clip(f.Reason.String()),
@@ -148,7 +141,6 @@ func Deny[S Deniable](r Request[S], d Refusal) (Request[Failed], error) {
 	if err != nil {
 		return Request[Failed]{}, err
 	}
-
 	return move(r, f), nil
 }
 
@@ -157,7 +149,6 @@ func (f Failed) denied(_ Spec, moved bool, d Refusal) (Failed, error) {
 		return Failed{}, ErrNotRetryable
 	}
 	f.Denial = d.Why
-
 	return f, nil
 }
 
@@ -165,7 +156,6 @@ func (p Pending) denied(spec Spec, _ bool, d Refusal) (Failed, error) {
 	if d.Why != DenialDeadline || p.Attempt < 1 || d.At.Before(spec.StartUntil(p.Attempt)) {
 		return Failed{}, ErrNotLate
 	}
-
 	return Failed{
 		Attempt: p.Attempt, ClaimID: d.ClaimID, Reclaims: p.Reclaims,
 		Reason: RetryTooLate{Last: p.Last}, Denial: d.Why, Answer: d.Answer, Model: clip(d.Model),
@@ -178,7 +168,6 @@ func open(r Request[Failed]) error {
 	if !r.phase.undecided(r.moved) {
 		return ErrNotRetryable
 	}
-
 	return nil
 }
 
@@ -189,14 +178,12 @@ func (f Failed) undecided(moved bool) bool {
 // Cancel stops r for its owner.
 func Cancel[S Active](r Request[S], now time.Time) Request[Canceled] {
 	attempt, _ := r.phase.past()
-
 	return move(r, Canceled{Attempt: attempt, ClaimID: r.phase.claimID(), CanceledAt: stamp(now)})
 }
 
 // Expire ends r because its deadline has passed.
 func Expire[S Active](r Request[S], now time.Time) Request[Failed] {
 	attempt, reclaims := r.phase.past()
-
 	return move(r, Failed{
 		Attempt: attempt, ClaimID: r.phase.claimID(), Reclaims: reclaims,
 		Reason: Expired{}, FailedAt: stamp(now),
@@ -211,7 +198,6 @@ func Terminate[S Active](r Request[S], deaths int, now time.Time) Request[Failed
 	if deaths < 1 {
 		reason = TaskTerminated{Deaths: 1, Error: "the request was given up with its batch"}
 	}
-
 	return move(r, Failed{
 		Attempt: attempt, ClaimID: r.phase.claimID(), Reclaims: reclaims,
 		Reason: reason, FailedAt: stamp(now),
@@ -225,6 +211,5 @@ func ceil(t time.Time) time.Time {
 	if s.Before(t) {
 		s = s.Add(time.Millisecond)
 	}
-
 	return s
 }

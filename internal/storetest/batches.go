@@ -55,7 +55,6 @@ func created(t tb, s Store, b batch.Batch) batch.Batch {
 	ok(t, err)
 	b.Rev = 1
 	same(t, "created batch", got, b)
-
 	return got
 }
 
@@ -102,7 +101,6 @@ func batchFields(t *testing.T, s Store) {
 	got, err := s.UpdateBatch(t.Context(), b.Ref, func(stored *batch.Batch) error {
 		*stored = Filled[batch.Batch]()
 		stored.Metadata["more"], stored.GivenUpAt = "yes", noon()
-
 		return nil
 	})
 	ok(t, err)
@@ -134,7 +132,6 @@ func batchTimes(t *testing.T, s Store) {
 	got, err := s.UpdateBatch(t.Context(), b.Ref, func(stored *batch.Batch) error {
 		same(t, "what the flow remembers", stored.Reconciled, want)
 		stored.Reconciled = b.Reconciled
-
 		return nil
 	})
 	ok(t, err)
@@ -170,7 +167,6 @@ func anyBatch(rt *rapid.T, tenantName string) batch.Batch {
 			Message: rapid.String().Draw(rt, "message"),
 		}
 	})).Draw(rt, "errors")
-
 	return b
 }
 
@@ -235,7 +231,6 @@ func updateChanges(t *testing.T, s Store) {
 	got, err = s.UpdateBatch(t.Context(), b.Ref, func(b *batch.Batch) error {
 		b.CancelingAt = at
 		b.Metadata["more"] = "yes"
-
 		return b.Cancel(at)
 	})
 	ok(t, err)
@@ -251,7 +246,6 @@ func updateFails(t *testing.T, s Store) {
 	refusal := errors.New("refused")
 	_, err := s.UpdateBatch(t.Context(), b.Ref, func(b *batch.Batch) error {
 		b.Metadata["x"], b.Enqueued = "y", 99
-
 		return refusal
 	})
 	if err != refusal { //nolint:errorlint // it is returned as it is
@@ -279,7 +273,6 @@ func updateIdentity(t *testing.T, s Store) {
 	b := created(t, s, newBatch(unique("t-")))
 	got, err := s.UpdateBatch(t.Context(), b.Ref, func(b *batch.Batch) error {
 		b.ID, b.Tenant, b.Rev = "other", "other", 77
-
 		return b.Enqueue(0)
 	})
 	var status *batch.StatusError
@@ -288,7 +281,6 @@ func updateIdentity(t *testing.T, s Store) {
 	}
 	got, err = s.UpdateBatch(t.Context(), b.Ref, func(b *batch.Batch) error {
 		b.ID, b.Tenant, b.Rev, b.Token = "other", "other", 77, "t"
-
 		return nil
 	})
 	ok(t, err)
@@ -304,7 +296,6 @@ func updateAliases(t *testing.T, s Store) {
 	got, err := s.UpdateBatch(t.Context(), b.Ref, func(b *batch.Batch) error {
 		kept, b.Enqueued = b, 1
 		b.Errors = append(b.Errors, batch.LineError{Code: "a"})
-
 		return nil
 	})
 	ok(t, err)
@@ -332,7 +323,6 @@ func updateRace(t *testing.T, s Store) {
 			_, err := s.UpdateBatch(t.Context(), b.Ref, func(b *batch.Batch) error {
 				b.Enqueued++
 				b.WriteOut.Output.Parts = append(b.WriteOut.Output.Parts, "x")
-
 				return nil
 			})
 			switch {
@@ -342,7 +332,6 @@ func updateRace(t *testing.T, s Store) {
 				return err
 			}
 		}
-
 		return nil
 	})
 	ok(t, errors.Join(errs...))

@@ -13,7 +13,6 @@ import (
 func drawn[T any](rt *rapid.T, label string) T {
 	var v T
 	drawValue(rt, reflect.ValueOf(&v).Elem(), label)
-
 	return v
 }
 
@@ -21,7 +20,6 @@ func drawValue(rt *rapid.T, v reflect.Value, label string) {
 	if v.Type() == reflect.TypeFor[time.Time]() {
 		v.Set(reflect.ValueOf(one(rt, label, time.Time{}, noon(), noon().Add(time.Minute),
 			noon().Add(time.Minute+999*time.Microsecond).In(time.FixedZone("", 3600)))))
-
 		return
 	}
 	switch v.Kind() { //nolint:exhaustive // the rest panics, and whoever adds such a field adds its case

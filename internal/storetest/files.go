@@ -38,7 +38,6 @@ func createdFile(t tb, s Store, f batch.File) batch.File {
 	ok(t, err)
 	f.Rev = 1
 	same(t, "created file", got, f)
-
 	return got
 }
 
@@ -78,7 +77,6 @@ func fileChanges(t *testing.T, s Store) {
 		f.ID, f.Tenant, f.Rev = "other", "other", 9
 		f.Users = append(f.Users, "batch_1")
 		kept = f
-
 		return nil
 	})
 	ok(t, err)
@@ -93,7 +91,6 @@ func fileChanges(t *testing.T, s Store) {
 	refusal := errors.New("refused")
 	_, err = s.UpdateFile(t.Context(), f.Tenant, f.ID, func(f *batch.File) error {
 		f.Users[0] = "y"
-
 		return refusal
 	})
 	wantErr(t, err, refusal)
@@ -112,7 +109,6 @@ func fileRace(t *testing.T, s Store) {
 		for {
 			_, err := s.UpdateFile(t.Context(), f.Tenant, f.ID, func(f *batch.File) error {
 				f.Users = append(f.Users, want[i])
-
 				return nil
 			})
 			if !errors.Is(err, batch.ErrBusy) {
@@ -131,7 +127,6 @@ func fileDelete(t *testing.T, s Store) {
 	f := createdFile(t, s, newFile(unique("t-")))
 	used, err := s.UpdateFile(t.Context(), f.Tenant, f.ID, func(f *batch.File) error {
 		f.Users = []string{"batch_1"}
-
 		return nil
 	})
 	ok(t, err)
@@ -155,10 +150,8 @@ func fileDeleteRace(t *testing.T, s Store) {
 			}
 			_, err := s.UpdateFile(t.Context(), f.Tenant, f.ID, func(f *batch.File) error {
 				f.Users = append(f.Users, "batch_1")
-
 				return nil
 			})
-
 			return err
 		})
 		_, err := s.File(t.Context(), f.Tenant, f.ID)
@@ -196,7 +189,6 @@ func fill(t *testing.T, s Store, owner, stem string, n int) []string {
 		ids = append(ids, b.ID)
 	}
 	slices.Reverse(ids)
-
 	return ids
 }
 
@@ -218,7 +210,6 @@ func batchesBy(t *testing.T, s Store, owner string, limit int, between func()) [
 		more = on
 		between()
 	}
-
 	return ids
 }
 
@@ -295,7 +286,6 @@ func filesBy(t *testing.T, s Store, owner string, q batch.FileQuery) []string {
 		}
 		more = on
 	}
-
 	return ids
 }
 

@@ -12,7 +12,6 @@ func Filled[T any]() T {
 	var v T
 	n := 0
 	fillValue(reflect.ValueOf(&v).Elem(), &n)
-
 	return v
 }
 
@@ -21,7 +20,6 @@ func fillValue(v reflect.Value, n *int) {
 	*n++
 	if v.Type() == reflect.TypeFor[time.Time]() {
 		v.Set(reflect.ValueOf(noon().Add(time.Duration(*n) * time.Minute)))
-
 		return
 	}
 	switch v.Kind() { //nolint:exhaustive // the rest panics, and whoever adds such a field adds its case

@@ -83,7 +83,6 @@ func same[T any](t tb, what string, got, want T) {
 func apply[S state.State](t tb, s Requests, r state.Request[S]) state.Request[S] {
 	t.Helper()
 	ok(t, s.Apply(t.Context(), change(t, r)))
-
 	return r.Stored()
 }
 
@@ -92,7 +91,6 @@ func change[S state.State](t tb, r state.Request[S]) state.Change {
 	t.Helper()
 	c, err := r.Change()
 	ok(t, err)
-
 	return c
 }
 
@@ -103,7 +101,6 @@ func creations(t tb, batchID string, first, last, shards int) []state.Change {
 	for line := first; line <= last; line++ {
 		cs = append(cs, change(t, state.New(spec(batchID, line, shards))))
 	}
-
 	return cs
 }
 
@@ -112,7 +109,6 @@ func claim(t tb, r state.Request[state.Pending]) state.Request[state.Claimed] {
 	t.Helper()
 	c, err := state.Claim(r, lease(), noon())
 	ok(t, err)
-
 	return c
 }
 
@@ -121,7 +117,6 @@ func start(t tb, r state.Request[state.Pending]) state.Request[state.Processing]
 	t.Helper()
 	p, err := state.Start(claim(t, r), noon().Add(time.Second))
 	ok(t, err)
-
 	return p
 }
 
@@ -131,7 +126,6 @@ func again(t tb, p state.Request[state.Processing]) state.Request[state.Pending]
 	f := state.Fail(p, state.Failure{Reason: state.Timeout{Error: "slow"}}, noon().Add(time.Minute))
 	r, err := state.Retry(f, noon().Add(time.Hour))
 	ok(t, err)
-
 	return r
 }
 
@@ -143,7 +137,6 @@ func refuse(t tb, r state.Request[state.Pending]) state.Request[state.Failed] {
 		Answer: state.Span{Object: "segment-2", Offset: 5, Length: 77}, At: retryUntil(),
 	})
 	ok(t, err)
-
 	return f
 }
 
@@ -179,6 +172,5 @@ func atOnce(n int, f func(i int) error) []error {
 	}
 	close(begin)
 	wg.Wait()
-
 	return errs
 }

@@ -29,7 +29,6 @@ func entry(lines ...int) batch.Entry {
 	for i, line := range lines {
 		e.Places = append(e.Places, batch.Place{Line: line, Offset: int64(1000 * i), Length: int64(900 + line)})
 	}
-
 	return e
 }
 
@@ -40,7 +39,6 @@ func enter(t *testing.T, s Store, batchID string, e batch.Entry, n int) batch.En
 	ok(t, err)
 	same(t, "number", got, n)
 	e.N = n
-
 	return e
 }
 
@@ -82,7 +80,6 @@ func journalRace(t *testing.T, s Store) {
 		entries[i] = entry(i + 1)
 		n, err := s.AppendJournal(t.Context(), batchID, entries[i])
 		entries[i].N = n
-
 		return err
 	})...))
 	slices.SortFunc(entries, func(a, b batch.Entry) int { return a.N - b.N })

@@ -96,7 +96,6 @@ func (m *machine) check(rt *rapid.T) {
 	got, err := m.store.Request(rt.Context(), k)
 	if m.stored[k.Line].Phase == nil {
 		wantErr(rt, err, state.ErrNotFound)
-
 		return
 	}
 	ok(rt, err)
@@ -140,7 +139,6 @@ func anyChange(rt *rapid.T, rec state.Record) (state.Change, bool) {
 			if err != nil {
 				return state.Change{}, false
 			}
-
 			return changeOr(state.Start(c, now))
 		}
 	case state.Claimed:
@@ -160,11 +158,9 @@ func anyChange(rt *rapid.T, rec state.Record) (state.Change, bool) {
 		if rapid.Bool().Draw(rt, "completes") {
 			return change(rt, state.Complete(r, state.Result{StatusCode: 200, Model: "m"}, now)), true
 		}
-
 		return leased(rt, r, now)
 	case state.Completed, state.Failed, state.Canceled:
 	}
-
 	return state.Change{}, false
 }
 
@@ -185,7 +181,6 @@ func leased[S interface {
 		if again, err := state.Retry(f, now.Add(time.Minute)); err == nil {
 			return change(rt, again), true
 		}
-
 		return changeOr(f, nil) // permanent; a failure before a call that is retryable has no change
 	}
 }
@@ -208,6 +203,5 @@ func changeOr[S state.State](r state.Request[S], err error) (state.Change, bool)
 		return state.Change{}, false
 	}
 	c, err := r.Change()
-
 	return c, err == nil
 }

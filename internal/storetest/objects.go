@@ -84,7 +84,6 @@ func RunFiles(t *testing.T, open func(*testing.T) Objects) {
 func random(n int) []byte {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // it never fails
-
 	return b
 }
 
@@ -265,7 +264,6 @@ func deleteMany(t *testing.T, s Objects) {
 				return err
 			}
 		}
-
 		return nil
 	})...))
 	ok(t, s.DeleteAll(t.Context(), prefix))
@@ -288,7 +286,6 @@ func listMany(t *testing.T, s Objects) {
 				return err
 			}
 		}
-
 		return nil
 	})...))
 	got, err := s.List(t.Context(), prefix)
@@ -315,7 +312,6 @@ func put(t *testing.T, s Objects, key, id string, parts ...[]byte) []string {
 		tags[i], err = s.PutPart(t.Context(), key, id, i+1, parts[i])
 		ok(t, err)
 	}
-
 	return tags
 }
 
@@ -324,7 +320,6 @@ func begin(t *testing.T, s Objects, key string) string {
 	t.Helper()
 	id, err := s.StartParts(t.Context(), key)
 	ok(t, err)
-
 	return id
 }
 

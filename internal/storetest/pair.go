@@ -56,7 +56,6 @@ func newTally() tally {
 	for _, op := range methods(reflect.TypeFor[Store]()) {
 		t[op] = &outcomes{}
 	}
-
 	return t
 }
 
@@ -68,7 +67,6 @@ func (t tally) lacking() []string {
 			ops = append(ops, op)
 		}
 	}
-
 	return ops
 }
 
@@ -136,7 +134,6 @@ func methods(t reflect.Type) []string {
 	for m := range t.Methods() {
 		names = append(names, m.Name)
 	}
-
 	return names
 }
 
@@ -163,12 +160,10 @@ func both[T any](
 	same(rt, "error of "+op, kinds[1], kinds[0])
 	if errs[0] != nil {
 		p.tally[op].failed++
-
 		return answer, false
 	}
 	same(rt, "answer of "+op, answers[1], answers[0])
 	p.tally[op].succeeded++
-
 	return answers[0], true
 }
 
@@ -177,7 +172,6 @@ func write(rt *rapid.T, p *pair, op string, call func(context.Context, Store) er
 	_, done := update(rt, p, op, func(ctx context.Context, s Store) (struct{}, error) {
 		return struct{}{}, call(ctx, s)
 	})
-
 	return done
 }
 
@@ -186,7 +180,6 @@ func update[T any](
 	rt *rapid.T, p *pair, op string, call func(context.Context, Store) (T, error),
 ) (answer T, done bool) {
 	p.wrote = true
-
 	return both(rt, p, op, call)
 }
 
@@ -217,7 +210,6 @@ func kind(err error) string {
 			return known.Error()
 		}
 	}
-
 	return "an error"
 }
 
@@ -232,7 +224,6 @@ func paged[T any](entries []T, more bool, err error) (page[T], error) {
 	if len(entries) == 0 {
 		entries = nil
 	}
-
 	return page[T]{entries, more}, err
 }
 
@@ -264,7 +255,6 @@ func snapshot(rt *rapid.T, s Store, looks []look) map[string]any {
 	for i, l := range looks {
 		group.Go(func() (err error) {
 			shown[i], err = l.read(ctx, s)
-
 			return err
 		})
 	}
@@ -273,7 +263,6 @@ func snapshot(rt *rapid.T, s Store, looks []look) map[string]any {
 	for i, l := range looks {
 		all[l.name] = shown[i]
 	}
-
 	return all
 }
 
@@ -304,13 +293,11 @@ func (p *pair) looks() []look {
 			return s.ClaimReceipt(ctx, r)
 		}))
 	}
-
 	return all
 }
 
 func looksAtBatch(id string) []look {
 	const most = 1000
-
 	return []look{
 		newLook("requests of "+id, func(ctx context.Context, s Store) ([]state.Record, error) {
 			return collect(s.Requests(ctx, id, pairShards, 0))
@@ -341,10 +328,8 @@ func looksAtOwner(owner string) []look {
 			if errors.Is(err, batch.ErrNotFound) {
 				err = nil
 			}
-
 			return u, err
 		}))
 	}
-
 	return all
 }

@@ -31,7 +31,6 @@ func one[T any](rt *rapid.T, label string, of ...T) T {
 				n++
 			}
 		}
-
 		return of[n*len(of)>>10]
 	}).Draw(rt, label)
 }
@@ -44,7 +43,6 @@ func mostly(rt *rapid.T, label string, of []string) string {
 	if len(of) > 1 && seldom(rt, "other") {
 		of = of[1:]
 	}
-
 	return one(rt, label, of[:1]...)
 }
 
@@ -62,7 +60,6 @@ func aName(rt *rapid.T, ids []string) string {
 	if seldom(rt, "odd") {
 		return one(rt, "name", "", "none", strings.Repeat("long", 1000))
 	}
-
 	return mostly(rt, "name", ids)
 }
 
@@ -78,7 +75,6 @@ func stopped[T any](*T) error { return errStop }
 func whole[T any](v T) func(*T) error {
 	return func(into *T) error {
 		*into = v
-
 		return nil
 	}
 }
@@ -159,7 +155,6 @@ func collect(walk iter.Seq2[state.Record, error]) ([]state.Record, error) {
 		}
 		all = append(all, rec)
 	}
-
 	return all, nil
 }
 
@@ -214,7 +209,6 @@ func (p *pair) journal(rt *rapid.T) {
 	id, after, limit := aBatch(rt), upTo(rt, "after", -1, 5), upTo(rt, "limit", 0, 3)
 	both(rt, p, "Journal", func(ctx context.Context, s Store) (page[batch.Entry], error) {
 		entries, err := s.Journal(ctx, id, after, limit)
-
 		return paged(entries, false, err)
 	})
 }
@@ -224,7 +218,6 @@ func (p *pair) anyRunning(rt *rapid.T) batch.Running {
 	if len(p.runnings) > 0 && !seldom(rt, "new") {
 		return one(rt, "entry", p.runnings...)
 	}
-
 	return batch.Running{Ref: aRef(rt), Deadline: anyTime(rt), Flow: upTo(rt, "flow", 1, 2)}
 }
 
@@ -276,7 +269,6 @@ func anyBatchRecord(rt *rapid.T) batch.Batch {
 			batch.StatusFinalizing, batch.StatusCompleted)
 	}
 	b.Ref = aRef(rt)
-
 	return b
 }
 
@@ -303,7 +295,6 @@ func (p *pair) updateBatch(rt *rapid.T) {
 		func(b *batch.Batch) error {
 			b.Reconciled = b.Reconciled.See(n, at)
 			b.CreatedAt = b.CreatedAt.Add(time.Nanosecond)
-
 			return nil
 		},
 	)
@@ -327,7 +318,6 @@ func (p *pair) anyFile(rt *rapid.T) batch.File {
 	f := drawn[batch.File](rt, "f")
 	f.Tenant, f.ID, f.Rev = anOwner(rt), mostly(rt, "id", fileIDs()), int64(upTo(rt, "rev", 0, 2))
 	f.Purpose = one(rt, "purpose", batch.PurposeBatch, batch.PurposeBatchOutput)
-
 	return f
 }
 
@@ -380,7 +370,6 @@ func anyUpload(rt *rapid.T) batch.Upload {
 		u = drawn[batch.Upload](rt, "u")
 	}
 	u.Tenant, u.ID = anOwner(rt), one(rt, "id", uploadIDs()...)
-
 	return u
 }
 
@@ -415,7 +404,6 @@ func (p *pair) aReceipt(rt *rapid.T) batch.Receipt {
 	r := newReceipt(anOwner(rt), one(rt, "key", "key:1", "order:1"), 0)
 	r.CreatedAt = noon().Add(time.Duration(upTo(rt, "minute", 0, 3))*time.Minute + 999*time.Microsecond)
 	r.ExpiresAt = r.CreatedAt.Add(time.Duration(upTo(rt, "life", 0, 2)) * time.Minute)
-
 	return r
 }
 
@@ -492,7 +480,6 @@ func (p *pair) keys(rt *rapid.T) {
 	owner := one(rt, "owner", append(owners(), "")...)
 	both(rt, p, "Keys", func(ctx context.Context, s Store) (page[tenant.Key], error) {
 		keys, err := s.Keys(ctx, owner)
-
 		return paged(keys, false, err)
 	})
 }

@@ -58,21 +58,18 @@ func lives() []life {
 		}},
 		{"released", func(t tb, r state.Request[state.Pending]) []state.Change {
 			c := claim(t, r)
-
 			return []state.Change{change(t, c), change(t, state.Release(c.Stored()))}
 		}},
 		{"started in a write of its own", func(t tb, r state.Request[state.Pending]) []state.Change {
 			c := claim(t, r)
 			p, err := state.Start(c.Stored(), noon().Add(time.Millisecond))
 			ok(t, err)
-
 			return []state.Change{change(t, c), change(t, p)}
 		}},
 		{"reclaimed", func(t tb, r state.Request[state.Pending]) []state.Change {
 			p := start(t, r)
 			c, err := state.Reclaim(p.Stored(), lease(), noon().Add(time.Minute), state.LossStale)
 			ok(t, err)
-
 			return []state.Change{change(t, p), change(t, c)}
 		}},
 		{"completed", func(t tb, r state.Request[state.Pending]) []state.Change {
@@ -82,12 +79,10 @@ func lives() []life {
 				Answer: state.Span{Object: "segment-7", Offset: 123_456_789_012, Length: 4_321},
 				Usage:  state.Usage{Input: 1_234, Cached: 1_000, Output: 56, Reasoning: 7, Total: 1_290},
 			}
-
 			return []state.Change{change(t, p), change(t, state.Complete(p.Stored(), res, noon().Add(time.Hour)))}
 		}},
 		{"canceled while processing", func(t tb, r state.Request[state.Pending]) []state.Change {
 			p := start(t, r)
-
 			return []state.Change{change(t, p), change(t, state.Cancel(p.Stored(), noon()))}
 		}},
 		{"canceled while pending", func(t tb, r state.Request[state.Pending]) []state.Change {
@@ -98,7 +93,6 @@ func lives() []life {
 		}},
 		{"terminated", func(t tb, r state.Request[state.Pending]) []state.Change {
 			c := claim(t, r)
-
 			return []state.Change{change(t, c), change(t, state.Terminate(c.Stored(), 5, noon()))}
 		}},
 	}
@@ -106,7 +100,6 @@ func lives() []life {
 	for _, reason := range reasons() {
 		all = append(all, failing(reason)...)
 	}
-
 	return all
 }
 
@@ -116,7 +109,6 @@ func refusals() []life {
 		{"a retry refused", func(t tb, r state.Request[state.Pending]) []state.Change {
 			p := start(t, r)
 			put := again(t, p.Stored())
-
 			return []state.Change{change(t, p), change(t, put), change(t, refuse(t, put.Stored()))}
 		}},
 		{"a lost retry refused", func(t tb, r state.Request[state.Pending]) []state.Change {
@@ -128,7 +120,6 @@ func refusals() []life {
 			ok(t, err)
 			heir, err := state.Reclaim(second.Stored(), lease(), retryUntil(), state.LossStale)
 			ok(t, err)
-
 			return []state.Change{
 				change(t, p), change(t, put), change(t, second), change(t, refuse(t, state.Release(heir))),
 			}
@@ -139,7 +130,6 @@ func refusals() []life {
 // reasons returns every reason that Fail takes, and texts at their longest.
 func reasons() []state.Reason {
 	long := strings.Repeat("é✓", state.MaxText)
-
 	return []state.Reason{
 		state.RetryableHTTPStatus{Status: 429},
 		state.NonRetryableHTTPStatus{Status: 400},
@@ -159,7 +149,6 @@ func reasons() []state.Reason {
 func failing(reason state.Reason) []life {
 	fail := func(t tb, r state.Request[state.Pending]) (state.Request[state.Processing], state.Request[state.Failed]) {
 		p := start(t, r)
-
 		return p, state.Fail(p.Stored(), state.Failure{
 			Reason: reason, Model: "m", Answer: state.Span{Object: "segment-1", Length: 99},
 		}, noon().Add(time.Minute))
@@ -168,24 +157,20 @@ func failing(reason state.Reason) []life {
 	if !reason.Retryable() {
 		return []life{{name, func(t tb, r state.Request[state.Pending]) []state.Change {
 			p, f := fail(t, r)
-
 			return []state.Change{change(t, p), change(t, f)}
 		}}}
 	}
-
 	return []life{
 		{name + ", denied", func(t tb, r state.Request[state.Pending]) []state.Change {
 			p, f := fail(t, r)
 			f, err := state.Deny(f, state.Refusal{Why: state.DenialMaxRetries})
 			ok(t, err)
-
 			return []state.Change{change(t, p), change(t, f)}
 		}},
 		{name + ", put back", func(t tb, r state.Request[state.Pending]) []state.Change {
 			p, f := fail(t, r)
 			again, err := state.Retry(f, noon().Add(time.Hour))
 			ok(t, err)
-
 			return []state.Change{change(t, p), change(t, again)}
 		}},
 	}

@@ -116,7 +116,6 @@ func runningIDs(t *testing.T, s Store, after string, n, size int) []string {
 			ids = append(ids, r.ID)
 		}
 	}
-
 	return ids[:min(len(ids), n)]
 }
 
@@ -129,7 +128,6 @@ func runningRace(t *testing.T, s Store) {
 		if err == nil && got.Flow != 2 {
 			err = fmt.Errorf("the next flow is the %dth", got.Flow)
 		}
-
 		return err
 	}) {
 		ok(t, err)
@@ -147,7 +145,6 @@ func allowanceChanges(t *testing.T, s Store) {
 			}
 			a.Grants[id] = g
 			a.CheckedAt = noon()
-
 			return nil
 		}
 	}
@@ -157,7 +154,6 @@ func allowanceChanges(t *testing.T, s Store) {
 	same(t, "grant", first.Grants[id], want)
 	_, err = s.UpdateAllowance(t.Context(), func(a *batch.Allowance) error {
 		a.Drop(id)
-
 		return errStop
 	})
 	wantErr(t, err, errStop)
@@ -169,7 +165,6 @@ func allowanceChanges(t *testing.T, s Store) {
 	}
 	a, err = s.UpdateAllowance(t.Context(), func(a *batch.Allowance) error {
 		a.Drop(id)
-
 		return nil
 	})
 	ok(t, err)
@@ -188,7 +183,6 @@ func allowanceTimes(t *testing.T, s Store) {
 				a.Grants = map[string]batch.Grant{}
 			}
 			a.Grants[id] = batch.Grant{Due: fine, Wants: 1, AskedAt: fine}
-
 			return nil
 		})
 		ok(t, err)
@@ -215,11 +209,9 @@ func allowanceRace(t *testing.T, s Store) {
 				}
 			}
 			a.Grants[id] = batch.Grant{Tenant: owner, Messages: min(3, 10-held)}
-
 			return nil
 		})
 		got[i] = a.Grants[id].Messages
-
 		return err
 	}) {
 		ok(t, err)
@@ -235,7 +227,6 @@ func allowanceRace(t *testing.T, s Store) {
 		for i := range got {
 			a.Drop(fmt.Sprint(owner, "-", i))
 		}
-
 		return nil
 	})
 	ok(t, err)
@@ -255,7 +246,6 @@ func allowanceLargest(t *testing.T, s Store) {
 				Tenant: "a-tenant-with-a-rather-long-name", Due: noon(), Messages: 10_000, Wants: 10_000, AskedAt: noon(),
 			}
 		}
-
 		return nil
 	}
 	a, err := s.UpdateAllowance(t.Context(), fill)
@@ -267,7 +257,6 @@ func allowanceLargest(t *testing.T, s Store) {
 		for _, id := range own {
 			a.Drop(id)
 		}
-
 		return nil
 	})
 	ok(t, err)

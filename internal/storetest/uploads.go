@@ -37,7 +37,6 @@ func createdUpload(t tb, s Store, u batch.Upload) batch.Upload {
 	ok(t, err)
 	u.Rev = 1
 	same(t, "created upload", got, u)
-
 	return got
 }
 
@@ -68,7 +67,6 @@ func uploadChanges(t *testing.T, s Store) {
 	for range 2 { // the second time nothing changes
 		got, err := s.UpdateUpload(t.Context(), u.Tenant, u.ID, func(u *batch.Upload) error {
 			u.ID, u.Tenant = "other", "other"
-
 			return u.Begin(order, "5d", noon())
 		})
 		ok(t, err)
@@ -90,7 +88,6 @@ func uploadRace(t *testing.T, s Store) {
 		_, err := s.UpdateUpload(t.Context(), u.Tenant, u.ID, func(u *batch.Upload) error {
 			return u.Begin(batch.PartOrder([]string{unique("part_")}), "5d", noon())
 		})
-
 		return err
 	})
 	won := 0
@@ -112,7 +109,6 @@ func uploadTakes(t *testing.T, s Store) {
 	refused := 0
 	for _, err := range atOnce(racers, func(int) error {
 		_, err := s.UpdateUpload(t.Context(), u.Tenant, u.ID, func(u *batch.Upload) error { return u.Take(7, noon()) })
-
 		return err
 	}) {
 		if limit, is := errors.AsType[*batch.LimitError](err); is {
@@ -163,7 +159,6 @@ func receiptClaims(t *testing.T, s Store) {
 	claim(fine, func() batch.Receipt {
 		r := fine
 		r.CreatedAt, r.ExpiresAt = noon(), noon().Add(time.Hour)
-
 		return r
 	}())
 }
@@ -185,7 +180,6 @@ func receiptRace(t *testing.T, s Store) {
 	ok(t, errors.Join(atOnce(racers, func(i int) error {
 		var err error
 		got[i], err = s.ClaimReceipt(t.Context(), newReceipt(owner, "key:1", time.Duration(i)*time.Second))
-
 		return err
 	})...))
 	for _, r := range got {

@@ -35,7 +35,6 @@ func usageNew(t *testing.T, s Store) {
 	}
 	_, err := s.UpdateUsage(t.Context(), owner, func(u *batch.Usage) error {
 		u.Batches = map[string]int{"a": 1}
-
 		return errStop
 	})
 	wantErr(t, err, errStop)
@@ -49,14 +48,12 @@ func usageChanges(t *testing.T, s Store) {
 	limits := batch.Limits{Batches: 2}
 	u, err := s.UpdateUsage(t.Context(), owner, func(u *batch.Usage) error {
 		u.CheckedAt = noon()
-
 		return u.Take("a", 7, limits)
 	})
 	ok(t, err)
 	same(t, "usage", u, batch.Usage{Tenant: owner, Rev: 1, Batches: map[string]int{"a": 7}, CheckedAt: noon()})
 	u, err = s.UpdateUsage(t.Context(), owner, func(u *batch.Usage) error {
 		u.Count("a", 5)
-
 		return u.Take("b", 0, limits)
 	})
 	ok(t, err)
@@ -72,7 +69,6 @@ func usageChanges(t *testing.T, s Store) {
 	u, err = s.UpdateUsage(t.Context(), owner, func(u *batch.Usage) error {
 		u.Drop("a")
 		u.Drop("b")
-
 		return nil
 	})
 	ok(t, err)
@@ -87,14 +83,12 @@ func usageRoundTrips(t *testing.T, s Store) {
 	want.Tenant, want.Rev = unique("t-"), 1
 	got, err := s.UpdateUsage(t.Context(), want.Tenant, func(u *batch.Usage) error {
 		*u = want
-
 		return nil
 	})
 	ok(t, err)
 	same(t, "usage", got, want)
 	got, err = s.UpdateUsage(t.Context(), want.Tenant, func(u *batch.Usage) error {
 		u.Creates++
-
 		return nil
 	})
 	ok(t, err)
@@ -110,7 +104,6 @@ func usageFirst(t *testing.T, s Store) {
 		got, err := s.UpdateUsage(t.Context(), owner, func(u *batch.Usage) error {
 			u.CountedAt = noon().Add(time.Duration(rev)*time.Minute + 999*time.Microsecond)
 			u.Batches, u.Changes, u.Uploads = map[string]int{}, map[string]batch.StoredChange{}, map[string]int64{}
-
 			return nil
 		})
 		ok(t, err)
@@ -129,7 +122,6 @@ func usageUploadRace(t *testing.T, s Store) {
 	limits := batch.Limits{Bytes: 1000, Uploads: 100, Creates: 4}
 	_, err := s.UpdateUsage(t.Context(), owner, func(u *batch.Usage) error {
 		u.Recount(nil, time.Time{}, noon())
-
 		return nil
 	})
 	ok(t, err)
@@ -139,10 +131,8 @@ func usageUploadRace(t *testing.T, s Store) {
 			if err := u.Create(noon(), limits); err != nil {
 				return err
 			}
-
 			return u.OpenUpload(fmt.Sprint("upload_", i), 300, limits)
 		})
-
 		return err
 	}) {
 		if _, is := errors.AsType[*batch.LimitError](err); is {
@@ -168,7 +158,6 @@ func usageRace(t *testing.T, s Store) {
 		_, err := s.UpdateUsage(t.Context(), owner, func(u *batch.Usage) error {
 			return u.Take(fmt.Sprint("batch_", i), 1, batch.Limits{Batches: most})
 		})
-
 		return err
 	}) {
 		var limit *batch.LimitError
@@ -195,7 +184,6 @@ func usageLargest(t *testing.T, s Store) {
 			u.Batches[id] = 1_000_000
 		}
 		u.CheckedAt = noon().Add(time.Hour)
-
 		return nil
 	})
 	ok(t, err)

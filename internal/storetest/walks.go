@@ -29,7 +29,6 @@ func walked(t *testing.T, s Store, batchID string, shards, after int) []int {
 		ok(t, err)
 		lines = append(lines, rec.Spec.Key.Line)
 	}
-
 	return lines
 }
 
@@ -39,7 +38,6 @@ func lines(first, last int) []int {
 	for n := first; n <= last; n++ {
 		ns = append(ns, n)
 	}
-
 	return ns
 }
 

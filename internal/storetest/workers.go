@@ -154,7 +154,6 @@ func cellRecountRace(t *testing.T, s Store) {
 			}
 			errs = append(errs, s.PutCell(t.Context(), batchID, batch.Cell{ID: "a", Counts: c}))
 		}
-
 		return errors.Join(errs...)
 	})...))
 	wantProgress(t, s, batchID, batch.Counts{Completed: 5, Failed: 3, Canceled: 5})

@@ -92,7 +92,6 @@ func NewAcceptor(
 		config.MaxInputBytes = batch.MaxInputBytes
 	}
 	config.MaxRequests = defaultTo(config.MaxRequests, defaultRequests)
-
 	return &Acceptor{store: store, flow: flow, receipts: receipts, config: config, clock: clock, random: random}
 }
 
@@ -139,7 +138,6 @@ func (a *Acceptor) Accept(ctx context.Context, o batch.Order) (batch.Batch, erro
 	if ref.ID == id && refused(err) {
 		err = errors.Join(err, a.void(ctx, receipt))
 	}
-
 	return b, err
 }
 
@@ -149,7 +147,6 @@ func refused(err error) bool {
 		order *batch.OrderError
 		limit *batch.LimitError
 	)
-
 	return errors.As(err, &order) || errors.As(err, &limit) || errors.Is(err, batch.ErrNotFound)
 }
 
@@ -181,7 +178,6 @@ func (a *Acceptor) start(ctx context.Context, b batch.Batch) (batch.Batch, error
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("submit: read batch: %w", err)
 	}
-
 	return b, nil
 }
 
@@ -190,7 +186,6 @@ func enter(ctx context.Context, u Unfinished, b batch.Batch) error {
 	if err := u.CreateRunning(ctx, batch.RunningOf(b)); err != nil && !errors.Is(err, batch.ErrExists) {
 		return fmt.Errorf("submit: enter the batch among what runs: %w", err)
 	}
-
 	return nil
 }
 
@@ -202,7 +197,6 @@ func (a *Acceptor) hold(ctx context.Context, b batch.Batch) error {
 			return err
 		}
 		f.Hold(b.ID)
-
 		return nil
 	})
 	if err == nil {
@@ -212,7 +206,6 @@ func (a *Acceptor) hold(ctx context.Context, b batch.Batch) error {
 	if refused(err) {
 		err = errors.Join(err, a.drop(ctx, b.Ref))
 	}
-
 	return err
 }
 
@@ -235,7 +228,6 @@ func (a *Acceptor) record(o batch.Order, ref batch.Ref, window time.Duration) ba
 	if o.RetryOf != "" {
 		b.RetryOf, b.Gather.From, b.InputFileID = o.RetryOf, o.InputFileID, batch.RetryFileID(ref.ID)
 	}
-
 	return b
 }
 
@@ -257,7 +249,6 @@ func (a *Acceptor) Cancel(ctx context.Context, ref batch.Ref) (batch.Batch, erro
 	if err := a.flow.Wake(ctx, b.Token); err != nil {
 		return batch.Batch{}, fmt.Errorf("submit: wake the cancelled batch's flow: %w", err)
 	}
-
 	return b, nil
 }
 
@@ -278,7 +269,6 @@ func (a *Acceptor) usable(now time.Time) func(*batch.File) error {
 			return invalid("input_file_id", fmt.Sprintf(
 				"More than %d batches use this file. Wait for some of them to end, or upload the file again.", maxHolds))
 		}
-
 		return nil
 	}
 }
@@ -299,7 +289,6 @@ func (a *Acceptor) check(o batch.Order) (time.Duration, error) {
 			"Invalid 'output_expires_after.seconds': expected %d to %d.",
 			int(batch.MinFileLife/time.Second), int(batch.MaxFileLife/time.Second)))
 	}
-
 	return window, checkMetadata(o.Metadata)
 }
 
@@ -321,7 +310,6 @@ func checkMetadata(metadata map[string]string) error {
 				key, batch.MaxMetadataValue, n)}
 		}
 	}
-
 	return nil
 }
 
@@ -335,7 +323,6 @@ func clip(s string) string {
 	if len(s) <= longest {
 		return s
 	}
-
 	return strings.ToValidUTF8(s[:longest], "") + "…"
 }
 

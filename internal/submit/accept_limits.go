@@ -38,7 +38,6 @@ func (a *Acceptor) take(ctx context.Context, b batch.Batch, bytes int64) error {
 	most := batch.MostRequests(bytes, a.config.MaxRequests)
 	_, err := a.store.UpdateUsage(ctx, b.Tenant, func(u *batch.Usage) error {
 		seen = *u
-
 		return u.Take(b.ID, most, a.config.Limits)
 	})
 	var limit *batch.LimitError
@@ -64,13 +63,11 @@ func (a *Acceptor) take(ctx context.Context, b batch.Batch, bytes int64) error {
 		if err := u.Take(b.ID, most, a.config.Limits); !errors.As(err, &limit) {
 			return err
 		}
-
 		return nil
 	})
 	if err == nil && limit != nil {
 		err = limit
 	}
-
 	return wrapTake(err)
 }
 
@@ -78,7 +75,6 @@ func wrapTake(err error) error {
 	if err != nil {
 		return fmt.Errorf("submit: take up the batch: %w", err)
 	}
-
 	return nil
 }
 
@@ -107,14 +103,12 @@ func (a *Acceptor) checked(ctx context.Context, u batch.Usage, now time.Time) (m
 			case b.Load.Validated:
 				found[id] = b.Counts.Total
 			}
-
 			return nil
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err //nolint:wrapcheck // wrapped above
 	}
-
 	return found, nil
 }
 
@@ -125,12 +119,10 @@ func (a *Acceptor) drop(ctx context.Context, ref batch.Ref) error {
 	}
 	_, err := a.store.UpdateUsage(ctx, ref.Tenant, func(u *batch.Usage) error {
 		u.Drop(ref.ID)
-
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("submit: give back the batch's place: %w", err)
 	}
-
 	return nil
 }

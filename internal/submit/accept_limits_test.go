@@ -19,7 +19,6 @@ func (s crashingStore) UpdateUsage(
 	ctx context.Context, tenant string, change func(*batch.Usage) error,
 ) (batch.Usage, error) {
 	u, err := s.Store.UpdateUsage(ctx, tenant, change)
-
 	return u, s.after(err)
 }
 
@@ -30,7 +29,6 @@ func limited(t *testing.T, bytes int64, limits batch.Limits) *acceptance {
 	a := newAcceptance(t)
 	if _, err := a.store.UpdateFile(t.Context(), "alice", a.file.ID, func(f *batch.File) error {
 		f.Bytes = bytes
-
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -39,7 +37,6 @@ func limited(t *testing.T, bytes int64, limits batch.Limits) *acceptance {
 	a.Acceptor = submit.NewAcceptor(store, crashingFlow{a.flow, a.crash}, store,
 		submit.AcceptConfig{Policy: retry.Default(), MaxRequests: 1000, Limits: limits},
 		func() time.Time { return a.moment }, &counter{})
-
 	return a
 }
 
@@ -49,7 +46,6 @@ func (a *acceptance) usage(t *testing.T) map[string]int {
 	if err != nil {
 		t.Fatal(err)
 	}
-
 	return u.Batches
 }
 
@@ -205,7 +201,6 @@ func (s *refusingStore) do(write func() error) error {
 	if s.left == 0 {
 		return errDied
 	}
-
 	return err
 }
 
@@ -223,10 +218,8 @@ func (s *refusingStore) UpdateUsage(
 		if errors.Is(err, batch.ErrNotFound) {
 			return nil
 		}
-
 		return err
 	})
-
 	return u, err
 }
 

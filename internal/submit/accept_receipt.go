@@ -45,7 +45,6 @@ func (a *Acceptor) receive(ctx context.Context, o batch.Order, fresh string, now
 		if err := a.receipts.PutReceipt(ctx, r); err != nil {
 			return batch.Receipt{}, fmt.Errorf("submit: put receipt: %w", err)
 		}
-
 		return r, nil
 	}
 	held, err := a.receipts.ClaimReceipt(ctx, r)
@@ -55,7 +54,6 @@ func (a *Acceptor) receive(ctx context.Context, o batch.Order, fresh string, now
 	if held.Order != sum {
 		return batch.Receipt{}, batch.ErrIdempotency
 	}
-
 	return held, nil
 }
 
@@ -66,7 +64,6 @@ func (a *Acceptor) void(ctx context.Context, r batch.Receipt) error {
 	if err := a.receipts.PutReceipt(ctx, r); err != nil {
 		return fmt.Errorf("submit: void receipt: %w", err)
 	}
-
 	return nil
 }
 
@@ -78,6 +75,5 @@ func fingerprint(o batch.Order) (string, error) {
 		return "", fmt.Errorf("submit: fingerprint: %w", err)
 	}
 	sum := sha256.Sum256(raw)
-
 	return hex.EncodeToString(sum[:]), nil
 }

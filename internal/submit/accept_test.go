@@ -47,7 +47,6 @@ func (c *crashes) after(err error) error {
 	if c.left == 0 {
 		return errors.Join(err, errDied)
 	}
-
 	return err
 }
 
@@ -61,7 +60,6 @@ func (s crashingStore) UpdateFile(
 	ctx context.Context, tenant, id string, change func(*batch.File) error,
 ) (batch.File, error) {
 	f, err := s.Store.UpdateFile(ctx, tenant, id, change)
-
 	return f, s.after(err)
 }
 
@@ -75,7 +73,6 @@ func (s crashingStore) CreateBatch(ctx context.Context, b batch.Batch) error {
 
 func (s crashingStore) ClaimReceipt(ctx context.Context, r batch.Receipt) (batch.Receipt, error) {
 	held, err := s.Store.ClaimReceipt(ctx, r)
-
 	return held, s.after(err)
 }
 
@@ -120,7 +117,6 @@ func newAcceptance(t tester) *acceptance {
 	a.Acceptor = submit.NewAcceptor(store, crashingFlow{a.flow, a.crash}, store,
 		submit.AcceptConfig{Policy: retry.Default(), ExtraEndpoints: []string{"/v1/rerank"}},
 		func() time.Time { return a.moment }, &counter{})
-
 	return a
 }
 
@@ -135,7 +131,6 @@ func (c *counter) Read(p []byte) (int, error) {
 	defer c.mu.Unlock()
 	c.n++
 	copy(p, bytes.Repeat([]byte{c.n}, len(p)))
-
 	return len(p), nil
 }
 

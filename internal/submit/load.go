@@ -131,7 +131,6 @@ func (c LoadConfig) withDefaults() LoadConfig {
 	c.Margin = defaultTo(c.Margin, 30*time.Second)
 	c.Part = defaultTo(c.Part, 8<<20)
 	c.FileLife = defaultTo(c.FileLife, batch.MaxFileLife)
-
 	return c
 }
 
@@ -140,7 +139,6 @@ func defaultTo[T comparable](v, otherwise T) T {
 	if v == zero {
 		return otherwise
 	}
-
 	return v
 }
 
@@ -198,7 +196,6 @@ func (l *Loader) Load(ctx context.Context, t Task) (Next, error) {
 	case loading(b):
 		return NextLoad, nil
 	}
-
 	return NextAdvance, nil
 }
 
@@ -214,7 +211,6 @@ func (l *Loader) passOne(ctx context.Context, b batch.Batch) (batch.Batch, error
 	if err := l.letGo(ctx, b); err != nil {
 		return batch.Batch{}, err
 	}
-
 	return l.validate(ctx, b)
 }
 
@@ -236,7 +232,6 @@ func (l *Loader) accepted(ctx context.Context, record batch.Batch) (batch.Batch,
 	if loading(b) && !b.Load.Validated {
 		err = enter(ctx, l.store, b)
 	}
-
 	return b, err
 }
 
@@ -251,7 +246,6 @@ func (l *Loader) update(ctx context.Context, ref batch.Ref, change func(*batch.B
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("update batch: %w", err)
 	}
-
 	return b, nil
 }
 
@@ -263,7 +257,6 @@ func (l *Loader) release(ctx context.Context, b batch.Batch) error {
 			return err
 		}
 	}
-
 	return l.reckon(ctx, b.Tenant, func(u *batch.Usage) { u.Drop(b.ID) })
 }
 
@@ -271,26 +264,22 @@ func (l *Loader) release(ctx context.Context, b batch.Batch) error {
 func (l *Loader) reckon(ctx context.Context, tenant string, change func(*batch.Usage)) error {
 	_, err := l.store.UpdateUsage(ctx, tenant, func(u *batch.Usage) error {
 		change(u)
-
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("update usage: %w", err)
 	}
-
 	return nil
 }
 
 func (l *Loader) releaseFile(ctx context.Context, b batch.Batch, id string) error {
 	_, err := l.store.UpdateFile(ctx, b.Tenant, id, func(f *batch.File) error {
 		f.Release(b.ID)
-
 		return nil
 	})
 	if err != nil && !errors.Is(err, batch.ErrNotFound) {
 		return fmt.Errorf("release input file: %w", err)
 	}
-
 	return nil
 }
 
@@ -300,13 +289,11 @@ func (l *Loader) open(ctx context.Context, b batch.Batch, offset int64) (*lineRe
 	if err != nil {
 		return nil, fmt.Errorf("open input file: %w", err)
 	}
-
 	return newLineReader(body, offset), nil
 }
 
 // short reports whether ctx's deadline is nearer than the margin.
 func (l *Loader) short(ctx context.Context) bool {
 	end, ok := ctx.Deadline()
-
 	return ok && !l.clock().Add(l.config.Margin).Before(end)
 }

@@ -51,7 +51,6 @@ func (c *counting) Create(_ context.Context, cs []state.Change) error {
 	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(sample)
 	c.peak = max(c.peak, sample[0].Value.Uint64()-sample[1].Value.Uint64())
-
 	return nil
 }
 
@@ -73,7 +72,6 @@ func (m madeInput) Open(_ context.Context, _ string, offset int64) (io.ReadClose
 	length := len(m.line(0))
 	r := &madeReader{madeInput: m, next: int(offset) / length}
 	_, err := io.CopyN(io.Discard, r, offset%int64(length))
-
 	return r, err
 }
 
@@ -95,7 +93,6 @@ func (r *madeReader) Read(p []byte) (int, error) {
 	}
 	n := copy(p, r.rest)
 	r.rest = r.rest[n:]
-
 	return n, nil
 }
 

@@ -67,7 +67,6 @@ func (l *Loader) group(in *lineReader, b batch.Batch, done int) ([]state.Change,
 		}
 		group = append(group, change)
 	}
-
 	return group, nil
 }
 
@@ -87,6 +86,5 @@ func born(spec state.Spec, b batch.Batch, now time.Time) (state.Change, error) {
 	if err != nil {
 		return state.Change{}, fmt.Errorf("create line %d: %w", spec.Key.Line, err)
 	}
-
 	return change, nil
 }

@@ -46,7 +46,6 @@ func (l *Loader) gather(ctx context.Context, b batch.Batch) (batch.Batch, error)
 	if errors.Is(err, batch.ErrNoObject) {
 		return l.lost(ctx, b)
 	}
-
 	return b, err
 }
 
@@ -79,7 +78,6 @@ func (l *Loader) gatherFrom(ctx context.Context, b, old batch.Batch, in *copier)
 		}
 		p = piece{bytes: p.bytes[:0], after: p.line, line: p.line}
 	}
-
 	return l.gathered(ctx, b, old, p)
 }
 
@@ -95,7 +93,6 @@ func (l *Loader) gatherOn(
 	case err != nil:
 		return b, true, err
 	}
-
 	return now, over || !now.Gathering(), nil
 }
 
@@ -121,10 +118,8 @@ func (l *Loader) gathered(ctx context.Context, b, old batch.Batch, p piece) (bat
 	if err != nil && !errors.Is(err, batch.ErrExists) {
 		return b, fmt.Errorf("create the input file's record: %w", err)
 	}
-
 	return l.update(ctx, b.Ref, func(b *batch.Batch) error {
 		b.Gather.File.Bytes, b.Gather.File.Done, b.Gather.Lines = size, true, lines
-
 		return nil
 	})
 }
@@ -143,7 +138,6 @@ func (l *Loader) finishParts(ctx context.Context, b batch.Batch, p piece) (batch
 		return b, fmt.Errorf("finish input file: %w", err)
 	}
 	b.Gather.File.Line = p.line // nothing behind the cursor was worth a part
-
 	return b, nil
 }
 
@@ -169,10 +163,8 @@ func (l *Loader) putPart(ctx context.Context, b batch.Batch, p piece) (batch.Bat
 			f.Line, f.Bytes = p.line, f.Bytes+int64(len(p.bytes))
 			b.Gather.Lines += p.lines
 		}
-
 		return nil
 	})
-
 	return b, err == nil && !b.Gather.File.Done && b.Gather.File.Line == p.line, err
 }
 
@@ -187,12 +179,10 @@ func (l *Loader) startParts(ctx context.Context, b batch.Batch) (batch.Batch, er
 	if err != nil {
 		return b, fmt.Errorf("start upload of the input file: %w", err)
 	}
-
 	return l.update(ctx, b.Ref, func(b *batch.Batch) error {
 		if f := &b.Gather.File; f.UploadID == "" && !f.Done {
 			f.UploadID = id
 		}
-
 		return nil
 	})
 }
@@ -211,7 +201,6 @@ func (l *Loader) letGo(ctx context.Context, b batch.Batch) error {
 	if b.RetryOf == "" {
 		return nil
 	}
-
 	return l.releaseFile(ctx, b, b.Gather.From)
 }
 
@@ -231,7 +220,6 @@ func (p *piece) add(in *copier, span state.Span) error {
 	}
 	p.bytes = append(p.bytes, '\n')
 	p.lines++
-
 	return nil
 }
 
@@ -254,7 +242,6 @@ func (c *copier) append(dst []byte, span state.Span) ([]byte, error) {
 	if err != nil {
 		return dst, fmt.Errorf("read: %w", err)
 	}
-
 	return dst, nil
 }
 
@@ -265,7 +252,6 @@ func (c *copier) seek(offset int64) error {
 		if c.at += n; err != nil {
 			return fmt.Errorf("read on: %w", err)
 		}
-
 		return nil
 	}
 	c.close()
@@ -274,7 +260,6 @@ func (c *copier) seek(offset int64) error {
 		return fmt.Errorf("open: %w", err)
 	}
 	c.body, c.at = body, offset
-
 	return nil
 }
 

@@ -54,7 +54,6 @@ func newRetry(t *testing.T, texts []string, done func(line int) bool) (bn *bench
 		if err := b.Seal(counts, loadStart); err != nil {
 			return err
 		}
-
 		return b.End(loadStart)
 	})
 	if err != nil {
@@ -62,7 +61,6 @@ func newRetry(t *testing.T, texts []string, done func(line int) bool) (bn *bench
 	}
 	_, err = bn.store.UpdateUsage(t.Context(), "acme", func(u *batch.Usage) error {
 		u.CountedAt = loadStart
-
 		return nil
 	})
 	if err != nil {
@@ -73,7 +71,6 @@ func newRetry(t *testing.T, texts []string, done func(line int) bool) (bn *bench
 		RetryOf: old.ID, Gather: batch.Gather{From: "file-in"}, Status: batch.StatusValidating,
 		CreatedAt: loadStart, Deadline: loadStart.Add(time.Hour),
 	}
-
 	return bn, want
 }
 
@@ -91,7 +88,6 @@ func completed(t *testing.T, r state.Request[state.Pending]) state.Change {
 	if err != nil {
 		t.Fatal(err)
 	}
-
 	return c
 }
 
@@ -106,7 +102,6 @@ func (b *bench) text(tb testing.TB) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-
 	return string(raw)
 }
 
@@ -150,7 +145,6 @@ func texts(n int, filler string) []string {
 	for i := range out {
 		out[i] = strings.Replace(requestLine(fmt.Sprintf("id-%d", i+1)), "[]", fmt.Sprintf("[%q]", filler), 1)
 	}
-
 	return out
 }
 
@@ -158,7 +152,6 @@ func (b *bench) hold(t *testing.T) {
 	t.Helper()
 	_, err := b.store.UpdateFile(t.Context(), "acme", "file-in", func(f *batch.File) error {
 		f.Hold("batch_2")
-
 		return nil
 	})
 	if err != nil {
@@ -220,7 +213,6 @@ func (d *dying) load(t *testing.T, bn *bench, config submit.LoadConfig) error {
 			return err
 		}
 	}
-
 	return errors.New("the load does not end")
 }
 
@@ -250,17 +242,14 @@ func (d *dying) StartParts(context.Context, string) (id string, err error) {
 	err = d.do(func() error {
 		d.uploads++
 		id = fmt.Sprintf("upload-%d", d.uploads)
-
 		return nil
 	})
-
 	return id, err
 }
 
 func (d *dying) PutPart(ctx context.Context, _, id string, n int, body []byte) (tag string, err error) {
 	tag = fmt.Sprintf("parts/%s/%d", id, n)
 	err = d.do(func() error { return d.files.Put(ctx, tag, body) })
-
 	return tag, err
 }
 
@@ -281,7 +270,6 @@ func (d *dying) FinishParts(ctx context.Context, key, id string, tags []string) 
 			}
 			whole = append(whole, part...)
 		}
-
 		return d.files.PutNew(ctx, key, whole)
 	})
 }
@@ -316,7 +304,6 @@ func TestRetryCrashes(t *testing.T) {
 					if at < 8 {
 						t.Errorf("a load makes %d calls only", at)
 					}
-
 					return
 				}
 			}
@@ -331,7 +318,6 @@ func TestRetryOfWhatIsGone(t *testing.T) {
 	for name, spoil := range map[string]func(*bench) error{
 		"batch": func(bn *bench) error {
 			bn.record.RetryOf = "batch_0"
-
 			return nil
 		},
 		"file": func(bn *bench) error {
@@ -341,10 +327,8 @@ func TestRetryOfWhatIsGone(t *testing.T) {
 			_, err := bn.store.UpdateBatch(context.Background(), batch.Ref{Tenant: "acme", ID: "batch_1"},
 				func(b *batch.Batch) error {
 					b.Counts.Total++
-
 					return nil
 				})
-
 			return err
 		},
 	} {
@@ -416,7 +400,6 @@ type slowParts struct {
 
 func (s *slowParts) PutPart(ctx context.Context, key, id string, n int, body []byte) (string, error) {
 	defer s.after()
-
 	return s.Files.PutPart(ctx, key, id, n, body)
 }
 

@@ -23,7 +23,6 @@ func (b *bench) found(tb testing.TB, customID string) []int {
 	if err != nil {
 		tb.Fatal(err)
 	}
-
 	return got
 }
 

@@ -73,7 +73,6 @@ func (r *lineReader) read() (line, error) {
 	text = bytes.TrimSuffix(text, []byte("\n"))
 	ln.text = bytes.TrimSuffix(text, []byte("\r"))
 	ln.tooLong = len(ln.text) > batch.MaxLineBytes
-
 	return ln, nil
 }
 

@@ -45,13 +45,11 @@ func newBench(tb testing.TB, input string) *bench {
 	b.put(tb, input)
 	_, err := b.store.UpdateUsage(tb.Context(), "acme", func(u *batch.Usage) error {
 		u.Batches = map[string]int{"batch_1": 1000, "other": 9}
-
 		return nil
 	})
 	if err != nil {
 		tb.Fatal(err)
 	}
-
 	return b
 }
 
@@ -62,7 +60,6 @@ func (b *bench) unfinished(tb testing.TB) map[string]int {
 	if err != nil {
 		tb.Fatal(err)
 	}
-
 	return u.Batches
 }
 
@@ -100,7 +97,6 @@ func (b *bench) load(tb testing.TB, config submit.LoadConfig) batch.Batch {
 		}
 	}
 	tb.Fatal("the load does not end")
-
 	return batch.Batch{}
 }
 
@@ -110,7 +106,6 @@ func (b *bench) stored(tb testing.TB) batch.Batch {
 	if err != nil {
 		tb.Fatal(err)
 	}
-
 	return got
 }
 
@@ -123,7 +118,6 @@ func (b *bench) requests(tb testing.TB) []state.Record {
 		}
 		all = append(all, rec)
 	}
-
 	return all
 }
 
@@ -133,7 +127,6 @@ func (b *bench) users(tb testing.TB) []string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-
 	return f.Users
 }
 
@@ -146,7 +139,6 @@ func lines(n int) string {
 	for i := range n {
 		sb.WriteString(requestLine(fmt.Sprintf("id-%d", i+1)) + "\n")
 	}
-
 	return sb.String()
 }
 
@@ -328,12 +320,10 @@ func TestLoadStopsValidating(t *testing.T) {
 	for name, during := range map[string]func(context.Context, *bench) error{
 		"cancel": func(ctx context.Context, bn *bench) error {
 			_, err := bn.store.UpdateBatch(ctx, bn.record.Ref, func(b *batch.Batch) error { return b.Cancel(time.Now()) })
-
 			return err
 		},
 		"deadline": func(_ context.Context, bn *bench) error {
 			time.Sleep(time.Until(bn.record.Deadline))
-
 			return nil
 		},
 	} {
@@ -378,14 +368,12 @@ func TestLoadStoresAllOfAStoppedBatch(t *testing.T) {
 			func(bn *bench) error {
 				_, err := bn.store.UpdateBatch(context.Background(), bn.record.Ref,
 					func(b *batch.Batch) error { return b.Cancel(loadStart) })
-
 				return err
 			}, batch.Counts{Canceled: 26}, batch.StatusCanceling,
 		},
 		"deadline": {
 			func(bn *bench) error {
 				bn.clock = func() time.Time { return bn.record.Deadline }
-
 				return nil
 			}, batch.Counts{Expired: 26}, batch.StatusInProgress,
 		},
@@ -546,7 +534,6 @@ func (s *spy) Create(ctx context.Context, cs []state.Change) error {
 	if s.created != nil {
 		s.created(s.sum)
 	}
-
 	return err
 }
 
@@ -555,7 +542,6 @@ func (s *spy) UpdateBatch(ctx context.Context, ref batch.Ref, change func(*batch
 	if s.updated != nil {
 		s.updated(b)
 	}
-
 	return b, err
 }
 
@@ -567,7 +553,6 @@ type slowInput struct {
 
 func (s slowInput) Open(ctx context.Context, key string, offset int64) (io.ReadCloser, error) {
 	s.before()
-
 	return s.InputStore.Open(ctx, key, offset)
 }
 
@@ -590,7 +575,6 @@ func (c *crashing) do(call func() error) error {
 	if c.calls == c.at {
 		return errCrash
 	}
-
 	return err
 }
 
@@ -604,7 +588,6 @@ func (c *crashing) CreateRunning(ctx context.Context, r batch.Running) error {
 
 func (c *crashing) Batch(ctx context.Context, ref batch.Ref) (b batch.Batch, err error) {
 	err = c.do(func() error { b, err = c.LoadStore.Batch(ctx, ref); return err })
-
 	return b, err
 }
 
@@ -612,7 +595,6 @@ func (c *crashing) UpdateBatch(
 	ctx context.Context, ref batch.Ref, change func(*batch.Batch) error,
 ) (b batch.Batch, err error) {
 	err = c.do(func() error { b, err = c.LoadStore.UpdateBatch(ctx, ref, change); return err })
-
 	return b, err
 }
 
@@ -624,7 +606,6 @@ func (c *crashing) UpdateUsage(
 	ctx context.Context, tenant string, change func(*batch.Usage) error,
 ) (u batch.Usage, err error) {
 	err = c.do(func() error { u, err = c.LoadStore.UpdateUsage(ctx, tenant, change); return err })
-
 	return u, err
 }
 
@@ -632,6 +613,5 @@ func (c *crashing) UpdateFile(
 	ctx context.Context, tenant, id string, change func(*batch.File) error,
 ) (f batch.File, err error) {
 	err = c.do(func() error { f, err = c.LoadStore.UpdateFile(ctx, tenant, id, change); return err })
-
 	return f, err
 }

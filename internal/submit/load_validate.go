@@ -47,7 +47,6 @@ func (l *Loader) validate(ctx context.Context, b batch.Batch) (batch.Batch, erro
 	if err := l.inputs.Put(ctx, batch.IndexKey(b.ID), v.index.Bytes()); err != nil {
 		return batch.Batch{}, fmt.Errorf("put index: %w", err)
 	}
-
 	return l.update(ctx, b.Ref, func(b *batch.Batch) error { return b.Validated(v.total) })
 }
 
@@ -68,12 +67,10 @@ func (l *Loader) overtaken(ctx context.Context, b batch.Batch, polled *time.Time
 		return b, true, nil
 	case b.Canceling() || b.Overdue(now):
 		b, err := l.sealEmpty(ctx, b)
-
 		return b, true, err
 	case l.short(ctx):
 		return batch.Batch{}, true, ErrSlow
 	}
-
 	return b, false, nil
 }
 
@@ -84,7 +81,6 @@ func (l *Loader) sealEmpty(ctx context.Context, b batch.Batch) (batch.Batch, err
 		if b.Load.Validated {
 			return nil
 		}
-
 		return b.Seal(batch.Counts{}, l.clock())
 	})
 }
@@ -92,12 +88,10 @@ func (l *Loader) sealEmpty(ctx context.Context, b batch.Batch) (batch.Batch, err
 func (l *Loader) reject(ctx context.Context, b batch.Batch, errs []batch.LineError) (batch.Batch, error) {
 	l.log.InfoContext(ctx, "input file refused",
 		slog.String("batch", b.ID), slog.String("code", errs[0].Code), slog.Int("errors", len(errs)))
-
 	return l.update(ctx, b.Ref, func(b *batch.Batch) error {
 		if b.Load.Validated {
 			return nil // the load that did so read another file, or this one in vain: it goes on
 		}
-
 		return b.Reject(errs, l.clock())
 	})
 }
@@ -136,7 +130,6 @@ func (v *verdict) read(in *lineReader) (more bool, err error) {
 			Code:    batch.CodeTooManyRequests,
 			Message: fmt.Sprintf("The file has more than %d requests. Split it into several batches.", v.limit),
 		})
-
 		return false, nil
 	}
 	v.judge(ln)
@@ -146,10 +139,8 @@ func (v *verdict) read(in *lineReader) (more bool, err error) {
 			Message: fmt.Sprintf("The file has more than %d embedding inputs up to this line. Split it into several batches.",
 				v.inputLimit),
 		})
-
 		return false, nil
 	}
-
 	return len(v.errs) < batch.MaxErrors, nil
 }
 
@@ -159,7 +150,6 @@ func (v *verdict) judge(ln line) {
 			Code: batch.CodeLineTooLong, Line: ln.number,
 			Message: fmt.Sprintf("This line is longer than %d bytes.", batch.MaxLineBytes),
 		})
-
 		return
 	}
 	input, err := batch.ParseInput(ln.text, v.endpoint)
@@ -168,7 +158,6 @@ func (v *verdict) judge(ln line) {
 		named := *bad
 		named.Line = ln.number
 		v.add(named)
-
 		return
 	}
 	if v.endpoint == batch.EndpointEmbeddings {
@@ -181,7 +170,6 @@ func (v *verdict) judge(ln line) {
 			Code: batch.CodeDuplicateCustomID, Line: ln.number, Param: "custom_id",
 			Message: fmt.Sprintf("The custom_id of this line is line %d's already. Each must be unique in its file.", first),
 		})
-
 		return
 	}
 	v.seen[id] = uint32(ln.number) //nolint:gosec // wraps in a message about a file of 4 billion lines
@@ -197,6 +185,5 @@ func (v *verdict) errors() []batch.LineError {
 			Code: batch.CodeEmptyFile, Message: "The input file is empty. Write one request on each line.",
 		})
 	}
-
 	return v.errs
 }

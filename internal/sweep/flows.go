@@ -35,13 +35,11 @@ func (s sweep) all(ctx context.Context) error {
 			}
 			if looks++; looks > s.Config.Looks || s.short(ctx) {
 				s.Log.WarnContext(ctx, "the sweep leaves the rest to the next", slog.Int("looked_at", looks-1))
-
 				return errors.Join(errs...)
 			}
 			errs = noted(errs, s.look(ctx, r, looks))
 		}
 	}
-
 	return errors.Join(errs...)
 }
 
@@ -50,7 +48,6 @@ func noted(errs []error, err error) []error {
 	if err == nil || len(errs) >= maxErrors {
 		return errs
 	}
-
 	return append(errs, err)
 }
 
@@ -68,7 +65,6 @@ func (s sweep) look(ctx context.Context, r batch.Running, nth int) error {
 	if err != nil {
 		s.warn(ctx, r.ID, err)
 	}
-
 	return err
 }
 
@@ -86,7 +82,6 @@ func (s sweep) young(r batch.Running) bool { return s.age(r) < s.Config.Young }
 // age returns how long ago r's batch was made.
 func (s sweep) age(r batch.Running) time.Duration {
 	made, _ := batch.ParseID(batch.PrefixBatch, r.ID)
-
 	return s.Clock().Sub(made)
 }
 
@@ -124,7 +119,6 @@ func (s sweep) revive(ctx context.Context, r batch.Running, state batch.FlowStat
 	s.Metrics.Count(CountRestarts, 1)
 	s.Log.WarnContext(ctx, "a batch had no flow, and has one again", slog.String("batch", b.ID),
 		slog.String("status", string(b.Status)), slog.Int("flow", r.Flow), slog.String("last_flow", string(state)))
-
 	return nil
 }
 
@@ -139,7 +133,6 @@ func (s sweep) forget(ctx context.Context, r batch.Running) error {
 		return fmt.Errorf("sweep: drop entry of %s: %w", r.ID, err)
 	}
 	s.Log.WarnContext(ctx, "dropped the entry of a batch that was never made", slog.String("batch", r.ID))
-
 	return nil
 }
 

@@ -34,7 +34,6 @@ func (s sweep) sendBack(ctx context.Context) error {
 			return err
 		}
 	}
-
 	return nil
 }
 
@@ -52,7 +51,6 @@ func (s sweep) unseen(
 			messages, handles = append(messages, m), append(handles, l.Handle)
 		}
 	}
-
 	return messages, handles
 }
 
@@ -67,7 +65,6 @@ func (s sweep) forward(ctx context.Context, messages []batch.Message, handles []
 		return fmt.Errorf("sweep: delete dead letters: %w", err)
 	}
 	s.Metrics.Count(CountDeadLetters, len(messages), "outcome", "sent_again")
-
 	return nil
 }
 
@@ -80,14 +77,12 @@ func (s sweep) read(ctx context.Context, l batch.DeadLetter) (batch.Message, boo
 		s.Metrics.Count(CountDeadLetters, 1, "outcome", "kept")
 		s.Log.ErrorContext(ctx, "a dead letter names no request and stays", slog.String("message", l.ID),
 			slog.Int("bytes", len(l.Body)))
-
 		return batch.Message{}, false
 	}
 	attrs := append([]slog.Attr{
 		slog.String("batch", m.Batch), slog.Int("line", m.Line), slog.Duration("age", s.Clock().Sub(l.SentAt).Round(time.Second)),
 	}, s.reason(ctx, m)...)
 	s.Log.LogAttrs(ctx, slog.LevelWarn, "the queue gave a message up, which is sent again", attrs...)
-
 	return m, true
 }
 
@@ -108,6 +103,5 @@ func (s sweep) reason(ctx context.Context, m batch.Message) []slog.Attr {
 		attrs = append(attrs, slog.Int("attempt", p.Attempt), slog.Int("reclaims", p.Reclaims), slog.String("last", p.Last))
 	case state.Completed, state.Failed, state.Canceled:
 	}
-
 	return attrs
 }

@@ -63,7 +63,6 @@ func (c Config) withDefaults() Config {
 	c.Pace = defaultTo(c.Pace, 100*time.Millisecond)
 	c.Letters = defaultTo(c.Letters, 1_000)
 	c.Margin = defaultTo(c.Margin, 45*time.Second)
-
 	return c
 }
 
@@ -72,7 +71,6 @@ func defaultTo[T comparable](v, otherwise T) T {
 	if v == zero {
 		return otherwise
 	}
-
 	return v
 }
 
@@ -97,7 +95,6 @@ type Sweeper struct {
 // other from being mended; the errors come back together.
 func (s *Sweeper) Sweep(ctx context.Context) error {
 	w := s.sweep()
-
 	return errors.Join(w.sendBack(ctx), w.all(ctx))
 }
 
@@ -119,7 +116,6 @@ func (s *Sweeper) Ended(ctx context.Context, flow string) error {
 	case r.Flow != n || n > hasty:
 		return nil
 	}
-
 	return w.revive(ctx, r, batch.FlowEnded)
 }
 
@@ -129,14 +125,12 @@ type sweep struct{ *Sweeper }
 func (s *Sweeper) sweep() sweep {
 	complete := *s
 	complete.Config = s.Config.withDefaults()
-
 	return sweep{&complete}
 }
 
 // short reports whether ctx's deadline is nearer than the margin.
 func (s sweep) short(ctx context.Context) bool {
 	end, ok := ctx.Deadline()
-
 	return ok && !s.Clock().Add(s.Config.Margin).Before(end)
 }
 

@@ -156,7 +156,6 @@ func TestSweepCrashes(t *testing.T) {
 			if at < 8 {
 				t.Errorf("a sweep has %d writes", at-1)
 			}
-
 			return
 		}
 	}
@@ -296,7 +295,6 @@ func message(t *testing.T, line int) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-
 	return body
 }
 
@@ -398,7 +396,6 @@ type visible struct{ *letters }
 
 func (v visible) Receive(ctx context.Context) ([]batch.DeadLetter, error) {
 	clear(v.hidden)
-
 	return v.letters.Receive(ctx)
 }
 

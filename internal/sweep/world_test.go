@@ -43,7 +43,6 @@ func newWorld(t *testing.T) *world {
 		Batches: w.store, Flows: w.flows, Requests: w.store, Letters: w.letters, Queue: w.queue, Metrics: w.counts,
 		Clock: time.Now, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 	}
-
 	return w
 }
 
@@ -68,7 +67,6 @@ func (w *world) batch() batch.Batch {
 	w.must(w.store.CreateRunning(w.t.Context(), batch.RunningOf(b)))
 	w.must(w.flows.Start(w.t.Context(), b))
 	w.must(w.store.CreateBatch(w.t.Context(), b))
-
 	return b
 }
 
@@ -130,7 +128,6 @@ func (l *letters) Receive(ctx context.Context) ([]batch.DeadLetter, error) {
 			got = append(got, each)
 		}
 	}
-
 	return got, ctx.Err()
 }
 
@@ -141,7 +138,6 @@ func (l *letters) Delete(_ context.Context, handles []string) error {
 		return l.err
 	}
 	l.all = slices.DeleteFunc(l.all, func(each batch.DeadLetter) bool { return slices.Contains(handles, each.Handle) })
-
 	return nil
 }
 
@@ -161,7 +157,6 @@ type broken struct {
 func (w *world) breaking(at int) *broken {
 	b := &broken{Batches: w.store, Flows: w.flows, Queue: w.queue, DeadLetters: w.letters, at: at}
 	w.Batches, w.Flows, w.Queue, w.Letters = brokenBatches{w.store, b}, brokenFlows{w.flows, b}, b, b
-
 	return b
 }
 
@@ -171,7 +166,6 @@ func (b *broken) after(err error) error {
 	if b.at--; b.at == 0 {
 		return errors.Join(err, errDown)
 	}
-
 	return err
 }
 
@@ -190,7 +184,6 @@ type brokenBatches struct {
 
 func (s brokenBatches) NextFlow(ctx context.Context, r batch.Running) (batch.Running, error) {
 	r, err := s.Batches.NextFlow(ctx, r)
-
 	return r, s.b.after(err)
 }
 
@@ -216,7 +209,6 @@ func (w *world) sent() map[int]int {
 	for _, m := range got {
 		lines[m.Message.Line]++
 	}
-
 	return lines
 }
 

@@ -48,7 +48,6 @@ func NewKey(tenant, name string, random io.Reader, now time.Time) (string, Key, 
 		return "", Key{}, fmt.Errorf("tenant: random bytes: %w", err)
 	}
 	secret := keyPrefix + base64.RawURLEncoding.EncodeToString(raw)
-
 	return secret, Key{
 		Hash: Hash(secret), Tenant: tenant, Name: name, Hint: secret[len(secret)-4:],
 		CreatedAt: now.UTC().Truncate(time.Millisecond),
@@ -63,14 +62,12 @@ func HasForm(key string) bool {
 		return false
 	}
 	_, err := base64.RawURLEncoding.Strict().DecodeString(text)
-
 	return err == nil && !strings.ContainsAny(text, "\r\n") // which decoding skips
 }
 
 // Hash returns what a key is stored and found under.
 func Hash(key string) string {
 	sum := sha256.Sum256([]byte(key))
-
 	return hex.EncodeToString(sum[:])
 }
 

@@ -93,7 +93,6 @@ func TestNames(t *testing.T) {
 			if err != nil || key.Tenant != name {
 				t.Errorf("NewKey(%q): %+v, %v", name, key, err)
 			}
-
 			continue
 		}
 		if !errors.Is(err, tenant.ErrName) || secret != "" || key != (tenant.Key{}) || len(err.Error()) > 400 {

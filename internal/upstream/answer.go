@@ -15,7 +15,7 @@ const maxName = 256
 // escapedBytes is what a character takes as \u and four digits.
 const escapedBytes = 6
 
-// Response is what the provider answered.
+// A Response is what the provider answered.
 type Response struct {
 	// Status is the HTTP status, 200 to 999.
 	Status int

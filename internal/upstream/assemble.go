@@ -69,7 +69,7 @@ func envelope(raw []byte) []byte {
 	return append(append([]byte(`{"error":`), raw...), '}')
 }
 
-// response assembles a stream of the Responses API: the event that ends it brings the whole answer, and those before
+// A response assembles a stream of the Responses API: the event that ends it brings the whole answer, and those before
 // it are its pieces.
 type response struct {
 	whole []byte
@@ -112,7 +112,7 @@ func (r *response) answer() ([]byte, error) {
 	return r.whole, nil
 }
 
-// completion assembles chunks of chat completions, or of the older completions, into one completion.
+// A completion assembles chunks of chat completions, or of the older completions, into one completion.
 type completion struct {
 	top      map[string]*node // Whole values, the last that says something.
 	choices  node
@@ -213,7 +213,7 @@ func asMessage(choice *node) {
 	}
 }
 
-// node is a value that grows by deltas: an object by its fields, a list by its items and its tail, a string that comes
+// A node is a value that grows by deltas: an object by its fields, a list by its items and its tail, a string that comes
 // in pieces by its text. Any other value is raw.
 type node struct {
 	kind   nodeKind

@@ -36,7 +36,7 @@ const (
 	firstRead = 1 << 20
 )
 
-// Config is what a Client needs to know. Zero values stand for the defaults.
+// A Config is what a Client needs to know. Zero values stand for the defaults.
 type Config struct {
 	// BaseURL is where the provider's API begins, like "https://api.openai.com/v1": http or https, without user, query
 	// or fragment. There is no default.
@@ -85,7 +85,7 @@ type IDHeaders struct {
 	Batch, Request, Custom string
 }
 
-// Client calls one provider. It may be used by many goroutines at once, and keeps connections between calls.
+// A Client calls one provider. It may be used by many goroutines at once, and keeps connections between calls.
 type Client struct {
 	base      base
 	key       func(context.Context) (string, error)

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Phase names the part of an exchange whose time ran out.
+// A Phase names the part of an exchange whose time ran out.
 type Phase string
 
 const (
@@ -29,7 +29,7 @@ const (
 	PhaseTotal Phase = "total"
 )
 
-// BuildError says that a request cannot be sent as it is written: nothing was sent, and no retry can help.
+// A BuildError says that a request cannot be sent as it is written: nothing was sent, and no retry can help.
 type BuildError struct {
 	// Field is the part at fault: "method", "url" or "idempotency_key".
 	Field string
@@ -41,7 +41,7 @@ type BuildError struct {
 // Error returns the field and the reason.
 func (e *BuildError) Error() string { return "malformed request: " + e.Field + " " + e.Reason }
 
-// KeyError says that the provider's key could not be had, or is unfit for a header: nothing was sent, so this is no
+// A KeyError says that the provider's key could not be had, or is unfit for a header: nothing was sent, so this is no
 // attempt.
 type KeyError struct {
 	// Err is the supplier's own error.
@@ -54,7 +54,7 @@ func (e *KeyError) Error() string { return "no upstream key: " + e.Err.Error() }
 // Unwrap returns the supplier's error.
 func (e *KeyError) Unwrap() error { return e.Err }
 
-// TimeoutError says that one of the client's own limits ran out. The end of the caller's context is never a
+// A TimeoutError says that one of the client's own limits ran out. The end of the caller's context is never a
 // TimeoutError.
 type TimeoutError struct {
 	// Phase is the part of the exchange that took too long.
@@ -72,7 +72,7 @@ func (e *TimeoutError) Error() string {
 // Timeout returns true, as [net.Error] has it.
 func (e *TimeoutError) Timeout() bool { return true }
 
-// NetworkError says that no whole answer arrived: the connection could not be made or broke, or what came was not HTTP
+// A NetworkError says that no whole answer arrived: the connection could not be made or broke, or what came was not HTTP
 // or not a whole stream. The provider may or may not have done the work.
 type NetworkError struct {
 	// Reason says what happened, for whoever's request it is. It quotes nothing that the peer sent, and names no host, no
@@ -93,7 +93,7 @@ func (e *NetworkError) Error() string { return "upstream call failed: " + e.Reas
 // Unwrap returns the errno or end of file beneath, or nil.
 func (e *NetworkError) Unwrap() error { return e.cause }
 
-// TooLargeError says that an answer, decompressed, is larger than the client takes. What arrived of it is dropped.
+// A TooLargeError says that an answer, decompressed, is larger than the client takes. What arrived of it is dropped.
 type TooLargeError struct {
 	// Limit is the largest accepted size in bytes.
 	Limit int64

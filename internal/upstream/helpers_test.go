@@ -137,7 +137,7 @@ func serveMemory(t *testing.T, h http.HandlerFunc) (*memory, func()) {
 	}
 }
 
-// roundTrip is a transport made of a function.
+// A roundTrip is a transport made of a function.
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -10,7 +10,7 @@ import (
 // maxHeaderValue is the longest value in bytes that is put into a header.
 const maxHeaderValue = 512
 
-// Request is one call to make.
+// A Request is one call to make.
 type Request struct {
 	// Method is DELETE, GET, PATCH, POST or PUT.
 	Method string

@@ -21,13 +21,13 @@ const (
 	fewEvents  = 10_000
 )
 
-// event is one server-sent event (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+// An event is one server-sent event (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 type event struct {
 	name string
 	data []byte
 }
 
-// assembler puts the events of one stream together into the answer it stands for.
+// An assembler puts the events of one stream together into the answer it stands for.
 type assembler interface {
 	// add takes the next event and reports whether it was the last.
 	add(e event) (done bool, err error)
@@ -87,7 +87,7 @@ func reassemble(body io.Reader, parts assembler, limit int64) ([]byte, error) {
 	return whole, err
 }
 
-// eventReader splits a stream into its events.
+// An eventReader splits a stream into its events.
 type eventReader struct {
 	lines *bufio.Scanner
 	limit int64

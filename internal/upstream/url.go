@@ -9,7 +9,7 @@ import (
 // maxURL is the longest url of a line in bytes. OpenAI's longest is well under a hundred; servers commonly take 8 KB.
 const maxURL = 2048
 
-// base is where a provider's API begins.
+// A base is where a provider's API begins.
 type base struct {
 	scheme, host string
 

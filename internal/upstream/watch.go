@@ -21,7 +21,7 @@ type limits struct {
 	connect, firstByte, total time.Duration
 }
 
-// watch holds one call to its limits: it ends the call's context with a *TimeoutError as the cause.
+// A watch holds one call to its limits: it ends the call's context with a *TimeoutError as the cause.
 // The connect limit is the transport's own, since a connection may be dialed for another call than the one it serves.
 type watch struct {
 	limits limits

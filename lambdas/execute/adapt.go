@@ -45,7 +45,6 @@ func (a *caller) Call(ctx context.Context, c execute.Call) (execute.Reply, error
 	})
 	if err != nil {
 		a.tell(err)
-
 		return execute.Reply{}, callError(err)
 	}
 	reply := execute.Reply{
@@ -55,7 +54,6 @@ func (a *caller) Call(ctx context.Context, c execute.Call) (execute.Reply, error
 	if res.Status >= http.StatusBadRequest || res.ErrorInBody {
 		reply.ErrorCode = upstream.ErrorCode(res.Body)
 	}
-
 	return reply, nil
 }
 
@@ -77,7 +75,6 @@ func retryAfter(res upstream.Response, now time.Time) time.Duration {
 	h.Set("Retry-After", res.RetryAfter)
 	h.Set("Retry-After-Ms", res.RetryAfterMS)
 	wait, _ := retry.RetryAfter(h, now) // 0 if nothing is asked
-
 	return wait
 }
 
@@ -99,6 +96,5 @@ func callError(err error) error {
 	if e, ok := errors.AsType[*upstream.NetworkError](err); ok {
 		return &execute.CallError{Kind: execute.CallBroken, Text: e.Reason}
 	}
-
 	return err
 }

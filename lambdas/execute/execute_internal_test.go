@@ -29,7 +29,6 @@ type ran struct {
 
 func (r *ran) Run(_ context.Context, deliveries []execute.Delivery) []string {
 	r.got = deliveries
-
 	return r.stay
 }
 
@@ -89,7 +88,6 @@ func call(t *testing.T, answer http.HandlerFunc, cfg upstream.Config, url string
 		t.Fatal(err)
 	}
 	a := &caller{client: client, clock: time.Now, log: slog.New(slog.DiscardHandler)}
-
 	return a.Call(t.Context(), execute.Call{
 		RequestID: "batch_req_1", IdempotencyKey: "batch_req_1", URL: url, Body: []byte(`{"model":"m"}`),
 	})

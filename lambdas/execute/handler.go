@@ -34,7 +34,6 @@ func (h handler) handle(ctx context.Context, event events.SQSEvent) (events.SQSE
 	for _, id := range h.worker.Run(ctx, deliveries) {
 		failures = append(failures, events.SQSBatchItemFailure{ItemIdentifier: id})
 	}
-
 	return events.SQSEventResponse{BatchItemFailures: failures}, nil
 }
 
@@ -43,6 +42,5 @@ func delivery(m *events.SQSMessage) execute.Delivery {
 	if err != nil {
 		receives = 2 // not known to be the first: the worker reads before it claims
 	}
-
 	return execute.Delivery{MessageID: m.MessageId, Handle: m.ReceiptHandle, Receives: receives, Body: m.Body}
 }

@@ -50,7 +50,6 @@ const (
 func TestHostileLinesKillNobody(t *testing.T) { //nolint:paralleltest // the machine's memory is for one
 	if url := os.Getenv(envChild); url != "" {
 		limited(t, url, diskFiles(os.Getenv(envFiles)))
-
 		return
 	}
 	dir := diskFiles(t.TempDir())
@@ -158,7 +157,6 @@ func prepare(t *testing.T, url string, files diskFiles, tenants ...string) (*exe
 		must(t, err)
 		event = append(event, execute.Delivery{MessageID: m.Handle, Handle: m.Handle, Receives: m.Receives, Body: body})
 	}
-
 	return worker, event
 }
 
@@ -244,7 +242,6 @@ func (d diskFiles) fill(tenant string, lines int, one func(w *bufio.Writer, name
 	if err := w.Flush(); err != nil {
 		return err
 	}
-
 	return f.Close()
 }
 
@@ -256,7 +253,6 @@ func (d diskFiles) Read(_ context.Context, key string, offset, length int64) ([]
 	defer func() { _ = f.Close() }()
 	body := make([]byte, length)
 	_, err = f.ReadAt(body, offset)
-
 	return body, err
 }
 
@@ -279,7 +275,6 @@ func (c *calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.mu.Unlock()
 	if r.ContentLength > 64 && n+64 != r.ContentLength {
 		c.by["cut off"]++ // whoever sent it died, and sends it again
-
 		return
 	}
 	c.by[string(name)]++

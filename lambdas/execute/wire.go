@@ -41,6 +41,5 @@ func wire(kit boot.Kit) (handler, error) {
 		Caller: &caller{client: client, clock: kit.Clock, log: kit.Log}, Metrics: kit.Metrics, Log: kit.Log,
 		Clock: kit.Clock, Uniform: mathrand.Float64, NewID: rand.Text,
 	}, execute.Config{Models: kit.Settings.Models})
-
 	return handler{worker: worker, after: kit.Metrics.Flush}, nil
 }

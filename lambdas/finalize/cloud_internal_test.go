@@ -61,7 +61,6 @@ func newCloud(t *testing.T) (aws.Config, boot.Config) {
 	queue, err := queues.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: &name})
 	must(t, err)
 	t.Cleanup(func() { _, _ = queues.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: queue.QueueUrl}) })
-
 	return cfg, boot.Config{Table: name, Bucket: name, QueueURL: *queue.QueueUrl, MessageGroups: true}
 }
 
@@ -175,6 +174,5 @@ func answerAll(t *testing.T, store *dynamostore.Store, bucket *s3file.Bucket, re
 		must(t, store.Apply(ctx, change))
 	}
 	must(t, store.PutCell(ctx, ref.ID, batch.Cell{ID: "c1", Counts: batch.Counts{Completed: b.Counts.Total}}))
-
 	return segment
 }

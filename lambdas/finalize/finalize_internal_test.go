@@ -20,31 +20,26 @@ type recorder struct {
 
 func (r *recorder) Advance(_ context.Context, ref batch.Ref) (finalize.Next, error) {
 	r.asked = "advance " + ref.Tenant + " " + ref.ID
-
 	return finalize.NextLong, r.err
 }
 
 func (r *recorder) Park(_ context.Context, ref batch.Ref, token string) error {
 	r.asked = "park " + ref.Tenant + " " + ref.ID + " " + token
-
 	return r.err
 }
 
 func (r *recorder) Abandon(_ context.Context, ref batch.Ref, cause string) error {
 	r.asked = "abandon " + ref.Tenant + " " + ref.ID + " " + cause
-
 	return r.err
 }
 
 func (r *recorder) Sweep(context.Context) error {
 	r.asked = "sweep"
-
 	return r.err
 }
 
 func (r *recorder) Ended(_ context.Context, flow string) error {
 	r.asked = "ended " + flow
-
 	return r.err
 }
 

@@ -66,6 +66,5 @@ func (h handler) handle(ctx context.Context, t task) (answer, error) {
 	default:
 		err = fmt.Errorf("finalize: no such task: %.20q", t.Task)
 	}
-
 	return a, err
 }

@@ -34,7 +34,6 @@ func wire(kit boot.Kit) (handler, error) {
 	messages := sqs.NewFromConfig(kit.AWS)
 	queue := sqsqueue.New(messages, sqsqueue.Config{URL: kit.QueueURL, Groups: kit.MessageGroups})
 	flow := sfnflow.New(sfn.NewFromConfig(kit.AWS), kit.FlowARN)
-
 	return handler{
 		finalizer: &finalize.Finalizer{
 			Requests: dynamostore.NewGrouping(store), Journal: store, Batches: store, Objects: bucket, Uploads: bucket,

@@ -56,6 +56,5 @@ func (h handler) handle(ctx context.Context, e event) (any, error) {
 		return nil, fmt.Errorf("submit: load task: %w", err)
 	}
 	next, err := h.load(ctx, submit.Task{Record: record})
-
 	return loaded{Tenant: record.Tenant, Batch: record.ID, Next: next}, err
 }

@@ -36,7 +36,6 @@ func proxy(
 	if !w.serve(handler, r) {
 		return events.APIGatewayProxyResponse{}, errCut
 	}
-
 	return w.event(), nil
 }
 
@@ -68,7 +67,6 @@ func request(ctx context.Context, event *events.APIGatewayProxyRequest) (*http.R
 	}
 	r.Host = r.Header.Get("Host")
 	r.Header.Del("Host")
-
 	return r, nil
 }
 
@@ -79,7 +77,6 @@ func path(event *events.APIGatewayProxyRequest) (plain, escaped string) {
 	if err != nil {
 		return event.Path, ""
 	}
-
 	return plain, event.Path
 }
 
@@ -92,7 +89,6 @@ func query(event *events.APIGatewayProxyRequest) string {
 	for name, values := range event.MultiValueQueryStringParameters {
 		q[name] = values
 	}
-
 	return q.Encode()
 }
 
@@ -108,7 +104,6 @@ type answer struct {
 func (w *answer) serve(handler http.Handler, r *http.Request) (whole bool) {
 	defer func() { _ = recover() }() // the handler's way to break off; it has logged why
 	handler.ServeHTTP(w, r)
-
 	return true
 }
 
@@ -122,7 +117,6 @@ func (w *answer) WriteHeader(status int) {
 
 func (w *answer) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
-
 	return w.body.Write(p)
 }
 
@@ -139,7 +133,6 @@ func (w *answer) event() events.APIGatewayProxyResponse {
 	} else {
 		out.Body, out.IsBase64Encoded = base64.StdEncoding.EncodeToString(body), true
 	}
-
 	return out
 }
 
@@ -153,7 +146,6 @@ func headers(h http.Header) (single map[string]string, many map[string][]string)
 			many[name] = values
 		}
 	}
-
 	return single, many
 }
 
@@ -175,6 +167,5 @@ func room(body []byte) int {
 	for _, separator := range []string{"\u2028", "\u2029"} {
 		n += bytes.Count(body, []byte(separator)) * (len(`\u2028`) - len(separator))
 	}
-
 	return n
 }

@@ -27,7 +27,6 @@ func acceptConfig(s boot.Settings) (submit.AcceptConfig, error) {
 	if err := policy.Validate(); err != nil {
 		return submit.AcceptConfig{}, fmt.Errorf("submit: %w", err)
 	}
-
 	return submit.AcceptConfig{
 		Policy: policy, ExtraEndpoints: s.ExtraEndpoints, MaxInputBytes: s.MaxInputBytes, MaxRequests: s.MaxRequests,
 		Limits: limits(s),

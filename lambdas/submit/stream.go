@@ -38,7 +38,6 @@ func stream(
 	r, err := request(ctx, event)
 	if err != nil {
 		cancel()
-
 		return nil, err
 	}
 	out, in := io.Pipe()
@@ -54,7 +53,6 @@ func stream(
 		return nil, errors.Join(errCut, body.Close())
 	}
 	single, many := headers(w.sent)
-
 	return &events.APIGatewayProxyStreamingResponse{
 		StatusCode: w.status, Headers: single, MultiValueHeaders: many, Body: body,
 	}, nil
@@ -102,7 +100,6 @@ func (w *streamed) WriteHeader(status int) {
 
 func (w *streamed) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
-
 	return w.body.Write(p) //nolint:wrapcheck // a ResponseWriter's own
 }
 
@@ -122,6 +119,5 @@ func (b *streamBody) Close() error {
 	b.cancel()
 	err := b.PipeReader.Close()
 	<-b.ended
-
 	return err //nolint:wrapcheck // always nil
 }

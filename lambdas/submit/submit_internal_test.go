@@ -41,7 +41,6 @@ func send(t *testing.T, h handler, payload string) (map[string]any, error) {
 	if err := json.Unmarshal(raw, &out); err != nil {
 		t.Fatalf("the answer is no JSON: %s", raw)
 	}
-
 	return out, nil
 }
 
@@ -181,7 +180,6 @@ func TestLoadTask(t *testing.T) {
 	var got submit.Task
 	h := handler{after: func() {}, load: func(_ context.Context, task submit.Task) (submit.Next, error) {
 		got = task
-
 		return submit.NextLoad, failure
 	}}
 	record := batch.Batch{Ref: batch.Ref{Tenant: "alice", ID: "batch_1"}, Window: "24h", Metadata: map[string]string{"a": "b"}}
@@ -220,7 +218,6 @@ func TestRoom(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-
 		return len(raw)
 	}
 	empty, binary := size(nil), size([]byte{0xff})-4

@@ -38,7 +38,6 @@ func wire(kit boot.Kit) (handler, error) {
 	acceptor := submit.NewAcceptor(store, flow, store, accept, clock, rand.Reader)
 	loader := submit.NewLoader(store, store, bucket, loadConfig(env.Settings), clock, log)
 	inspector := inspect.New(inspect.Deps{Requests: store, Batches: store, Objects: bucket, Flow: flow, Clock: clock})
-
 	return handler{
 		api: api.New(api.Deps{
 			Keys: store, Files: store, Batches: store, Objects: bucket, Contents: bucket, Parts: bucket, Uploads: store, Usages: store,

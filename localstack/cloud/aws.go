@@ -68,7 +68,7 @@ func (c *clients) refuseFallbacks(ctx context.Context) error {
 	return nil
 }
 
-// template is the part of a CloudFormation template that engines are known to drop.
+// A template is the part of a CloudFormation template that engines are known to drop.
 type template struct {
 	Resources map[string]struct {
 		Type       string

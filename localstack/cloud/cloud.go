@@ -31,7 +31,7 @@ var (
 // upTimeout bounds a whole start on a machine with empty caches.
 const upTimeout = 15 * time.Minute
 
-// Config says what to start and where. All fields without "may" are required.
+// A Config says what to start and where. All fields without "may" are required.
 type Config struct {
 	Root            string           // The checkout.
 	State           string           // Folder of this cloud's state; two clouds have two.
@@ -48,7 +48,7 @@ type Config struct {
 	Random          io.Reader        // Source of the tenants' keys.
 }
 
-// Cloud is one local cloud in its state folder.
+// A Cloud is one local cloud in its state folder.
 type Cloud struct {
 	cfg      Config
 	wanted   string // The engine asked for, which must not differ from one that is up.

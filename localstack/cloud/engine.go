@@ -12,7 +12,7 @@ import (
 	"github.com/musketry/musketry/tools/checkout"
 )
 
-// Engine is an AWS-compatible cloud on this machine.
+// An Engine is an AWS-compatible cloud on this machine.
 type Engine interface {
 	// Start brings the engine up, or finds it up. Returns checkout.ErrTool if the machine lacks what it needs.
 	Start(ctx context.Context) (instance, error)
@@ -22,7 +22,7 @@ type Engine interface {
 	Alive(ctx context.Context) (bool, error)
 }
 
-// instance is one run of an engine: its memory lasts as long.
+// An instance is one run of an engine: its memory lasts as long.
 type instance struct {
 	name     string
 	endpoint string

@@ -20,7 +20,7 @@ import (
 // stopPatience is how long a process may take to end in good order: everything of a cloud ends within 15 seconds.
 const stopPatience = 10 * time.Second
 
-// process is a program that outlives the command that started it. Its record lies in the state folder: the id, and the
+// A process is a program that outlives the command that started it. Its record lies in the state folder: the id, and the
 // time of its start, since an id alone may belong to someone else by now.
 type process struct {
 	name   string

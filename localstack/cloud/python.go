@@ -13,7 +13,7 @@ import (
 	"github.com/musketry/musketry/tools/wait"
 )
 
-// pythonEngine is an engine in Python: a launch.py of ours, which mends what it must in memory, and the packages that its
+// A pythonEngine is an engine in Python: a launch.py of ours, which mends what it must in memory, and the packages that its
 // requirements.txt pins. Its folder lies below localstack, its environment below .tools.
 type pythonEngine struct {
 	name    string // For people.

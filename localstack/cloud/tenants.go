@@ -18,7 +18,7 @@ import (
 // healthPatience bounds the wait for the API's first answer after a deployment.
 const healthPatience = 60 * time.Second
 
-// tenantKey is a tenant of this cloud. The key itself lies only in the state folder, for the user alone to read.
+// A tenantKey is a tenant of this cloud. The key itself lies only in the state folder, for the user alone to read.
 type tenantKey struct {
 	Secret string     `json:"secret"`
 	Key    tenant.Key `json:"key"`
@@ -61,7 +61,7 @@ func (c *Cloud) healthy(ctx context.Context, baseURL, key string) error {
 	return nil
 }
 
-// Variable is one variable of the environment that leads a program to this cloud.
+// A Variable is one variable of the environment that leads a program to this cloud.
 type Variable struct{ Name, Value string }
 
 // Environment gives what `make env` prints. Returns ErrNotUp if no cloud is up.

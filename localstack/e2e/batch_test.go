@@ -94,7 +94,6 @@ func split(order []string, wants map[string]expectation) (output, errs []string)
 			output = append(output, id)
 		}
 	}
-
 	return output, errs
 }
 
@@ -105,7 +104,6 @@ func checkResult(t *testing.T, r result, want expectation) {
 	}
 	if r.Response == nil || r.Response.StatusCode != want.status {
 		t.Errorf("%s: response %+v, want status %d", r.CustomID, r.Response, want.status)
-
 		return
 	}
 	if code := errorCode(r); code != want.code {
@@ -133,7 +131,6 @@ func errorCode(r result) string {
 	if r.Error == nil {
 		return ""
 	}
-
 	return r.Error.Code
 }
 
@@ -145,13 +142,11 @@ func TestBadFiles(t *testing.T) {
 	elsewhere := func(m string) line {
 		l := good(m, "b")
 		l.URL = "/v1/embeddings"
-
 		return l
 	}
 	gotten := func(m string) line {
 		l := good(m, "b")
 		l.Method = "GET"
-
 		return l
 	}
 	tests := map[string]struct {
@@ -346,7 +341,6 @@ func TestTenants(t *testing.T) {
 			if err == nil {
 				_ = res.Body.Close()
 			}
-
 			return err
 		},
 		"delete file":    func() error { _, err := other.Files.Delete(t.Context(), file); return err },
@@ -356,7 +350,6 @@ func TestTenants(t *testing.T) {
 			_, err := other.Batches.New(t.Context(), openai.BatchNewParams{
 				InputFileID: file, Endpoint: "/v1/chat/completions", CompletionWindow: "10m",
 			})
-
 			return err
 		},
 	}

@@ -59,7 +59,6 @@ func uploadParts(ctx context.Context, t *testing.T, c openai.Client, purpose ope
 	if err != nil {
 		t.Fatalf("complete: %v", err)
 	}
-
 	return done.File.ID
 }
 
@@ -67,13 +66,11 @@ func uploadParts(ctx context.Context, t *testing.T, c openai.Client, purpose ope
 func noise(n int) []byte {
 	out := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{7}).Read(out) // never fails
-
 	return out
 }
 
 func sum(content []byte) string {
 	digest := sha256.Sum256(content)
-
 	return hex.EncodeToString(digest[:])
 }
 
@@ -257,7 +254,6 @@ func cutObject(t *testing.T, id string, content []byte) {
 			if _, err := store.PutObject(t.Context(), in); err != nil {
 				t.Fatal(err)
 			}
-
 			return
 		}
 	}

@@ -113,7 +113,6 @@ func awaitFaults(t *testing.T, begun time.Time) {
 				got[fault.Service+" "+fault.Kind] += fault.Total
 			}
 		}
-
 		return !slices.ContainsFunc(wanted, func(name string) bool { return got[name] == 0 })
 	})
 	t.Logf("faults: %v", got)

@@ -92,7 +92,6 @@ func goUploads(t *testing.T, s goSDK, content []byte) string {
 	if err := s.Delete(t.Context(), parted); err != nil {
 		t.Errorf("delete: %v", err)
 	}
-
 	return file
 }
 
@@ -115,7 +114,6 @@ func goRuns(t *testing.T, s goSDK, file string) goBatch {
 			t.Errorf("content of %s: %q, %v, want one line with %s", id, got, err, custom)
 		}
 	}
-
 	return b
 }
 
@@ -139,7 +137,6 @@ func goCancels(t *testing.T, s goSDK, content []byte) string {
 	if err := s.Delete(t.Context(), file); err != nil {
 		t.Errorf("delete: %v", err)
 	}
-
 	return b.ID
 }
 
@@ -176,7 +173,6 @@ func goAwait(t *testing.T, s goSDK, id string, within time.Duration) goBatch {
 		last = fmt.Sprintf("%+v, %v", b, err)
 	}
 	t.Fatalf("batch %s: %s", id, last)
-
 	return goBatch{}
 }
 
@@ -185,12 +181,10 @@ func total(pieces [][]byte) int64 {
 	for _, piece := range pieces {
 		n += int64(len(piece))
 	}
-
 	return n
 }
 
 func repeated(ids []string) bool {
 	sorted := slices.Sorted(slices.Values(ids))
-
 	return len(slices.Compact(sorted)) != len(ids)
 }

@@ -28,7 +28,6 @@ func (s goSDKV3) Upload(ctx context.Context, name string, content []byte) (strin
 	if err != nil {
 		return "", err
 	}
-
 	return f.ID, nil
 }
 
@@ -51,7 +50,6 @@ func (s goSDKV3) UploadParts(ctx context.Context, name string, content [][]byte)
 	if err != nil {
 		return "", err
 	}
-
 	return u.File.ID, nil
 }
 
@@ -60,7 +58,6 @@ func (s goSDKV3) Create(ctx context.Context, file, window string) (goBatch, erro
 		InputFileID: file, Endpoint: openai.BatchNewParamsEndpointV1ChatCompletions,
 		CompletionWindow: openai.BatchNewParamsCompletionWindow(window), Metadata: map[string]string{"client": "go"},
 	})
-
 	return goBatchV3(b, err)
 }
 
@@ -76,7 +73,6 @@ func goBatchV3(b *openai.Batch, err error) (goBatch, error) {
 	if err != nil {
 		return goBatch{}, err
 	}
-
 	return goBatch{
 		ID: b.ID, Status: string(b.Status), Output: b.OutputFileID, Errors: b.ErrorFileID, Client: b.Metadata["client"],
 		Total: b.RequestCounts.Total, Completed: b.RequestCounts.Completed, Failed: b.RequestCounts.Failed,
@@ -89,7 +85,6 @@ func (s goSDKV3) Content(ctx context.Context, file string) ([]byte, error) {
 		return nil, err
 	}
 	defer res.Body.Close()
-
 	return io.ReadAll(res.Body)
 }
 
@@ -103,7 +98,6 @@ func (s goSDKV3) Files(ctx context.Context, after, last string) ([]string, error
 			break
 		}
 	}
-
 	return ids, pages.Err()
 }
 
@@ -115,13 +109,11 @@ func (s goSDKV3) Batches(ctx context.Context, after, last string) ([]string, err
 			break
 		}
 	}
-
 	return ids, pages.Err()
 }
 
 func (s goSDKV3) Delete(ctx context.Context, file string) error {
 	_, err := s.client.Files.Delete(ctx, file)
-
 	return err
 }
 
@@ -130,6 +122,5 @@ func (goSDKV3) Refusal(err error) (status int, param string) {
 	if !errors.As(err, &told) || told.Message == "" || told.Type == "" {
 		return 0, ""
 	}
-
 	return told.StatusCode, told.Param
 }

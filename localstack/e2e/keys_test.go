@@ -31,7 +31,6 @@ func TestKeysAreMadeAndRevoked(t *testing.T) {
 		if err := cmd.Run(); err != nil {
 			t.Fatalf("admin keys %v: %v\n%s", args, err, stderr.String())
 		}
-
 		return stdout.String()
 	}
 	secret := strings.TrimSpace(keys("create", "--tenant", "third", "--name", "e2e"))

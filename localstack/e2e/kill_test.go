@@ -69,7 +69,6 @@ func killWorkers(t *testing.T) int {
 			killed++
 		}
 	}
-
 	return killed
 }
 
@@ -93,6 +92,5 @@ func functionProcesses(endpoint, function string) []string {
 			ours = append(ours, folder)
 		}
 	}
-
 	return ours
 }

@@ -79,7 +79,6 @@ func uploadLarge(t *testing.T, c openai.Client, m string) string {
 			if err == nil {
 				ids[i] = part.ID
 			}
-
 			return err
 		})
 	}
@@ -93,7 +92,6 @@ func uploadLarge(t *testing.T, c openai.Client, m string) string {
 	if u.File.Bytes != size {
 		t.Errorf("the file has %d bytes, want %d", u.File.Bytes, size)
 	}
-
 	return u.File.ID
 }
 
@@ -109,7 +107,6 @@ func largePiece(m string, from, to int64) []byte {
 		b.WriteString(tail)
 	}
 	skip := from % largeLine
-
 	return b.Bytes()[skip : skip+to-from]
 }
 
@@ -133,7 +130,6 @@ func watchSubmit(t *testing.T, endpoint string) func() (processes int, peak int6
 			}
 		}
 	})
-
 	return func() (int, int64) {
 		cancel()
 		group.Wait()
@@ -141,7 +137,6 @@ func watchSubmit(t *testing.T, endpoint string) func() (processes int, peak int6
 		for _, peak := range peaks {
 			highest = max(highest, peak)
 		}
-
 		return len(peaks), highest
 	}
 }
@@ -166,6 +161,5 @@ func residentPeak(folder string) (int64, error) {
 	if err != nil || !ok {
 		return 0, errors.Join(errors.New("no VmHWM"), err)
 	}
-
 	return n << 10, nil
 }

@@ -50,7 +50,6 @@ func TestLimitOfBatches(t *testing.T) {
 		b, err := c.Batches.New(t.Context(), order)
 		if err == nil {
 			_, _ = c.Batches.Cancel(t.Context(), b.ID)
-
 			return
 		}
 		last = err

@@ -45,7 +45,6 @@ func TestGuessesAreTraced(t *testing.T) {
 				delete(missing, id)
 			}
 		}
-
 		return len(missing) == 0
 	})
 	if served.Source == "" || served.Reason != "unknown" || served.Hash != stored.Hash[:8] {
@@ -77,7 +76,6 @@ func refused(t *testing.T, key string) string {
 	if res.StatusCode != http.StatusUnauthorized || id == "" {
 		t.Fatalf("status %d, request id %q", res.StatusCode, id)
 	}
-
 	return id
 }
 
@@ -166,7 +164,6 @@ func logs(ctx context.Context, t *testing.T, begun time.Time) []string {
 			question["nextToken"] = page.Next
 		}
 	}
-
 	return messages
 }
 

@@ -59,7 +59,6 @@ func slowLines(m string) (lines []any, ids []string) {
 		ids = append(ids, fmt.Sprintf("line-%03d", i+1))
 		lines = append(lines, chat(ids[i], "standin:latency=4s", m))
 	}
-
 	return lines, ids
 }
 
@@ -85,7 +84,6 @@ func loseMessages(t *testing.T, batchID string, enough int) []string {
 			if err != nil || m.Batch != batchID { // Not shown again, it is so by itself, in a minute.
 				_, _ = queues.ChangeMessageVisibility(t.Context(),
 					&sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: message.ReceiptHandle})
-
 				continue
 			}
 			_, err = queues.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: message.ReceiptHandle})
@@ -93,9 +91,7 @@ func loseMessages(t *testing.T, batchID string, enough int) []string {
 				lost = append(lost, fmt.Sprintf("line-%03d", m.Line))
 			}
 		}
-
 		return len(lost) >= enough
 	})
-
 	return lost
 }

@@ -48,7 +48,6 @@ func call(ctx context.Context, t *testing.T, key, method, path string, into any)
 	if err := json.NewDecoder(res.Body).Decode(into); err != nil {
 		t.Fatalf("%s %s: status %d, %v", method, path, res.StatusCode, err)
 	}
-
 	return res.StatusCode
 }
 
@@ -87,7 +86,6 @@ func find(ctx context.Context, t *testing.T, id, customID string) request {
 	if code != http.StatusOK || len(list.Data) != 1 || list.Data[0].CustomID != customID {
 		t.Fatalf("%s: status %d, %+v", path, code, list)
 	}
-
 	return list.Data[0]
 }
 
@@ -99,7 +97,6 @@ func story(ctx context.Context, t *testing.T, id, customID string) request {
 	if code := call(ctx, t, "OPENAI_API_KEY", http.MethodGet, path, &r); code != http.StatusOK || r.CustomID != customID {
 		t.Fatalf("%s: status %d, %+v", path, code, r)
 	}
-
 	return r
 }
 
@@ -112,7 +109,6 @@ func flying(ctx context.Context, t *testing.T, model string) int {
 		} `json:"by_model"`
 	}
 	standin(ctx, t, "/standin/stats", &stats)
-
 	return stats.ByModel[model].InFlight
 }
 

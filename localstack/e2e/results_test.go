@@ -59,7 +59,6 @@ func readResults(ctx context.Context, t *testing.T, key, batchID, cursor string,
 	if len(p.lines) > limit || p.cursor == "" {
 		t.Errorf("%d lines, want %d at most; cursor %q", len(p.lines), limit, p.cursor)
 	}
-
 	return p, res.StatusCode
 }
 

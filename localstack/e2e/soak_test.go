@@ -59,7 +59,6 @@ func TestMissedMessages(t *testing.T) {
 		if diff := gocmp.Diff(l.order, customIDs(results(t.Context(), t, c, b.OutputFileID))); diff != "" {
 			t.Errorf("output (-want +got):\n%s", diff)
 		}
-
 		return true
 	})
 }

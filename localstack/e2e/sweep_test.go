@@ -63,7 +63,6 @@ func TestStoppedFlow(t *testing.T) {
 
 func flowARN(t *testing.T, batchID string, n int) *string {
 	t.Helper()
-
 	return aws.String(strings.Replace(variable(t, boot.EnvFlowARN), ":stateMachine:", ":execution:", 1) + ":" + batch.FlowName(batchID, n))
 }
 
@@ -75,7 +74,6 @@ func flowStatus(t *testing.T, flows *sfn.Client, batchID string, n int) types.Ex
 	if err != nil {
 		return ""
 	}
-
 	return out.Status
 }
 
@@ -119,7 +117,6 @@ func TestScheduledSweep(t *testing.T) {
 				}
 			}
 		}
-
 		return slices.Contains(left, "no request of "+m)
 	})
 	if slices.Contains(left, body) {
@@ -148,7 +145,6 @@ func sweepAsScheduled(ctx context.Context, t *testing.T) {
 			if answer["errorMessage"] != nil {
 				t.Fatalf("the sweep fails: %v", answer)
 			}
-
 			return
 		}
 	}

@@ -92,7 +92,6 @@ func TestNoRouteCrossesTenants(t *testing.T) {
 func (e estate) fill(t *testing.T, path string) string {
 	t.Helper()
 	kind := strings.Split(path, "/")[1]
-
 	return regexp.MustCompile(`\{[^}]+\}`).ReplaceAllStringFunc(path, func(placeholder string) string {
 		name := strings.Trim(placeholder, "{}")
 		value, ok := e.names[name]
@@ -102,7 +101,6 @@ func (e estate) fill(t *testing.T, path string) string {
 		if !ok {
 			t.Fatalf("the test knows nothing for %s of %s", placeholder, path)
 		}
-
 		return url.PathEscape(value)
 	})
 }
@@ -120,14 +118,12 @@ func (e estate) body(t *testing.T, operation string, content map[string]any) (co
 		if err != nil || writer.Close() != nil {
 			t.Fatal("the form cannot be written:", err)
 		}
-
 		return writer.FormDataContentType(), form.Bytes()
 	}
 	if text, ok := e.bodies[operation]; ok {
 		return "application/json", []byte(text)
 	}
 	t.Fatalf("the test knows no body for %s", operation)
-
 	return "", nil
 }
 
@@ -188,7 +184,6 @@ func pendingUpload(t *testing.T, c openai.Client) uploaded {
 	if err != nil {
 		t.Fatal(err)
 	}
-
 	return uploaded{u.ID, p.ID}
 }
 
@@ -203,7 +198,6 @@ func snapshot(t *testing.T, base, owner, file, batchID string) map[string]string
 		}
 		seen[path] = string(answer)
 	}
-
 	return seen
 }
 
@@ -228,6 +222,5 @@ func send(t *testing.T, method, address, key, contentType string, body []byte) (
 	if answer, err = io.ReadAll(io.LimitReader(response.Body, 8<<20)); err != nil {
 		t.Fatal(err)
 	}
-
 	return response.StatusCode, answer
 }

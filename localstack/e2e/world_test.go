@@ -32,14 +32,12 @@ func variable(t *testing.T, name string) string {
 	if v == "" {
 		t.Fatalf("%s is not set: run `make test`, or `make up` and eval \"$(make -s env)\"", name)
 	}
-
 	return v
 }
 
 // newClient returns the Go SDK for the tenant whose key is in variable name.
 func newClient(t *testing.T, name string) openai.Client {
 	t.Helper()
-
 	return openai.NewClient(
 		option.WithBaseURL(variable(t, "OPENAI_BASE_URL")), option.WithAPIKey(variable(t, name)), option.WithMaxRetries(2),
 	)
@@ -65,7 +63,6 @@ func chat(customID, model, marker string) line {
 // marker names this run of this test.
 func marker(t *testing.T) string {
 	t.Helper()
-
 	return fmt.Sprintf("%s-%d", strings.ReplaceAll(t.Name(), "/", "-"), time.Now().UnixNano())
 }
 
@@ -77,14 +74,12 @@ func jsonl(t *testing.T, lines ...any) string {
 	for _, l := range lines {
 		if raw, ok := l.(string); ok {
 			b.WriteString(raw + "\n")
-
 			continue
 		}
 		if err := enc.Encode(l); err != nil {
 			t.Fatal(err)
 		}
 	}
-
 	return b.String()
 }
 
@@ -96,7 +91,6 @@ func upload(ctx context.Context, t *testing.T, c openai.Client, content string) 
 	if err != nil {
 		t.Fatalf("upload: %v", err)
 	}
-
 	return f.ID
 }
 
@@ -109,7 +103,6 @@ func create(ctx context.Context, t *testing.T, c openai.Client, fileID, window s
 	if err != nil {
 		t.Fatalf("create: %v", err)
 	}
-
 	return b
 }
 
@@ -143,7 +136,6 @@ func describe(b *openai.Batch) string {
 	if b == nil {
 		return "never"
 	}
-
 	return fmt.Sprintf("%s %+v errors %s", b.Status, b.RequestCounts.RawJSON(), b.Errors.RawJSON())
 }
 
@@ -196,7 +188,6 @@ func results(ctx context.Context, t *testing.T, c openai.Client, fileID string) 
 		}
 		out = append(out, r)
 	}
-
 	return out
 }
 
@@ -205,7 +196,6 @@ func customIDs(rs []result) []string {
 	for _, r := range rs {
 		ids = append(ids, r.CustomID)
 	}
-
 	return ids
 }
 
@@ -224,7 +214,6 @@ func calls(ctx context.Context, t *testing.T, marker string) map[string]int {
 	for _, r := range answer.Requests {
 		out[strings.TrimPrefix(r.Marker, marker+"/")] += r.Calls
 	}
-
 	return out
 }
 

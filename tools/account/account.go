@@ -33,7 +33,7 @@ const (
 	endPatience   = 30 * time.Second
 )
 
-// account deploys with the user's own credentials.
+// An account deploys with the user's own credentials.
 type account struct {
 	checkout checkout.Checkout
 	upstream string // The provider's base URL; may be empty: the app's default.

@@ -30,7 +30,7 @@ const (
 	lockPatience = 15 * time.Minute
 )
 
-// Checkout is a folder with the module in it.
+// A Checkout is a folder with the module in it.
 type Checkout struct {
 	Root    string
 	Logs    string   // Folder of the programs' logs.

@@ -14,7 +14,7 @@ import (
 // pythonPatience bounds the question which Python a program is.
 const pythonPatience = 20 * time.Second
 
-// PythonVersion is a version of the Python language.
+// A PythonVersion is a version of the Python language.
 type PythonVersion struct{ Major, Minor int }
 
 func (v PythonVersion) String() string { return fmt.Sprintf("%d.%d", v.Major, v.Minor) }

@@ -33,7 +33,7 @@ type demo struct {
 	now      func() time.Time
 }
 
-// batch is the part of OpenAI's batch object that is shown.
+// A batch is the part of OpenAI's batch object that is shown.
 type batch struct {
 	ID            string `json:"id"`
 	Status        string `json:"status"`

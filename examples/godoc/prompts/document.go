@@ -48,7 +48,6 @@ func Document(p Package) (string, error) {
 	if d.Name != "main" {
 		t.declarations()
 	}
-
 	return clip(t.String(), MaxDocument), nil
 }
 
@@ -115,6 +114,5 @@ func clip(s string, most int) string {
 	for !utf8.ValidString(s) {
 		s = s[:len(s)-1]
 	}
-
 	return s + cut
 }

@@ -55,7 +55,6 @@ func List(ctx context.Context, goCommand string, o Options) ([]Package, error) {
 	if o.Limit > 0 {
 		packages = packages[:min(o.Limit, len(packages))]
 	}
-
 	return packages, nil
 }
 

@@ -23,7 +23,6 @@ func list(t *testing.T, o prompts.Options) []prompts.Package {
 	if err != nil {
 		t.Fatal(err)
 	}
-
 	return packages
 }
 
@@ -32,7 +31,6 @@ func paths(packages []prompts.Package) []string {
 	for _, p := range packages {
 		all = append(all, p.ImportPath)
 	}
-
 	return all
 }
 
@@ -121,7 +119,6 @@ func source(t *testing.T, importPath, text string) prompts.Package {
 	if err := os.WriteFile(filepath.Join(dir, "p.go"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-
 	return prompts.Package{ImportPath: importPath, Dir: dir, GoFiles: []string{"p.go"}}
 }
 
@@ -193,7 +190,6 @@ func manyFunctions() string {
 	for i := range 1000 {
 		fmt.Fprintf(&text, "func F%d() {}\n", i)
 	}
-
 	return text.String()
 }
 

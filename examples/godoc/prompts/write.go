@@ -53,7 +53,6 @@ func Write(w io.Writer, packages []Package, model string) error {
 			return fmt.Errorf("writing the request about %s: %w", p.ImportPath, err)
 		}
 	}
-
 	return nil
 }
 
@@ -67,7 +66,6 @@ func CustomID(importPath string) string {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("._-", r):
 			return r
 		}
-
 		return '_'
 	}, importPath)
 }

@@ -24,7 +24,7 @@ const (
 	tokenBytes = 4
 )
 
-// inputError says that a body lacks what its endpoint needs.
+// An inputError says that a body lacks what its endpoint needs.
 type inputError struct {
 	message, param, code string
 }
@@ -41,7 +41,7 @@ func invalid(param, message string) error {
 	return &inputError{message: message, param: param, code: "invalid_value"}
 }
 
-// reply is an answer before it is sent.
+// A reply is an answer before it is sent.
 type reply struct {
 	body any
 

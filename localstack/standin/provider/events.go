@@ -20,7 +20,7 @@ func event(name string, data any) (string, error) {
 	return name + "data: " + string(raw) + "\n\n", nil
 }
 
-// stream gathers events; the first failure stays.
+// A stream gathers events; the first failure stays.
 type stream struct {
 	events []string
 	err    error

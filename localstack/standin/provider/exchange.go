@@ -13,7 +13,7 @@ import (
 // slowPieces is how many pieces a slow body comes in.
 const slowPieces = 10
 
-// exchange is one call being answered.
+// An exchange is one call being answered.
 type exchange struct {
 	w    http.ResponseWriter
 	r    *http.Request

@@ -14,7 +14,7 @@ import (
 	"github.com/musketry/musketry/localstack/standin/provider"
 )
 
-// standin is a stand-in on loopback.
+// A standin is a stand-in on loopback.
 type standin struct {
 	*provider.Provider
 	url    string

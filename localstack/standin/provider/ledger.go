@@ -108,7 +108,7 @@ func (d digest) number() uint64 { return binary.BigEndian.Uint64(d[:8]) }
 
 func (d digest) String() string { return hex.EncodeToString(d[:]) }
 
-// arrival is a call as it comes in.
+// An arrival is a call as it comes in.
 type arrival struct {
 	id                    digest
 	key, customID, marker string
@@ -116,7 +116,7 @@ type arrival struct {
 	authorized            bool
 }
 
-// entry is what is remembered of one request. There may be a million of them.
+// An entry is what is remembered of one request. There may be a million of them.
 type entry struct {
 	id                    digest
 	key, customID, marker string
@@ -128,7 +128,7 @@ type entry struct {
 	authorized            bool
 }
 
-// ledger counts calls. It remembers a bounded number of requests, in a ring.
+// A ledger counts calls. It remembers a bounded number of requests, in a ring.
 type ledger struct {
 	now     func() time.Time
 	maxKeys int
@@ -151,7 +151,7 @@ func newLedger(now func() time.Time, maxKeys int) *ledger {
 	}
 }
 
-// call is a call in flight.
+// A call is a call in flight.
 type call struct {
 	ledger *ledger
 	id     digest

@@ -15,7 +15,7 @@ const (
 	defaultSlow   = time.Second
 )
 
-// effect is what a call meets in place of its answer.
+// An effect is what a call meets in place of its answer.
 type effect int
 
 const (
@@ -28,14 +28,14 @@ const (
 	effectHang
 )
 
-// step is an effect for a number of calls.
+// A step is an effect for a number of calls.
 type step struct {
 	effect effect
 	status int // Of effectStatus.
 	calls  int // 0 is every call.
 }
 
-// waitForm is how a Retry-After is written.
+// A waitForm is how a Retry-After is written.
 type waitForm int
 
 const (
@@ -45,7 +45,7 @@ const (
 	waitMillis
 )
 
-// plan is how the calls of a request go.
+// A plan is how the calls of a request go.
 type plan struct {
 	steps          []step
 	latency, spare time.Duration // Latency lies between latency and latency+spare.
@@ -55,7 +55,7 @@ type plan struct {
 	slow           time.Duration
 }
 
-// DirectiveError says that a model's name has a directive that means nothing.
+// A DirectiveError says that a model's name has a directive that means nothing.
 type DirectiveError struct {
 	// Directive is the text at fault.
 	Directive string

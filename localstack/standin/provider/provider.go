@@ -18,7 +18,7 @@ const (
 	customIDHeader = "X-Custom-Id"
 )
 
-// Config is what a Provider needs to know.
+// A Config is what a Provider needs to know.
 type Config struct {
 	// Now is the clock. There is no default.
 	Now func() time.Time
@@ -27,7 +27,7 @@ type Config struct {
 	MaxKeys int
 }
 
-// Provider is the handler. Its connections should be HTTP/1.1: over HTTP/2 a reset ends the stream, not the connection.
+// A Provider is the handler. Its connections should be HTTP/1.1: over HTTP/2 a reset ends the stream, not the connection.
 type Provider struct {
 	mux    *http.ServeMux
 	ledger *ledger

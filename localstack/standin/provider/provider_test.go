@@ -282,7 +282,7 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// pipeWriter is a response that is only counted.
+// A pipeWriter is a response that is only counted.
 type pipeWriter struct {
 	header http.Header
 	body   strings.Builder

@@ -2,7 +2,7 @@ package provider
 
 import "encoding/json"
 
-// request is what the stand-in reads of a body; the rest it does not look at.
+// A request is what the stand-in reads of a body; the rest it does not look at.
 type request struct {
 	Model         string          `json:"model"`
 	User          string          `json:"user"`
@@ -29,7 +29,7 @@ type part struct {
 	Text string `json:"text"`
 }
 
-// errorBody is OpenAI's error envelope.
+// An errorBody is OpenAI's error envelope.
 type errorBody struct {
 	Error errorDetail `json:"error"`
 }

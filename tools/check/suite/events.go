@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// event is a line of `go test -json`: https://pkg.go.dev/cmd/test2json
+// An event is a line of `go test -json`: https://pkg.go.dev/cmd/test2json
 type event struct {
 	Time       time.Time
 	Action     string
@@ -22,7 +22,7 @@ type event struct {
 	Key, Value string  // Of a test's attribute.
 }
 
-// tally keeps what a test or package has written, to show it should it fail.
+// A tally keeps what a test or package has written, to show it should it fail.
 type tally struct {
 	sum        Sum
 	output     map[string][]string

@@ -24,7 +24,7 @@ import (
 // endPatience is how long a part may take to end after it was told to.
 const endPatience = 30 * time.Second
 
-// Config names the programs of the parts.
+// A Config names the programs of the parts.
 type Config struct {
 	Cloud   string // Starts and ends the local cloud.
 	Lint    string
@@ -36,7 +36,7 @@ type Config struct {
 	Out     io.Writer
 }
 
-// Sum counts what passed, failed and was skipped.
+// A Sum counts what passed, failed and was skipped.
 type Sum struct{ Passed, Failed, Skipped int }
 
 // String is the line that ends `make test`.
