@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,6 +62,38 @@ func TestDocumentNamesEveryRoute(t *testing.T) {
 	}
 }
 
+// TestDocumentReferences demands that what the document refers to is there, and that what stands in its components to be
+// shared is referred to.
+func TestDocumentReferences(t *testing.T) {
+	t.Parallel()
+	d, err := readDocument()
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile("openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for _, ref := range regexp.MustCompile(`"\$ref": "([^"]*)"`).FindAllStringSubmatch(string(content), -1) {
+		named[ref[1]] = true
+		if _, ok := d.find(ref[1]); !ok {
+			t.Errorf("the document has no %s", ref[1])
+		}
+	}
+	for _, kind := range []string{"schemas", "responses", "parameters", "headers"} {
+		shared, ok := d.find("#/components/" + kind)
+		if !ok {
+			t.Errorf("the document has no %s: it is read wrongly", kind)
+		}
+		for name := range shared {
+			if ref := "#/components/" + kind + "/" + name; !named[ref] {
+				t.Errorf("nothing refers to %s", ref)
+			}
+		}
+	}
+}
+
 // A documented finds what the document says of an answer.
 type documented struct {
 	raw      map[string]any
@@ -101,7 +134,13 @@ func (r reply) documented(a ask) {
 	if _, ok := responses[status]; !ok && r.Code >= 400 {
 		status = "default"
 	}
+	escape := strings.NewReplacer("~", "~0", "/", "~1").Replace
+	pointer := "#/paths/" + escape(path) + "/" + strings.ToLower(a.method) + "/responses/" + status
 	response, ok := responses[status].(map[string]any)
+	if shared, isRef := response["$ref"].(string); isRef {
+		pointer = shared
+		response, ok = d.find(shared)
+	}
 	if !ok {
 		r.t.Errorf("%s %s: the document has no %d", a.method, a.path, r.Code)
 		return
@@ -114,11 +153,8 @@ func (r reply) documented(a ask) {
 	if kind != "application/json" {
 		return
 	}
-	escape := strings.NewReplacer("~", "~0", "/", "~1").Replace
-	pointer := "openapi.json#/paths/" + escape(path) + "/" + strings.ToLower(a.method) + "/responses/" + status +
-		"/content/" + escape(kind) + "/schema"
 	d.mu.Lock()
-	schema, err := d.compiler.Compile(pointer)
+	schema, err := d.compiler.Compile("openapi.json" + pointer + "/content/" + escape(kind) + "/schema")
 	d.mu.Unlock()
 	if err != nil {
 		r.t.Fatal(err)
@@ -130,6 +166,19 @@ func (r reply) documented(a ask) {
 	if err != nil {
 		r.t.Errorf("%s %s: %d is not as documented: %v\n%.500s", a.method, a.path, r.Code, err, r.Body)
 	}
+}
+
+// find returns what a reference within the document names. Names of ours have no character that JSON Pointer escapes.
+func (d *documented) find(ref string) (map[string]any, bool) {
+	at := d.raw
+	for name := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
+		next, ok := at[name].(map[string]any)
+		if !ok {
+			return nil, false
+		}
+		at = next
+	}
+	return at, true
 }
 
 // operation returns the path and operation that a is a call of, nil if none.
