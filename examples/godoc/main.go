@@ -27,7 +27,7 @@ func main() {
 	n, err := run(ctx, *output, prompts.Options{Model: *model, Limit: *limit, Internal: *internal})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "godoc:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:gocritic // the context ends with the process
 	}
 	fmt.Fprintf(os.Stderr, "godoc: %d requests\n", n)
 }

@@ -119,7 +119,7 @@ func (o *outlet) Write(p []byte) (int, error) {
 	if err != nil {
 		o.err = err
 	}
-	return n, err //nolint:wrapcheck // io.Copy's business
+	return n, err
 }
 
 // bufferContent answers as much of span as fits into one answer.

@@ -97,7 +97,7 @@ func newSummed(from io.Reader) *summed {
 func (s *summed) Read(p []byte) (int, error) {
 	n, err := s.from.Read(p)
 	s.hash.Write(p[:n])
-	return n, err //nolint:wrapcheck // an end must stay one
+	return n, err
 }
 
 // sum returns the MD5 in hex.

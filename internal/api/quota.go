@@ -163,7 +163,7 @@ func (a *api) sweep(ctx context.Context, seen batch.Usage, now time.Time) ([]str
 			return nil
 		})
 	}
-	return closed, group.Wait() //nolint:wrapcheck // wrapped above
+	return closed, group.Wait()
 }
 
 // partsLife is how long the bucket keeps the parts of an upload.

@@ -195,7 +195,7 @@ func (a *api) readPieces(ctx context.Context, b batch.Batch, pieces []piece) ([]
 		group.Go(func() error {
 			got, err := a.Objects.Read(ctx, batch.SegmentKey(b.ID, p.segment), p.offset, p.length)
 			copy(to, got)
-			return err //nolint:wrapcheck // wrapped below
+			return err
 		})
 	}
 	switch err := group.Wait(); {

@@ -227,7 +227,7 @@ func (a *api) assemble(ctx context.Context, u batch.Upload, c completion) (batch
 	case again != nil:
 		return batch.File{}, false, errors.Join(err, again)
 	case there, now.Status == batch.UploadCompleted:
-		return f, there, now.Matches(c.order, c.sum) //nolint:wrapcheck // the caller does
+		return f, there, now.Matches(c.order, c.sum)
 	case errors.Is(err, batch.ErrExists):
 		return batch.File{}, false, batch.ErrUploadOrder
 	}

@@ -36,5 +36,5 @@ func plainBodies(stack *middleware.Stack) error {
 		}
 		return next.HandleBuild(ctx, in)
 	})
-	return stack.Build.Add(plain, middleware.Before) //nolint:wrapcheck // the SDK's own, to the SDK
+	return stack.Build.Add(plain, middleware.Before)
 }

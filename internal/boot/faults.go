@@ -81,7 +81,7 @@ func (f *faulter) install(stack *middleware.Stack) error {
 		return next.HandleInitialize(context.WithValue(ctx, faultKey{}, f.draw()), in)
 	})
 	if err := stack.Initialize.Add(draw, middleware.After); err != nil {
-		return err //nolint:wrapcheck // the SDK's own, to the SDK
+		return err
 	}
 	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("InjectFault", f.inject), middleware.After)
 }

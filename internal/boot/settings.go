@@ -207,7 +207,7 @@ type settingReader struct {
 func (r *settingReader) text(name string) string { return strings.TrimSpace(r.get(name)) }
 
 func (r *settingReader) fail(format string, args ...any) {
-	r.errs = append(r.errs, fmt.Errorf(format, args...)) //nolint:err113 // the names are in the text, and nobody asks for more
+	r.errs = append(r.errs, fmt.Errorf(format, args...))
 }
 
 func (r *settingReader) number(name string, least, most int, into *int) {

@@ -41,7 +41,7 @@ func (s steps) enqueue(ctx context.Context, b batch.Batch, done int) (batch.Batc
 		}
 		b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
 			if err := b.Enqueue(line); err != nil {
-				return err //nolint:wrapcheck // the domain's own, told apart by update
+				return err
 			}
 			b.Reconcile(r)
 			return nil

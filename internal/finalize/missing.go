@@ -94,7 +94,7 @@ func nextLine(in *bufio.Reader, at *int64) (text []byte, start int64, err error)
 			return text, start, nil
 		}
 		if err != nil {
-			return nil, 0, err //nolint:wrapcheck // its caller names the line
+			return nil, 0, err
 		}
 	}
 }
@@ -125,7 +125,7 @@ func (r *inputReader) at(ctx context.Context, offset int64) ([]byte, error) {
 
 // A sectionReader reads the bytes of an input file from at on, up to to.
 type sectionReader struct {
-	ctx    context.Context //nolint:containedctx // io.Reader has no place for it
+	ctx    context.Context // io.Reader has no place for it
 	in     *inputReader
 	at, to int64
 }

@@ -65,6 +65,6 @@ func storing(token string) func(*batch.Batch) error {
 		if b.Token != *found && b.Token != token {
 			return errOutrun
 		}
-		return b.Park(token) //nolint:wrapcheck // the domain's own, told apart by park
+		return b.Park(token)
 	}
 }

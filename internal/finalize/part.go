@@ -91,7 +91,7 @@ func (s steps) fetch(ctx context.Context, p *part) error {
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return err //nolint:wrapcheck // wrapped where it arose
+		return err
 	}
 	p.places = p.places[:0]
 	return nil

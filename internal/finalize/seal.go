@@ -76,7 +76,7 @@ func (s steps) endLate(ctx context.Context, b batch.Batch, commits *commits, tal
 			group.Go(func() error { return s.end(gctx, tally, b, rec, commits) })
 		}
 		if err := group.Wait(); err != nil {
-			return err //nolint:wrapcheck // wrapped where it arose
+			return err
 		}
 	}
 	return nil
@@ -157,7 +157,7 @@ func ending(b batch.Batch, rec state.Record, now time.Time) (state.Change, error
 	}
 	r, err := state.As[state.Processing](rec)
 	if err != nil {
-		return state.Change{}, err //nolint:wrapcheck // its caller names the line
+		return state.Change{}, err
 	}
 	return endingOf(b, r, r.Phase().Reclaims, now)
 }
@@ -167,11 +167,11 @@ func ending(b batch.Batch, rec state.Record, now time.Time) (state.Change, error
 func endingOf[S state.Active](b batch.Batch, r state.Request[S], deaths int, now time.Time) (state.Change, error) {
 	switch {
 	case b.Canceling():
-		return state.Cancel(r, now).Change() //nolint:wrapcheck // its caller names the line
+		return state.Cancel(r, now).Change()
 	case b.GivenUp != "" && !b.Overdue(now):
-		return state.Terminate(r, deaths, now).Change() //nolint:wrapcheck // its caller names the line
+		return state.Terminate(r, deaths, now).Change()
 	}
-	return state.Expire(r, now).Change() //nolint:wrapcheck // its caller names the line
+	return state.Expire(r, now).Change()
 }
 
 // seal freezes b's counts and usage and chooses the ids of its result files.

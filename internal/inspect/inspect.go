@@ -154,16 +154,16 @@ func (i *Inspector) stop(ctx context.Context, b batch.Batch, rec state.Record) (
 // canceling returns the change that cancels a request without an outcome.
 func canceling(rec state.Record, now time.Time) (state.Change, error) {
 	if r, err := state.As[state.Pending](rec); err == nil {
-		return state.Cancel(r, now).Change() //nolint:wrapcheck // its caller names the line
+		return state.Cancel(r, now).Change()
 	}
 	if r, err := state.As[state.Claimed](rec); err == nil {
-		return state.Cancel(r, now).Change() //nolint:wrapcheck // its caller names the line
+		return state.Cancel(r, now).Change()
 	}
 	r, err := state.As[state.Processing](rec)
 	if err != nil {
-		return state.Change{}, err //nolint:wrapcheck // its caller names the line
+		return state.Change{}, err
 	}
-	return state.Cancel(r, now).Change() //nolint:wrapcheck // its caller names the line
+	return state.Cancel(r, now).Change()
 }
 
 // tell has the workers abort the call of a canceled request, counts it, and

@@ -110,7 +110,7 @@ func TestText(t *testing.T) {
 
 func TestErrorsOfVisitors(t *testing.T) {
 	t.Parallel()
-	stop := errors.New("stop") //nolint:err113 // it is compared by identity alone
+	stop := errors.New("stop")
 	if err := jsonscan.Items([]byte("[1,2]"), func([]byte) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("Items: %v", err)
 	}

@@ -136,7 +136,7 @@ func (f *Files) Open(ctx context.Context, key string, offset int64) (io.ReadClos
 
 // A reading is an open object. Like a response's body it ends with its context.
 type reading struct {
-	ctx   context.Context //nolint:containedctx // as a response's body has its request's
+	ctx   context.Context // as a response's body has its request's
 	bytes *bytes.Reader
 }
 

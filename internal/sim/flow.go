@@ -42,7 +42,7 @@ type execution struct {
 	endedAt time.Duration
 	ended   bool
 	failed  string          // why it failed; empty if it did not
-	ctx     context.Context //nolint:containedctx // an execution's life
+	ctx     context.Context // an execution's life
 	stop    context.CancelCauseFunc
 }
 

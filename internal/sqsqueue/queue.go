@@ -104,7 +104,7 @@ func (q *Queue) Send(ctx context.Context, ms []batch.Message) error {
 		}
 		out, err := q.api.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &q.config.URL, Entries: chunk})
 		if err != nil {
-			return outcome{}, err //nolint:wrapcheck // wrapped by persist
+			return outcome{}, err
 		}
 		var o outcome
 		for _, s := range out.Successful {
@@ -143,7 +143,7 @@ func (q *Queue) Hide(ctx context.Context, handles []string, d time.Duration) err
 		out, err := q.api.ChangeMessageVisibilityBatch(ctx,
 			&sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.config.URL, Entries: entries})
 		if err != nil {
-			return outcome{}, err //nolint:wrapcheck // wrapped by persist
+			return outcome{}, err
 		}
 		var o outcome
 		for _, s := range out.Successful {
@@ -172,7 +172,7 @@ func (q *Queue) Delete(ctx context.Context, handles []string) error {
 		out, err := q.api.DeleteMessageBatch(ctx,
 			&sqs.DeleteMessageBatchInput{QueueUrl: &q.config.URL, Entries: entries})
 		if err != nil {
-			return outcome{}, err //nolint:wrapcheck // wrapped by persist
+			return outcome{}, err
 		}
 		var o outcome
 		for _, s := range out.Successful {

@@ -107,7 +107,7 @@ func (a *Acceptor) checked(ctx context.Context, u batch.Usage, now time.Time) (m
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, err //nolint:wrapcheck // wrapped above
+		return nil, err
 	}
 	return found, nil
 }

@@ -38,7 +38,7 @@ func newLineReader(body io.ReadCloser, offset int64) *lineReader {
 }
 
 // Close closes what is read.
-func (r *lineReader) Close() error { return r.body.Close() } //nolint:wrapcheck // nothing to add
+func (r *lineReader) Close() error { return r.body.Close() }
 
 // next returns the next line that is not blank, and io.EOF after the last.
 func (r *lineReader) next() (line, error) {

@@ -63,8 +63,7 @@ func errorEvent(e event, failure, kind []byte) ([]byte, bool) {
 // envelope returns OpenAI's error envelope around an error object; any other value becomes its message.
 func envelope(raw []byte) []byte {
 	if bytes.TrimSpace(raw)[0] != '{' {
-		message := append([]byte(`{"message":`), raw...)
-		raw = append(message, '}')
+		raw = append(append([]byte(`{"message":`), raw...), '}')
 	}
 	return append(append([]byte(`{"error":`), raw...), '}')
 }

@@ -64,7 +64,7 @@ func TestHostileLinesKillNobody(t *testing.T) { //nolint:paralleltest // the mac
 	if err != nil {
 		t.Errorf("the process died: %v: %.3000s", err, out)
 	}
-	peak := child.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10 //nolint:forcetypeassert // Linux has no other
+	peak := child.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
 	t.Logf("the process had up to %d MB", peak>>20)
 	if peak > raceTimes*resident {
 		t.Errorf("the process had up to %d bytes, want at most %d", peak, raceTimes*resident)

@@ -100,7 +100,7 @@ func (w *streamed) WriteHeader(status int) {
 
 func (w *streamed) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
-	return w.body.Write(p) //nolint:wrapcheck // a ResponseWriter's own
+	return w.body.Write(p)
 }
 
 // MaxStream returns what Lambda streams.
@@ -119,5 +119,5 @@ func (b *streamBody) Close() error {
 	b.cancel()
 	err := b.PipeReader.Close()
 	<-b.ended
-	return err //nolint:wrapcheck // always nil
+	return err
 }
