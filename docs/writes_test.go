@@ -151,7 +151,7 @@ func isParameter(function, what types.Object) bool {
 // rowless are calls in a place of a write that leave nothing behind.
 var rowless = map[string]map[write]string{
 	"api": {
-		{"UpdateUsage", "countedAt"}: "changes nothing, to read",
+		{"UpdateQuota", "countedAt"}: "changes nothing, to read",
 		{"Accept", "createBatch"}:    "a use case's, whose writes have rows", {"Accept", "retryBatch"}: "the same", {"Cancel", "cancelBatch"}: "the same",
 	},
 	"submit": {{"UpdateFile", "start"}: "changes nothing, to read whether the file may be used"},

@@ -122,7 +122,7 @@ type Deps struct {
 	Contents  ContentStore // of the same objects
 	Parts     PartStore
 	Uploads   UploadStore
-	Usages    UsageStore
+	Quotas    QuotaStore
 	Acceptor  Acceptor
 	Requests  Inspector
 	Presigner Presigner // nil: a file too large for one answer is read in ranges
@@ -142,7 +142,7 @@ type Config struct {
 	BatchLife     time.Duration // how long an ended batch is shown; default 30 days
 	FileLife      time.Duration // of a file that asks for none; default 30 days, which is the most
 	Models        []string      // what GET /models lists
-	Limits        batch.Limits  // of a tenant: its Bytes, Uploads and Creates; none by default
+	Limits        tenant.Limits // of a tenant: its Bytes, Uploads and Creates; none by default
 	Origins       []string      // origins whose pages may call the API; none by default, "*" for all
 
 	// Room returns how much of MaxAnswer a piece of content takes; default: its

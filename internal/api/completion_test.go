@@ -21,7 +21,7 @@ import (
 // effect or after, and so do all that follow until it is over.
 type crash struct {
 	api.FileStore
-	api.UsageStore
+	api.QuotaStore
 	api.UploadStore
 	api.PartStore
 	api.ObjectStore
@@ -118,7 +118,7 @@ func crashing(t *testing.T) (*world, *crash) {
 		config.MaxBody = 20 << 20
 		c.FileStore, c.UploadStore, c.PartStore, c.ObjectStore = d.Files, d.Uploads, d.Parts, d.Objects
 		d.Files, d.Uploads, d.Parts, d.Objects = c.stores()
-		c.UsageStore, d.Usages = d.Usages, crashUsages{c}
+		c.QuotaStore, d.Quotas = d.Quotas, crashQuotas{c}
 	})
 	return w, c
 }

@@ -11,15 +11,16 @@ import (
 
 	"github.com/musketry/musketry/internal/api"
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
-type crashUsages struct{ *crash }
+type crashQuotas struct{ *crash }
 
-func (c crashUsages) UpdateUsage(
-	ctx context.Context, tenant string, change func(*batch.Usage) error,
-) (u batch.Usage, err error) {
+func (c crashQuotas) UpdateQuota(
+	ctx context.Context, tenantName string, change func(*tenant.Quota) error,
+) (u tenant.Quota, err error) {
 	err = c.do(func() error {
-		u, err = c.UsageStore.UpdateUsage(ctx, tenant, change)
+		u, err = c.QuotaStore.UpdateQuota(ctx, tenantName, change)
 		return err
 	})
 	return u, err
@@ -100,7 +101,7 @@ func TestFilesGoOnAfterACrash(t *testing.T) {
 				t.Parallel()
 				for at := 1; ; at++ {
 					w, c := crashing(t)
-					w.config.Limits = batch.Limits{Bytes: 1000, Uploads: 10}
+					w.config.Limits = tenant.Limits{Bytes: 1000, Uploads: 10}
 					w.handler = api.New(w.deps, w.config)
 					id := tc.before(w)
 					c.start(at, before)
@@ -136,8 +137,8 @@ func (w *world) reckoned() {
 	w.t.Helper()
 	w.advance(2 * time.Hour)
 	w.send(w.alice, "large.jsonl", rows(1001)).want(413)
-	if got, want := w.usage().Stored(), w.listed(); got != want {
-		w.t.Errorf("%d bytes count as stored, and %d are: %+v", got, want, w.usage())
+	if got, want := w.quota().Stored(), w.listed(); got != want {
+		w.t.Errorf("%d bytes count as stored, and %d are: %+v", got, want, w.quota())
 	}
 }
 

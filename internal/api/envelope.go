@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 const (
@@ -29,8 +30,8 @@ type refusalError struct {
 	param   string // empty: null
 	code    string // empty: null
 	message string
-	again   int               // seconds after which to try again; 0: trying again mends nothing
-	limit   *batch.LimitError // of a 429 or 413
+	again   int                // seconds after which to try again; 0: trying again mends nothing
+	limit   *tenant.LimitError // of a 429 or 413
 }
 
 func (e *refusalError) Error() string { return e.message }
@@ -84,7 +85,7 @@ func refusal(err error) *refusalError {
 		told  *refusalError
 		order *batch.OrderError
 		state *batch.StatusError
-		limit *batch.LimitError
+		limit *tenant.LimitError
 	)
 	upload := uploadRefusal(err)
 	switch {
@@ -156,28 +157,28 @@ func uploadRefusal(err error) *refusalError {
 // limitReached is a 429, or a 413 where waiting mends nothing. The SDKs' two
 // quick repeats would meet the same limit: writeError asks for none, and
 // Retry-After says when to look again.
-func limitReached(e *batch.LimitError) *refusalError {
+func limitReached(e *tenant.LimitError) *refusalError {
 	r := &refusalError{
 		status: http.StatusTooManyRequests, kind: codeRateLimit, code: codeRateLimit, again: limitAgain, limit: e,
 	}
 	switch e.Of {
-	case batch.LimitUploadBytes, batch.LimitParts:
+	case tenant.LimitUploadBytes, tenant.LimitParts:
 		return uploadFull(e)
-	case batch.LimitBytes:
+	case tenant.LimitBytes:
 		return &refusalError{
 			status: http.StatusRequestEntityTooLarge, code: "storage_limit_exceeded", limit: e,
 			message: fmt.Sprintf("Storage limit reached: your files and open uploads have %d bytes, and may have %d; this "+
 				"needs %d more. Delete files, cancel uploads, or wait until some expire. (A compressed file counts unpacked, "+
 				"an open upload as much as was declared.)", e.Now, e.Max, e.Asked),
 		}
-	case batch.LimitUploads:
+	case tenant.LimitUploads:
 		r.message = fmt.Sprintf("Rate limit reached: you have %d open uploads, and may have %d. Complete or cancel one; an "+
 			"upload expires an hour after it was created.", e.Now, e.Max)
-	case batch.LimitCreates:
+	case tenant.LimitCreates:
 		r.again = int((e.After + time.Second - 1) / time.Second)
 		r.message = fmt.Sprintf("Rate limit reached: you have created %d files, uploads and batches in this minute, and may "+
 			"create %d. Try again in %d seconds.", e.Now, e.Max, r.again)
-	case batch.LimitRequests:
+	case tenant.LimitRequests:
 		r.message = fmt.Sprintf("Rate limit reached: your unfinished batches have %d requests, and may have %d; this one "+
 			"has up to %d. Wait until some have ended, or split the file. (A batch that is being validated counts as "+
 			"many as its file can have.)", e.Now, e.Max, e.Asked)
@@ -189,13 +190,13 @@ func limitReached(e *batch.LimitError) *refusalError {
 }
 
 // uploadFull is a 413: an upload has the bytes that it was created for.
-func uploadFull(e *batch.LimitError) *refusalError {
+func uploadFull(e *tenant.LimitError) *refusalError {
 	r := &refusalError{
 		status: http.StatusRequestEntityTooLarge, param: "data", code: "upload_too_large", limit: e,
 		message: fmt.Sprintf("The parts of this upload have %d bytes, and it was created for %d: this part of %d bytes is too "+
 			"much. Complete it with the parts that are there, or cancel it and create another.", e.Now, e.Max, e.Asked),
 	}
-	if e.Of == batch.LimitParts {
+	if e.Of == tenant.LimitParts {
 		r.message = fmt.Sprintf("This upload has %d parts, and may have %d. Make its parts larger.", e.Now, e.Max)
 	}
 	return r

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 const (
@@ -127,7 +128,7 @@ func (a *api) deleteFile(w http.ResponseWriter, r *http.Request, tenant string) 
 // erase deletes the bytes of a file that nobody sees any more, and then its
 // record. A result file's bytes lie also in the segments that it was made of,
 // which the batch, being ended, needs no more. If others are faster, the file is
-// theirs to reckon.
+// theirs to record.
 func (a *api) erase(ctx context.Context, f batch.File) error {
 	countedAt := a.countedAt(ctx, f.Tenant)
 	if f.Batch != "" {
@@ -143,7 +144,7 @@ func (a *api) erase(ctx context.Context, f batch.File) error {
 	case err != nil:
 		return fmt.Errorf("api: delete file: %w", err)
 	default:
-		a.reckon(ctx, f.Tenant, func(u *batch.Usage) { u.Erase(f.ID, f.Bytes, countedAt, a.Clock()) })
+		a.updateQuota(ctx, f.Tenant, func(q *tenant.Quota) { q.RemoveFile(f.ID, f.Bytes, countedAt, a.Clock()) })
 	}
 	return nil
 }

@@ -7,10 +7,10 @@ import (
 	"testing"
 
 	"github.com/musketry/musketry/internal/api"
-	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/memstore"
 	"github.com/musketry/musketry/internal/retry"
 	"github.com/musketry/musketry/internal/submit"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 // TestLimitsOfATenant holds what a client is told of a limit, and that one
@@ -18,13 +18,13 @@ import (
 func TestLimitsOfATenant(t *testing.T) {
 	t.Parallel()
 	for of, c := range map[string]struct {
-		limits    batch.Limits
+		limits    tenant.Limits
 		limit     string
 		remaining string
 		message   string
 	}{
-		"batches":  {batch.Limits{Batches: 1}, "1", "0", "you have 1 unfinished batches, and may have 1"},
-		"requests": {batch.Limits{Requests: 7}, "7", "2", "your unfinished batches have 5 requests, and may have 7; this one has up to 5"},
+		"batches":  {tenant.Limits{Batches: 1}, "1", "0", "you have 1 unfinished batches, and may have 1"},
+		"requests": {tenant.Limits{Requests: 7}, "7", "2", "your unfinished batches have 5 requests, and may have 7; this one has up to 5"},
 	} {
 		t.Run(of, func(t *testing.T) {
 			t.Parallel()

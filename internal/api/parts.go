@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 // partGrace is how long after the last part of an upload what is stored of its
@@ -88,7 +89,7 @@ func (a *api) takePart(ctx context.Context, u batch.Upload, size int64, now time
 		seen = *u
 		return u.Take(size, now)
 	})
-	limit, met := errors.AsType[*batch.LimitError](err)
+	limit, met := errors.AsType[*tenant.LimitError](err)
 	if met && now.Sub(seen.TakenAt) >= partGrace && int64(limit.Asked) <= u.Bytes {
 		var stored []batch.Stored
 		if stored, err = a.Objects.List(ctx, batch.PartsKey(u.Tenant, u.ID)); err != nil {

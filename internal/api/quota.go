@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 const (
@@ -31,12 +32,12 @@ const (
 // errCount says that a tenant's files must be counted first.
 var errCount = errors.New("api: the tenant's files must be counted")
 
-// A UsageStore keeps what of each tenant's is unfinished and stored.
-type UsageStore interface {
-	// UpdateUsage writes what change changes, if anything, and returns change's
+// A QuotaStore keeps the quotas of tenants.
+type QuotaStore interface {
+	// UpdateQuota writes what change changes, if anything, and returns change's
 	// own error as it is. It returns batch.ErrBusy if others write it all the
 	// time.
-	UpdateUsage(ctx context.Context, tenant string, change func(*batch.Usage) error) (batch.Usage, error)
+	UpdateQuota(ctx context.Context, tenantName string, change func(*tenant.Quota) error) (tenant.Quota, error)
 }
 
 // bounded reports whether anything that the API creates is.
@@ -46,26 +47,26 @@ func (a *api) bounded() bool {
 }
 
 // admit records what change records of a create, before it is made. It returns
-// change's *batch.LimitError if that would break a limit. Who meets a limit
+// change's *tenant.LimitError if that would break a limit. Who meets a limit
 // counts what there is: uploads and files whose life is over are erased, and what
 // a crash left behind counts no more.
-func (a *api) admit(ctx context.Context, tenant string, change func(*batch.Usage) error) error {
+func (a *api) admit(ctx context.Context, tenantName string, change func(*tenant.Quota) error) error {
 	if !a.bounded() {
 		return nil
 	}
-	now, seen := a.Clock(), batch.Usage{}
-	_, err := a.Usages.UpdateUsage(ctx, tenant, func(u *batch.Usage) error {
-		seen = *u
-		if a.stale(u, now) {
+	now, seen := a.Clock(), tenant.Quota{}
+	_, err := a.Quotas.UpdateQuota(ctx, tenantName, func(q *tenant.Quota) error {
+		seen = *q
+		if a.stale(q, now) {
 			return errCount
 		}
-		return change(u)
+		return change(q)
 	})
 	if err != nil && a.countable(err, seen, now) {
 		if err := a.count(ctx, seen, now); err != nil {
 			return err
 		}
-		_, err = a.Usages.UpdateUsage(ctx, tenant, change)
+		_, err = a.Quotas.UpdateQuota(ctx, tenantName, change)
 	}
 	if err != nil {
 		return fmt.Errorf("api: admit: %w", err)
@@ -73,32 +74,32 @@ func (a *api) admit(ctx context.Context, tenant string, change func(*batch.Usage
 	return nil
 }
 
-// stale reports whether u must be counted before it says what is stored.
-func (a *api) stale(u *batch.Usage, now time.Time) bool {
+// stale reports whether q must be counted before it says what is stored.
+func (a *api) stale(q *tenant.Quota, now time.Time) bool {
 	if a.config.Limits.Bytes == 0 {
 		return false
 	}
-	return !u.Counted() || len(u.Changes) >= compactAt && now.Sub(u.CountedAt) >= countPause
+	return !q.Counted() || len(q.Changes) >= compactAt && now.Sub(q.CountedAt) >= countPause
 }
 
 // countable reports whether a count may mend err.
-func (a *api) countable(err error, seen batch.Usage, now time.Time) bool {
-	limit, met := errors.AsType[*batch.LimitError](err)
+func (a *api) countable(err error, seen tenant.Quota, now time.Time) bool {
+	limit, met := errors.AsType[*tenant.LimitError](err)
 	switch {
 	case errors.Is(err, errCount):
 		return true
-	case !met, limit.Of != batch.LimitBytes && limit.Of != batch.LimitUploads:
+	case !met, limit.Of != tenant.LimitBytes && limit.Of != tenant.LimitUploads:
 		return false
-	case limit.Of == batch.LimitBytes && now.Sub(seen.CountedAt) >= countPause:
+	case limit.Of == tenant.LimitBytes && now.Sub(seen.CountedAt) >= countPause:
 		return true
 	}
 	return len(overdue(seen, now)) > 0
 }
 
-// overdue returns the uploads of u whose life is over, mostSwept at most.
-func overdue(u batch.Usage, now time.Time) []string {
+// overdue returns the uploads of q whose life is over, mostSwept at most.
+func overdue(q tenant.Quota, now time.Time) []string {
 	var ids []string
-	for id := range u.Uploads {
+	for id := range q.Uploads {
 		created, ok := batch.ParseID(batch.PrefixUpload, id)
 		if (!ok || now.Sub(created) >= batch.UploadLife) && len(ids) < mostSwept {
 			ids = append(ids, id)
@@ -107,8 +108,8 @@ func overdue(u batch.Usage, now time.Time) []string {
 	return ids
 }
 
-// count holds what was seen of a tenant's usage against what there is.
-func (a *api) count(ctx context.Context, seen batch.Usage, now time.Time) error {
+// count holds what was seen of a tenant's quota against what there is.
+func (a *api) count(ctx context.Context, seen tenant.Quota, now time.Time) error {
 	closed, err := a.sweep(ctx, seen, now)
 	if err != nil {
 		return err
@@ -120,12 +121,12 @@ func (a *api) count(ctx context.Context, seen batch.Usage, now time.Time) error 
 			return err
 		}
 	}
-	_, err = a.Usages.UpdateUsage(ctx, seen.Tenant, func(u *batch.Usage) error {
+	_, err = a.Quotas.UpdateQuota(ctx, seen.Tenant, func(q *tenant.Quota) error {
 		for _, id := range closed {
-			u.CloseUpload(id)
+			q.CloseUpload(id)
 		}
 		if counts {
-			u.Recount(files, seen.CountedAt, now)
+			q.Recount(files, seen.CountedAt, now)
 		}
 		return nil
 	})
@@ -137,7 +138,7 @@ func (a *api) count(ctx context.Context, seen batch.Usage, now time.Time) error 
 
 // sweep deletes the parts of uploads whose life is over and returns these. One
 // whose completion has begun keeps its parts, and counts, while the bucket does.
-func (a *api) sweep(ctx context.Context, seen batch.Usage, now time.Time) ([]string, error) {
+func (a *api) sweep(ctx context.Context, seen tenant.Quota, now time.Time) ([]string, error) {
 	var (
 		mu     sync.Mutex
 		closed []string
@@ -171,11 +172,11 @@ const partsLife = 48 * time.Hour
 
 // tally returns the bytes of a tenant's files by id, and erases some of those
 // whose life is over. The others count until they are erased.
-func (a *api) tally(ctx context.Context, tenant string, now time.Time) (map[string]int64, error) {
+func (a *api) tally(ctx context.Context, tenantName string, now time.Time) (map[string]int64, error) {
 	files := map[string]int64{}
 	var over []batch.File
 	for q, more := (batch.FileQuery{Limit: countPage, Oldest: true}), true; more; {
-		page, rest, err := a.Files.Files(ctx, tenant, q)
+		page, rest, err := a.Files.Files(ctx, tenantName, q)
 		if err != nil {
 			return nil, fmt.Errorf("api: count files: %w", err)
 		}
@@ -210,32 +211,32 @@ func (a *api) tally(ctx context.Context, tenant string, now time.Time) (map[stri
 // errLook ends an update that only reads.
 var errLook = errors.New("api: nothing is to be written")
 
-// countedAt returns when tenant's files were last counted; the zero time if that
+// countedAt returns when a tenant's files were last counted; the zero time if that
 // is not known, and then a deletion counts from the next count on.
-func (a *api) countedAt(ctx context.Context, tenant string) time.Time {
+func (a *api) countedAt(ctx context.Context, tenantName string) time.Time {
 	var at time.Time
 	if a.bounded() {
-		_, _ = a.Usages.UpdateUsage(ctx, tenant, func(u *batch.Usage) error {
-			at = u.CountedAt
+		_, _ = a.Quotas.UpdateQuota(ctx, tenantName, func(q *tenant.Quota) error {
+			at = q.CountedAt
 			return errLook
 		})
 	}
 	return at
 }
 
-// reckon records what becomes of what was admitted. Nothing waits for that: what
+// updateQuota records what becomes of what was admitted. Nothing waits for that: what
 // it leaves behind is found by the next count, and counts until then.
-func (a *api) reckon(ctx context.Context, tenant string, change func(*batch.Usage)) {
+func (a *api) updateQuota(ctx context.Context, tenantName string, change func(*tenant.Quota)) {
 	if !a.bounded() {
 		return
 	}
-	_, err := a.Usages.UpdateUsage(ctx, tenant, func(u *batch.Usage) error {
-		change(u)
+	_, err := a.Quotas.UpdateQuota(ctx, tenantName, func(q *tenant.Quota) error {
+		change(q)
 		return nil
 	})
 	if err != nil {
-		a.Logger.LogAttrs(ctx, slog.LevelWarn, "usage left behind",
-			slog.String("tenant", tenant), slog.String("error", err.Error()))
+		a.Logger.LogAttrs(ctx, slog.LevelWarn, "quota left behind",
+			slog.String("tenant", tenantName), slog.String("error", err.Error()))
 	}
 }
 
@@ -250,10 +251,10 @@ func (a *api) admitBatch(ctx context.Context, o batch.Order) error {
 		}
 		bytes = f.Bytes
 	}
-	return a.admit(ctx, o.Tenant, func(u *batch.Usage) error {
-		if err := u.Room(bytes, a.config.Limits); err != nil {
+	return a.admit(ctx, o.Tenant, func(q *tenant.Quota) error {
+		if err := q.CheckBytes(bytes, a.config.Limits); err != nil {
 			return err
 		}
-		return u.Create(a.Clock(), a.config.Limits)
+		return q.CountCreate(a.Clock(), a.config.Limits)
 	})
 }

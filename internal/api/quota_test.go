@@ -15,10 +15,11 @@ import (
 
 	"github.com/musketry/musketry/internal/api"
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 // bounded returns a world whose tenants have limits.
-func bounded(t *testing.T, l batch.Limits) *world {
+func bounded(t *testing.T, l tenant.Limits) *world {
 	t.Helper()
 	return newWorld(t, func(_ *api.Deps, c *api.Config) { c.Limits = l })
 }
@@ -45,10 +46,10 @@ func (r reply) limited(status int, code, message string, headers map[string]stri
 	}
 }
 
-// usage returns what is recorded of alice.
-func (w *world) usage() *batch.Usage {
+// quota returns what is recorded of alice.
+func (w *world) quota() *tenant.Quota {
 	w.t.Helper()
-	u, err := w.store.UpdateUsage(w.t.Context(), "alice", func(*batch.Usage) error { return nil })
+	u, err := w.store.UpdateQuota(w.t.Context(), "alice", func(*tenant.Quota) error { return nil })
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func rows(n int) string { return "{" + strings.Repeat(" ", n-3) + "}\n" }
 
 func TestLimitOfStoredBytes(t *testing.T) {
 	t.Parallel()
-	w := bounded(t, batch.Limits{Bytes: 1000})
+	w := bounded(t, tenant.Limits{Bytes: 1000})
 	first := w.send(w.alice, "a.jsonl", rows(400)).want(200).text("id")
 	w.send(w.alice, "b.jsonl", rows(601)).limited(413, "storage_limit_exceeded",
 		"your files and open uploads have 400 bytes, and may have 1000; this needs 601 more",
@@ -78,7 +79,7 @@ func TestLimitOfStoredBytes(t *testing.T) {
 	// What is compressed counts unpacked, and nothing of it stays.
 	w.send(w.alice, "b.jsonl.gz", zipped(t, rows(601))).limited(413, "storage_limit_exceeded", "", nil)
 	w.send(w.alice, "b.jsonl.gz", zipped(t, rows(200))).want(200)
-	if got := w.usage().Stored(); got != 600 {
+	if got := w.quota().Stored(); got != 600 {
 		t.Errorf("stored are %d bytes, want 600", got)
 	}
 	// A file that is refused for its form counts no more; another's never did.
@@ -97,7 +98,7 @@ func TestLimitOfStoredBytes(t *testing.T) {
 	for _, want := range []int{200, 404} {
 		w.ask(ask{method: http.MethodDelete, path: "/v1/files/" + id, key: w.alice}).want(want)
 	}
-	if got := w.usage().Stored(); got != 600 {
+	if got := w.quota().Stored(); got != 600 {
 		t.Errorf("stored are %d bytes, want 600", got)
 	}
 	w.send(w.alice, "e.jsonl", rows(400)).want(200)
@@ -105,14 +106,14 @@ func TestLimitOfStoredBytes(t *testing.T) {
 
 func TestUploadsCountOnce(t *testing.T) {
 	t.Parallel()
-	w := bounded(t, batch.Limits{Bytes: 1000, Uploads: 2})
+	w := bounded(t, tenant.Limits{Bytes: 1000, Uploads: 2})
 	content := rows(300)
 	id := w.post("/v1/uploads", uploadOf(300)).want(200).text("id")
 	part := w.part(w.alice, id, content).want(200).text("id")
 	path := "/v1/uploads/" + id + "/complete"
 	for range 2 {
 		w.post(path, completion("", part)).want(200)
-		if u := w.usage(); u.Stored() != 300 || len(u.Uploads) != 0 {
+		if u := w.quota(); u.Stored() != 300 || len(u.Uploads) != 0 {
 			t.Errorf("stored are %d bytes with %v open, want 300 and none", u.Stored(), u.Uploads)
 		}
 	}
@@ -131,14 +132,14 @@ func TestUploadsCountOnce(t *testing.T) {
 	if keys := w.files.Keys(); len(keys) != 1 {
 		t.Errorf("stored are %v, want the file alone", keys)
 	}
-	if u := w.usage(); len(u.Uploads) != 1 || u.Stored() != 301 {
+	if u := w.quota(); len(u.Uploads) != 1 || u.Stored() != 301 {
 		t.Errorf("stored are %d bytes with %v open, want 301 and one", u.Stored(), u.Uploads)
 	}
 }
 
 func TestLimitOfCreates(t *testing.T) {
 	t.Parallel()
-	w := bounded(t, batch.Limits{Creates: 3})
+	w := bounded(t, tenant.Limits{Creates: 3})
 	file := w.send(w.alice, "a.jsonl", rows(10)).want(200).text("id")
 	w.post("/v1/uploads", uploadOf(1)).want(200)
 	// A batch counts, whatever becomes of it.
@@ -162,16 +163,16 @@ func TestCountHeals(t *testing.T) {
 	w.send(w.alice, "a.jsonl", rows(300)).want(200)
 	w.send(w.alice, "b.jsonl", rows(300), "expires_after[anchor]", "created_at", "expires_after[seconds]", "3600").want(200)
 	config := w.config
-	config.Limits = batch.Limits{Bytes: 1000, Uploads: 10}
+	config.Limits = tenant.Limits{Bytes: 1000, Uploads: 10}
 	w.handler = api.New(w.deps, config)
 	w.send(w.alice, "c.jsonl", rows(401)).limited(413, "storage_limit_exceeded", "have 600 bytes", nil)
-	_, err := w.store.UpdateUsage(t.Context(), "alice", func(u *batch.Usage) error {
+	_, err := w.store.UpdateQuota(t.Context(), "alice", func(u *tenant.Quota) error {
 		id, err := batch.NewID(batch.PrefixUpload, w.clock(), zeros{})
 		if err == nil {
 			err = u.OpenUpload(id, 200, config.Limits) // a crash before the upload was put
 		}
 		if err == nil {
-			err = u.Keep("file-lost", 200, w.clock(), config.Limits) // a crash before the file was
+			err = u.ReserveFile("file-lost", 200, w.clock(), config.Limits) // a crash before the file was
 		}
 		return err
 	})
@@ -182,8 +183,8 @@ func TestCountHeals(t *testing.T) {
 	w.send(w.alice, "c.jsonl", rows(10)).limited(413, "storage_limit_exceeded", "have 1000 bytes", nil)
 	w.advance(time.Hour)
 	w.send(w.alice, "c.jsonl", rows(700)).want(200)
-	want := &batch.Usage{Tenant: "alice", FileBytes: 300, CountedAt: w.clock()}
-	got := w.usage()
+	want := &tenant.Quota{Tenant: "alice", FileBytes: 300, CountedAt: w.clock()}
+	got := w.quota()
 	if got.Stored() != 1000 {
 		t.Errorf("changes are %v, stored %d", got.Changes, got.Stored())
 	}
@@ -199,11 +200,11 @@ func TestCountHeals(t *testing.T) {
 // TestCreatesCost counts the calls of a create: two more for its limits.
 func TestCreatesCost(t *testing.T) {
 	t.Parallel()
-	counts := &countedUsages{}
+	counts := &countedQuotas{}
 	w := newWorld(t, func(d *api.Deps, c *api.Config) {
-		c.Limits = batch.Limits{Bytes: 1 << 30, Uploads: 100, Creates: 1000}
-		counts.UsageStore, counts.FileStore = d.Usages, d.Files
-		d.Usages, d.Files = counts, countedFiles{counts}
+		c.Limits = tenant.Limits{Bytes: 1 << 30, Uploads: 100, Creates: 1000}
+		counts.QuotaStore, counts.FileStore = d.Quotas, d.Files
+		d.Quotas, d.Files = counts, countedFiles{counts}
 	})
 	w.send(w.alice, "a.jsonl", rows(10)).want(200) // the first counts all files
 	if got := counts.take(); got != [2]int{3, 1} {
@@ -220,29 +221,29 @@ func TestCreatesCost(t *testing.T) {
 	if got := counts.take(); got != [2]int{3, 1} {
 		t.Errorf("after 100 changes: %v updates and pages, want 3 and 1", got)
 	}
-	if n := len(w.usage().Changes); n != 1 {
+	if n := len(w.quota().Changes); n != 1 {
 		t.Errorf("%d changes are left, want 1", n)
 	}
 }
 
-// A countedUsages counts updates of usages, and pages of files.
-type countedUsages struct {
-	api.UsageStore
+// A countedQuotas counts updates of quotas, and pages of files.
+type countedQuotas struct {
+	api.QuotaStore
 	api.FileStore
 
 	mu sync.Mutex
 	n  [2]int
 }
 
-type countedFiles struct{ *countedUsages }
+type countedFiles struct{ *countedQuotas }
 
-func (c *countedUsages) add(which int) {
+func (c *countedQuotas) add(which int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.n[which]++
 }
 
-func (c *countedUsages) take() [2]int {
+func (c *countedQuotas) take() [2]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := c.n
@@ -250,11 +251,11 @@ func (c *countedUsages) take() [2]int {
 	return n
 }
 
-func (c *countedUsages) UpdateUsage(
-	ctx context.Context, tenant string, change func(*batch.Usage) error,
-) (batch.Usage, error) {
+func (c *countedQuotas) UpdateQuota(
+	ctx context.Context, tenantName string, change func(*tenant.Quota) error,
+) (tenant.Quota, error) {
 	c.add(0)
-	return c.UsageStore.UpdateUsage(ctx, tenant, change)
+	return c.QuotaStore.UpdateQuota(ctx, tenantName, change)
 }
 
 func (c countedFiles) Files(ctx context.Context, tenant string, q batch.FileQuery) ([]batch.File, bool, error) {
@@ -266,7 +267,7 @@ func (c countedFiles) Files(ctx context.Context, tenant string, q batch.FileQuer
 // for.
 func TestCreatesAtOnce(t *testing.T) {
 	t.Parallel()
-	w := bounded(t, batch.Limits{Bytes: 1000})
+	w := bounded(t, tenant.Limits{Bytes: 1000})
 	const many = 10
 	replies := make([]reply, many)
 	var all sync.WaitGroup

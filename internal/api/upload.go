@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 const (
@@ -64,11 +65,11 @@ func (a *api) createFile(w http.ResponseWriter, r *http.Request, tenant string) 
 // limit counts files.
 func (a *api) create(ctx context.Context, f *batch.File, body []byte, life time.Duration) error {
 	now, sent := a.Clock(), int64(len(body))
-	err := a.admit(ctx, f.Tenant, func(u *batch.Usage) error {
-		if err := u.Create(now, a.config.Limits); err != nil {
+	err := a.admit(ctx, f.Tenant, func(q *tenant.Quota) error {
+		if err := q.CountCreate(now, a.config.Limits); err != nil {
 			return err
 		}
-		return u.Keep(f.ID, sent, now, a.config.Limits)
+		return q.ReserveFile(f.ID, sent, now, a.config.Limits)
 	})
 	if err != nil {
 		return err
@@ -77,10 +78,10 @@ func (a *api) create(ctx context.Context, f *batch.File, body []byte, life time.
 		if size == sent {
 			return nil
 		}
-		return a.admit(ctx, f.Tenant, func(u *batch.Usage) error { return u.Keep(f.ID, size, now, a.config.Limits) })
+		return a.admit(ctx, f.Tenant, func(q *tenant.Quota) error { return q.ReserveFile(f.ID, size, now, a.config.Limits) })
 	})
 	if err != nil {
-		a.reckon(ctx, f.Tenant, func(u *batch.Usage) { u.Forget(f.ID) })
+		a.updateQuota(ctx, f.Tenant, func(q *tenant.Quota) { q.CancelReservation(f.ID) })
 	}
 	return err
 }

@@ -10,9 +10,10 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
-func (a *api) createUpload(w http.ResponseWriter, r *http.Request, tenant string) error {
+func (a *api) createUpload(w http.ResponseWriter, r *http.Request, tenantName string) error {
 	f, err := readFields(w, r)
 	if err != nil {
 		return err
@@ -22,21 +23,21 @@ func (a *api) createUpload(w http.ResponseWriter, r *http.Request, tenant string
 		return err
 	}
 	now := a.Clock()
-	u.Tenant, u.Status, u.CreatedAt = tenant, batch.UploadPending, now.UTC().Truncate(time.Millisecond)
+	u.Tenant, u.Status, u.CreatedAt = tenantName, batch.UploadPending, now.UTC().Truncate(time.Millisecond)
 	if u.ID, err = batch.NewID(batch.PrefixUpload, now, a.Random); err != nil {
 		return fmt.Errorf("api: upload: %w", err)
 	}
-	err = a.admit(r.Context(), tenant, func(usage *batch.Usage) error {
-		if err := usage.Create(now, a.config.Limits); err != nil {
+	err = a.admit(r.Context(), tenantName, func(quota *tenant.Quota) error {
+		if err := quota.CountCreate(now, a.config.Limits); err != nil {
 			return err
 		}
-		return usage.OpenUpload(u.ID, u.Bytes, a.config.Limits)
+		return quota.OpenUpload(u.ID, u.Bytes, a.config.Limits)
 	})
 	if err != nil {
 		return err
 	}
 	if err := a.Uploads.CreateUpload(r.Context(), u); err != nil {
-		a.reckon(r.Context(), tenant, func(usage *batch.Usage) { usage.CloseUpload(u.ID) })
+		a.updateQuota(r.Context(), tenantName, func(quota *tenant.Quota) { quota.CloseUpload(u.ID) })
 		return fmt.Errorf("api: create upload: %w", err)
 	}
 	writeJSON(w, http.StatusOK, shapeUpload(u, nil, now))
@@ -163,9 +164,9 @@ func (a *api) finishUpload(ctx context.Context, u batch.Upload, size int64) (bat
 		return batch.Upload{}, fmt.Errorf("api: complete upload: %w", err)
 	}
 	a.dropParts(ctx, u)
-	a.reckon(ctx, u.Tenant, func(usage *batch.Usage) {
-		usage.CloseUpload(u.ID)
-		usage.Owe(u.FileID, size, a.Clock())
+	a.updateQuota(ctx, u.Tenant, func(quota *tenant.Quota) {
+		quota.CloseUpload(u.ID)
+		quota.AddFile(u.FileID, size, a.Clock())
 	})
 	return u, nil
 }
@@ -262,7 +263,7 @@ func (a *api) make(ctx context.Context, u batch.Upload, c completion) (batch.Fil
 	f := batch.File{Tenant: u.Tenant, ID: u.FileID, Name: u.Name, Purpose: u.Purpose}
 	err = a.keep(ctx, &f, content, u.FileLife, func(size int64) error {
 		if size > u.Bytes { // unpacked; else the upload itself counts as much
-			err := a.admit(ctx, u.Tenant, func(usage *batch.Usage) error { return usage.Keep(u.FileID, size, now, a.config.Limits) })
+			err := a.admit(ctx, u.Tenant, func(quota *tenant.Quota) error { return quota.ReserveFile(u.FileID, size, now, a.config.Limits) })
 			if err != nil {
 				return err
 			}
@@ -318,17 +319,17 @@ func (a *api) sizes(ctx context.Context, u batch.Upload, ids []string) ([]int64,
 	return sizes, nil
 }
 
-func (a *api) cancelUpload(w http.ResponseWriter, r *http.Request, tenant string) error {
-	u, err := a.upload(r, tenant)
+func (a *api) cancelUpload(w http.ResponseWriter, r *http.Request, tenantName string) error {
+	u, err := a.upload(r, tenantName)
 	if err != nil {
 		return err
 	}
-	u, err = a.Uploads.UpdateUpload(r.Context(), tenant, u.ID, func(u *batch.Upload) error { return u.Cancel(a.Clock()) })
+	u, err = a.Uploads.UpdateUpload(r.Context(), tenantName, u.ID, func(u *batch.Upload) error { return u.Cancel(a.Clock()) })
 	if err != nil {
 		return fmt.Errorf("api: cancel upload: %w", err)
 	}
 	a.dropParts(r.Context(), u)
-	a.reckon(r.Context(), tenant, func(usage *batch.Usage) { usage.CloseUpload(u.ID) })
+	a.updateQuota(r.Context(), tenantName, func(quota *tenant.Quota) { quota.CloseUpload(u.ID) })
 	writeJSON(w, http.StatusOK, shapeUpload(u, nil, a.Clock()))
 	return nil
 }

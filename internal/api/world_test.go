@@ -94,7 +94,7 @@ func newWorld(t *testing.T, tune ...func(*api.Deps, *api.Config)) *world {
 		Requests: w.store, Batches: w.store, Objects: w.files, Flow: w.flow, Clock: w.clock,
 	})
 	w.deps = api.Deps{
-		Keys: w.store, Files: w.store, Batches: w.store, Objects: w.files, Contents: w.files, Parts: w.files, Uploads: w.store, Usages: w.store,
+		Keys: w.store, Files: w.store, Batches: w.store, Objects: w.files, Contents: w.files, Parts: w.files, Uploads: w.store, Quotas: w.store,
 		Acceptor: acceptor, Requests: inspector, Logger: slog.New(slog.NewJSONHandler(w.log, nil)), Metrics: w.stats, Clock: w.clock, Random: rand.Reader,
 	}
 	w.config = api.Config{Models: []string{"fast", "vendor/slow"}}

@@ -213,3 +213,13 @@ func wrongType(param, want string) *LineError {
 
 // startsWith reports whether a value without space around it starts with c.
 func startsWith(value []byte, c byte) bool { return len(value) > 0 && value[0] == c }
+
+// leastLine is the least number of bytes that a request takes in an input file,
+// its newline included: the required names and quotes alone have more.
+const leastLine = 50
+
+// MostRequests returns the most requests that an input file of so many bytes
+// can have, and most at most.
+func MostRequests(bytes int64, most int) int {
+	return int(min(bytes/leastLine+1, int64(most)))
+}

@@ -308,3 +308,19 @@ func TestInputHolds(t *testing.T) {
 		checkInput(t, []byte("{"+strings.Join(fields, ",")+"}"), chat)
 	})
 }
+
+// TestMostRequests holds that no file has more requests than it says.
+func TestMostRequests(t *testing.T) {
+	t.Parallel()
+	shortest := len(`{"custom_id":"a","method":"POST","url":"/","body":{}}`) + 1
+	rapid.Check(t, func(t *rapid.T) {
+		lines := rapid.IntRange(0, 2_000_000).Draw(t, "lines")
+		size := int64(max(lines*shortest-1, 0)) // the last line may end without a newline
+		if got := batch.MostRequests(size, 10_000_000); got < lines {
+			t.Fatalf("%d bytes can have %d lines, not only %d", size, lines, got)
+		}
+		if got := batch.MostRequests(size, 1000); got > 1000 {
+			t.Fatalf("%d is above the most of a batch", got)
+		}
+	})
+}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 const (
@@ -101,7 +103,7 @@ func (u *Upload) Begun() bool { return u.Order != "" }
 
 // Take records a part of so many bytes, before it is stored. It returns an
 // *UploadError unless u is pending, ErrUploadBegun if its completion has begun,
-// and a *LimitError if the parts would be more than was declared.
+// and a *tenant.LimitError if the parts would be more than was declared.
 func (u *Upload) Take(bytes int64, now time.Time) error {
 	switch s := u.StatusAt(now); {
 	case s != UploadPending:
@@ -109,9 +111,9 @@ func (u *Upload) Take(bytes int64, now time.Time) error {
 	case u.Begun():
 		return ErrUploadBegun
 	case u.TakenParts >= MaxUploadParts:
-		return &LimitError{Of: LimitParts, Max: MaxUploadParts, Now: u.TakenParts, Asked: 1}
+		return &tenant.LimitError{Of: tenant.LimitParts, Max: MaxUploadParts, Now: u.TakenParts, Asked: 1}
 	case bytes > u.Bytes-u.Taken:
-		return &LimitError{Of: LimitUploadBytes, Max: int(u.Bytes), Now: int(u.Taken), Asked: int(bytes)}
+		return &tenant.LimitError{Of: tenant.LimitUploadBytes, Max: int(u.Bytes), Now: int(u.Taken), Asked: int(bytes)}
 	}
 	u.Taken, u.TakenParts, u.TakenAt = u.Taken+bytes, u.TakenParts+1, now
 	return nil

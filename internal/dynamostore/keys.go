@@ -21,7 +21,7 @@ import (
 //	tenant#TENANT       file#FILE      a file; its id sorts by time
 //	tenant#TENANT       upload#UPLOAD  a file that comes in parts
 //	tenant#TENANT       receipt#KEY    which batch an order became
-//	tenant#TENANT       usage          what of a tenant's is unfinished
+//	tenant#TENANT       quota          a tenant's unfinished batches, and what it has stored
 //	running             batch#BATCH    that a batch may be unfinished, and which of its flows was started last
 //	running             allowance      how the messages that may be in flight are shared
 //	keys                key#TENANT#HASH  that the tenant has this key, and nothing else of it
@@ -33,7 +33,7 @@ const (
 
 	skWorker    = "worker"
 	skKey       = "key"
-	skUsage     = "usage"
+	skQuota     = "quota"
 	skAllowance = "allowance"
 	// One partition has all that runs. It takes 1,000 writes a second, and each
 	// batch makes two, so it bears 500 batches a second; Step Functions starts 300
@@ -81,7 +81,7 @@ func batchKey(tenant, id string) key   { return key{ownedBy(tenant), prefixBatch
 func fileKey(tenant, id string) key    { return key{ownedBy(tenant), prefixFile + id} }
 func uploadKey(tenant, id string) key  { return key{ownedBy(tenant), prefixUpload + id} }
 func receiptKey(tenant, k string) key  { return key{ownedBy(tenant), prefixReceipt + k} }
-func usageKey(tenant string) key       { return key{ownedBy(tenant), skUsage} }
+func quotaKey(tenant string) key       { return key{ownedBy(tenant), skQuota} }
 func runningKey(batchID string) key    { return key{pkRunning, prefixBatch + batchID} }
 func allowanceKey() key                { return key{pkRunning, skAllowance} }
 func keyKey(hash string) key           { return key{prefixKey + hash, skKey} }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/state"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 // ErrNotLoaded reports a batch whose requests are not all stored although its
@@ -231,10 +232,10 @@ func (s steps) parking(b batch.Batch) Next {
 	return NextShort
 }
 
-// release gives up an ended batch's holds of its input files, its place among
-// what of its tenant's is unfinished, whose results count as stored from now on,
-// its messages of the allowance, and last its entry among what runs: until then
-// the sweep brings back a flow that died.
+// release gives up an ended batch's holds of its input files, its place in
+// its tenant's quota, where its results count as stored from now on, its messages
+// of the allowance, and last its entry among what runs: until then the sweep
+// brings back a flow that died.
 func (s steps) release(ctx context.Context, b batch.Batch) error {
 	for _, id := range b.Inputs() {
 		_, err := s.Batches.UpdateFile(ctx, b.Tenant, id, func(f *batch.File) error {
@@ -245,17 +246,17 @@ func (s steps) release(ctx context.Context, b batch.Batch) error {
 			return fmt.Errorf("release input file: %w", err)
 		}
 	}
-	_, err := s.Batches.UpdateUsage(ctx, b.Tenant, func(u *batch.Usage) error {
-		u.Drop(b.ID)
+	_, err := s.Batches.UpdateQuota(ctx, b.Tenant, func(q *tenant.Quota) error {
+		q.RemoveBatch(b.ID)
 		for _, r := range results() {
 			if f := r.file(&b.WriteOut); f.Done {
-				u.Owe(r.id(b.WriteOut), f.Bytes, s.Clock())
+				q.AddFile(r.id(b.WriteOut), f.Bytes, s.Clock())
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("update usage: %w", err)
+		return fmt.Errorf("update quota: %w", err)
 	}
 	_, err = s.Batches.UpdateAllowance(ctx, func(a *batch.Allowance) error {
 		a.Drop(b.ID)

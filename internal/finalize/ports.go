@@ -6,6 +6,7 @@ import (
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/state"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 // A Requests keeps requests, and what workers leave about them.
@@ -52,17 +53,17 @@ type Batches interface {
 
 // An Unfinished keeps what is not known to have ended.
 type Unfinished interface {
-	// UpdateUsage is to what of a tenant's is unfinished what UpdateBatch is to a
-	// batch; a tenant without a record has an empty one.
-	UpdateUsage(ctx context.Context, tenant string, change func(*batch.Usage) error) (batch.Usage, error)
+	// UpdateQuota is to a tenant's quota what UpdateBatch is to a batch; a tenant
+	// without a stored one has an empty one.
+	UpdateQuota(ctx context.Context, tenantName string, change func(*tenant.Quota) error) (tenant.Quota, error)
 	// RemoveRunning deletes the entry of a batch; one that is not there is no
 	// error.
 	RemoveRunning(ctx context.Context, r batch.Running) error
 	// Runnings returns at most limit entries, oldest batch first, that come after
 	// the batch named after, and whether there are more.
 	Runnings(ctx context.Context, after string, limit int) ([]batch.Running, bool, error)
-	// UpdateAllowance is to the deployment's allowance of messages what UpdateUsage
-	// is to a tenant's usage.
+	// UpdateAllowance is to the deployment's allowance of messages what UpdateQuota
+	// is to a tenant's quota.
 	UpdateAllowance(ctx context.Context, change func(*batch.Allowance) error) (batch.Allowance, error)
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/musketry/musketry/internal/finalize"
 	"github.com/musketry/musketry/internal/memstore"
 	"github.com/musketry/musketry/internal/state"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 // A world is a batch that is loaded, and all that a finalizer and its workers
@@ -53,7 +54,7 @@ func newWorld(t *testing.T, lines, size int, missing ...int) *world {
 	w.must(w.store.CreateFile(ctx, batch.File{Tenant: "acme", ID: "file-in", Users: []string{"batch_0", "batch_1"}}))
 	w.must(w.store.CreateBatch(ctx, b))
 	w.must(w.store.CreateRunning(ctx, batch.RunningOf(b)))
-	_, err := w.store.UpdateUsage(ctx, "acme", func(u *batch.Usage) error {
+	_, err := w.store.UpdateQuota(ctx, "acme", func(u *tenant.Quota) error {
 		u.Batches = map[string]int{"batch_0": 7, "batch_1": lines}
 		u.CountedAt = now
 		return nil
@@ -345,7 +346,7 @@ func (w *world) check(status batch.Status, wantOutput, wantErrs []byte) {
 	if !slices.Equal(f.Users, []string{"batch_0"}) {
 		w.t.Errorf("the input file is held by %v", f.Users)
 	}
-	u, err := w.store.UpdateUsage(w.t.Context(), "acme", func(*batch.Usage) error { return nil })
+	u, err := w.store.UpdateQuota(w.t.Context(), "acme", func(*tenant.Quota) error { return nil })
 	w.must(err)
 	if !maps.Equal(u.Batches, map[string]int{"batch_0": 7}) {
 		w.t.Errorf("of the tenant's are unfinished %v", u.Batches)
@@ -497,10 +498,10 @@ func (b faultyBatches) CreateFile(ctx context.Context, f batch.File) error {
 	return b.f.do(func() error { return b.Batches.CreateFile(ctx, f) })
 }
 
-func (b faultyBatches) UpdateUsage(
-	ctx context.Context, tenant string, change func(*batch.Usage) error,
-) (batch.Usage, error) {
-	return get(b.f, func() (batch.Usage, error) { return b.Batches.UpdateUsage(ctx, tenant, change) })
+func (b faultyBatches) UpdateQuota(
+	ctx context.Context, tenantName string, change func(*tenant.Quota) error,
+) (tenant.Quota, error) {
+	return get(b.f, func() (tenant.Quota, error) { return b.Batches.UpdateQuota(ctx, tenantName, change) })
 }
 
 func (b faultyBatches) UpdateAllowance(

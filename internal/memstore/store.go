@@ -28,7 +28,7 @@ type Store struct {
 	keys     map[string]tenant.Key
 	uploads  map[string]map[string]batch.Upload
 	receipts map[receiptKey]batch.Receipt
-	usages   map[string]batch.Usage
+	quotas   map[string]tenant.Quota
 	running  map[string]batch.Running // by batch
 
 	allowance batch.Allowance
@@ -46,7 +46,7 @@ func NewStore() *Store {
 		keys:     map[string]tenant.Key{},
 		uploads:  map[string]map[string]batch.Upload{},
 		receipts: map[receiptKey]batch.Receipt{},
-		usages:   map[string]batch.Usage{},
+		quotas:   map[string]tenant.Quota{},
 		running:  map[string]batch.Running{},
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/state"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 // ended checks a batch once all is over.
@@ -210,9 +211,9 @@ func (c *checker) left(j *job, b batch.Batch) {
 	if err != nil || slices.Contains(f.Users, b.ID) {
 		c.wrong("the input file of %s is held still by %v, %v", j.nick, f.Users, err)
 	}
-	usage, _ := w.store.UpdateUsage(context.Background(), j.tenant, func(*batch.Usage) error { return nil })
-	if _, there := usage.Batches[b.ID]; there {
-		c.wrong("%s has its place among what is unfinished still", j.nick)
+	quota, _ := w.store.UpdateQuota(context.Background(), j.tenant, func(*tenant.Quota) error { return nil })
+	if _, there := quota.Batches[b.ID]; there {
+		c.wrong("%s is listed in its tenant's quota still", j.nick)
 	}
 	for _, l := range w.queue.dead {
 		if l.body.Batch == b.ID {

@@ -10,6 +10,7 @@ import (
 	"github.com/musketry/musketry/internal/finalize"
 	"github.com/musketry/musketry/internal/retry"
 	"github.com/musketry/musketry/internal/submit"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 // A plan is what a seed has in store: batches, the way in which the upstream
@@ -37,7 +38,7 @@ type plan struct {
 	inFlight int
 	receives int
 	policy   retry.Policy
-	limits   batch.Limits
+	limits   tenant.Limits
 	meddle   func(w *world, o operation) (wait time.Duration, err error) // of one operation; nil: never
 	loses    func(m batch.Message) bool                                  // whether a message that is sent is lost; nil: none is
 	script   func(w *world)                                              // runs beside the rest; nil: nothing does
@@ -125,7 +126,7 @@ func newPlan(seed uint64) *plan {
 		p.finalize.Margin = taskLimit - d.between(8*time.Second, 30*time.Second) // a look waits for some
 	}
 	if d.chance(0.3) {
-		p.limits = batch.Limits{Batches: 20, Requests: 1_000_000}
+		p.limits = tenant.Limits{Batches: 20, Requests: 1_000_000}
 	}
 	p.trouble(d)
 	if fair {
@@ -191,7 +192,7 @@ func (p *plan) trouble(d *dice) {
 	for range one(d, 0, 1, 2, 2) {
 		p.outages = append(p.outages, outageOf(one(d, "Apply", "Apply", "PutCell", "Progress", "Cells", "Put", "Put", "Get", "Hide",
 			"Beat", "Beat", "Request", "AppendJournal", "UpdateBatch", "ReadBatch", "Send", "Wake", "Requests", "Worker", "CreateFile",
-			"UpdateUsage"), d.between(0, 10*time.Minute), d.between(10*time.Second, 4*time.Minute)))
+			"UpdateQuota"), d.between(0, 10*time.Minute), d.between(10*time.Second, 4*time.Minute)))
 	}
 	if d.chance(0.15) { // it comes and goes, each time for longer than a worker tries
 		name := one(d, "Apply", "Apply", "Put")

@@ -175,16 +175,16 @@ func (p ports) UpdateFile(ctx context.Context, name, id string, change func(*bat
 	return update(ctx, p, p.fileRecord(name, id), change)
 }
 
-// UpdateUsage changes what of a tenant's is unfinished.
-func (p ports) UpdateUsage(ctx context.Context, name string, change func(*batch.Usage) error) (batch.Usage, error) {
+// UpdateQuota changes a tenant's quota.
+func (p ports) UpdateQuota(ctx context.Context, name string, change func(*tenant.Quota) error) (tenant.Quota, error) {
 	w := p.world
-	return update(ctx, p, record[batch.Usage]{
-		name: "Usage", key: name, rev: func(u *batch.Usage) *int64 { return &u.Rev },
-		read: func(ctx context.Context) (batch.Usage, error) {
-			return w.store.UpdateUsage(ctx, name, func(*batch.Usage) error { return nil })
+	return update(ctx, p, record[tenant.Quota]{
+		name: "Quota", key: name, rev: func(q *tenant.Quota) *int64 { return &q.Rev },
+		read: func(ctx context.Context) (tenant.Quota, error) {
+			return w.store.UpdateQuota(ctx, name, func(*tenant.Quota) error { return nil })
 		},
-		write: func(ctx context.Context, change func(*batch.Usage) error) (batch.Usage, error) {
-			return w.store.UpdateUsage(ctx, name, change)
+		write: func(ctx context.Context, change func(*tenant.Quota) error) (tenant.Quota, error) {
+			return w.store.UpdateQuota(ctx, name, change)
 		},
 	}, change)
 }

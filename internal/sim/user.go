@@ -79,7 +79,7 @@ func (w *world) handlerOf(p *process) http.Handler {
 	acceptor := submit.NewAcceptor(q, q, q, submit.AcceptConfig{Policy: w.plan.policy, Limits: w.plan.limits}, p.now, p)
 	inspector := inspect.New(inspect.Deps{Requests: q, Batches: q, Objects: q, Flow: q, Clock: p.now})
 	return api.New(api.Deps{
-		Keys: q, Files: fileLister{q, w}, Batches: q, Objects: objects{q, w}, Contents: q, Parts: q, Uploads: w.store, Usages: q,
+		Keys: q, Files: fileLister{q, w}, Batches: q, Objects: objects{q, w}, Contents: q, Parts: q, Uploads: w.store, Quotas: q,
 		Acceptor: acceptor, Requests: inspector, Logger: slog.New(w.handler(p)), Clock: p.now, Random: p,
 	}, api.Config{})
 }

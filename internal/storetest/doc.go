@@ -30,7 +30,7 @@ type Records interface {
 	Files
 	Uploads
 	Receipts
-	Usages
+	Quotas
 }
 
 // Requests keeps requests.
@@ -88,9 +88,9 @@ type Receipts interface {
 	PutReceipt(ctx context.Context, r batch.Receipt) error
 }
 
-// Usages keeps what of tenants' is unfinished, and what they have in flight.
-type Usages interface {
-	UpdateUsage(ctx context.Context, tenantName string, change func(*batch.Usage) error) (batch.Usage, error)
+// Quotas keeps the quotas of tenants, and the allowance of messages in flight.
+type Quotas interface {
+	UpdateQuota(ctx context.Context, tenantName string, change func(*tenant.Quota) error) (tenant.Quota, error)
 	UpdateAllowance(ctx context.Context, change func(*batch.Allowance) error) (batch.Allowance, error)
 }
 
@@ -121,7 +121,7 @@ type trial[S any] struct {
 func Run(t *testing.T, open func(*testing.T) Store) {
 	t.Helper()
 	runAll(t, open, requestTrials(), raceTrials(), walkTrials(), workerTrials(), journalTrials(),
-		batchTrials(), fileTrials(), listingTrials(), uploadTrials(), keyTrials(), usageTrials(), runningTrials(),
+		batchTrials(), fileTrials(), listingTrials(), uploadTrials(), keyTrials(), quotaTrials(), runningTrials(),
 		modelTrials())
 }
 

@@ -195,7 +195,7 @@ func kind(err error) string {
 	if e, is := errors.AsType[*batch.StatusError](err); is {
 		return fmt.Sprintf("%T %+v", e, *e)
 	}
-	if e, is := errors.AsType[*batch.LimitError](err); is {
+	if e, is := errors.AsType[*tenant.LimitError](err); is {
 		return fmt.Sprintf("%T %+v", e, *e)
 	}
 	if e, is := errors.AsType[*batch.UploadError](err); is {
@@ -318,8 +318,8 @@ func looksAtOwner(owner string) []look {
 		newLook("files of "+owner, func(ctx context.Context, s Store) (page[batch.File], error) {
 			return paged(s.Files(ctx, owner, batch.FileQuery{Limit: most}))
 		}),
-		newLook("usage of "+owner, func(ctx context.Context, s Store) (batch.Usage, error) {
-			return s.UpdateUsage(ctx, owner, noChange)
+		newLook("quota of "+owner, func(ctx context.Context, s Store) (tenant.Quota, error) {
+			return s.UpdateQuota(ctx, owner, noChange)
 		}),
 	}
 	for _, id := range uploadIDs() {

@@ -92,7 +92,7 @@ func (p *pair) operations() map[string]func(*rapid.T) {
 		"Files":        p.listFiles,
 		"CreateUpload": p.createUpload, "Upload": p.upload, "UpdateUpload": p.updateUpload,
 		"ClaimReceipt": p.claimReceipt, "PutReceipt": p.putReceipt,
-		"UpdateUsage": p.updateUsage, "UpdateAllowance": p.updateAllowance,
+		"UpdateQuota": p.updateQuota, "UpdateAllowance": p.updateAllowance,
 		"Key": p.key, "PutKey": p.putKey, "Keys": p.keys,
 	}
 }
@@ -434,19 +434,19 @@ func (p *pair) putReceipt(rt *rapid.T) {
 	}
 }
 
-func (p *pair) updateUsage(rt *rapid.T) {
+func (p *pair) updateQuota(rt *rapid.T) {
 	owner, id, at := anOwner(rt), aBatch(rt), anyTime(rt)
-	limits := batch.Limits{Batches: 1, Bytes: 10, Creates: 1}
+	limits := tenant.Limits{Batches: 1, Bytes: 10, Creates: 1}
 	change := one(rt, "change",
-		noChange, stopped, whole(drawn[batch.Usage](rt, "usage")),
-		func(u *batch.Usage) error { return u.Take(id, 3, limits) },
-		func(u *batch.Usage) error { u.Drop(id); return nil },
-		func(u *batch.Usage) error { return u.Create(at, limits) },
-		func(u *batch.Usage) error { return u.OpenUpload(id, 7, limits) },
-		func(u *batch.Usage) error { u.Recount(nil, u.CountedAt, at); return nil },
+		noChange, stopped, whole(drawn[tenant.Quota](rt, "quota")),
+		func(q *tenant.Quota) error { return q.AddBatch(id, 3, limits) },
+		func(q *tenant.Quota) error { q.RemoveBatch(id); return nil },
+		func(q *tenant.Quota) error { return q.CountCreate(at, limits) },
+		func(q *tenant.Quota) error { return q.OpenUpload(id, 7, limits) },
+		func(q *tenant.Quota) error { q.Recount(nil, q.CountedAt, at); return nil },
 	)
-	update(rt, p, "UpdateUsage", func(ctx context.Context, s Store) (batch.Usage, error) {
-		return s.UpdateUsage(ctx, owner, change)
+	update(rt, p, "UpdateQuota", func(ctx context.Context, s Store) (tenant.Quota, error) {
+		return s.UpdateQuota(ctx, owner, change)
 	})
 }
 

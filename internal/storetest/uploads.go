@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 func uploadTrials() []trial[Store] {
@@ -111,8 +112,8 @@ func uploadTakes(t *testing.T, s Store) {
 		_, err := s.UpdateUpload(t.Context(), u.Tenant, u.ID, func(u *batch.Upload) error { return u.Take(7, noon()) })
 		return err
 	}) {
-		if limit, is := errors.AsType[*batch.LimitError](err); is {
-			same(t, "limit", *limit, batch.LimitError{Of: batch.LimitUploadBytes, Max: 23, Now: 21, Asked: 7})
+		if limit, is := errors.AsType[*tenant.LimitError](err); is {
+			same(t, "limit", *limit, tenant.LimitError{Of: tenant.LimitUploadBytes, Max: 23, Now: 21, Asked: 7})
 			refused++
 		} else {
 			ok(t, err)

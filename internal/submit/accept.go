@@ -13,6 +13,7 @@ import (
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/retry"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 // maxHolds is how many batches may use one file at once: their ids lie in the
@@ -38,9 +39,9 @@ type AcceptStore interface {
 
 // An Unfinished keeps what is not known to have ended.
 type Unfinished interface {
-	// UpdateUsage is to what of a tenant's is unfinished what UpdateFile is to a
-	// file; a tenant without a record has an empty one.
-	UpdateUsage(ctx context.Context, tenant string, change func(*batch.Usage) error) (batch.Usage, error)
+	// UpdateQuota is to a tenant's quota what UpdateFile is to a file; a tenant
+	// without a stored one has an empty one.
+	UpdateQuota(ctx context.Context, tenantName string, change func(*tenant.Quota) error) (tenant.Quota, error)
 	// CreateRunning returns batch.ErrExists if there is an entry of r's batch.
 	CreateRunning(ctx context.Context, r batch.Running) error
 }
@@ -66,11 +67,11 @@ type Receipts interface {
 
 // An AcceptConfig is what a deployment chooses for its batches.
 type AcceptConfig struct {
-	Policy         retry.Policy // of every batch
-	ExtraEndpoints []string     // taken besides OpenAI's, such as /v1/rerank
-	MaxInputBytes  int64        // the largest input file; 0 for OpenAI's 200 MB
-	MaxRequests    int          // of a batch, as its Loader has it; 0 for OpenAI's 50,000
-	Limits         batch.Limits // of each tenant; zero for none
+	Policy         retry.Policy  // of every batch
+	ExtraEndpoints []string      // taken besides OpenAI's, such as /v1/rerank
+	MaxInputBytes  int64         // the largest input file; 0 for OpenAI's 200 MB
+	MaxRequests    int           // of a batch, as its Loader has it; 0 for OpenAI's 50,000
+	Limits         tenant.Limits // of each tenant; zero for none
 }
 
 // An Acceptor takes orders for batches.
@@ -101,13 +102,13 @@ func NewAcceptor(
 // a *batch.OrderError if the order cannot be taken,
 // batch.ErrNotFound if the tenant has no such input file,
 // batch.ErrIdempotency if the order's key was used for another one, and a
-// *batch.LimitError if the tenant has too much unfinished; nothing is stored
+// *tenant.LimitError if the tenant has too much unfinished; nothing is stored
 // then.
 //
 // What a crash after each write leaves:
 //
 //	the receipt      an order that is sent again becomes the batch of the same id
-//	the usage        a batch that counts and is not there; whoever meets the limit drops it 10 minutes later
+//	the quota        a batch that counts and is not there; whoever meets the limit drops it 10 minutes later
 //	the file's hold  a hold of a batch that is not there; whoever deletes the file drops it 10 minutes later
 //	the entry        a running batch that is not there; the sweep drops it 10 minutes later
 //	the flow         the flow's first step puts the batch, so it runs although nobody was told its id
@@ -145,19 +146,19 @@ func (a *Acceptor) Accept(ctx context.Context, o batch.Order) (batch.Batch, erro
 func refused(err error) bool {
 	var (
 		order *batch.OrderError
-		limit *batch.LimitError
+		limit *tenant.LimitError
 	)
 	return errors.As(err, &order) || errors.As(err, &limit) || errors.Is(err, batch.ErrNotFound)
 }
 
-// start takes b's place among what is unfinished and the input's hold, enters b
-// among what runs, starts b's flow and puts b.
+// start counts b in its tenant's quota, holds the input, enters b among what
+// runs, starts b's flow and puts b.
 func (a *Acceptor) start(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 	f, err := a.store.UpdateFile(ctx, b.Tenant, b.Source(), a.usable(a.clock()))
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("submit: read input file: %w", err)
 	}
-	if err := a.take(ctx, b, f.Bytes); err != nil {
+	if err := a.countBatch(ctx, b, f.Bytes); err != nil {
 		return batch.Batch{}, err
 	}
 	if err := a.hold(ctx, b); err != nil {
@@ -204,7 +205,7 @@ func (a *Acceptor) hold(ctx context.Context, b batch.Batch) error {
 	}
 	err = fmt.Errorf("submit: hold input file: %w", err)
 	if refused(err) {
-		err = errors.Join(err, a.drop(ctx, b.Ref))
+		err = errors.Join(err, a.uncountBatch(ctx, b.Ref))
 	}
 	return err
 }

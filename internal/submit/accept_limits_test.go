@@ -13,18 +13,19 @@ import (
 	"github.com/musketry/musketry/internal/memstore"
 	"github.com/musketry/musketry/internal/retry"
 	"github.com/musketry/musketry/internal/submit"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
-func (s crashingStore) UpdateUsage(
-	ctx context.Context, tenant string, change func(*batch.Usage) error,
-) (batch.Usage, error) {
-	u, err := s.Store.UpdateUsage(ctx, tenant, change)
+func (s crashingStore) UpdateQuota(
+	ctx context.Context, tenantName string, change func(*tenant.Quota) error,
+) (tenant.Quota, error) {
+	u, err := s.Store.UpdateQuota(ctx, tenantName, change)
 	return u, s.after(err)
 }
 
 // limited returns an acceptance of a tenant with limits, whose file has so many
 // bytes.
-func limited(t *testing.T, bytes int64, limits batch.Limits) *acceptance {
+func limited(t *testing.T, bytes int64, limits tenant.Limits) *acceptance {
 	t.Helper()
 	a := newAcceptance(t)
 	if _, err := a.store.UpdateFile(t.Context(), "alice", a.file.ID, func(f *batch.File) error {
@@ -40,16 +41,16 @@ func limited(t *testing.T, bytes int64, limits batch.Limits) *acceptance {
 	return a
 }
 
-func (a *acceptance) usage(t *testing.T) map[string]int {
+func (a *acceptance) quota(t *testing.T) map[string]int {
 	t.Helper()
-	u, err := a.store.UpdateUsage(t.Context(), "alice", func(*batch.Usage) error { return nil })
+	u, err := a.store.UpdateQuota(t.Context(), "alice", func(*tenant.Quota) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 	return u.Batches
 }
 
-// end ends a batch as its flow does, but leaves its place in the usage.
+// end ends a batch as its flow does, but leaves its place in the quota.
 func (a *acceptance) end(t *testing.T, ref batch.Ref) {
 	t.Helper()
 	if _, err := a.store.UpdateBatch(t.Context(), ref, func(b *batch.Batch) error {
@@ -61,7 +62,7 @@ func (a *acceptance) end(t *testing.T, ref batch.Ref) {
 
 func TestLimitOfBatches(t *testing.T) {
 	t.Parallel()
-	a := limited(t, 100, batch.Limits{Batches: 2})
+	a := limited(t, 100, tenant.Limits{Batches: 2})
 	accept := func() (batch.Batch, error) { return a.Accept(t.Context(), a.order()) }
 	first, err := accept()
 	if err != nil {
@@ -70,10 +71,10 @@ func TestLimitOfBatches(t *testing.T) {
 	if _, err := accept(); err != nil {
 		t.Fatal(err)
 	}
-	var limit *batch.LimitError
+	var limit *tenant.LimitError
 	for range 2 {
 		_, err = accept()
-		if want := (batch.LimitError{Of: "batches", Max: 2, Now: 2}); !errors.As(err, &limit) || *limit != want {
+		if want := (tenant.LimitError{Of: "batches", Max: 2, Now: 2}); !errors.As(err, &limit) || *limit != want {
 			t.Fatalf("a third batch: %v", err)
 		}
 	}
@@ -90,14 +91,14 @@ func TestLimitOfBatches(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if used := a.usage(t); len(used) != 2 || used[third.ID] == 0 {
+	if used := a.quota(t); len(used) != 2 || used[third.ID] == 0 {
 		t.Errorf("in use are %v, want the second and third", used)
 	}
 }
 
 func TestLimitOfRequests(t *testing.T) {
 	t.Parallel()
-	a := limited(t, 50*399, batch.Limits{Requests: 1000}) // at most 400 requests
+	a := limited(t, 50*399, tenant.Limits{Requests: 1000}) // at most 400 requests
 	accept := func() (batch.Batch, error) { return a.Accept(t.Context(), a.order()) }
 	var refs []batch.Ref
 	for range 2 {
@@ -107,12 +108,12 @@ func TestLimitOfRequests(t *testing.T) {
 		}
 		refs = append(refs, b.Ref)
 	}
-	var limit *batch.LimitError
+	var limit *tenant.LimitError
 	_, err := accept()
-	if want := (batch.LimitError{Of: "requests", Max: 1000, Now: 800, Asked: 400}); !errors.As(err, &limit) || *limit != want {
+	if want := (tenant.LimitError{Of: "requests", Max: 1000, Now: 800, Asked: 400}); !errors.As(err, &limit) || *limit != want {
 		t.Fatalf("a third batch: %v", err)
 	}
-	// Its validation found fewer, and a crash kept the usage from being told.
+	// Its validation found fewer, and a crash kept the quota from being told.
 	if _, err := a.store.UpdateBatch(t.Context(), refs[0], func(b *batch.Batch) error { return b.Validated(3) }); err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +123,7 @@ func TestLimitOfRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]int{refs[0].ID: 3, refs[1].ID: 400, third.ID: 400}
-	if diff := cmp.Diff(want, a.usage(t)); diff != "" {
+	if diff := cmp.Diff(want, a.quota(t)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -131,14 +132,14 @@ func TestLimitOfRequests(t *testing.T) {
 // again with its idempotency key.
 func TestLimitOfARefusedKey(t *testing.T) {
 	t.Parallel()
-	a := limited(t, 100, batch.Limits{Batches: 1})
+	a := limited(t, 100, tenant.Limits{Batches: 1})
 	first, err := a.Accept(t.Context(), a.order())
 	if err != nil {
 		t.Fatal(err)
 	}
 	order := a.order()
 	order.IdempotencyKey = "mine"
-	var limit *batch.LimitError
+	var limit *tenant.LimitError
 	if _, err := a.Accept(t.Context(), order); !errors.As(err, &limit) {
 		t.Fatalf("a second batch: %v", err)
 	}
@@ -160,14 +161,14 @@ func TestLimitsAfterCrashes(t *testing.T) {
 	for at := 1; at <= 8; at++ {
 		t.Run(fmt.Sprint("after write ", at), func(t *testing.T) {
 			t.Parallel()
-			a := limited(t, 100, batch.Limits{Batches: 1})
+			a := limited(t, 100, tenant.Limits{Batches: 1})
 			a.crash.left = at
 			_, err := a.Accept(t.Context(), a.order())
 			a.crash.left = 0
 			died := errors.Is(err, errDied)
 			a.moment = a.moment.Add(11 * time.Minute)
 			_, err = a.Accept(t.Context(), a.order())
-			var limit *batch.LimitError
+			var limit *tenant.LimitError
 			// One that was put before its accepter died runs, and counts.
 			starts := len(a.flow.Starts())
 			stored, _, listErr := a.store.Batches(t.Context(), "alice", "", 10)
@@ -204,14 +205,14 @@ func (s *refusingStore) do(write func() error) error {
 	return err
 }
 
-func (s *refusingStore) UpdateUsage(
-	ctx context.Context, tenant string, change func(*batch.Usage) error,
-) (u batch.Usage, err error) {
+func (s *refusingStore) UpdateQuota(
+	ctx context.Context, tenantName string, change func(*tenant.Quota) error,
+) (u tenant.Quota, err error) {
 	err = s.do(func() error {
-		if u, err = s.Store.UpdateUsage(ctx, tenant, change); err != nil {
+		if u, err = s.Store.UpdateQuota(ctx, tenantName, change); err != nil {
 			return err
 		}
-		f, err := s.File(ctx, tenant, s.a.file.ID)
+		f, err := s.File(ctx, tenantName, s.a.file.ID)
 		if err == nil {
 			err = s.DeleteFile(ctx, f)
 		}
@@ -232,11 +233,11 @@ func (s *refusingStore) PutReceipt(ctx context.Context, r batch.Receipt) error {
 func TestRefusalAfterACrash(t *testing.T) {
 	t.Parallel()
 	for left := 1; left <= 3; left++ { // the place, the place given back, the receipt
-		a := limited(t, 100, batch.Limits{Batches: 1})
+		a := limited(t, 100, tenant.Limits{Batches: 1})
 		healthy := a.Acceptor
 		store := &refusingStore{Store: a.store, a: a, left: left}
 		a.Acceptor = submit.NewAcceptor(store, a.flow, store,
-			submit.AcceptConfig{Policy: retry.Default(), MaxRequests: 1000, Limits: batch.Limits{Batches: 1}},
+			submit.AcceptConfig{Policy: retry.Default(), MaxRequests: 1000, Limits: tenant.Limits{Batches: 1}},
 			func() time.Time { return a.moment }, &counter{})
 		order := a.order()
 		order.IdempotencyKey = "mine"
@@ -254,7 +255,7 @@ func TestRefusalAfterACrash(t *testing.T) {
 		if again, err := healthy.Accept(t.Context(), order); again.ID != b.ID || err != nil {
 			t.Errorf("write %d: the repeated order became %s, %v, want %s", left, again.ID, err, b.ID)
 		}
-		if used := a.usage(t); len(used) != 1 || used[b.ID] == 0 {
+		if used := a.quota(t); len(used) != 1 || used[b.ID] == 0 {
 			t.Errorf("write %d: unfinished are %v, want %s", left, used, b.ID)
 		}
 		if n := len(a.flow.Starts()); n != 1 {
@@ -263,7 +264,7 @@ func TestRefusalAfterACrash(t *testing.T) {
 	}
 }
 
-// TestLoadReckons follows a tenant's usage through a load.
+// TestLoadReckons follows a tenant's quota through a load.
 func TestLoadReckons(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

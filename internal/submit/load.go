@@ -11,6 +11,7 @@ import (
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/state"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 // ErrInput reports an input file that is not what it was when it was validated.
@@ -177,10 +178,10 @@ func (l *Loader) Load(ctx context.Context, t Task) (Next, error) {
 		b, err = l.passOne(ctx, b)
 	}
 	if err == nil && loading(b) && b.Load.Validated {
-		err = l.reckon(ctx, b.Tenant, func(u *batch.Usage) {
-			u.Count(b.ID, b.Counts.Total)
+		err = l.updateQuota(ctx, b.Tenant, func(q *tenant.Quota) {
+			q.SetRequests(b.ID, b.Counts.Total)
 			if b.RetryOf != "" { // the file that was made for it
-				u.Owe(b.InputFileID, b.Gather.File.Bytes, l.clock())
+				q.AddFile(b.InputFileID, b.Gather.File.Bytes, l.clock())
 			}
 		})
 	}
@@ -249,25 +250,25 @@ func (l *Loader) update(ctx context.Context, ref batch.Ref, change func(*batch.B
 	return b, nil
 }
 
-// release gives up an ended batch's holds of its input files, and its place
-// among what of its tenant's is unfinished.
+// release gives up an ended batch's holds of its input files, and takes
+// it out of its tenant's quota.
 func (l *Loader) release(ctx context.Context, b batch.Batch) error {
 	for _, id := range b.Inputs() {
 		if err := l.releaseFile(ctx, b, id); err != nil {
 			return err
 		}
 	}
-	return l.reckon(ctx, b.Tenant, func(u *batch.Usage) { u.Drop(b.ID) })
+	return l.updateQuota(ctx, b.Tenant, func(q *tenant.Quota) { q.RemoveBatch(b.ID) })
 }
 
-// reckon changes what of a tenant's is unfinished.
-func (l *Loader) reckon(ctx context.Context, tenant string, change func(*batch.Usage)) error {
-	_, err := l.store.UpdateUsage(ctx, tenant, func(u *batch.Usage) error {
-		change(u)
+// updateQuota changes a tenant's quota.
+func (l *Loader) updateQuota(ctx context.Context, tenantName string, change func(*tenant.Quota)) error {
+	_, err := l.store.UpdateQuota(ctx, tenantName, func(q *tenant.Quota) error {
+		change(q)
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("update usage: %w", err)
+		return fmt.Errorf("update quota: %w", err)
 	}
 	return nil
 }

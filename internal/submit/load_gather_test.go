@@ -19,6 +19,7 @@ import (
 	"github.com/musketry/musketry/internal/memstore"
 	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/submit"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 // newRetry returns the bench of a retry of a batch that has ended and of whose
@@ -59,7 +60,7 @@ func newRetry(t *testing.T, texts []string, done func(line int) bool) (bn *bench
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = bn.store.UpdateUsage(t.Context(), "acme", func(u *batch.Usage) error {
+	_, err = bn.store.UpdateQuota(t.Context(), "acme", func(u *tenant.Quota) error {
 		u.CountedAt = loadStart
 		return nil
 	})
@@ -116,7 +117,7 @@ func (b *bench) checkRetry(t *testing.T, texts []string, done func(line int) boo
 		!slices.Equal(f.Users, []string{"batch_2"}) || !f.ExpiresAt.After(b.record.Deadline) {
 		t.Errorf("the file is %+v, %v", f, err)
 	}
-	u, err := b.store.UpdateUsage(t.Context(), "acme", func(*batch.Usage) error { return nil })
+	u, err := b.store.UpdateQuota(t.Context(), "acme", func(*tenant.Quota) error { return nil })
 	if err != nil || u.Stored() != int64(len(want)) {
 		t.Errorf("the file counts %d bytes, want %d (%v)", u.Stored(), len(want), err)
 	}

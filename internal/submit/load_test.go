@@ -18,6 +18,7 @@ import (
 	"github.com/musketry/musketry/internal/memstore"
 	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/submit"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 const endpoint = "/v1/chat/completions"
@@ -43,7 +44,7 @@ func newBench(tb testing.TB, input string) *bench {
 		},
 	}
 	b.put(tb, input)
-	_, err := b.store.UpdateUsage(tb.Context(), "acme", func(u *batch.Usage) error {
+	_, err := b.store.UpdateQuota(tb.Context(), "acme", func(u *tenant.Quota) error {
 		u.Batches = map[string]int{"batch_1": 1000, "other": 9}
 		return nil
 	})
@@ -56,7 +57,7 @@ func newBench(tb testing.TB, input string) *bench {
 // unfinished returns what counts as the tenant's unfinished requests, by batch.
 func (b *bench) unfinished(tb testing.TB) map[string]int {
 	tb.Helper()
-	u, err := b.store.UpdateUsage(tb.Context(), "acme", func(*batch.Usage) error { return nil })
+	u, err := b.store.UpdateQuota(tb.Context(), "acme", func(*tenant.Quota) error { return nil })
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -602,10 +603,10 @@ func (c *crashing) Create(ctx context.Context, cs []state.Change) error {
 	return c.do(func() error { return c.LoadStore.Create(ctx, cs) })
 }
 
-func (c *crashing) UpdateUsage(
-	ctx context.Context, tenant string, change func(*batch.Usage) error,
-) (u batch.Usage, err error) {
-	err = c.do(func() error { u, err = c.LoadStore.UpdateUsage(ctx, tenant, change); return err })
+func (c *crashing) UpdateQuota(
+	ctx context.Context, tenantName string, change func(*tenant.Quota) error,
+) (u tenant.Quota, err error) {
+	err = c.do(func() error { u, err = c.LoadStore.UpdateQuota(ctx, tenantName, change); return err })
 	return u, err
 }
 

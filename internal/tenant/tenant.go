@@ -1,5 +1,6 @@
-// Package tenant is who may use a deployment: tenants and their API keys. It
-// knows how keys are made and recognised, and no store or transport.
+// Package tenant is who may use a deployment, and how much of it: tenants, their
+// API keys, their limits, and the [Quota] that says what each has unfinished and
+// stored. It knows how keys are made and recognised, and no store or transport.
 package tenant
 
 import (

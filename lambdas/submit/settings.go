@@ -4,10 +4,10 @@ import (
 	"fmt"
 
 	"github.com/musketry/musketry/internal/api"
-	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/boot"
 	"github.com/musketry/musketry/internal/retry"
 	"github.com/musketry/musketry/internal/submit"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 // acceptConfig says what s is to whoever takes orders. It returns an error
@@ -34,8 +34,8 @@ func acceptConfig(s boot.Settings) (submit.AcceptConfig, error) {
 }
 
 // limits says what a tenant may have of s's.
-func limits(s boot.Settings) batch.Limits {
-	return batch.Limits{
+func limits(s boot.Settings) tenant.Limits {
+	return tenant.Limits{
 		Batches: s.TenantBatches, Requests: s.TenantRequests,
 		Bytes: s.TenantBytes, Uploads: s.TenantUploads, Creates: s.TenantCreates,
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/musketry/musketry/internal/boot"
 	"github.com/musketry/musketry/internal/retry"
 	"github.com/musketry/musketry/internal/submit"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 // TestDefaultSettings holds the defaults, which stand in two packages, against
@@ -19,7 +20,7 @@ func TestDefaultSettings(t *testing.T) {
 	got, err := acceptConfig(s)
 	want := submit.AcceptConfig{
 		Policy: retry.Default(), MaxInputBytes: batch.MaxInputBytes, MaxRequests: 50_000,
-		Limits: batch.Limits{Batches: 100, Requests: 2_000_000, Bytes: 100_000_000_000, Uploads: 100, Creates: 300},
+		Limits: tenant.Limits{Batches: 100, Requests: 2_000_000, Bytes: 100_000_000_000, Uploads: 100, Creates: 300},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Error(err, diff)
@@ -47,7 +48,7 @@ func TestSettingsReachTheirUsers(t *testing.T) {
 	policy.MaxRetries, policy.Jitter, policy.Retryable = retry.Unlimited, false, retry.Statuses{{From: 418, To: 418}, {From: 500, To: 599}}
 	want := submit.AcceptConfig{
 		Policy: policy, ExtraEndpoints: []string{"/v1/rerank"}, MaxInputBytes: 7, MaxRequests: 8,
-		Limits: batch.Limits{Bytes: 1_000_000, Uploads: 2, Creates: 3},
+		Limits: tenant.Limits{Bytes: 1_000_000, Uploads: 2, Creates: 3},
 	}
 	if diff := cmp.Diff(want, accept); diff != "" || err != nil {
 		t.Error(err, diff)

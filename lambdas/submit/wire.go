@@ -40,7 +40,7 @@ func wire(kit boot.Kit) (handler, error) {
 	inspector := inspect.New(inspect.Deps{Requests: store, Batches: store, Objects: bucket, Flow: flow, Clock: clock})
 	return handler{
 		api: api.New(api.Deps{
-			Keys: store, Files: store, Batches: store, Objects: bucket, Contents: bucket, Parts: bucket, Uploads: store, Usages: store,
+			Keys: store, Files: store, Batches: store, Objects: bucket, Contents: bucket, Parts: bucket, Uploads: store, Quotas: store,
 			Acceptor: acceptor, Requests: inspector, Presigner: s3file.NewPresigner(client, env.Bucket), Logger: log,
 			Metrics: kit.Metrics, Clock: clock, Random: rand.Reader,
 		}, apiConfig(env.Settings)),

@@ -1,4 +1,4 @@
-package batch_test
+package tenant_test
 
 import (
 	"errors"
@@ -11,38 +11,38 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 // TestStoredIsNeverTooLow makes, loses, deletes and counts files at random, each
-// in its steps, any of which may be repeated or be the last one. What a usage
+// in its steps, any of which may be repeated or be the last one. What a quota
 // says is never less than what there is, and the same once it is counted after
 // the grace.
 func TestStoredIsNeverTooLow(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		limits := batch.Limits{Bytes: 1000}
+		limits := tenant.Limits{Bytes: 1000}
 		now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 		files := map[string]int64{} // the records
 		kept := map[string]int64{}  // admitted, without a record
 		gone := map[string]erased{}
-		var u batch.Usage
-		u.Recount(nil, time.Time{}, now)
-		count := func() { u.Recount(files, u.CountedAt, now) }
+		var q tenant.Quota
+		q.Recount(nil, time.Time{}, now)
+		count := func() { q.Recount(files, q.CountedAt, now) }
 		made := 0
 		remove := func(id string) {
-			gone[id] = erased{bytes: files[id], countedAt: u.CountedAt}
+			gone[id] = erased{bytes: files[id], countedAt: q.CountedAt}
 			delete(files, id)
 		}
-		erase := func(id string) { u.Erase(id, gone[id].bytes, gone[id].countedAt, now) }
+		erase := func(id string) { q.RemoveFile(id, gone[id].bytes, gone[id].countedAt, now) }
 		rt.Repeat(map[string]func(*rapid.T){
 			"keep": func(rt *rapid.T) {
 				made++
 				id, bytes := fmt.Sprint("file-", made), int64(rapid.IntRange(1, 400).Draw(rt, "bytes"))
-				before := u.Stored()
-				err := u.Keep(id, bytes, now, limits)
-				if _, limited := errors.AsType[*batch.LimitError](err); limited {
-					if before+bytes <= limits.Bytes || u.Stored() != before {
+				before := q.Stored()
+				err := q.ReserveFile(id, bytes, now, limits)
+				if _, limited := errors.AsType[*tenant.LimitError](err); limited {
+					if before+bytes <= limits.Bytes || q.Stored() != before {
 						rt.Fatalf("%d bytes were refused at %d", bytes, before)
 					}
 					return
@@ -56,7 +56,7 @@ func TestStoredIsNeverTooLow(t *testing.T) {
 			},
 			"fail": func(rt *rapid.T) {
 				id := anyOf(rt, kept)
-				u.Forget(id)
+				q.CancelReservation(id)
 				delete(kept, id)
 			},
 			"die": func(rt *rapid.T) { delete(kept, anyOf(rt, kept)) },
@@ -70,26 +70,26 @@ func TestStoredIsNeverTooLow(t *testing.T) {
 			"delete late": func(rt *rapid.T) { erase(anyOf(rt, gone)) }, // or again
 			"owe": func(rt *rapid.T) {
 				id := anyOf(rt, files)
-				u.Owe(id, files[id], now)
+				q.AddFile(id, files[id], now)
 			},
 			"count as it was": func(rt *rapid.T) { // read, and then a file is deleted
-				read, id, seen := maps.Clone(files), anyOf(rt, files), u.CountedAt
+				read, id, seen := maps.Clone(files), anyOf(rt, files), q.CountedAt
 				remove(id)
 				erase(id)
 				now = now.Add(time.Second)
-				u.Recount(read, seen, now)
+				q.Recount(read, seen, now)
 			},
 			"count": func(*rapid.T) { // no two at one time
 				now = now.Add(time.Second)
 				count()
 			},
 			"count late": func(rt *rapid.T) { // another has counted since
-				seen := u.CountedAt
+				seen := q.CountedAt
 				now = now.Add(time.Second)
 				count()
-				was := u.Stored()
-				u.Recount(nil, seen, now)
-				if u.Stored() != was {
+				was := q.Stored()
+				q.Recount(nil, seen, now)
+				if q.Stored() != was {
 					rt.Fatal("a count that was overtaken was taken")
 				}
 			},
@@ -98,11 +98,11 @@ func TestStoredIsNeverTooLow(t *testing.T) {
 				for _, bytes := range files {
 					sum += bytes
 				}
-				if u.Stored() < sum {
-					rt.Fatalf("%d bytes are said to be stored, and %d are", u.Stored(), sum)
+				if q.Stored() < sum {
+					rt.Fatalf("%d bytes are said to be stored, and %d are", q.Stored(), sum)
 				}
-				later := u
-				later.Recount(files, u.CountedAt, now.Add(24*time.Hour))
+				later := q
+				later.Recount(files, q.CountedAt, now.Add(24*time.Hour))
 				if later.Stored() != sum {
 					rt.Fatalf("%d bytes were counted, and %d are stored", later.Stored(), sum)
 				}
@@ -127,45 +127,45 @@ func anyOf[T any](rt *rapid.T, files map[string]T) string {
 
 func TestOpenUploads(t *testing.T) {
 	t.Parallel()
-	var u batch.Usage
-	limits := batch.Limits{Uploads: 2, Bytes: 100}
+	var q tenant.Quota
+	limits := tenant.Limits{Uploads: 2, Bytes: 100}
 	for _, id := range []string{"a", "b", "a"} {
-		if err := u.OpenUpload(id, 40, limits); err != nil {
+		if err := q.OpenUpload(id, 40, limits); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var limit *batch.LimitError
-	if err := u.OpenUpload("c", 1, limits); !errors.As(err, &limit) || *limit != (batch.LimitError{Of: batch.LimitUploads, Max: 2, Now: 2, Asked: 1}) {
+	var limit *tenant.LimitError
+	if err := q.OpenUpload("c", 1, limits); !errors.As(err, &limit) || *limit != (tenant.LimitError{Of: tenant.LimitUploads, Max: 2, Now: 2, Asked: 1}) {
 		t.Errorf("one too many: %v", err)
 	}
 	limits.Uploads = 3
-	if err := u.OpenUpload("c", 21, limits); !errors.As(err, &limit) || *limit != (batch.LimitError{Of: batch.LimitBytes, Max: 100, Now: 80, Asked: 21}) {
+	if err := q.OpenUpload("c", 21, limits); !errors.As(err, &limit) || *limit != (tenant.LimitError{Of: tenant.LimitBytes, Max: 100, Now: 80, Asked: 21}) {
 		t.Errorf("too large: %v", err)
 	}
-	u.CloseUpload("a")
-	u.CloseUpload("a")
-	if err := u.OpenUpload("c", 60, limits); err != nil {
+	q.CloseUpload("a")
+	q.CloseUpload("a")
+	if err := q.OpenUpload("c", 60, limits); err != nil {
 		t.Error(err)
 	}
-	if diff := cmp.Diff(map[string]int64{"b": 40, "c": 60}, u.Uploads); diff != "" {
+	if diff := cmp.Diff(map[string]int64{"b": 40, "c": 60}, q.Uploads); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// TestChangesAreBounded has a usage that is never counted again.
+// TestChangesAreBounded has a quota that is never counted again.
 func TestChangesAreBounded(t *testing.T) {
 	t.Parallel()
-	var u batch.Usage
+	var q tenant.Quota
 	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
-	u.Owe("file-0", 1, now)
-	if len(u.Changes) != 0 {
+	q.AddFile("file-0", 1, now)
+	if len(q.Changes) != 0 {
 		t.Error("what was never counted has changes")
 	}
-	u.Recount(nil, time.Time{}, now)
-	for i := range 2 * batch.MaxStoredChanges {
-		u.Owe(fmt.Sprint("file-", i), 1, now)
+	q.Recount(nil, time.Time{}, now)
+	for i := range 2 * tenant.MaxStoredChanges {
+		q.AddFile(fmt.Sprint("file-", i), 1, now)
 	}
-	if len(u.Changes) != batch.MaxStoredChanges {
-		t.Errorf("%d changes, want %d", len(u.Changes), batch.MaxStoredChanges)
+	if len(q.Changes) != tenant.MaxStoredChanges {
+		t.Errorf("%d changes, want %d", len(q.Changes), tenant.MaxStoredChanges)
 	}
 }
