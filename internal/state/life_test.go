@@ -479,8 +479,8 @@ func TestLife(t *testing.T) {
 			}
 		}
 	}
-	for range rounds {
-		live(t, left)
+	for round := range rounds {
+		live(t, round, left)
 		if len(left) == 0 {
 			return
 		}
@@ -488,10 +488,13 @@ func TestLife(t *testing.T) {
 	t.Errorf("no life took %v", left)
 }
 
-// live lives a round of lives, and strikes out of left what they took.
-func live(t *testing.T, left map[string]bool) {
+// live lives a round of lives, and strikes out of left what they took. Rounds differ also where rapid is given a seed.
+func live(t *testing.T, round int, left map[string]bool) {
 	t.Helper()
 	rapid.Check(t, func(t *rapid.T) {
+		for range round {
+			rapid.Uint64().Draw(t, "what an earlier round has drawn")
+		}
 		l := &life{now: epoch(), status: state.StatusPending}
 		apply(t, l, state.New(spec()))
 		l.Check(t)

@@ -258,6 +258,9 @@ func TestRecords(t *testing.T) {
 		"terminate": {state.Terminate(p, 5, t3).Phase(), state.Failed{
 			Attempt: 4, ClaimID: "b", Reclaims: 2, Reason: state.TaskTerminated{Deaths: 5}, FailedAt: ms(t3),
 		}},
+		"terminate after one death": {state.Terminate(p, 1, t3).Phase(), state.Failed{
+			Attempt: 4, ClaimID: "b", Reclaims: 2, Reason: state.TaskTerminated{Deaths: 1}, FailedAt: ms(t3),
+		}},
 		"terminate without a death says why": {state.Terminate(c, -1, t3).Phase(), state.Failed{
 			Attempt: 4, ClaimID: "b", Reclaims: 2, Reason: state.TaskTerminated{Deaths: 1, Error: "the request was given up with its batch"}, FailedAt: ms(t3),
 		}},

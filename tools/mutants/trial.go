@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -51,6 +52,12 @@ func (t *trial) run(ctx context.Context, names []string) (err error) {
 		return fmt.Errorf("make a folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(t.temp)) }()
+	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
+	if err != nil {
+		return fmt.Errorf("ask go where it is: %w", err)
+	}
+	// Built with -trimpath, the tests that compile programs do not know it.
+	t.env = append(slices.Clone(t.env), "GOROOT="+strings.TrimSpace(string(root)))
 	t.checkout = filepath.Join(t.temp, "checkout")
 	if err := copyCheckout(ctx, t.checkout); err != nil {
 		return err
