@@ -36,3 +36,12 @@ func ExamplePolicy_Decide() {
 	// again in 5s
 	// denied: deadline
 }
+
+// The wait doubles from a second up to a minute.
+func ExamplePolicy_BackoffAt() {
+	policy := retry.Policy{Backoff: time.Second, Factor: 2, MaxBackoff: time.Minute}
+	for attempt := range 8 {
+		fmt.Print(policy.BackoffAt(attempt), " ")
+	}
+	// Output: 1s 2s 4s 8s 16s 32s 1m0s 1m0s
+}

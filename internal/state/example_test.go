@@ -56,6 +56,37 @@ func Example() {
 	// 1 call failed: the upstream answered with status 429
 }
 
+// A worker claims a request, calls it, and records its answer. The heartbeat
+// that its lease needs is stored apart from the request.
+func ExampleComplete() {
+	now := time.Date(2031, 5, 17, 12, 0, 0, 0, time.UTC)
+	pending := state.New(state.Spec{Key: state.Key{Batch: "batch_a", Line: 1}, Deadline: now.Add(time.Hour)}).Stored()
+	claimed, err := state.Claim(pending, state.Lease{ClaimID: "claim-1", Worker: "worker-1"}, now)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	processing, err := state.Start(claimed, now)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	called := processing.Stored() // what a store has applied the change of, and gives back when it is read
+	completed := state.Complete(called, state.Result{StatusCode: 200, Model: "m"}, now.Add(3*time.Second))
+	change, err := completed.Change()
+	fmt.Println(change.Guard().Status, change.Guard().ClaimID, "to", change.To().Status(), err)
+	fmt.Println(state.EndedAt(completed.Phase()).Sub(now))
+
+	// Too early, and too late: testdata/illegal holds that neither compiles.
+	//
+	//	state.Complete(claimed, state.Result{}, now)
+	//	state.Fail(completed, state.Failure{}, now)
+
+	// Output:
+	// processing claim-1 to completed <nil>
+	// 3s
+}
+
 // A reader must know in which state a request is before it can move it.
 func ExampleAs() {
 	stored := state.New(state.Spec{Key: state.Key{Batch: "batch_a", Line: 1}}).Record()
