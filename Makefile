@@ -60,8 +60,13 @@ CHECK = $(BUILD) -o $(BIN)/check ./tools/check && exec env \
 	MUSKETRY_E2E_SCHEMATHESIS="$(CURDIR)/.tools/schemathesis/bin/schemathesis" \
 	$(BIN)/check -cloud $(CLOUD)
 
+# The simulation (make sim), the race detector, the clouds and the clients are left out, and so is what go has cached.
+.PHONY: check
+check: need-go need-node $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## Runs the linters and the tests that need no cloud: seconds, but no simulation and no race detector.
+	@$(BUILD) -o $(BIN)/check ./tools/check && exec $(BIN)/check -quick -lint $(BIN)/golangci-lint-$(GOLANGCI_LINT)
+
 .PHONY: test
-test: need-cloud cloud-cli $(BIN)/golangci-lint-$(GOLANGCI_LINT) $(BIN)/govulncheck-$(GOVULNCHECK) .tools/cfn-lint/.installed $(CLIENTS) ## Runs every check and test.
+test: need-cloud cloud-cli $(BIN)/golangci-lint-$(GOLANGCI_LINT) $(BIN)/govulncheck-$(GOVULNCHECK) .tools/cfn-lint/.installed $(CLIENTS) ## Runs every check and test, on a local cloud: minutes.
 	@$(CHECK) -lint $(BIN)/golangci-lint-$(GOLANGCI_LINT) -cfn-lint .tools/cfn-lint/bin/cfn-lint \
 		-vuln $(BIN)/govulncheck-$(GOVULNCHECK)
 

@@ -1,6 +1,7 @@
 // Command check runs every check and test of the checkout against a cloud of its own and ends with one line, the sum over
-// all of them: "N passed, N failed, N skipped". It exits with 1 if anything failed. With -localstack it runs what runs on
-// LocalStack instead, with -soak the end-to-end tests of faults, again and again until one fails.
+// all of them: "N passed, N failed, N skipped". It exits with 1 if anything failed. With -quick it runs what needs no cloud
+// instead, with -localstack what runs on LocalStack, with -soak the end-to-end tests of faults, again and again until one
+// fails.
 package main
 
 import (
@@ -24,6 +25,7 @@ func main() {
 	cfnLint := flag.String("cfn-lint", ".tools/cfn-lint/bin/cfn-lint", "cfn-lint")
 	vuln := flag.String("vuln", ".tools/bin/govulncheck", "govulncheck")
 	state := flag.String("state", "build/check", "folder of the test cloud's state")
+	quick := flag.Bool("quick", false, "run the linters and the tests that need no cloud, and nothing else")
 	localStack := flag.Bool("localstack", false, "run what runs on LocalStack, whole, and nothing else")
 	soak := 0
 	flag.Func("soak", "repeat the end-to-end tests of faults so often, and run nothing else", func(text string) (err error) {
@@ -42,6 +44,8 @@ func main() {
 	}
 	run := suite.Run
 	switch {
+	case *quick:
+		run = suite.RunQuick
 	case *localStack:
 		run = suite.RunLocalStack
 	case soak > 0:

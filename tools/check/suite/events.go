@@ -24,6 +24,7 @@ type event struct {
 
 // A tally keeps what a test or package has written, to show it should it fail.
 type tally struct {
+	quiet      bool // What passes, or is skipped, is not told.
 	sum        Sum
 	output     map[string][]string
 	failedTest map[string]bool // Packages with a failed test.
@@ -32,9 +33,11 @@ type tally struct {
 }
 
 // countEvents reads events to their end, tells each package's result, shows what failed tests wrote, and counts tests
-// and subtests. What passes, and attributes, are also told to heard, which may be nil. A package that fails without a failed test (it does not build, or its process died) counts as one.
-func countEvents(events io.Reader, out io.Writer, heard func(event)) (Sum, error) {
-	t := &tally{output: map[string][]string{}, failedTest: map[string]bool{}, out: out, heard: heard}
+// and subtests. What passes, and attributes, are also told to heard, which may be nil. A package that fails without a
+// failed test (it does not build, or its process died) counts as one.
+func (r *runner) countEvents(events io.Reader) (Sum, error) {
+	out := r.cfg.Out
+	t := &tally{quiet: r.quiet, output: map[string][]string{}, failedTest: map[string]bool{}, out: out, heard: r.heard}
 	reader := bufio.NewReader(events)
 	for {
 		line, err := reader.ReadBytes('\n')
@@ -83,7 +86,9 @@ func (t *tally) endTest(e event, name string) {
 		t.tell(e)
 	case "skip":
 		t.sum.Skipped++
-		t.show(name)
+		if !t.quiet {
+			t.show(name)
+		}
 	default:
 		t.sum.Failed++
 		t.failedTest[e.Package] = true
@@ -95,7 +100,9 @@ func (t *tally) endPackage(e event) {
 	switch e.Action {
 	case "skip": // It has no tests.
 	case "pass":
-		fmt.Fprintf(t.out, "  ok    %s %.1fs\n", e.Package, e.Elapsed)
+		if !t.quiet {
+			fmt.Fprintf(t.out, "  ok    %s %.1fs\n", e.Package, e.Elapsed)
+		}
 	default:
 		if !t.failedTest[e.Package] {
 			t.sum.Failed++

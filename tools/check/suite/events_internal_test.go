@@ -10,6 +10,7 @@ import (
 func TestCountEvents(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
+		quiet  bool
 		events []string
 		want   Sum
 		shown  []string
@@ -24,6 +25,18 @@ func TestCountEvents(t *testing.T) {
 				`{"Action":"pass","Package":"p","Elapsed":1.5}`,
 			},
 			want: Sum{Passed: 2, Skipped: 1}, shown: []string{"ok    p 1.5s"}, hidden: []string{"quiet"},
+		},
+		"where it is quiet, failures alone are shown": {
+			quiet: true,
+			events: []string{
+				`{"Action":"output","Package":"p","Test":"TestA","Output":"skipped, because\n"}`,
+				`{"Action":"skip","Package":"p","Test":"TestA"}`,
+				`{"Action":"pass","Package":"p","Elapsed":1.5}`,
+				`{"Action":"output","Package":"q","Test":"TestB","Output":"got 1, want 2\n"}`,
+				`{"Action":"fail","Package":"q","Test":"TestB"}`,
+				`{"Action":"fail","Package":"q"}`,
+			},
+			want: Sum{Failed: 1, Skipped: 1}, shown: []string{"got 1, want 2", "FAIL  q"}, hidden: []string{"because", "ok"},
 		},
 		"a failure shows its output and its package counts no second time": {
 			events: []string{
@@ -60,7 +73,8 @@ func TestCountEvents(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out strings.Builder
-			got, err := countEvents(strings.NewReader(strings.Join(tt.events, "\n")), &out, nil)
+			r := &runner{cfg: Config{Out: &out}, quiet: tt.quiet}
+			got, err := r.countEvents(strings.NewReader(strings.Join(tt.events, "\n")))
 			if err != nil {
 				t.Fatal(err)
 			}

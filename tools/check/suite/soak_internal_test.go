@@ -19,7 +19,8 @@ func TestSoakTellsOfWholeRuns(t *testing.T) {
 	}
 	var out strings.Builder
 	s := &soak{out: &out, tests: tests, times: map[string][]float64{}}
-	if _, err := countEvents(strings.NewReader(strings.Join(events, "\n")), &out, s.hear); err != nil {
+	r := &runner{cfg: Config{Out: &out}, heard: s.hear}
+	if _, err := r.countEvents(strings.NewReader(strings.Join(events, "\n"))); err != nil {
 		t.Fatal(err)
 	}
 	want := "03:04:02  run 1   TestA 2s  TestB 0s  note 0  note 1  note 2\n03:04:03  run 2   TestA 3s  TestB 1s  note 3\n"

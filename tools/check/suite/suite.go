@@ -80,6 +80,7 @@ type runner struct {
 	base    []string // The environment of a cloud's start.
 	environ []string // That, and what leads to the cloud that is up.
 	strict  bool     // A test that is skipped has failed.
+	quiet   bool     // Of tests only those that fail are told.
 	sum     Sum
 	heard   func(event) // See countEvents.
 }
@@ -214,8 +215,12 @@ func (r *runner) goTest(ctx context.Context, name string, packages []string, fla
 		r.fail(name, "there are no packages")
 		return false
 	}
-	cmd := r.prepare(ctx, "go", slices.Concat(
-		[]string{"test", "-json", "-race", "-tags", "e2e", "-count=1", "-timeout", "20m"}, flags, packages))
+	return r.tests(ctx, name, slices.Concat([]string{"-race", "-tags", "e2e", "-count=1", "-timeout", "20m"}, flags, packages)...)
+}
+
+// tests runs go test with these arguments, counts each test, and reports whether all passed.
+func (r *runner) tests(ctx context.Context, name string, args ...string) bool {
+	cmd := r.prepare(ctx, "go", slices.Concat([]string{"test", "-json"}, args))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	pipe, err := cmd.StdoutPipe()
@@ -226,7 +231,7 @@ func (r *runner) goTest(ctx context.Context, name string, packages []string, fla
 		r.fail(name, err.Error())
 		return false
 	}
-	sum, readErr := countEvents(pipe, r.cfg.Out, r.heard)
+	sum, readErr := r.countEvents(pipe)
 	err = errors.Join(readErr, cmd.Wait())
 	if r.strict {
 		sum = Sum{Passed: sum.Passed, Failed: sum.Failed + sum.Skipped}
