@@ -149,8 +149,8 @@ need-go:
 	@command -v go >/dev/null 2>&1 || { echo "missing: Go 1.26 or newer (https://go.dev/dl)" >&2; exit 1; }
 
 need-node:
-	@command -v npm >/dev/null 2>&1 && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' >/dev/null 2>&1 || \
-		{ echo "missing: Node 18 or newer with npm (https://nodejs.org)" >&2; exit 1; }
+	@command -v npm >/dev/null 2>&1 && node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' >/dev/null 2>&1 || \
+		{ echo "missing: Node 20 or newer with npm (https://nodejs.org)" >&2; exit 1; }
 
 need-python:
 	@python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1 || \

@@ -71,16 +71,8 @@ func hasTest(t *testing.T, folder, name string) bool {
 
 func TestLinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
-	pages := []string{"../README.md", "../localstack/README.md", "../examples/README.md"}
-	for _, pattern := range []string{"*.md", "adr/*.md"} {
-		found, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		pages = append(pages, found...)
-	}
 	links := 0
-	for _, page := range pages {
+	for _, page := range pages(t) {
 		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`).FindAllStringSubmatch(read(t, page), -1) {
 			links++
 			exists(t, page, filepath.Join(filepath.Dir(page), link[1]))
@@ -89,6 +81,58 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	if links == 0 {
 		t.Error("no page has a link: they are read wrongly")
 	}
+}
+
+// TestMakeTargets demands that each target that a page tells to make is one.
+func TestMakeTargets(t *testing.T) {
+	t.Parallel()
+	makefile, named := read(t, "../Makefile"), 0
+	for _, page := range pages(t) {
+		for _, target := range regexp.MustCompile("(?m)(?:`|\\$\\(|^ *)make (?:-s )?([a-z][a-z-]*)").FindAllStringSubmatch(read(t, page), -1) {
+			named++
+			if !strings.Contains(makefile, "\n"+target[1]+":") {
+				t.Errorf("%s: there is no make %s", page, target[1])
+			}
+		}
+	}
+	if named < 40 {
+		t.Errorf("the pages name %d targets: they are read wrongly", named)
+	}
+}
+
+// TestNeedsAgree demands that the README and the Makefile ask for the same versions, and for the module's Go.
+func TestNeedsAgree(t *testing.T) {
+	t.Parallel()
+	told := regexp.MustCompile(`Go (\d+\.\d+), Node (\d+) and Python (\d+)\.(\d+),`).FindStringSubmatch(read(t, "../README.md"))
+	if told == nil {
+		t.Fatal("the README does not say what a machine must have")
+	}
+	makefile := read(t, "../Makefile")
+	for _, text := range []string{
+		"Go " + told[1] + " or newer", "Node " + told[2] + " or newer", "Python " + told[3] + "." + told[4] + " or newer",
+		"process.versions.node) < " + told[2] + " ", "sys.version_info < (" + told[3] + ", " + told[4] + ")",
+	} {
+		if !strings.Contains(makefile, text) {
+			t.Errorf("the README asks for %s, and the Makefile has no %q", told[0], text)
+		}
+	}
+	if !strings.Contains(read(t, "../go.mod"), "\ngo "+told[1]+".") {
+		t.Errorf("the module's Go is not %s", told[1])
+	}
+}
+
+// pages returns all of the project's pages.
+func pages(t *testing.T) []string {
+	t.Helper()
+	names := []string{"../README.md", "../CHANGELOG.md", "../localstack/README.md", "../examples/README.md"}
+	for _, pattern := range []string{"*.md", "adr/*.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, found...)
+	}
+	return names
 }
 
 func exists(t *testing.T, page, path string) {
