@@ -12,7 +12,7 @@ import (
 // TestPageNames demands that every test and file that these pages name is there. A page has as many tests at least.
 func TestPageNames(t *testing.T) {
 	t.Parallel()
-	for name, atLeast := range map[string]int{"security.md": 40, "aws.md": 30} {
+	for name, atLeast := range map[string]int{"security.md": 40, "aws.md": 30, "walk.md": 0} {
 		page := read(t, name)
 		tests := regexp.MustCompile("`([a-z0-9_/]+)\\.((?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(page, -1)
 		if len(tests) < atLeast {
@@ -27,6 +27,41 @@ func TestPageNames(t *testing.T) {
 			exists(t, name, filepath.Join("..", path[1]))
 		}
 	}
+}
+
+// TestWalkIsTrue demands that the files of docs/walk.md declare what it says to look for in them, and that it passes through
+// every use case and every adapter of a deployment.
+func TestWalkIsTrue(t *testing.T) {
+	t.Parallel()
+	page := read(t, "walk.md")
+	stops := regexp.MustCompile("`([a-z0-9_/]+\\.go)`\\s\\(((?:`[\\w.]+`(?:,\\s)?)+)\\)").FindAllStringSubmatch(page, -1)
+	if len(stops) < 30 {
+		t.Errorf("the page has %d stops: it is read wrongly", len(stops))
+	}
+	for _, stop := range stops {
+		source := read(t, filepath.Join("..", stop[1]))
+		for _, name := range regexp.MustCompile(`[\w.]+`).FindAllString(stop[2], -1) {
+			if !declares(source, name) {
+				t.Errorf("%s does not declare %s", stop[1], name)
+			}
+		}
+	}
+	for _, folder := range []string{
+		"api", "submit", "execute", "finalize", "state", "retry", "batch", "jsonscan", "dynamostore", "s3file", "sqsqueue", "sfnflow", "upstream",
+	} {
+		if !strings.Contains(page, "`internal/"+folder+"/") {
+			t.Errorf("the walk does not pass through internal/%s", folder)
+		}
+	}
+}
+
+// declares reports whether a file's text declares a function or type, or, of a name with a dot, a type's method.
+func declares(source, name string) bool {
+	declaration := `(?:func|type) ` + name
+	if owner, method, ok := strings.Cut(name, "."); ok {
+		declaration = `func \(\w+ \*?` + owner + `\) ` + method
+	}
+	return regexp.MustCompile(`(?m)^` + declaration + `\b`).MatchString(source)
 }
 
 // TestAWSPageIsWhole demands that each row of docs/aws.md says what both engines do and what holds it.
