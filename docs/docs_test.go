@@ -159,7 +159,7 @@ func TestNeedsAgree(t *testing.T) {
 // pages returns all of the project's pages.
 func pages(t *testing.T) []string {
 	t.Helper()
-	names := []string{"../README.md", "../CHANGELOG.md", "../localstack/README.md", "../examples/README.md"}
+	names := []string{"../README.md", "../CONTRIBUTING.md", "../CHANGELOG.md", "../localstack/README.md", "../examples/README.md"}
 	for _, pattern := range []string{"*.md", "adr/*.md"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
