@@ -2,48 +2,28 @@ package memstore
 
 import (
 	"context"
-	"fmt"
-	"reflect"
+	"errors"
 
 	"github.com/musketry/musketry/internal/batch"
 )
 
 // UpdateAllowance stores what change makes of the deployment's allowance, which
-// is empty at first, and returns it. An error of change is returned as it is, and
-// nothing is written; nor is anything if change leaves the allowance as it was.
+// is empty at first, and returns it, under the rules of UpdateBatch.
 func (s *Store) UpdateAllowance(
 	ctx context.Context, change func(*batch.Allowance) error,
 ) (batch.Allowance, error) {
-	if err := ctx.Err(); err != nil {
-		return batch.Allowance{}, fmt.Errorf("memstore: update allowance: %w", err)
-	}
-	for {
-		s.mu.Lock()
-		before := s.allowance.Kept()
-		s.mu.Unlock()
-		changed := before.Kept()
-		if err := change(&changed); err != nil {
-			return batch.Allowance{}, err
+	return s.allowance.update(func() (batch.Allowance, error) {
+		a, err := s.allowance.get(ctx, "", "")
+		if errors.Is(err, batch.ErrNotFound) {
+			return batch.Allowance{}, nil
 		}
-		after := changed.Kept()
-		after.Rev = before.Rev
-		if reflect.DeepEqual(before, after) {
-			return before, nil
-		}
-		after.Rev++
-		if s.swapAllowance(after) {
-			return after.Kept(), nil
-		}
-	}
+		return a, err
+	}, change)
 }
 
-// swapAllowance stores a if the revision before a's is still stored.
-func (s *Store) swapAllowance(a batch.Allowance) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.allowance.Rev != a.Rev-1 {
-		return false
+func newAllowance() *records[batch.Allowance] {
+	return &records[batch.Allowance]{
+		sort: "allowance", own: func(a batch.Allowance) batch.Allowance { return a.Kept() },
+		id: func(a *batch.Allowance) (owner, id *string, rev *int64) { return new(string), new(string), &a.Rev },
 	}
-	s.allowance = a
-	return true
 }

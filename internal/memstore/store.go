@@ -23,15 +23,15 @@ type Store struct {
 	workers  map[string]state.Worker
 	cells    map[string]map[string]batch.Cell // by batch and cell
 	journals map[string][]batch.Entry         // by batch, in their order
-	batches  map[string]map[string]batch.Batch
-	files    map[string]map[string]batch.File
 	keys     map[string]tenant.Key
-	uploads  map[string]map[string]batch.Upload
 	receipts map[receiptKey]batch.Receipt
-	quotas   map[string]tenant.Quota
 	running  map[string]batch.Running // by batch
 
-	allowance batch.Allowance
+	batches   *records[batch.Batch]
+	files     *records[batch.File]
+	uploads   *records[batch.Upload]
+	quotas    *records[tenant.Quota]
+	allowance *records[batch.Allowance]
 }
 
 // NewStore returns an empty Store.
@@ -41,13 +41,12 @@ func NewStore() *Store {
 		workers:  map[string]state.Worker{},
 		cells:    map[string]map[string]batch.Cell{},
 		journals: map[string][]batch.Entry{},
-		batches:  map[string]map[string]batch.Batch{},
-		files:    map[string]map[string]batch.File{},
 		keys:     map[string]tenant.Key{},
-		uploads:  map[string]map[string]batch.Upload{},
 		receipts: map[receiptKey]batch.Receipt{},
-		quotas:   map[string]tenant.Quota{},
 		running:  map[string]batch.Running{},
+
+		batches: newBatches(), files: newFileRecords(), uploads: newUploads(),
+		quotas: newQuotas(), allowance: newAllowance(),
 	}
 }
 
