@@ -42,12 +42,14 @@ type Props struct {
 // https://docs.aws.amazon.com/step-functions/latest/apireference/API_CreateStateMachine.html
 var namePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,59}$`)
 
-// PropsFromContext reads the parameters from the CDK context (`cdk -c name=value`): name, apiStage, assets,
-// architecture, removal, upstreamBaseUrl, upstreamKeyParameter, messageGroups, streaming, logLevel, apiRate,
-// apiBurst, maxConcurrency, submitConcurrency, submitMemory, executeMemory, finalizeMemory, and those of boot.SettingNames. An unusable value,
-// and a name that is none of these, is an error that names its key.
+// PropsFromContext reads the parameters from the CDK context (`cdk -c name=value`), which docs/configuration.md lists. An
+// unusable value, and a name that is no parameter's, is an error that names its key.
 func PropsFromContext(node constructs.Node) (*Props, error) {
-	c := contextReader{node: node, known: map[string]bool{}}
+	c := contextReader{node: node, known: map[string]parameter{}}
+	return c.props()
+}
+
+func (c *contextReader) props() (*Props, error) {
 	props := &Props{
 		Name:            c.text("name", "Musketry"),
 		APIStage:        c.text("apiStage", "v1"),
@@ -88,15 +90,29 @@ func PropsFromContext(node constructs.Node) (*Props, error) {
 	return props, nil
 }
 
-// contextReader reads context values and keeps the first error.
+// A contextReader reads context values and keeps the first error.
 type contextReader struct {
-	node  constructs.Node
-	known map[string]bool // The names that were read.
+	node interface {
+		TryGetContext(key *string) any
+		GetAllContext(defaults *map[string]any) any
+	}
+	known map[string]parameter // What was asked for.
 	err   error
 }
 
+// A parameter is what a deployment may choose.
+type parameter struct {
+	fallback string
+	bounds   string   // Of a number.
+	values   []string // If there are few.
+}
+
 func (c *contextReader) text(key, fallback string) string {
-	c.known[key] = true
+	c.known[key] = parameter{fallback: fallback}
+	return c.value(key, fallback)
+}
+
+func (c *contextReader) value(key, fallback string) string {
 	value := c.node.TryGetContext(&key)
 	if value == nil || value == "" {
 		return fallback
@@ -108,12 +124,12 @@ func (c *contextReader) text(key, fallback string) string {
 func (c *contextReader) settings() map[string]string {
 	given := map[string]string{}
 	var words []string
-	names := boot.SettingNames()
-	slices.SortFunc(names, func(a, b boot.SettingName) int { return len(b.Env) - len(a.Env) }) // one name begins with another
-	for _, name := range names {
-		words = append(words, name.Env, name.Context)
-		if text := c.text(name.Context, ""); text != "" {
-			given[name.Env] = text
+	choices := boot.Choices()
+	slices.SortFunc(choices, func(a, b boot.Choice) int { return len(b.Env) - len(a.Env) }) // one name begins with another
+	for _, choice := range choices {
+		words = append(words, choice.Env, choice.Context)
+		if text := c.text(choice.Context, ""); text != "" {
+			given[choice.Env] = text
 		}
 	}
 	if _, err := boot.ReadSettings(func(name string) string { return given[name] }); err != nil {
@@ -127,7 +143,7 @@ func (c *contextReader) settings() map[string]string {
 func (c *contextReader) unknown() string {
 	given, _ := c.node.GetAllContext(nil).(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(given)) {
-		if !c.known[name] && !strings.ContainsAny(name, ":/") {
+		if _, known := c.known[name]; !known && !strings.ContainsAny(name, ":/") {
 			return name
 		}
 	}
@@ -136,7 +152,8 @@ func (c *contextReader) unknown() string {
 
 // oneOf reads a value that must be one of those given; the first is the default.
 func (c *contextReader) oneOf(key string, values ...string) string {
-	got := c.text(key, values[0])
+	c.known[key] = parameter{fallback: values[0], values: values}
+	got := c.value(key, values[0])
 	for _, value := range values {
 		if got == value {
 			return got
@@ -148,13 +165,12 @@ func (c *contextReader) oneOf(key string, values ...string) string {
 
 // number reads an integer between lowest and highest.
 func (c *contextReader) number(key string, fallback, lowest, highest float64) float64 {
-	text := c.text(key, "")
-	if text == "" {
-		return fallback
-	}
+	bounds := fmt.Sprintf("%.0f to %.0f", lowest, highest)
+	c.known[key] = parameter{fallback: fmt.Sprint(fallback), bounds: bounds}
+	text := c.value(key, fmt.Sprint(fallback))
 	value, err := strconv.Atoi(text)
 	if err != nil || float64(value) < lowest || float64(value) > highest {
-		c.fail(fmt.Errorf("context %s: %q is no integer from %.0f to %.0f", key, text, lowest, highest))
+		c.fail(fmt.Errorf("context %s: %q is no integer from %s", key, text, bounds))
 		return fallback
 	}
 	return float64(value)

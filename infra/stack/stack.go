@@ -34,24 +34,25 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 	flowName.GrantStart(submit)
 	flowName.GrantWake(submit)
 
-	for _, name := range boot.SettingNames() {
-		submit.setting(props.Settings, name.Env)
-	}
-
 	table.GrantWork(execute)
 	bucket.GrantAnswers(execute)
 	queue.GrantConsume(execute, props.MaxConcurrency)
 	flowName.GrantWake(execute)
 	key.GrantRead(execute)
 	execute.Setenv(boot.EnvUpstreamBaseURL, &props.UpstreamBaseURL)
-	execute.setting(props.Settings, boot.EnvModels)
 
 	table.GrantSeal(finalize)
 	bucket.GrantWriteOut(finalize)
 	queue.GrantSend(finalize)
 	flowName.GrantWake(finalize)
-	finalize.setting(props.Settings, boot.EnvAllowance)
 	finalize.Setenv(boot.EnvMessageGroups, &props.MessageGroups)
+
+	functions := map[string]*Function{"submit": submit, "execute": execute, "finalize": finalize}
+	for _, choice := range boot.Choices() {
+		for _, name := range choice.Functions {
+			functions[name].setting(props.Settings, choice.Env)
+		}
+	}
 
 	NewSweep(stack, "Sweep", &SweepProps{Flow: flowName, Queue: queue, Finalize: finalize})
 

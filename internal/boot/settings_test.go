@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/musketry/musketry/internal/boot"
+	"github.com/musketry/musketry/internal/retry"
 )
 
 func settings(env map[string]string) (boot.Settings, error) {
@@ -35,8 +36,10 @@ func TestSettings(t *testing.T) {
 		TenantBytes: 1_000_000, TenantCreates: 7, Allowance: 1_000,
 		ExtraEndpoints: []string{"/v1/rerank", "/v2/x"}, Models: []string{"gpt-5", "vendor/m:1"},
 		CORSOrigins: []string{"https://a.example", "http://localhost:3000"},
-		MaxRetries:  boot.UnlimitedRetries, Backoff: 500 * time.Millisecond, BackoffFactor: 1.5, MaxBackoff: time.Hour,
-		StopBeforeDeadline: 168 * time.Hour, RetryableStatuses: "404,5xx",
+		Retries: retry.Policy{
+			MaxRetries: retry.Unlimited, Backoff: 500 * time.Millisecond, Factor: 1.5, MaxBackoff: time.Hour,
+			StopBeforeDeadline: 168 * time.Hour, Retryable: retry.Statuses{{From: 404, To: 404}, {From: 500, To: 599}},
+		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("with all: %v %s", err, diff)
@@ -66,7 +69,7 @@ func TestBadSettings(t *testing.T) {
 		boot.EnvStopBeforeDeadline: {"-1s", "169h"},
 		boot.EnvRetryableStatuses:  {"6xx", "42", "429;500", "5XX,"},
 	}
-	for _, name := range boot.SettingNames() {
+	for _, name := range boot.Choices() {
 		if len(bad[name.Env]) == 0 {
 			t.Errorf("no bad value of %s is tried", name.Env)
 		}

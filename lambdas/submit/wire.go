@@ -31,11 +31,7 @@ func wire(kit boot.Kit) (handler, error) {
 	client := s3file.NewClient(cfg, options...)
 	bucket := s3file.New(client, env.Bucket)
 	flow := sfnflow.New(sfn.NewFromConfig(cfg), env.FlowARN)
-	accept, err := acceptConfig(env.Settings)
-	if err != nil {
-		return handler{}, err
-	}
-	acceptor := submit.NewAcceptor(store, flow, store, accept, clock, rand.Reader)
+	acceptor := submit.NewAcceptor(store, flow, store, acceptConfig(env.Settings), clock, rand.Reader)
 	loader := submit.NewLoader(store, store, bucket, loadConfig(env.Settings), clock, log)
 	inspector := inspect.New(inspect.Deps{Requests: store, Batches: store, Objects: bucket, Flow: flow, Clock: clock})
 	return handler{
