@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/metric"
 )
 
 // A handler serves a route for a tenant. Whatever it returns is answered as an
@@ -41,7 +42,7 @@ func (a *api) route(pattern string, h handler) {
 			err = h(w, r, tenant)
 		} else if refused, ok := errors.AsType[*authError](err); ok {
 			c.refused = refused
-			a.Metrics.Count("auth_failures_total", 1, "reason", refused.reason)
+			a.Metrics.Count(metric.AuthFailures, 1, "reason", refused.reason)
 		}
 		if err != nil {
 			c.err = err

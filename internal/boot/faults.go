@@ -18,6 +18,8 @@ import (
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/musketry/musketry/internal/metric"
 )
 
 // EnvFaults says which calls of AWS fail, as "seed=7 error=0.02 throttle=0.02
@@ -26,9 +28,6 @@ import (
 // that the SDK's own retries do not hide it. What is left out is 0. Each process
 // draws its calls' lots by the seed and its own id.
 const EnvFaults = "MUSKETRY_FAULTS"
-
-// metricFaults counts the attempts that a fault has hit.
-const metricFaults = "faults_injected_total"
 
 // The kinds of faults.
 const (
@@ -110,7 +109,7 @@ func (f *faulter) inject(
 	}
 	lot.injured = true
 	service := awsmiddleware.GetServiceID(ctx)
-	f.metrics.Count(metricFaults, 1, "service", service, "operation", awsmiddleware.GetOperationName(ctx), "kind", lot.kind)
+	f.metrics.Count(metric.InjectedFaults, 1, "service", service, "operation", awsmiddleware.GetOperationName(ctx), "kind", lot.kind)
 	out := middleware.DeserializeOutput{RawResponse: answer(http.StatusOK, "")}
 	switch lot.kind {
 	case faultThrottle:

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/metric"
 )
 
 // maxErrors is how many batches' errors a sweep returns; all are logged.
@@ -71,7 +72,7 @@ func (s sweep) look(ctx context.Context, r batch.Running, nth int) error {
 // late counts and tells of a batch that should have ended long ago.
 func (s sweep) late(ctx context.Context, r batch.Running) {
 	if late := s.Clock().Sub(r.Deadline); late > overdue {
-		s.Metrics.Count(CountOverdue, 1)
+		s.Metrics.Count(metric.OverdueBatches, 1)
 		s.Log.ErrorContext(ctx, "a batch is overdue", slog.String("batch", r.ID), slog.Duration("since", late))
 	}
 }
@@ -116,7 +117,7 @@ func (s sweep) revive(ctx context.Context, r batch.Running, state batch.FlowStat
 	if err := s.Flows.StartAgain(ctx, batch.Accepted(b), r.Flow); err != nil {
 		return fmt.Errorf("sweep: start flow %d of %s: %w", r.Flow, b.ID, err)
 	}
-	s.Metrics.Count(CountRestarts, 1)
+	s.Metrics.Count(metric.FlowRestarts, 1)
 	s.Log.WarnContext(ctx, "a batch had no flow, and has one again", slog.String("batch", b.ID),
 		slog.String("status", string(b.Status)), slog.Int("flow", r.Flow), slog.String("last_flow", string(state)))
 	return nil

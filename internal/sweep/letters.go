@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/metric"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -64,7 +65,7 @@ func (s sweep) forward(ctx context.Context, messages []batch.Message, handles []
 	if err := s.Letters.Delete(ctx, handles); err != nil {
 		return fmt.Errorf("sweep: delete dead letters: %w", err)
 	}
-	s.Metrics.Count(CountDeadLetters, len(messages), "outcome", "sent_again")
+	s.Metrics.Count(metric.DeadLetters, len(messages), "outcome", "sent_again")
 	return nil
 }
 
@@ -74,7 +75,7 @@ func (s sweep) forward(ctx context.Context, messages []batch.Message, handles []
 func (s sweep) read(ctx context.Context, l batch.DeadLetter) (batch.Message, bool) {
 	m, err := batch.DecodeMessage(l.Body)
 	if err != nil {
-		s.Metrics.Count(CountDeadLetters, 1, "outcome", "kept")
+		s.Metrics.Count(metric.DeadLetters, 1, "outcome", "kept")
 		s.Log.ErrorContext(ctx, "a dead letter names no request and stays", slog.String("message", l.ID),
 			slog.Int("bytes", len(l.Body)))
 		return batch.Message{}, false

@@ -10,18 +10,6 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 )
 
-// The counters of a sweep.
-const (
-	// CountRestarts counts the flows that were started again.
-	CountRestarts = "flow_restarts_total"
-	// CountOverdue counts the batches that a sweep found an hour after their
-	// deadline, each sweep anew.
-	CountOverdue = "overdue_batches_total"
-	// CountDeadLetters counts dead letters by their outcome: sent_again, or kept
-	// since they name no request.
-	CountDeadLetters = "dead_letters_total"
-)
-
 const (
 	// page is how many entries are read at once.
 	page = 500

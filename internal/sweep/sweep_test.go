@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/metric"
 	"github.com/musketry/musketry/internal/state"
-	"github.com/musketry/musketry/internal/sweep"
 )
 
 const (
@@ -109,7 +109,7 @@ func TestSweepOfADeadAcceptance(t *testing.T) {
 		if _, err := w.store.Running(t.Context(), started.ID); err != nil {
 			t.Errorf("the entry of a batch whose flow runs is gone: %v", err)
 		}
-		if w.counts.n[sweep.CountRestarts] != 1 {
+		if w.counts.n[metric.FlowRestarts] != 1 {
 			t.Errorf("counted %v", w.counts.n)
 		}
 	})
@@ -137,7 +137,7 @@ func TestSweepCrashes(t *testing.T) {
 			if !errors.Is(err, errDown) {
 				t.Fatalf("write %d fails, and the sweep says %v", at, err)
 			}
-			if restarted := w.counts.n[sweep.CountRestarts]; restarted < 2 && at > 2 {
+			if restarted := w.counts.n[metric.FlowRestarts]; restarted < 2 && at > 2 {
 				t.Errorf("write %d of one batch kept others from being mended: %d were", at, restarted)
 			}
 			time.Sleep(15 * time.Minute)
@@ -203,7 +203,7 @@ func TestSweepOfMany(t *testing.T) {
 		for i, want := range []int{400, 600, 600} {
 			began := time.Now()
 			w.sweep()
-			if got := w.counts.n[sweep.CountRestarts]; got != want {
+			if got := w.counts.n[metric.FlowRestarts]; got != want {
 				t.Errorf("after sweep %d, %d flows were started again, want %d", i+1, got, want)
 			}
 			if took := time.Since(began); took > 41*time.Second || (i == 0 && took < 39*time.Second) {
@@ -229,7 +229,7 @@ func TestSweepMindsItsTime(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)
 		defer cancel()
 		w.must(w.Sweep(ctx))
-		if n := w.counts.n[sweep.CountRestarts]; n < 40 || n > 60 {
+		if n := w.counts.n[metric.FlowRestarts]; n < 40 || n > 60 {
 			t.Errorf("in 5 s, 100 ms apart, %d flows were started", n)
 		}
 		late, cancel := context.WithTimeout(t.Context(), 40*time.Second)
@@ -278,12 +278,12 @@ func TestSweepTellsOfOverdueBatches(t *testing.T) {
 		b := w.batch()
 		time.Sleep(24*time.Hour + 59*time.Minute)
 		w.sweep()
-		if w.counts.n[sweep.CountOverdue] != 0 {
+		if w.counts.n[metric.OverdueBatches] != 0 {
 			t.Error("it is overdue too early")
 		}
 		time.Sleep(2 * time.Minute)
 		w.sweep()
-		if w.counts.n[sweep.CountOverdue] != 1 || !strings.Contains(w.log.String(), b.ID) {
+		if w.counts.n[metric.OverdueBatches] != 1 || !strings.Contains(w.log.String(), b.ID) {
 			t.Errorf("counted %v, told %s", w.counts.n, w.log)
 		}
 	})
@@ -318,10 +318,10 @@ func TestDeadLettersGoBack(t *testing.T) {
 		if len(w.letters.all) != 2 {
 			t.Errorf("there stay %v", w.letters.all)
 		}
-		if n := w.counts.n[sweep.CountDeadLetters+" outcome sent_again"]; n != 25 {
+		if n := w.counts.n[metric.DeadLetters+" outcome sent_again"]; n != 25 {
 			t.Errorf("counted %v", w.counts.n)
 		}
-		if n := w.counts.n[sweep.CountDeadLetters+" outcome kept"]; n != 6 { // by each sweep
+		if n := w.counts.n[metric.DeadLetters+" outcome kept"]; n != 6 { // by each sweep
 			t.Errorf("counted %v", w.counts.n)
 		}
 		log := w.log.String()
