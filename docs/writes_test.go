@@ -111,7 +111,7 @@ func (c *calls) operation(call *ast.CallExpr) string {
 		return op
 	}
 	on := method.Signature().Recv()
-	if on == nil || method.Pkg() != c.Types || !types.IsInterface(on.Type()) || reads[method.Name()] {
+	if on == nil || method.Pkg() != c.Types || !method.Exported() || !types.IsInterface(on.Type()) || reads[method.Name()] {
 		return ""
 	}
 	return method.Name()

@@ -3,70 +3,59 @@ package execute
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"strconv"
+	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/retry"
 	"github.com/musketry/musketry/internal/state"
 )
 
-// work takes a job whose line is at hand to an outcome, or to an error that
-// says what becomes of its message.
-func (r *run) work(j *job) (*outcome, error) {
-	if err := r.slots.Acquire(r.calls, 1); err != nil {
-		return nil, r.unclaimed(context.Cause(r.calls))
-	}
-	defer r.slots.Release(1)
-	if j.bad != nil { // the line cannot say whose outcome it is; the request does
-		if err := r.look(j); err != nil {
-			return nil, err
-		}
-	}
-	p, o, err := r.seize(j)
-	if err != nil || o != nil {
-		return o, err
-	}
-	return r.attempt(j, p)
+// attempts call the upstream.
+type attempts struct {
+	kit
+
+	caller  Caller
+	batches *poller
+	ledger  *ledger
+	gate    *gate
+	limit   time.Duration // of one attempt
 }
 
-// attempt makes one call, if it still may, and judges what came of it.
-func (r *run) attempt(j *job, p state.Request[state.Processing]) (*outcome, error) {
-	ctx, cancel := r.callContext(j)
+// attempt makes one call of j's request, if it still may, and returns what came of
+// it.
+func (a *attempts) attempt(j *job, r state.Request[state.Processing]) result {
+	b := a.batches.entry(j.ref())
+	ctx, cancel := a.callContext(j, b)
 	defer cancel()
-	if err := cmp.Or(r.mayStart(j.watched), context.Cause(ctx)); err != nil {
-		return nil, r.claimed(err)
+	if err := cmp.Or(a.gate.open(b), endOf(ctx)); err != nil {
+		return halted{err}
 	}
-	if done := p.Phase(); done.Attempt > 0 && !r.Clock().Before(p.Spec().StartUntil(done.Attempt)) { // the write took long
-		return r.deny(j, p, verdict{reason: state.RetryTooLate{Last: done.Last}}, state.DenialDeadline), nil
+	if done := r.Phase(); done.Attempt > 0 && !a.clock().Before(r.Spec().StartUntil(done.Attempt)) { // the write took long
+		return a.deny(j, r, verdict{reason: state.RetryTooLate{Last: done.Last}}, state.DenialDeadline)
 	}
-	reply, err := r.send(ctx, j, r.callOf(j, p))
-	if err != nil {
-		cause := context.Cause(ctx)
-		if cause != nil && !errors.Is(cause, errCallLimit) {
-			return nil, r.claimed(cause)
-		}
-		err = cmp.Or(cause, err) // whatever the caller made of the limit's end
+	reply, err := a.send(ctx, j, callOf(j, r))
+	policy, aborted := b.last().Policy, context.Cause(ctx)
+	var res result
+	panicked := a.guard(j, func() { res = a.conclude(j, r, policy, judge(policy, a.limit, aborted, reply, err)) })
+	if panicked != nil {
+		return a.conclude(j, r, policy, judge(policy, a.limit, nil, Reply{}, panicked))
 	}
-	var o *outcome
-	var end error
-	if panicked := r.guard(j, func() { o, end = r.judge(j, p, reply, err) }); panicked != nil {
-		return r.judge(j, p, Reply{}, panicked)
-	}
-	return o, end
+	return res
 }
 
-// callContext returns the context of one attempt: it ends when the batch
-// stops, when the request's owner stops it, at the batch's deadline and at the
-// attempt's limit, each with its cause.
-func (r *run) callContext(j *job) (context.Context, context.CancelFunc) {
-	r.group.call(j)
-	b := j.watched.last()
-	own, land := j.watched.fly(j.message.Line)
-	due, cancelDue := context.WithDeadlineCause(own, b.Deadline, errOverdue)
-	ctx, cancel := context.WithTimeoutCause(due, r.limit, errCallLimit)
+// callContext returns the context of one attempt: it ends when the batch stops, when
+// the request's owner stops it, at the batch's deadline and at the attempt's
+// limit, each with its cause.
+func (a *attempts) callContext(j *job, b *polled) (context.Context, context.CancelFunc) {
+	a.ledger.reach(j, calling)
+	own, land := b.fly(j.message.Line)
+	due, cancelDue := context.WithDeadlineCause(own, b.last().Deadline, end(causeBatchStopping))
+	ctx, cancel := context.WithTimeoutCause(due, a.limit, errCallLimit)
 	return ctx, func() {
 		cancel()
 		cancelDue()
@@ -74,23 +63,23 @@ func (r *run) callContext(j *job) (context.Context, context.CancelFunc) {
 	}
 }
 
-func (r *run) callOf(j *job, p state.Request[state.Processing]) Call {
-	key := p.Spec().Key
+func callOf(j *job, r state.Request[state.Processing]) Call {
+	key := r.Spec().Key
 	return Call{
-		BatchID: key.Batch, RequestID: batch.RequestID(key), CustomID: p.Spec().CustomID,
+		BatchID: key.Batch, RequestID: batch.RequestID(key), CustomID: r.Spec().CustomID,
 		IdempotencyKey: batch.RequestID(key), URL: j.input.URL, Body: j.input.Body,
 	}
 }
 
 // send makes the call.
-func (r *run) send(ctx context.Context, j *job, c Call) (reply Reply, err error) {
-	panicked := r.guard(j, func() { reply, err = r.Caller.Call(ctx, c) })
+func (a *attempts) send(ctx context.Context, j *job, c Call) (reply Reply, err error) {
+	panicked := a.guard(j, func() { reply, err = a.caller.Call(ctx, c) })
 	return reply, cmp.Or(panicked, err)
 }
 
 // guard calls f. A panic in it becomes a *panicError: it is that request's
 // failure and no other's.
-func (r *run) guard(j *job, f func()) (panicked error) {
+func (a *attempts) guard(j *job, f func()) (panicked error) {
 	defer func() {
 		if v := recover(); v != nil {
 			// A panic's value may quote an answer; its type and the stack do not.
@@ -98,9 +87,9 @@ func (r *run) guard(j *job, f func()) (panicked error) {
 			if e, ok := v.(runtime.Error); ok {
 				what = e.Error()
 			}
-			r.log.Error("a call panicked", append(j.attrs(),
+			a.log.Error("a call panicked", append(j.attrs(),
 				slog.String("panic", what), slog.String("stack", string(debug.Stack())))...)
-			r.Metrics.Count("panics_total", 1)
+			a.metrics.Count("panics_total", 1)
 			panicked = &panicError{what: what}
 		}
 	}()
@@ -108,30 +97,48 @@ func (r *run) guard(j *job, f func()) (panicked error) {
 	return nil
 }
 
-// unclaimed says what becomes of a message whose request this worker has not
-// claimed and will not call, because of cause.
-func (r *run) unclaimed(cause error) error {
+// conclude turns a verdict into an outcome, or, for a failure worth another
+// attempt, into a retry.
+func (a *attempts) conclude(j *job, r state.Request[state.Processing], policy retry.Policy, v verdict) result {
+	a.tell(j, v)
 	switch {
-	case errors.Is(cause, errOver):
-		return errOver
-	case errors.Is(cause, errStopped), errors.Is(cause, errOverdue):
-		return errRest
+	case v.end != nil:
+		return halted{v.end}
+	case v.reason == nil || !v.reason.Retryable():
+		return called(r, v, j.input.Model, state.DenialNone, a.clock())
 	}
-	return aside(0, "another worker may take it at once")
+	pending, denial, err := next(policy, r, v, j.input.Model, a.clock(), a.uniform)
+	if denial != state.DenialNone {
+		return a.deny(j, r, v, denial)
+	}
+	if err != nil {
+		return halted{err}
+	}
+	change, err := pending.Change()
+	if err != nil {
+		return halted{err}
+	}
+	return &dueRetry{
+		change: change, pending: pending.Phase(), model: a.modelLabel(j.input.Model), kind: v.reason.Kind(),
+	}
 }
 
-// claimed says what becomes of a message whose request this worker has claimed
-// and leaves as it is, because of cause.
-func (r *run) claimed(cause error) error {
-	switch {
-	case errors.Is(cause, errOver):
-		return errOver
-	case errors.Is(cause, errDone): // its owner stopped it, and has written so
-		return errDone
-	case errors.Is(cause, errStopped), errors.Is(cause, errOverdue):
-		return errRest
-	case errors.Is(cause, errUnsent):
-		return aside(r.jitter(unsure), cause.Error())
+// deny returns the outcome of a failure whose retry is denied.
+func (a *attempts) deny(j *job, r state.Request[state.Processing], v verdict, why state.Denial) *outcome {
+	a.denied(j.input.Model, why)
+	return called(r, v, j.input.Model, why, a.clock())
+}
+
+// tell counts and logs what those should know of who run the service.
+func (a *attempts) tell(j *job, v verdict) {
+	if status, ok := v.reason.(state.RetryableHTTPStatus); ok {
+		a.metrics.Count("http_status_retryable_total", 1, "model", a.modelLabel(j.input.Model),
+			"status", strconv.Itoa(status.Status), "code", retry.CodeLabel(v.reply.ErrorCode))
 	}
-	return errHeld
+	if v.unsent != "" {
+		a.log.Error("nothing could be sent", slog.String("reason", v.unsent))
+	}
+	if v.unknown != "" {
+		a.log.Error("a call failed in a way that nobody foresaw", slog.String("type", v.unknown))
+	}
 }

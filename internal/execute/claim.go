@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -15,193 +14,221 @@ const (
 	// maxRaces is how many winners of a lost claim are followed before the
 	// message is put back.
 	maxRaces = 4
-	// suspect is the number of reclaims from which a request runs alone.
-	suspect = 2
+	// poisonThreshold is the number of reclaims from which a request runs isolated.
+	poisonThreshold = 2
 	// maxDeaths is how many workers may die over a request.
 	maxDeaths = 5
 )
 
-// A hold is a request claimed by this worker, not yet stored.
-type hold struct {
+// claims make requests this worker's.
+type claims struct {
+	kit
+
+	requests requests
+	workers  Workers
+	batches  *poller
+	ledger   *ledger
+	gate     *gate
+	shards   *shards
+	lease    state.Lease // this worker's, without a claim id
+	stale    time.Duration
+}
+
+// A claim is a request claimed by this worker, not yet stored.
+type claim struct {
 	request state.Request[state.Claimed]
 	deaths  int        // workers that have died over it
 	loss    state.Loss // how its last lease ended; LossNone if it was pending
 	late    *lateRetry // it is not claimed, since no retry of it may start any more
 }
 
-// A lateRetry is a retry to be denied under a claim id of its own.
-type lateRetry struct {
-	request state.Request[state.Pending]
-	claimID string
-}
-
-// seize makes j's request this worker's and stores it as processing, in one
-// write. A request that cannot be called gets its outcome instead.
-func (r *run) seize(j *job) (state.Request[state.Processing], *outcome, error) {
+// start claims j's request and stores it as processing, in one optimistic write.
+// A request that is not worth a call gets its outcome instead.
+func (c *claims) start(j *job) (state.Request[state.Processing], result) {
 	var none state.Request[state.Processing]
+	if j.bad != nil { // the line cannot say whose outcome it is; the request does
+		if err := c.look(j); err != nil {
+			return none, halted{err}
+		}
+	}
 	rec := j.record
 	for range maxRaces {
-		h, err := r.claim(j, rec)
+		own, err := c.claim(j, rec)
 		if err != nil {
-			return none, nil, err
+			return none, halted{err}
 		}
-		if o := r.hopeless(j, h); o != nil {
-			return none, o, nil
+		if o := c.withoutCall(j, own); o != nil {
+			return none, o
 		}
-		started, err := r.start(j, h)
-		var lost *state.ConflictError
-		if !errors.As(err, &lost) {
-			return started, nil, err
+		started, err := c.store(j, own)
+		if err == nil {
+			return started, nil
 		}
-		r.Metrics.Count("claim_conflicts_total", 1)
+		lost, ok := errors.AsType[*state.ConflictError](err)
+		if !ok {
+			return none, halted{err}
+		}
+		c.metrics.Count("claim_conflicts_total", 1)
 		if rec = lost.Winner; rec.Phase == nil {
-			return none, nil, r.absent(j)
+			return none, halted{c.missing(j)}
 		}
 	}
-	return none, nil, aside(r.jitter(unsure), "others were first, again and again")
+	return none, halted{end(causeOutrun)}
 }
 
-// start stores h as processing. If that fails, no call may be made.
-func (r *run) start(j *job, h hold) (state.Request[state.Processing], error) {
-	var none state.Request[state.Processing]
-	if _, _, err := r.watch.get(j.ref()); err != nil { // it may have waited for its turn for long
-		return none, err
+// look reads j's request and returns nil if it can be claimed.
+func (c *claims) look(j *job) error {
+	rec, err := c.requests.read(j)
+	if errors.Is(err, state.ErrNotFound) {
+		return c.missing(j)
 	}
-	if err := r.mayStart(j.watched); err != nil {
-		return none, r.unclaimed(err)
-	}
-	started, err := state.Start(h.request, r.Clock())
 	if err != nil {
-		return none, r.refused(err, h.request.Phase())
+		return err
 	}
-	change, err := started.Change()
-	if err != nil {
-		return none, err
-	}
-	j.watched.claims(true) // or it may have: an error need not mean that it has not
-	if err := r.apply(change); err != nil {
-		return none, err
-	}
-	if h.loss != state.LossNone {
-		r.log.Info("reclaimed", append(j.attrs(), slog.Int("deaths", h.deaths))...)
-		r.Metrics.Count("reclaims_total", 1, "loss", lossName(h.loss))
-	}
-	return started.Stored(), nil
+	j.record = rec
+	_, err = c.claim(j, rec)
+	return err
 }
 
-// apply makes a change durable.
-func (r *run) apply(c state.Change) error {
-	return r.persist(opLimit, func(ctx context.Context) error {
-		return r.Requests.Apply(ctx, c)
-	})
+// missing returns why j, whose request is missing, goes no further: its batch
+// has ended, or it has no such request.
+func (c *claims) missing(j *job) error {
+	if _, err := c.batches.read(c.batches.entry(j.ref())); isCause(err, causeBatchEnded) {
+		return err
+	}
+	return end(causeMissing)
 }
 
 // claim gives rec's request to this worker if it may be claimed. Otherwise its
-// error says what becomes of the message: errDone, errAlone or an aside.
-func (r *run) claim(j *job, rec state.Record) (hold, error) {
-	lease := state.Lease{ClaimID: r.cells.claimID(j.message.Batch), Worker: r.id, Expires: r.expires}
+// error ends the message's way.
+func (c *claims) claim(j *job, rec state.Record) (claim, error) {
+	lease := c.lease
+	lease.ClaimID = c.shards.claimID(j.message.Batch)
 	switch p := rec.Phase.(type) {
 	case state.Completed, state.Failed, state.Canceled:
 		j.record = rec
-		return hold{}, errDone
+		return claim{}, end(causeRequestEnded)
 	case state.Pending:
-		if p.Reclaims >= suspect && !j.alone {
-			return hold{}, errAlone
+		if p.Reclaims >= poisonThreshold && !j.isolated {
+			return claim{}, end(causePoison)
 		}
 		pending, err := state.As[state.Pending](rec)
 		if err != nil {
-			return hold{}, err
+			return claim{}, err
 		}
-		claimed, err := state.Claim(pending, lease, r.Clock())
-		if errors.Is(err, state.ErrDeadline) && r.Clock().Before(rec.Spec.Deadline) {
-			return hold{deaths: p.Reclaims, late: &lateRetry{pending, lease.ClaimID}}, nil
+		claimed, err := state.Claim(pending, lease, c.clock())
+		if errors.Is(err, state.ErrDeadline) && c.clock().Before(rec.Spec.Deadline) {
+			return claim{deaths: p.Reclaims, late: &lateRetry{pending, lease.ClaimID}}, nil
 		}
 		if err != nil {
-			return hold{}, r.refused(err, p)
+			return claim{}, refused(err, p, c.clock())
 		}
-		return hold{request: claimed, deaths: p.Reclaims}, nil
+		return claim{request: claimed, deaths: p.Reclaims}, nil
 	case state.Claimed:
-		return reclaim[state.Claimed](r, j, rec, p.Lease, lease)
+		return reclaim[state.Claimed](c, j, rec, p.Lease, lease)
 	case state.Processing:
-		return reclaim[state.Processing](r, j, rec, p.Lease, lease)
+		return reclaim[state.Processing](c, j, rec, p.Lease, lease)
 	}
-	return hold{}, fmt.Errorf("execute: line %d of %s has no state", rec.Spec.Key.Line, rec.Spec.Key.Batch)
+	return claim{}, fmt.Errorf("execute: line %d of %s has no state", rec.Spec.Key.Line, rec.Spec.Key.Batch)
 }
 
 // reclaim gives a request whose lease old has run out to this worker.
-func reclaim[S state.Leased](r *run, j *job, rec state.Record, old, lease state.Lease) (hold, error) {
+func reclaim[S state.Leased](c *claims, j *job, rec state.Record, old, lease state.Lease) (claim, error) {
 	held, err := state.As[S](rec)
 	if err != nil {
-		return hold{}, err
+		return claim{}, err
 	}
-	holder, err := r.holder(old.Worker)
+	holder, err := c.holder(old.Worker)
 	if err != nil {
-		return hold{}, err
+		return claim{}, err
 	}
-	now := r.Clock()
-	loss := old.Lost(holder, now, r.cfg.Stale)
+	now := c.clock()
+	loss := old.Lost(holder, now, c.stale)
 	if loss == state.LossNone {
-		return hold{}, aside(r.jitter(min(old.Expires.Sub(now), r.cfg.Stale)), "another worker holds it")
+		return claim{}, endFor(causeLeased, min(old.Expires.Sub(now), c.stale))
 	}
 	claimed, err := state.Reclaim(held, lease, now, loss)
 	if err != nil {
-		return hold{}, r.refused(err, rec.Phase)
+		return claim{}, refused(err, rec.Phase, now)
 	}
 	deaths := claimed.Phase().Reclaims
 	if deaths < maxDeaths && !now.Before(rec.Spec.StartUntil(claimed.Phase().Attempt)) {
-		return hold{deaths: deaths, loss: loss, late: &lateRetry{state.Release(claimed), lease.ClaimID}}, nil
+		return claim{deaths: deaths, loss: loss, late: &lateRetry{state.Release(claimed), lease.ClaimID}}, nil
 	}
-	if deaths >= suspect && deaths < maxDeaths && !j.alone {
-		return hold{}, errAlone
+	if deaths >= poisonThreshold && deaths < maxDeaths && !j.isolated {
+		return claim{}, end(causePoison)
 	}
-	return hold{request: claimed, deaths: deaths, loss: loss}, nil
+	return claim{request: claimed, deaths: deaths, loss: loss}, nil
 }
 
 // holder reads a worker's heartbeat.
-func (r *run) holder(id string) (state.Worker, error) {
+func (c *claims) holder(id string) (state.Worker, error) {
 	var w state.Worker
-	err := r.persist(opLimit, func(ctx context.Context) error {
+	err := c.persist(opLimit, func(ctx context.Context) error {
 		var err error
-		w, err = r.Workers.Worker(ctx, id)
+		w, err = c.workers.Worker(ctx, id)
 		return err
 	})
 	return w, err
 }
 
-// refused says what becomes of a message whose request a transition refused.
-func (r *run) refused(err error, p state.Phase) error {
+// refused returns why a message goes no further whose request a transition
+// refused.
+func refused(err error, p state.Phase, now time.Time) error {
 	waiting, ok := p.(state.Pending)
 	switch {
 	case errors.Is(err, state.ErrTooEarly) && ok:
-		return aside(waiting.NotBefore.Sub(r.Clock()), "its backoff is not over")
+		return endFor(causeBackoff, waiting.NotBefore.Sub(now))
 	case errors.Is(err, state.ErrDeadline):
-		return aside(r.jitter(unsure), "its deadline has passed")
+		return end(causeOverdue)
 	}
 	return err
 }
 
-// mayStart returns nil if a call that starts now is allowed, and has time to
-// run to its limit. It is asked before each claim and again before each call.
-func (r *run) mayStart(w *watched) error {
-	now, b := r.Clock(), w.last()
-	if err := gate(b, now); err != nil {
-		return err
-	}
-	if cause := context.Cause(w.ctx); cause != nil { // its parent is r.calls
-		return cause
-	}
-	if !r.heart.alive() {
-		return errLost
-	}
-	if now.Add(r.limitOf(b, now)).After(r.stopAt) {
-		return errNoTime
+// withoutCall returns the outcome of a request that is not worth a call: a retry
+// that comes too late, one over which too many workers died, or whose line
+// cannot be sent.
+func (c *claims) withoutCall(j *job, own claim) *outcome {
+	switch {
+	case own.late != nil:
+		c.denied(j.input.Model, state.DenialDeadline)
+		return tooLate(*own.late, j.input.Model, c.clock())
+	case own.deaths >= maxDeaths:
+		return uncalled(own.request, state.TaskTerminated{Deaths: own.deaths}, c.clock())
+	case j.bad != nil:
+		return uncalled(own.request, unsendable(j.bad), c.clock())
 	}
 	return nil
 }
 
-// limitOf returns the time limit of an attempt that starts at now.
-func (r *run) limitOf(b batch.Batch, now time.Time) time.Duration {
-	return min(r.limit, b.Deadline.Sub(now))
+// store stores own as processing. If that fails, no call may be made.
+func (c *claims) store(j *job, own claim) (state.Request[state.Processing], error) {
+	var none state.Request[state.Processing]
+	polled, _, err := c.batches.get(j.ref()) // it may have waited for its turn for long
+	if err != nil {
+		return none, err
+	}
+	if err := c.gate.open(polled); err != nil {
+		return none, err
+	}
+	started, err := state.Start(own.request, c.clock())
+	if err != nil {
+		return none, refused(err, own.request.Phase(), c.clock())
+	}
+	change, err := started.Change()
+	if err != nil {
+		return none, err
+	}
+	c.ledger.claim(j.ref()) // or it may have: an error need not mean that it has not
+	if err := c.requests.apply(change); err != nil {
+		return none, err
+	}
+	j.claimed = true
+	if own.loss != state.LossNone {
+		c.log.Info("reclaimed", append(j.attrs(), slog.Int("deaths", own.deaths))...)
+		c.metrics.Count("reclaims_total", 1, "loss", lossName(own.loss))
+	}
+	return started.Stored(), nil
 }
 
 func lossName(l state.Loss) string {

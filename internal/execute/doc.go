@@ -1,24 +1,65 @@
 // Package execute is the worker: it takes messages that each name a request,
 // claims the request, calls the upstream and records what came of it.
 //
-//	deliveries ─▶ intake ─▶ section ─▶ claim ─▶ call ─▶ judge ─▶ segment ─▶ apply ─▶ cell ─▶ acknowledge ─▶ wake
-//	                │          │         │        │       │         │         │
-//	                │          │         │        │       └ retry: back to pending, hidden for the backoff; if that
-//	                │          │         │        │         cannot be written, hidden all the same and written again
-//	                │          │         │        └ aborted: nothing is written, another reclaims
-//	                │          │         └ held by another: hidden for the rest of that lease
-//	                │          └ one ranged read for adjacent lines of a batch
-//	                └ batch ended: acknowledged; batch stopping: put back
+// A message goes down this list, from a delivery to its fate; the files below
+// that are what the stages stand on. An invocation leads each message from stage
+// to stage, for as many deliveries as come; a file refers to those below it alone.
 //
-// Beside it run four loops for as long as the invocation: the heart writes the
-// worker's heartbeat and aborts all calls when none is acknowledged for too
-// long; the keeper keeps the messages hidden in short steps; the watch polls
-// the batches and aborts the calls of those that stop; the deleter deletes what
-// is acknowledged while other calls still run.
+//	worker.go      a process, and what bounds one invocation of it
+//	invocation.go  a worker as others see it: leads each message from stage to stage
+//	intake.go      reads the message; lets on what may be called now
+//	coalesce.go    gathers lines that lie close together, for one read
+//	lines.go       reads them, within the memory budget
+//	claim.go       claims the request and stores it as processing, in one write
+//	call.go        makes one attempt
+//	answer.go      what a call's end means; pure
+//	retry.go       a failure worth another attempt: pending again, hidden for the backoff
+//	buffer.go      gathers outcomes until they are worth a segment
+//	commit.go      persists them: segment, requests, journal, counts
+//	reconcile.go   has outcomes counted that others recorded; wakes the flow
+//	settle.go      does with the message what is decided
+//	outcome.go     what ends a request; pure
+//	requests.go    reads and writes of requests
+//	gate.go        whether a call may start now
+//	heartbeat.go   shows others that this worker lives; aborts all calls when nobody hears it
+//	poll.go        looks at the batches; aborts the calls of those that stop
+//	delete.go      deletes what is acknowledged while other calls still run
+//	extend.go      extends the visibility timeout of messages in short steps
+//	ledger.go      where every message stands, and in the end its fate
+//	job.go         a message on its way
+//	fate.go        what becomes of a message, and why; pure
+//	shards.go      this process's shards of the batches' counters
+//	kit.go         clock, chance, log, metrics, patience
+//	errors.go      how calls fail
+//	ports.go       what a worker works with
+//
+// What becomes of a message is decided in one place, by the cause for which it
+// goes no further, and by whether it is stored that its request is this worker's:
+//
+//	cause            not claimed                claimed
+//	counted          acknowledge                acknowledge
+//	batch ended      acknowledge                acknowledge
+//	request ended    reconcile                  reconcile
+//	batch stopping   leave hidden               leave hidden
+//	worker stopping  requeue                    release at end
+//	poison           isolate                    isolate
+//	leased           requeue after it, spread   requeue after it, spread
+//	backoff          requeue after it           requeue after it
+//	overdue          requeue after 10s, spread  requeue after 10s, spread
+//	outrun           requeue after 10s, spread  requeue after 10s, spread
+//	superseded       requeue after 10s, spread  requeue after 10s, spread
+//	unsent           requeue after 10s, spread  requeue after 10s, spread
+//	no heartbeat     requeue after 10s, spread  requeue after 10s, spread
+//	failed           requeue after 10s, spread  release at end
+//	missing          requeue after 10m, spread  requeue after 10m, spread
+//	unreadable       requeue after 15m          requeue after 15m
+//	unwritten        release at end             release at end
+//	unwritten wait   withhold for it            withhold for it
+//	uncounted        release at end             release at end
 //
 // A message is acknowledged only if its request or its batch is terminal. A
-// request that was claimed and not settled needs nothing undone: the worker is
-// marked ended, which ends its leases, and only then its messages are shown.
+// request that was claimed and left needs nothing undone: the worker is marked
+// ended, which ends its leases, and only then its messages are released.
 //
 // The package knows requests, batches and retry policies. It must not know a
 // cloud, HTTP, an environment or how messages come in.

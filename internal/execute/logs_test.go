@@ -31,7 +31,7 @@ func TestTroubleIsLogged(t *testing.T) {
 			"a heartbeat failed", "no heartbeat was acknowledged for too long: aborting all calls",
 		}},
 		"the end":  {op: "ended", from: 1, want: []string{"cannot mark the worker ended"}},
-		"hiding":   {op: "hide", from: 1, want: []string{"cannot hide messages", "cannot put a message back"}},
+		"hiding":   {op: "hide", from: 1, want: []string{"cannot hide a message", "cannot hide messages"}},
 		"deletion": {op: "delete", from: 1, want: []string{"cannot delete messages before the others of their event"}},
 		"answers":  {op: "put", from: 1, want: []string{"cannot write a segment"}},
 		"outcome":  {op: "outcome", from: 1, want: []string{"cannot record what came of a call"}},
@@ -45,7 +45,7 @@ func TestTroubleIsLogged(t *testing.T) {
 		"progress": {op: "progress", from: 1, want: []string{"cannot see whether the flow is to be woken"}},
 		"wake":     {op: "wake", from: 1, want: []string{"cannot wake the flow"}},
 		"poll":     {op: "batch", from: 2, metric: "cancellation_poll_errors_total{}", want: []string{"cannot look at a batch"}},
-		"start":    {op: "start", from: 1, want: []string{"request put back"}},
+		"start":    {op: "start", from: 1, want: []string{"cannot go on with a request"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -9,6 +9,14 @@ import (
 	"github.com/musketry/musketry/internal/state"
 )
 
+// A Delivery is a message as the queue handed it over.
+type Delivery struct {
+	MessageID string
+	Handle    string // what Queue.Hide and Queue.Delete take
+	Receives  int    // how often the queue has handed it over, this time included
+	Body      string // a batch.Message, encoded
+}
+
 // Requests keeps requests.
 type Requests interface {
 	// Apply makes one conditional write. Returns a *state.ConflictError, which

@@ -1,30 +1,19 @@
 package execute
 
-import (
-	"context"
-	"time"
-)
-
-// A Delivery is a message as the queue handed it over.
-type Delivery struct {
-	MessageID string
-	Handle    string // what Queue.Hide and Queue.Delete take
-	Receives  int    // how often the queue has handed it over, this time included
-	Body      string // a batch.Message, encoded
-}
+import "context"
 
 // A Worker runs requests. One lives in a process and keeps its counts; each
 // Run of it is a worker of its own to all others.
 type Worker struct {
 	Deps
 
-	cfg   Config
-	cells *cells
+	cfg    Config
+	shards *shards
 }
 
 // New returns a Worker.
 func New(deps Deps, cfg Config) *Worker {
-	return &Worker{Deps: deps, cfg: cfg.withDefaults(), cells: newCells(deps.NewID)}
+	return &Worker{Deps: deps, cfg: cfg.withDefaults(), shards: newShards(deps.NewID)}
 }
 
 // Run takes deliveries as far as they get before ctx's deadline (15 minutes
@@ -35,17 +24,9 @@ func (w *Worker) Run(ctx context.Context, deliveries []Delivery) []string {
 	if len(deliveries) == 0 {
 		return []string{}
 	}
-	r, cancel := w.begin(ctx, deliveries)
+	w.shards.trim()
+	i, cancel := begin(ctx, w.Deps, w.cfg, w.shards)
 	defer cancel()
-	r.run() //nolint:contextcheck // a run has two contexts of ctx: one that aborts calls, one that outlives the abort
-	return r.unsettled()
+	i.run(deliveries) //nolint:contextcheck // an invocation has two contexts of ctx: one that aborts calls, one that outlives the abort
+	return i.ledger.unacknowledged()
 }
-
-const (
-	// lifetime is the longest that a Lambda invocation lasts
-	// (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
-	lifetime = 15 * time.Minute
-	// leaseMargin is how long after its deadline a worker must be dead,
-	// whatever clocks differ by.
-	leaseMargin = 30 * time.Second
-)

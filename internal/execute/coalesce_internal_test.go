@@ -8,8 +8,8 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 )
 
-// TestSections checks which lines of an input are read together.
-func TestSections(t *testing.T) {
+// TestCoalesce checks which lines of an input are read together.
+func TestCoalesce(t *testing.T) {
 	t.Parallel()
 	type span struct{ offset, length int64 }
 	const length = 1000
@@ -28,8 +28,8 @@ func TestSections(t *testing.T) {
 		"the widest gap":        {spans: []span{first, next(first, maxGap)}, want: []int64{500}},
 		"a wider gap":           {spans: []span{first, next(first, maxGap+1)}, want: []int64{500, 1501 + maxGap}},
 		"a gap after a gap":     {spans: []span{first, next(first, maxGap), next(next(first, maxGap), maxGap)}, want: []int64{500}},
-		"the largest section":   {spans: []span{first, {1500, maxSection - length}}, want: []int64{500}},
-		"a larger section":      {spans: []span{first, {1500, maxSection - length + 1}}, want: []int64{500, 1500}},
+		"the largest range":     {spans: []span{first, {1500, maxRange - length}}, want: []int64{500}},
+		"a larger range":        {spans: []span{first, {1500, maxRange - length + 1}}, want: []int64{500, 1500}},
 		"two batches":           {spans: []span{first, next(first, 1)}, batch: []string{"a", "b"}, want: []int64{500, 1501}},
 		"two batches, in turns": {spans: []span{first, next(first, 1), next(next(first, 1), 1)}, batch: []string{"a", "b", "a"}, want: []int64{500, 1501}},
 	} {
@@ -45,7 +45,7 @@ func TestSections(t *testing.T) {
 			}
 			var got []int64
 			n := 0
-			for _, s := range sections(jobs) {
+			for _, s := range coalesce(jobs) {
 				got = append(got, s[0].message.Offset)
 				n += len(s)
 			}
@@ -56,14 +56,14 @@ func TestSections(t *testing.T) {
 	}
 }
 
-// TestWeights checks what a line takes of the room.
-func TestWeights(t *testing.T) {
+// TestMemory checks what a line takes of the memory budget.
+func TestMemory(t *testing.T) {
 	t.Parallel()
 	j := &job{message: batch.Message{Offset: 7, Length: 1000}}
-	if got := j.weighs(false); got != 1000+callWeight {
+	if got := j.memory(false); got != 1000+callMemory {
 		t.Errorf("alone it takes %d", got)
 	}
-	if got := j.weighs(true); got != 2000+callWeight {
+	if got := j.memory(true); got != 2000+callMemory {
 		t.Errorf("with others it takes %d", got)
 	}
 }

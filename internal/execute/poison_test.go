@@ -49,10 +49,10 @@ func (w *world) suffer(line, attempt, deaths int, retried bool) {
 	}
 }
 
-// TestSuspects has an event with a request over which workers have died before:
+// TestPoisonThreshold has an event with a request over which workers have died before:
 // from the second death on it is called alone, whatever came of it since, and
 // after the fifth not at all.
-func TestSuspects(t *testing.T) {
+func TestPoisonThreshold(t *testing.T) {
 	t.Parallel()
 	const beside, alone = 3, 1
 	last := "the upstream answered with status 500"
@@ -129,9 +129,9 @@ func TestSuspects(t *testing.T) {
 	}
 }
 
-// TestHopelessWaitsForNobody has a request over which too many workers have
+// TestPoisonWaitsForNobody has a request over which too many workers have
 // died beside one whose call lasts until no other may start any more.
-func TestHopelessWaitsForNobody(t *testing.T) {
+func TestPoisonWaitsForNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, input(2))

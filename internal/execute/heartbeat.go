@@ -16,28 +16,29 @@ const (
 	beatLimit = 4 * time.Second
 )
 
-// A heart shows the others that this worker lives. If none of its beats is
+// A heartbeat shows the others that this worker lives. If none of its beats is
 // acknowledged for two thirds of the time after which others take this worker
 // for dead, it stops all calls: from then on others may make them.
-type heart struct {
-	run   *run
-	limit time.Duration // without an acknowledged beat
-	turn  turn          // of who beats, so that a beat never overtakes a later one
+type heartbeat struct {
+	kit
+
+	workers Workers
+	batches *poller
+	worker  string
+	limit   time.Duration // without an acknowledged beat
+	abort   func(error)   // ends all calls
+	turn    turn          // of who beats, so that a beat never overtakes a later one
 
 	mu    sync.Mutex
 	acked time.Time // when the last acknowledged beat was sent, with a monotonic reading
 	lost  bool      // for good
 }
 
-func newHeart(r *run) *heart {
-	return &heart{run: r, limit: r.cfg.Stale / 3 * 2, turn: newTurn()}
-}
-
 // start writes the first beat. Without it nothing may be claimed.
-func (h *heart) start() error { return h.run.persist(beatLimit, h.beat) }
+func (h *heartbeat) start() error { return h.persist(beatLimit, h.beat) }
 
 // loop beats until ctx ends, or until it is too late to.
-func (h *heart) loop(ctx context.Context) {
+func (h *heartbeat) loop(ctx context.Context) {
 	ticks := time.NewTicker(beatEvery)
 	defer ticks.Stop()
 	for {
@@ -47,8 +48,8 @@ func (h *heart) loop(ctx context.Context) {
 		case <-ticks.C:
 		}
 		if !h.alive() {
-			h.run.log.Error("no heartbeat was acknowledged for too long: aborting all calls")
-			h.run.abort(errLost)
+			h.log.Error("no heartbeat was acknowledged for too long: aborting all calls")
+			h.abort(end(causeWorkerStopping))
 			return
 		}
 		h.once(ctx)
@@ -56,20 +57,20 @@ func (h *heart) loop(ctx context.Context) {
 }
 
 // once beats now. If that fails, the next beat says the same.
-func (h *heart) once(ctx context.Context) {
+func (h *heartbeat) once(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, beatLimit)
 	defer cancel()
 	if err := h.beat(limited); err != nil && ctx.Err() == nil {
-		h.run.Metrics.Count("heartbeat_failures_total", 1)
-		h.run.log.Warn("a heartbeat failed", errAttr(err))
+		h.metrics.Count("heartbeat_failures_total", 1)
+		h.log.Warn("a heartbeat failed", errAttr(err))
 	}
 }
 
-func (h *heart) beat(ctx context.Context) error {
+func (h *heartbeat) beat(ctx context.Context) error {
 	h.turn.take()
 	defer h.turn.pass()
-	sent := h.run.Clock()
-	if err := h.run.Workers.Beat(ctx, state.Worker{ID: h.run.id, BeatAt: sent, LetGo: h.run.letGo()}); err != nil {
+	sent := h.clock()
+	if err := h.workers.Beat(ctx, state.Worker{ID: h.worker, BeatAt: sent, LetGo: h.batches.letGo()}); err != nil {
 		return fmt.Errorf("execute: heartbeat: %w", err)
 	}
 	h.mu.Lock()
@@ -78,23 +79,31 @@ func (h *heart) beat(ctx context.Context) error {
 	return nil
 }
 
+// announce has the others hear at once that this worker has let go of b, if it
+// has, and if that is news.
+func (h *heartbeat) announce(b *polled) {
+	if h.batches.hasLetGo(b) && b.markAnnounced() {
+		h.once(h.ctx)
+	}
+}
+
 // alive reports whether the others must still take this worker for living.
 // Once it is false it stays false.
-func (h *heart) alive() bool {
+func (h *heartbeat) alive() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.lost = h.lost || h.run.Clock().Sub(h.acked) >= h.limit
+	h.lost = h.lost || h.clock().Sub(h.acked) >= h.limit
 	return !h.lost
 }
 
 // end marks this worker ended: none of its calls is in flight any more, and
 // its leases may be taken over at once.
-func (h *heart) end() error {
-	err := h.run.persist(beatLimit, func(ctx context.Context) error {
-		return h.run.Workers.Beat(ctx, state.Worker{ID: h.run.id, BeatAt: h.run.Clock(), Ended: true})
+func (h *heartbeat) end() error {
+	err := h.persist(beatLimit, func(ctx context.Context) error {
+		return h.workers.Beat(ctx, state.Worker{ID: h.worker, BeatAt: h.clock(), Ended: true})
 	})
 	if err != nil {
-		h.run.log.Warn("cannot mark the worker ended", errAttr(err))
+		h.log.Warn("cannot mark the worker ended", errAttr(err))
 	}
 	return err
 }

@@ -1,0 +1,92 @@
+package execute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/musketry/musketry/internal/retry"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// TestJudge checks what the end of a call means for its request.
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	call := func(kind CallKind) error {
+		return fmt.Errorf("wrapped: %w", &CallError{Kind: kind, Text: "why", Limit: 10})
+	}
+	type want struct {
+		reason   state.Reason
+		end      cause // causeFailed: none
+		answered bool
+		unsent   string
+		unknown  string
+	}
+	for name, tc := range map[string]struct {
+		aborted error
+		reply   Reply
+		err     error
+		want    want
+	}{
+		"an answer":               {reply: Reply{StatusCode: 200}, want: want{answered: true}},
+		"an answer after the end": {aborted: end(causeBatchStopping), reply: Reply{StatusCode: 200}, want: want{answered: true}},
+		"an answer with an error": {
+			reply: Reply{StatusCode: 200, ErrorInBody: true},
+			want:  want{answered: true, reason: state.ErrorInBody{Status: 200}},
+		},
+		"a status that is retried": {
+			reply: Reply{StatusCode: 503}, want: want{answered: true, reason: state.RetryableHTTPStatus{Status: 503}},
+		},
+		"a status that is not retried": {
+			reply: Reply{StatusCode: 400}, want: want{answered: true, reason: state.NonRetryableHTTPStatus{Status: 400}},
+		},
+		"a quota that is used up": {
+			reply: Reply{StatusCode: 429, ErrorCode: "insufficient_quota"},
+			want:  want{answered: true, reason: state.NonRetryableHTTPStatus{Status: 429}},
+		},
+		"broken":     {err: call(CallBroken), want: want{reason: state.NetworkError{Error: "why"}}},
+		"timed out":  {err: call(CallTimedOut), want: want{reason: state.Timeout{Error: "why"}}},
+		"too large":  {err: call(CallTooLarge), want: want{reason: state.ResponseTooLarge{Limit: 10}}},
+		"unsendable": {err: call(CallUnsendable), want: want{reason: state.RequestBuilderError{Error: "why"}}},
+		"unsent":     {err: call(CallUnsent), want: want{end: causeUnsent, unsent: "why"}},
+		"unforeseen": {
+			err:  errors.New("quotes an answer"),
+			want: want{reason: state.NetworkError{Error: "the reason is not known"}, unknown: "*errors.errorString"},
+		},
+		"a panic": {
+			err: &panicError{what: "quotes an answer"}, want: want{reason: state.TaskTerminated{Error: "an error of this service"}},
+		},
+		"the attempt's limit": {
+			aborted: errCallLimit, err: call(CallBroken),
+			want: want{reason: state.Timeout{Error: "the attempt took longer than 1m0s"}},
+		},
+		"a deadline": {
+			err:  context.DeadlineExceeded,
+			want: want{reason: state.Timeout{Error: "the attempt took longer than 1m0s"}},
+		},
+		"the batch stops":        {aborted: end(causeBatchStopping), err: call(CallBroken), want: want{end: causeBatchStopping}},
+		"its owner stops it":     {aborted: end(causeRequestEnded), err: call(CallBroken), want: want{end: causeRequestEnded}},
+		"unsent as it stops":     {aborted: end(causeBatchEnded), err: call(CallUnsent), want: want{end: causeBatchEnded}},
+		"the invocation's end":   {aborted: context.Canceled, err: context.Canceled, want: want{end: causeWorkerStopping}},
+		"no heartbeat was heard": {aborted: end(causeWorkerStopping), err: call(CallTimedOut), want: want{end: causeWorkerStopping}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := judge(retry.Default(), time.Minute, tc.aborted, tc.reply, tc.err)
+			got := want{reason: v.reason, answered: v.answered, unsent: v.unsent, unknown: v.unknown}
+			if v.end != nil {
+				got.end, _ = causeOf(v.end)
+			}
+			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(want{})); diff != "" {
+				t.Errorf("the verdict (-want +got):\n%s", diff)
+			}
+			if v.answered != (v.reply.StatusCode > 0) {
+				t.Errorf("the reply is %+v", v.reply)
+			}
+		})
+	}
+}

@@ -1,0 +1,176 @@
+package execute
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// A committer makes outcomes durable.
+type committer struct {
+	kit
+
+	files      Files
+	batches    Batches
+	requests   requests
+	shards     *shards
+	reconciler *reconciler
+	settler    *settler
+	newID      func() string
+}
+
+// commit makes entries of one batch durable, in the order on which everybody
+// else relies: lines, requests, journal, counts, the hint to the flow, and only
+// then messages acknowledged and deleted, since whoever finds one again gives the
+// hint again. Whatever fails leaves its messages in the queue.
+func (c *committer) commit(ref batch.Ref, entries []*entry) {
+	var outcomes, found []*entry
+	for _, e := range entries {
+		if e.outcome != nil {
+			outcomes = append(outcomes, e)
+		} else {
+			found = append(found, e)
+		}
+	}
+	written := c.persistOutcomes(ref, outcomes)
+	for _, e := range outcomes {
+		if isCause(e.end, causeRequestEnded) {
+			found = append(found, e)
+		}
+	}
+	c.reconciler.reconcile(ref, found)
+	if written || len(found) > 0 {
+		c.reconciler.wake(ref)
+	}
+	for _, e := range entries {
+		why, wait := causeOf(e.end)
+		c.settler.settle(e.job, decide(why, e.job.claimed, wait))
+	}
+}
+
+// persistOutcomes makes outcomes durable, and says of each why its message's way
+// ends. It reports whether it has written any.
+func (c *committer) persistOutcomes(ref batch.Ref, outcomes []*entry) (written bool) {
+	if len(outcomes) == 0 {
+		return false
+	}
+	spans, err := c.putSegment(ref, outcomes)
+	if err != nil {
+		c.log.Error("cannot write a segment", slog.String("batch", ref.ID), errAttr(err))
+		for _, e := range outcomes {
+			e.end = c.unwritten(e)
+		}
+		return false
+	}
+	phases := make([]state.Phase, len(outcomes)) // nil: not written by us
+	each(outcomes, func(i int, e *entry) { phases[i] = c.persistOutcome(e, spans[i]) })
+	c.appendJournal(ref, spans, outcomes, phases)
+	counted := c.count(ref, phases)
+	for i, e := range outcomes {
+		if phases[i] == nil {
+			continue
+		}
+		written = true
+		e.end = end(causeCounted)
+		if !counted {
+			e.end = end(causeUncounted) // it must come back, so that someone makes the flow recount
+		}
+	}
+	return written
+}
+
+// putSegment writes the lines as one object and returns where each lies.
+func (c *committer) putSegment(ref batch.Ref, outcomes []*entry) ([]state.Span, error) {
+	size := 0
+	for _, e := range outcomes {
+		size += len(e.outcome.line)
+	}
+	id := c.newID()
+	body := make([]byte, 0, size)
+	spans := make([]state.Span, len(outcomes))
+	for i, e := range outcomes {
+		spans[i] = state.Span{Object: id, Offset: int64(len(body)), Length: int64(len(e.outcome.line))}
+		body = append(body, e.outcome.line...)
+		e.outcome.line = nil
+	}
+	err := c.persist(opLimit, func(ctx context.Context) error {
+		return c.files.Put(ctx, batch.SegmentKey(ref.ID, id), body)
+	})
+	return spans, err
+}
+
+// persistOutcome writes one outcome and returns the phase it brought, or nil: e
+// knows then why its message's way ends.
+func (c *committer) persistOutcome(e *entry, at state.Span) state.Phase {
+	change, err := e.outcome.ending.change(at)
+	if err != nil {
+		c.log.Error("cannot record an outcome", append(e.job.attrs(), errAttr(err))...)
+		e.end = c.unwritten(e)
+		return nil
+	}
+	if err := c.requests.conclude(e.job, change); err != nil {
+		e.end = err
+		if isCause(err, causeUnwritten) {
+			c.shards.lag(e.job.message.Batch)
+			e.end = c.unwritten(e)
+		}
+		return nil
+	}
+	labels := []string{"status", string(change.To().Status())}
+	if f, ok := change.To().(state.Failed); ok {
+		labels = append(labels, "reason", string(f.Reason.Kind()))
+	}
+	c.metrics.Count("outcomes_total", 1, labels...)
+	return change.To()
+}
+
+// unwritten returns the end of a message whose outcome could not be written: the
+// upstream may have asked for a wait.
+func (c *committer) unwritten(e *entry) error {
+	if wait := e.outcome.wait.Sub(c.clock()); wait > 0 {
+		return endFor(causeUnwrittenWait, wait)
+	}
+	return end(causeUnwritten)
+}
+
+// appendJournal tells early readers of the lines that this worker recorded. It is
+// tried once: an entry whose writing failed may be there nevertheless, and the
+// flow makes up for those that are not when it seals the batch.
+func (c *committer) appendJournal(ref batch.Ref, spans []state.Span, outcomes []*entry, phases []state.Phase) {
+	e := batch.Entry{}
+	for i, at := range spans {
+		if phases[i] != nil {
+			e.Segment = at.Object
+			e.Places = append(e.Places, batch.Place{Line: outcomes[i].job.message.Line, Offset: at.Offset, Length: at.Length})
+		}
+	}
+	if len(e.Places) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, opLimit)
+	defer cancel()
+	_, err := c.batches.AppendJournal(ctx, ref.ID, e)
+	if err != nil && !errors.Is(err, batch.ErrJournalClosed) {
+		c.log.Warn("cannot enter lines into the journal", slog.String("batch", ref.ID), errAttr(err))
+		c.metrics.Count("journal_failures_total", 1)
+	}
+}
+
+// count adds phases to this process's shard of the batch's counter and writes it.
+// It reports whether that succeeded; the next write brings what this one did not.
+func (c *committer) count(ref batch.Ref, phases []state.Phase) bool {
+	shard, changed := c.shards.add(ref.ID, phases)
+	if !changed {
+		return true
+	}
+	err := c.persist(opLimit, func(ctx context.Context) error {
+		return c.batches.PutCell(ctx, ref.ID, shard)
+	})
+	if err != nil {
+		c.log.Warn("cannot write counts", slog.String("batch", ref.ID), errAttr(err))
+	}
+	return err == nil
+}

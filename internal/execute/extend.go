@@ -1,0 +1,105 @@
+package execute
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// extendFor is how long messages are hidden at a time. When a worker dies they
+	// show at the latest so much later, and at the earliest extendFor - extendEvery
+	// later: by then its heartbeat is stale.
+	extendFor = 45 * time.Second
+	// extendEvery is the time between two extensions.
+	extendEvery = 15 * time.Second
+	// maxHide is the longest that a message is hidden for: SQS allows 12 hours
+	// from its receive, of which an invocation may have used 15 minutes
+	// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html).
+	maxHide = 11*time.Hour + 30*time.Minute
+	// hideLimit bounds a hiding: jobs wait for it.
+	hideLimit = 15 * time.Second
+	// firstWait is the longest that the first hiding delays claims: until it is
+	// over, a dead worker's messages stay hidden for the queue's own time.
+	firstWait = time.Second
+)
+
+// An extender extends the visibility timeout of the messages that this worker
+// has, in short steps instead of the queue's own long one, so that a dead
+// worker's come back soon.
+type extender struct {
+	kit
+
+	queue  Queue
+	ledger *ledger
+	turn   turn // of who changes what is hidden, so that an extension never overtakes a requeue
+
+	once chan struct{} // closed when the first extension is over
+}
+
+func newExtender(k kit, q Queue, l *ledger) *extender {
+	return &extender{kit: k, queue: q, ledger: l, turn: newTurn(), once: make(chan struct{})}
+}
+
+func (x *extender) loop(ctx context.Context) {
+	x.extend(ctx)
+	close(x.once)
+	for x.rest(ctx, extendEvery) {
+		x.extend(ctx)
+	}
+}
+
+// await waits for the first extension, though not for long.
+func (x *extender) await() {
+	select {
+	case <-x.once:
+	case <-time.After(firstWait):
+	}
+}
+
+// extend hides what this worker has for one more step. If that fails the
+// messages may show too early, and whoever gets one sees that it is leased.
+func (x *extender) extend(ctx context.Context) {
+	x.turn.take()
+	defer x.turn.pass()
+	handles := x.ledger.extended()
+	if len(handles) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, hideLimit)
+	defer cancel()
+	if err := x.queue.Hide(ctx, handles, extendFor); err != nil && ctx.Err() == nil {
+		x.log.Warn("cannot hide messages", errAttr(err))
+	}
+}
+
+// drop extends jobs' messages no more. Others may receive them now.
+func (x *extender) drop(jobs ...*job) {
+	x.turn.take()
+	defer x.turn.pass()
+	x.ledger.stopExtending(jobs...)
+}
+
+// requeue shows j's message again after d.
+func (x *extender) requeue(j *job, d time.Duration) error {
+	x.drop(j)
+	return x.hide(d, j.delivery.Handle)
+}
+
+// withhold hides j's message for d and extends it no more, unless it returns an
+// error.
+func (x *extender) withhold(j *job, d time.Duration) error {
+	x.turn.take()
+	defer x.turn.pass()
+	err := x.hide(d, j.delivery.Handle)
+	if err == nil {
+		x.ledger.stopExtending(j)
+	}
+	return err
+}
+
+// hide shows messages again after d.
+func (x *extender) hide(d time.Duration, handles ...string) error {
+	ctx, cancel := context.WithTimeout(x.ctx, hideLimit)
+	defer cancel()
+	return x.queue.Hide(ctx, handles, min(d, maxHide))
+}

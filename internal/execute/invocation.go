@@ -1,0 +1,260 @@
+package execute
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+)
+
+const (
+	// lifetime is the longest that a Lambda invocation lasts
+	// (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
+	lifetime = 15 * time.Minute
+	// leaseMargin is how long after its deadline a worker must be dead,
+	// whatever clocks differ by.
+	leaseMargin = 30 * time.Second
+)
+
+// An invocation is a worker, as the others see it. It leads each delivery from
+// stage to stage; no stage knows it.
+type invocation struct {
+	kit
+
+	calls context.Context // of calls and of what leads to them: its cause says why it ended
+	slots *semaphore.Weighted
+	stale time.Duration
+	jobs  sync.WaitGroup
+
+	intake    *intake
+	coalescer *coalescer
+	reader    *reader
+	claims    *claims
+	attempts  *attempts
+	retries   *retries
+	buffer    *buffer
+	settler   *settler
+
+	heartbeat  *heartbeat
+	batches    *poller
+	visibility *extender
+	deleter    *deleter
+	ledger     *ledger
+}
+
+// times are what bounds an invocation.
+type times struct {
+	killed  time.Time     // when it ends, whatever it does
+	expires time.Time     // when its worker must be dead
+	stopAt  time.Time     // when its calls are aborted
+	limit   time.Duration // of one attempt
+}
+
+// timesOf returns what bounds an invocation that begins now.
+func timesOf(ctx context.Context, now time.Time, cfg Config) times {
+	killed, ok := ctx.Deadline()
+	if !ok {
+		killed = now.Add(lifetime)
+	}
+	remaining := killed.Sub(now)
+	usable := remaining - min(cfg.Margin, remaining/4)
+	return times{
+		killed: killed, expires: killed.Add(leaseMargin), stopAt: now.Add(usable), limit: min(cfg.CallLimit, usable/4*3),
+	}
+}
+
+// begin sets up an invocation. The caller calls cancel once its run has returned.
+func begin(ctx context.Context, d Deps, cfg Config, s *shards) (i *invocation, cancel func()) {
+	id, t := d.NewID(), timesOf(ctx, d.Clock(), cfg)
+	// What was answered is recorded even if ctx ends early.
+	ops, stopOps := context.WithDeadline(context.WithoutCancel(ctx), t.killed)
+	timed, stopTimed := context.WithDeadlineCause(ctx, t.stopAt, end(causeWorkerStopping))
+	calls, abort := context.WithCancelCause(timed)
+	k := kit{
+		ctx: ops, clock: d.Clock, uniform: d.Uniform, models: cfg.Models, metrics: d.Metrics,
+		log: d.Log.With(slog.String("worker", id)),
+	}
+	i = &invocation{
+		kit: k, calls: calls, slots: semaphore.NewWeighted(int64(cfg.Concurrency)), stale: cfg.Stale, ledger: newLedger(),
+	}
+	i.batches = &poller{kit: k, batches: d.Batches, ledger: i.ledger, calls: calls, known: map[batch.Ref]*polled{}}
+	i.heartbeat = &heartbeat{
+		kit: k, workers: d.Workers, batches: i.batches, worker: id, limit: cfg.Stale / 3 * 2, abort: abort, turn: newTurn(),
+	}
+	i.visibility = newExtender(k, d.Queue, i.ledger)
+	i.deleter = &deleter{kit: k, queue: d.Queue, visibility: i.visibility}
+	i.stages(d, cfg, s, state.Lease{Worker: id, Expires: t.expires}, t) //nolint:contextcheck // as a Run of it
+	return i, func() {
+		abort(end(causeWorkerStopping))
+		stopTimed()
+		stopOps()
+	}
+}
+
+// stages sets up the stages that a delivery goes through.
+func (i *invocation) stages(d Deps, cfg Config, s *shards, lease state.Lease, t times) {
+	k, reqs := i.kit, requests{i.kit, d.Requests}
+	g := &gate{clock: d.Clock, heartbeat: i.heartbeat, stopAt: t.stopAt, limit: t.limit}
+	i.settler = &settler{kit: k, ledger: i.ledger, visibility: i.visibility, deleter: i.deleter}
+	i.claims = &claims{
+		kit: k, requests: reqs, workers: d.Workers, batches: i.batches, ledger: i.ledger, gate: g, shards: s,
+		lease: lease, stale: cfg.Stale,
+	}
+	i.intake = &intake{kit: k, ledger: i.ledger, batches: i.batches, gate: g, claims: i.claims}
+	i.coalescer = &coalescer{next: func(lines []*job) { i.jobs.Go(func() { i.read(lines) }) }, jobs: &i.jobs}
+	i.reader = &reader{
+		kit: k, batches: i.batches, calls: i.calls, files: d.Files, bytes: cfg.Bytes, budget: semaphore.NewWeighted(cfg.Bytes),
+	}
+	i.attempts = &attempts{kit: k, caller: d.Caller, batches: i.batches, ledger: i.ledger, gate: g, limit: t.limit}
+	i.retries = &retries{kit: k, requests: reqs, batches: i.batches, visibility: i.visibility}
+	i.buffer = &buffer{
+		ledger: i.ledger, batches: i.batches, heartbeat: i.heartbeat, groups: map[batch.Ref]*group{},
+		commits: &committer{
+			kit: k, files: d.Files, batches: d.Batches, requests: reqs, shards: s, settler: i.settler, newID: d.NewID,
+			reconciler: &reconciler{kit: k, batches: d.Batches, flow: d.Flow, polled: i.batches, shards: s},
+		},
+	}
+	i.batches.stopping = i.buffer.hurry
+}
+
+// run takes deliveries to their fates, and then the worker to its end.
+func (i *invocation) run(deliveries []Delivery) {
+	jobs, unreadable := i.intake.receive(deliveries)
+	for _, j := range unreadable {
+		i.jobs.Go(func() { i.settler.settle(j, decide(causeUnreadable, false, 0)) })
+	}
+	stopExtending := i.beside(i.visibility.loop)
+	if err := i.heartbeat.start(); err != nil {
+		i.log.Warn("no first heartbeat: claiming nothing", errAttr(err))
+		each(jobs, func(_ int, j *job) { i.settler.settle(j, decide(causeNoHeartbeat, false, 0)) })
+		i.jobs.Wait()
+		stopExtending()
+		return
+	}
+	i.visibility.await()
+	stop := i.beside(i.heartbeat.loop, i.batches.loop, i.deleter.loop)
+	i.take(jobs)
+	i.jobs.Wait()
+	i.takeIsolated()
+	i.buffer.drain()
+	stop()
+	stopExtending()
+	i.end()
+}
+
+// beside starts loops that run beside the jobs, and returns what ends them.
+func (i *invocation) beside(what ...func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(i.ctx)
+	var loops sync.WaitGroup
+	for _, loop := range what {
+		loops.Go(func() { loop(ctx) })
+	}
+	return func() {
+		cancel()
+		loops.Wait()
+	}
+}
+
+// take starts jobs, each as soon as it can be and behind no other: those of
+// stopping batches end before anything is read or claimed, and the lines of those
+// that are ready at about the same time are read together.
+func (i *invocation) take(jobs []*job) {
+	i.coalescer.expect(len(jobs))
+	for _, j := range jobs {
+		i.jobs.Go(func() {
+			err := i.intake.admit(j)
+			i.coalescer.admitted(j, err == nil)
+			if err != nil {
+				i.finish(j, err)
+			}
+		})
+	}
+}
+
+// takeIsolated takes up, one after another, what must not condemn its neighbours.
+func (i *invocation) takeIsolated() {
+	for _, j := range i.ledger.takeIsolated() {
+		j.isolated = true
+		i.ledger.begin(j)
+		i.take([]*job{j})
+		i.jobs.Wait()
+	}
+}
+
+// read reads lines with one read and starts their jobs.
+func (i *invocation) read(lines []*job) {
+	err := i.reader.read(lines)
+	for _, j := range lines {
+		if err != nil {
+			i.finish(j, err)
+			continue
+		}
+		i.jobs.Go(func() { i.work(j) })
+	}
+}
+
+// work takes a job whose line is at hand to its fate, or to the buffer.
+func (i *invocation) work(j *job) {
+	res := i.call(j)
+	i.reader.release(j)
+	switch res := res.(type) {
+	case *outcome:
+		i.buffer.add(j, res)
+	case *dueRetry:
+		i.finish(j, i.retries.write(j, res))
+	case halted:
+		i.finish(j, res.err)
+	}
+}
+
+// call has j's request claimed and called while it has a slot.
+func (i *invocation) call(j *job) result {
+	if err := i.slots.Acquire(i.calls, 1); err != nil {
+		return halted{endOf(i.calls)}
+	}
+	defer i.slots.Release(1)
+	request, res := i.claims.start(j)
+	if res != nil {
+		return res
+	}
+	return i.attempts.attempt(j, request)
+}
+
+// finish does with j's message what is decided because of err.
+func (i *invocation) finish(j *job, err error) {
+	i.reader.release(j)
+	why, wait := causeOf(err)
+	if why == causeFailed {
+		i.log.Warn("cannot go on with a request", append(j.attrs(), errAttr(err))...)
+	}
+	f := decide(why, j.claimed, wait)
+	if f == (reconcile{}) {
+		i.buffer.add(j, nil)
+		return
+	}
+	i.settler.settle(j, f)
+	i.buffer.settled(j.ref())
+}
+
+// end marks the worker ended, which ends its leases, and only then shows the
+// messages of what it leaves behind. One that withholds a message does not let
+// go: its leases end as a dead worker's do.
+func (i *invocation) end() {
+	released, withheld := i.ledger.leftovers()
+	ended := !withheld && i.heartbeat.end() == nil
+	if len(released) == 0 {
+		return
+	}
+	after := time.Duration(0)
+	if !ended { // the others must wait until the heartbeat is stale
+		after = i.jitter(i.stale)
+	}
+	if err := i.visibility.hide(after, released...); err != nil {
+		i.log.Warn("cannot show messages", errAttr(err))
+	}
+}

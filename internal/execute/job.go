@@ -1,0 +1,56 @@
+package execute
+
+import (
+	"log/slog"
+
+	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
+)
+
+// A job is a delivery on its way through the stages.
+type job struct {
+	delivery Delivery
+	message  batch.Message
+	record   state.Record // the request as read, or as it should be at its first receive
+	input    batch.Input
+	bad      error // why the line cannot be sent
+	isolated bool  // nothing else runs beside it
+	claimed  bool  // it is stored that its request is this worker's
+	reserved int64 // bytes of the memory budget
+
+	listed listed // the ledger's
+}
+
+func (j *job) ref() batch.Ref { return j.message.Ref() }
+
+func (j *job) attrs() []any {
+	return []any{
+		slog.String("batch", j.message.Batch), slog.Int("line", j.message.Line),
+		slog.Int("receives", j.delivery.Receives),
+	}
+}
+
+// A standing is how far a message has come.
+type standing int
+
+const (
+	idle     standing = iota // nothing is done with it: it cannot be read, or waits for its isolated turn
+	underWay                 // it may bring an outcome
+	calling                  // the same, and its call has left: an answer may be in hand
+	buffered                 // its request's outcome is known, and not committed
+	settled                  // it has its fate
+)
+
+// pending reports whether a message of this standing may bring an outcome.
+func (s standing) pending() bool { return s == underWay || s == calling }
+
+// inHand reports whether a message of this standing may have brought an outcome
+// that is not committed.
+func (s standing) inHand() bool { return s == calling || s == buffered }
+
+// A listed is what the ledger knows of a message.
+type listed struct {
+	standing standing
+	extended bool // it is to be kept hidden
+	fate     fate // once it is settled
+}
