@@ -30,10 +30,10 @@ func (c *reconciler) reconcile(ref batch.Ref, found []*entry) {
 	asked := c.shards.lags(ref.ID)
 	var dated time.Time // the latest; zero if one is not known
 	again := !asked
-	var others []*entry
+	var stopped, others []*entry
 	for _, e := range found {
 		if canceled(e.job) {
-			c.conclude([]*entry{e}, c.countCanceled(ref, e.job.message.Line))
+			stopped = append(stopped, e)
 			continue
 		}
 		if at := state.EndedAt(e.job.record.Phase); !asked && at.After(dated) {
@@ -42,6 +42,9 @@ func (c *reconciler) reconcile(ref batch.Ref, found []*entry) {
 		again = again && e.job.message.Again
 		others = append(others, e)
 	}
+	each(stopped, func(_ int, e *entry) {
+		c.conclude([]*entry{e}, c.countCanceled(ref, e.job.message.Line))
+	})
 	if len(others) > 0 || asked {
 		c.conclude(others, c.askRecount(ref, dated, again))
 	}

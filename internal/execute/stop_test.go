@@ -202,3 +202,36 @@ func TestJobsShareARead(t *testing.T) {
 		w.kept()
 	})
 }
+
+// TestStoppedRequestsAreCountedTogether has an event of requests that their
+// owner has stopped, whose counts take a second each to write.
+func TestStoppedRequestsAreCountedTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const n = 10
+		w := newWorld(t, input(n), loaded(n))
+		w.sendAll(n)
+		for line := range n {
+			c, err := cancelChange(w.record(line + 1))
+			must(t, err)
+			must(t, w.store.Apply(t.Context(), c))
+		}
+		start := time.Now()
+		m := &machine{world: w, plan: func(op string, _ int) fault {
+			if op == "cell" {
+				time.Sleep(time.Second)
+			}
+			return none
+		}}
+		if failed := w.invoke(m, w.process(m, execute.Config{}), w.deliver(n)); len(failed) > 0 {
+			t.Errorf("%d messages stay", len(failed))
+		}
+		if got, want := w.progress(), (batch.Counts{Canceled: n}); got != want {
+			t.Errorf("progress is %+v, want %+v", got, want)
+		}
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		w.kept()
+	})
+}
