@@ -34,8 +34,8 @@ const (
 	// park for longer; one that is farther waits for the flow's next turn.
 	RecountSoon = time.Minute
 	// wakeLost is how long after a recount is due whoever asked for it is taken to
-	// have died before it woke the flow.
-	wakeLost = 10 * time.Second
+	// have died before it woke the flow: a medium park may end 20 s after that.
+	wakeLost = 25 * time.Second
 	// recountLate is how long a recount is put off that is hardly needed.
 	recountLate = 10 * time.Minute
 )
@@ -87,7 +87,16 @@ type Reenqueue struct {
 	Others    int           // how many waited beside them
 	SampledAt time.Time     // when the last trial began
 	Rest      time.Duration // until the next trial, from the last one's beginning
+
+	LastAt    time.Time // when all is done at the batch's pace, and what waits then is enqueued again; zero: not soon
+	LastLooks int       // how often that was looked for, of LastLooks times at most, and not again once they were sent
 }
+
+// LastLooks is how often the flow looks for the last requests of a batch.
+const LastLooks = 3
+
+// LastExpected reports whether the flow is to look at LastAt for what waits.
+func (r Reenqueue) LastExpected() bool { return !r.LastAt.IsZero() && r.LastLooks < LastLooks }
 
 // Kept returns r as stores keep it: in memory of its own, its times in
 // milliseconds.
@@ -103,7 +112,7 @@ func (r Reconciliation) Kept() Reconciliation {
 	}
 	r.Reenqueue.At, r.Reenqueue.PacedAt = stamp(r.Reenqueue.At), stamp(r.Reenqueue.PacedAt)
 	r.Reenqueue.WaitingAt, r.Reenqueue.AllAt = stamp(r.Reenqueue.WaitingAt), stamp(r.Reenqueue.AllAt)
-	r.Reenqueue.SampledAt = stamp(r.Reenqueue.SampledAt)
+	r.Reenqueue.SampledAt, r.Reenqueue.LastAt = stamp(r.Reenqueue.SampledAt), stamp(r.Reenqueue.LastAt)
 	return r
 }
 

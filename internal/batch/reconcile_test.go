@@ -136,10 +136,10 @@ func TestRecounts(t *testing.T) {
 		t.Error("the first to ask wakes nobody")
 	}
 	wantAt("asked", 50*s)
-	if ask(10*s, 51*s, false) || !b.RecountDue(0, at(51*s)) || !b.Due(0) {
+	if ask(10*s, 74*s, false) || !b.RecountDue(0, at(51*s)) || !b.Due(0) {
 		t.Error("the second asks again, or it is not due")
 	}
-	if !ask(10*s, 60*s, false) {
+	if !ask(10*s, 75*s, false) {
 		t.Error("who asked may have died before it woke the flow, and nobody wakes it")
 	}
 	wantAt("asked again", 50*s)

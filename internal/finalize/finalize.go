@@ -206,12 +206,15 @@ func stopOf(b batch.Batch) time.Time {
 }
 
 // parking returns how b is to be parked: for as long as there is until it
-// stops, a recount is due or a sample is looked at, but hardly longer, since
-// the flow's transitions cost.
+// stops, a recount is due, a sample or the last requests are looked at, but
+// hardly longer, since the flow's transitions cost.
 func (s steps) parking(b batch.Batch) Next {
 	left := s.left(b)
 	r := b.Reconciled.Reenqueue
 	if r.Sample > 0 && r.At.Sub(s.Clock()) <= sampleRest {
+		left = min(left, MediumPark)
+	}
+	if r.LastExpected() {
 		left = min(left, MediumPark)
 	}
 	if until := b.RecountAt.Sub(s.Clock()); !b.RecountAt.IsZero() && until <= batch.RecountSoon {

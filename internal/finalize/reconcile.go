@@ -19,7 +19,7 @@ func (s steps) reconcile(ctx context.Context, b batch.Batch) (batch.Batch, Next,
 		b, err = s.enqueue(ctx, b, done)
 		return b, "", err
 	}
-	if done >= b.Counts.Total || b.RecountDue(done, s.Clock()) {
+	if done >= b.Counts.Total || b.RecountDue(done, s.Clock()) && (!b.RecountAt.IsZero() || !s.lastDue(b.Reconciled.Reenqueue)) {
 		was := done
 		b, done, err = s.recount(ctx, b)
 		last := done >= b.Counts.Total && was < done // the last outcomes came while it counted
@@ -31,18 +31,22 @@ func (s steps) reconcile(ctx context.Context, b batch.Batch) (batch.Batch, Next,
 	if err != nil {
 		return b, "", err
 	}
-	r = r.See(done, s.Clock())
-	if s.reenqueueDue(b) {
-		var whole bool
-		if r.Reenqueue, whole, err = s.reenqueue(ctx, b, done); err != nil || !whole {
-			return b, "", err
-		}
+	r = s.expectLast(b, r.See(done, s.Clock()), done)
+	whole := true
+	switch {
+	case s.reenqueueDue(b):
+		r.Reenqueue, whole, err = s.reenqueue(ctx, b, done)
+	case s.lastDue(r.Reenqueue):
+		r.Reenqueue, whole, err = s.reenqueueLast(ctx, b, r.Reenqueue)
+	}
+	if err != nil || !whole {
+		return b, "", err
 	}
 	b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
 		b.Reconcile(r)
 		return nil
 	})
-	if err != nil || b.RecountDue(done, s.Clock()) { // asked for meanwhile
+	if err != nil || !b.RecountAt.IsZero() && b.RecountDue(done, s.Clock()) { // asked for meanwhile
 		return b, "", err
 	}
 	return b, s.parking(b), nil

@@ -50,7 +50,59 @@ const (
 	// queue without any order two messages are served twice as soon as one.)
 	sampleMoved = 5
 	sampleOdds  = 6
+	// Of the last requests of a batch one in lastShare is enqueued again at most, or
+	// lastLeast of a small one; they have waited for lastAge, a medium park less what
+	// clocks differ by.
+	lastShare = 40
+	lastLeast = 10
+	lastAge   = MediumPark - 5*time.Second
 )
+
+// expectLast returns r with the time at which the last requests of b are to be
+// looked for, if all of them are enqueued and, at the pace of those before them,
+// done within a medium park. It is set once, unless it is put off.
+func (s steps) expectLast(b batch.Batch, r batch.Reconciliation, done int) batch.Reconciliation {
+	now, left := s.Clock(), b.Counts.Total-done
+	if r.Reenqueue.LastLooks >= batch.LastLooks || !r.Reenqueue.LastAt.IsZero() || b.Enqueued < b.Counts.Total || left <= 0 {
+		return r
+	}
+	if done == 0 {
+		return r
+	}
+	each := now.Sub(b.InProgressAt) / time.Duration(done)
+	if served := done - r.FilledDone; served > 0 { // calls that end together are no pace
+		each = max(each, now.Sub(r.FilledAt)/time.Duration(served))
+	}
+	if each*time.Duration(left) <= MediumPark {
+		r.Reenqueue.LastAt = now.Add(MediumPark)
+	}
+	return r
+}
+
+// lastDue reports whether the last requests of a batch are to be looked for.
+func (s steps) lastDue(r batch.Reenqueue) bool {
+	return r.LastExpected() && !s.Clock().Before(r.LastAt)
+}
+
+// reenqueueLast enqueues those of a batch's last requests again, once, that wait
+// although they should be done: a worker that died before it hid their messages
+// for its own, short time has left them hidden for the queue's 16 minutes. If too
+// many wait the batch is only slower than it was, and the look is put off.
+func (s steps) reenqueueLast(ctx context.Context, b batch.Batch, r batch.Reenqueue) (_ batch.Reenqueue, whole bool, err error) {
+	j := s.newJury(b, 0, lastAge)
+	if whole, err := j.hearAll(ctx, &r); err != nil || !whole {
+		return r, false, err
+	}
+	if len(j.waiting) > min(max(lastLeast, b.Counts.Total/lastShare), againMost-len(r.Again)) {
+		r.LastAt, r.LastLooks = time.Time{}, r.LastLooks+1
+		return r, true, nil
+	}
+	if err := j.sendAgain(ctx, j.waiting); err != nil {
+		return r, false, err
+	}
+	r.LastLooks, r.Again = batch.LastLooks, append(r.Again, j.sent(j.waiting)...)
+	return r, true, nil
+}
 
 // reenqueueDue reports whether b's requests are to be judged: some were enqueued
 // so long ago that they may be lost.
@@ -68,41 +120,15 @@ func (s steps) judgeRest(b batch.Batch) time.Duration {
 // whole is false if time ran short. Who dies after sending sends them again.
 func (s steps) reenqueue(ctx context.Context, b batch.Batch, done int) (r batch.Reenqueue, whole bool, err error) {
 	r = b.Reconciled.Reenqueue
-	j := jury{steps: s, batch: b, done: done, now: s.Clock(), expired: map[string]time.Time{}}
-	prefix := true
-	for rec, err := range s.walk(ctx, b, r.Finished) {
-		if err != nil || s.short(ctx) {
-			return r, false, err
-		}
-		if rec.Spec.Key.Line > b.Enqueued {
-			break
-		}
-		if prefix = prefix && rec.Phase.Status().Terminal(); prefix {
-			r.Finished = rec.Spec.Key.Line
-		}
-		if err := j.hear(ctx, rec); err != nil {
-			return r, false, err
-		}
-	}
-	r, again := j.judge(r)
-	if err := s.sendAgain(ctx, again); err != nil {
+	j := s.newJury(b, done, s.Config.Stall)
+	if whole, err := j.hearAll(ctx, &r); err != nil || !whole {
 		return r, false, err
 	}
-	if len(again) > 0 {
-		s.Log.WarnContext(ctx, "requests enqueued again", slog.String("batch", b.ID),
-			slog.Int("requests", len(again)), slog.Int("waiting", len(j.waiting)))
+	r, again := j.judge(r)
+	if err := j.sendAgain(ctx, again); err != nil {
+		return r, false, err
 	}
 	return r, true, nil
-}
-
-func (s steps) sendAgain(ctx context.Context, again []waiting) error {
-	out := outbox{steps: s}
-	for _, w := range again {
-		if err := out.add(ctx, w.message); err != nil {
-			return err
-		}
-	}
-	return out.flush(ctx)
 }
 
 // A waiting is a request that could have been claimed for long.
@@ -125,7 +151,8 @@ func (w waiting) last() time.Time {
 type jury struct {
 	steps
 	batch   batch.Batch
-	done    int // outcomes
+	done    int           // outcomes
+	least   time.Duration // how long what waits has waited
 	now     time.Time
 	moves   bool                 // requests have got their outcome lately
 	held    int                  // requests that a worker holds
@@ -134,7 +161,48 @@ type jury struct {
 	expired map[string]time.Time // when the leases of a worker expired, of those looked up; zero: not yet
 }
 
-// hear notes rec if it could have been claimed for Stall.
+func (s steps) newJury(b batch.Batch, done int, least time.Duration) *jury {
+	return &jury{steps: s, batch: b, done: done, least: least, now: s.Clock(), expired: map[string]time.Time{}}
+}
+
+// hearAll hears the batch's requests that are enqueued and unfinished. whole is
+// false if time ran short.
+func (j *jury) hearAll(ctx context.Context, r *batch.Reenqueue) (whole bool, err error) {
+	prefix := true
+	for rec, err := range j.walk(ctx, j.batch, r.Finished) {
+		if err != nil || j.short(ctx) {
+			return false, err
+		}
+		if rec.Spec.Key.Line > j.batch.Enqueued {
+			break
+		}
+		if prefix = prefix && rec.Phase.Status().Terminal(); prefix {
+			r.Finished = rec.Spec.Key.Line
+		}
+		if err := j.hear(ctx, rec); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// sendAgain sends the messages of requests again.
+func (j *jury) sendAgain(ctx context.Context, again []waiting) error {
+	out := outbox{steps: j.steps}
+	for _, w := range again {
+		if err := out.add(ctx, w.message); err != nil {
+			return err
+		}
+	}
+	if err := out.flush(ctx); err != nil || len(again) == 0 {
+		return err
+	}
+	j.Log.WarnContext(ctx, "requests enqueued again", slog.String("batch", j.batch.ID),
+		slog.Int("requests", len(again)), slog.Int("waiting", len(j.waiting)))
+	return nil
+}
+
+// hear notes rec if it could have been claimed for so long that it is heard.
 func (j *jury) hear(ctx context.Context, rec state.Record) error {
 	since, err := j.since(ctx, rec)
 	if err != nil {
@@ -149,7 +217,7 @@ func (j *jury) hear(ctx context.Context, rec state.Record) error {
 	case since.After(j.now):
 		j.resting++
 		return nil
-	case j.now.Sub(since) < j.Config.Stall:
+	case j.now.Sub(since) < j.least:
 		return nil
 	}
 	m := batch.MessageOf(j.batch.Tenant, rec.Spec)

@@ -95,8 +95,14 @@ func TestTurns(t *testing.T) {
 // first kill left has just been counted: 2,000 lines of 200 ms, at 40 %.
 func TestKilledBeforeTheCell(t *testing.T) {
 	t.Parallel()
-	for name, kills := range map[string][]time.Duration{
-		"once": {0}, "twice": {0, 30 * time.Second}, "again as they are found": {0, 46 * time.Second},
+	for name, tc := range map[string]struct {
+		kills []time.Duration
+		taken int
+	}{
+		"once":                        {kills: []time.Duration{0}},
+		"twice":                       {kills: []time.Duration{0, 30 * time.Second}},
+		"again as they are found":     {kills: []time.Duration{0, 46 * time.Second}},
+		"some before they hid theirs": {kills: []time.Duration{0}, taken: 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -109,7 +115,7 @@ func TestKilledBeforeTheCell(t *testing.T) {
 					}
 					return 200 * time.Millisecond, answered()
 				}
-				k := &killer{seam: s, from: lines * 4 / 10, kills: kills}
+				k := &killer{seam: s, from: lines * 4 / 10, kills: tc.kills, taken: tc.taken}
 				s.before = k.before
 				for range 20 {
 					s.environment(0)
@@ -128,13 +134,14 @@ func TestKilledBeforeTheCell(t *testing.T) {
 
 // A killer kills all processes right before one writes its cell, at each of
 // kills after the first time that so many lines are done; not while one has
-// received messages that it has not hidden for its own, short time: were it to
-// die then, the queue would show them after its own 16 minutes, and nobody can
-// know sooner (docs/architecture.md, Execute).
+// received messages that it has not hidden for its own, short time, which the
+// queue would show after its own 16 minutes, but for so many events that are
+// taken then.
 type killer struct {
 	seam  *seam
 	from  int
 	kills []time.Duration
+	taken int
 
 	mu          sync.Mutex
 	first, last time.Time
@@ -156,6 +163,9 @@ func (k *killer) before(p *process, write string) {
 	}
 	if time.Since(k.first) < k.kills[0] || !k.seam.queue.killTouched(k.living) {
 		return
+	}
+	for range k.taken {
+		k.seam.queue.receive(&process{seam: k.seam}, 10)
 	}
 	k.kills, k.last = k.kills[1:], time.Now()
 	k.living = nil
@@ -245,8 +255,8 @@ func TestStarved(t *testing.T) {
 			if took*100 > fed*105 || r.wakes > 60 {
 				t.Errorf("%s: took %v, want at most 1.05 times %v; %d wakes, want at most 60", tt.name, took, fed, r.wakes)
 			}
-			if sent*100 > lines*108 || lost == 0 && tt.lose {
-				t.Errorf("%s: %d messages were sent for %d lines, of which %d were lost; want at most 1.08 times as many", tt.name, sent, lines, lost)
+			if sent*100 > lines*112 || lost == 0 && tt.lose {
+				t.Errorf("%s: %d messages were sent for %d lines, of which %d were lost; want at most 1.12 times as many", tt.name, sent, lines, lost)
 			}
 		})
 	}
