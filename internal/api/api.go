@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -139,8 +140,8 @@ type Config struct {
 	MaxAnswer     int           // room of one answer's content; default 5 MB, see DefaultMaxAnswer
 	MaxInputBytes int64         // of a file for batches; default batch.MaxInputBytes
 	MaxFileBytes  int64         // of any other file; default 512 MB, as at OpenAI
-	BatchLife     time.Duration // how long an ended batch is shown; default 30 days
-	FileLife      time.Duration // of a file that asks for none; default 30 days, which is the most
+	BatchLife     time.Duration // how long an ended batch is shown; default batch.Retention
+	FileLife      time.Duration // of a file that asks for none; default batch.MaxFileLife
 	Models        []string      // what GET /models lists
 	Limits        tenant.Limits // of a tenant: its Bytes, Uploads and Creates; none by default
 	Origins       []string      // origins whose pages may call the API; none by default, "*" for all
@@ -159,28 +160,20 @@ const (
 	DefaultMaxAnswer = 5_000_000
 
 	defaultFileBytes = 512 << 20
-	defaultLife      = 30 * 24 * time.Hour
 )
 
 func (c Config) withDefaults() Config {
-	set(&c.Prefix, "/v1")
-	set(&c.MaxBody, DefaultMaxBody)
-	set(&c.MaxAnswer, DefaultMaxAnswer)
-	set(&c.MaxInputBytes, batch.MaxInputBytes)
-	set(&c.MaxFileBytes, defaultFileBytes)
-	set(&c.BatchLife, defaultLife)
-	set(&c.FileLife, defaultLife)
+	c.Prefix = cmp.Or(c.Prefix, "/v1")
+	c.MaxBody = cmp.Or(c.MaxBody, DefaultMaxBody)
+	c.MaxAnswer = cmp.Or(c.MaxAnswer, DefaultMaxAnswer)
+	c.MaxInputBytes = cmp.Or(c.MaxInputBytes, batch.MaxInputBytes)
+	c.MaxFileBytes = cmp.Or(c.MaxFileBytes, defaultFileBytes)
+	c.BatchLife = cmp.Or(c.BatchLife, batch.Retention)
+	c.FileLife = cmp.Or(c.FileLife, batch.MaxFileLife)
 	if c.Room == nil {
 		c.Room = func(content []byte) int { return len(content) }
 	}
 	return c
-}
-
-func set[T comparable](field *T, fallback T) {
-	var zero T
-	if *field == zero {
-		*field = fallback
-	}
 }
 
 // An api is the handler's state.

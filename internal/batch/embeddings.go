@@ -2,10 +2,6 @@ package batch
 
 import "github.com/musketry/musketry/internal/jsonscan"
 
-// EndpointEmbeddings is the endpoint whose requests may have many inputs each
-// (https://platform.openai.com/docs/api-reference/embeddings/create).
-const EndpointEmbeddings = "/v1/embeddings"
-
 // EmbeddingInputs returns how many inputs the body of a request for embeddings
 // has, which must be a JSON object: as many as its array of texts or of lists of
 // tokens has entries, and otherwise one, since a list of tokens is one text.

@@ -3,6 +3,7 @@ package batch
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/musketry/musketry/internal/jsonscan"
 )
@@ -163,16 +164,12 @@ func decodeLine(line []byte) (Input, error) {
 
 // checkBody holds the endpoint's own demands of a body against it.
 func checkBody(in Input, b body, endpoint string) error {
-	switch endpoint {
-	case "/v1/chat/completions":
-		if jsonscan.Null(b.messages) {
-			return &LineError{Code: CodeInvalidRequest, Param: "body.messages", Message: "Messages parameter is required."}
-		}
-	case "/v1/responses", "/v1/embeddings", "/v1/completions", "/v1/images/generations", "/v1/images/edits", "/v1/videos":
-	default: // moderations, and what a deployment adds, may do without a model
-		return nil
+	if endpoint == endpointChat && jsonscan.Null(b.messages) {
+		return &LineError{Code: CodeInvalidRequest, Param: "body.messages", Message: "Messages parameter is required."}
 	}
-	if in.Model == "" {
+	all := endpoints()
+	// Moderations, and what a deployment adds, may do without a model.
+	if in.Model == "" && endpoint != endpointModerations && slices.Contains(all[:], endpoint) {
 		return &LineError{Code: CodeInvalidRequest, Param: "body.model", Message: "Model parameter is required."}
 	}
 	return nil

@@ -28,11 +28,15 @@ const (
 )
 
 // The bounds of the life of an output file, or of an uploaded one
-// (https://platform.openai.com/docs/api-reference/files/create).
+// (https://platform.openai.com/docs/api-reference/files/create). One that names
+// none has the longest.
 const (
 	MinFileLife = time.Hour
 	MaxFileLife = 30 * 24 * time.Hour
 )
+
+// Retention is how long the records of an ended batch and its requests are kept.
+const Retention = 30 * 24 * time.Hour
 
 // MaxInputBytes is the largest input file of a batch unless a deployment
 // chooses another bound: 200 MB, as at OpenAI

@@ -7,11 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 )
-
-// Retention is how long an ended batch's records are kept.
-const Retention = 30 * 24 * time.Hour
 
 // ErrEnvironment reports an environment that lacks a variable or has a bad
 // value; the error wrapping it names every variable at fault and how to mend it.

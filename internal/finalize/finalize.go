@@ -1,6 +1,7 @@
 package finalize
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,8 +71,9 @@ type Config struct {
 	// Writers and Readers are how many writes of requests, or reads of segments,
 	// run at once; 200, which a store may make in groups, and 8.
 	Writers, Readers int
-	// Retention is the life of an output file whose batch names none; 30 days.
-	Retention time.Duration
+	// FileLife is the life of an output file whose batch names none;
+	// batch.MaxFileLife.
+	FileLife time.Duration
 	// Patience is how long the results of a batch that was given up are tried to
 	// be written out, in spite of errors; 30 min.
 	Patience time.Duration
@@ -81,28 +83,20 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.MaxEnqueued = defaultTo(c.MaxEnqueued, batch.MaxHighWater)
-	c.Allowance = defaultTo(c.Allowance, 60_000)
-	c.Grace = defaultTo(c.Grace, 5*time.Second)
-	c.Commits = defaultTo(c.Commits, 20*time.Second)
-	c.Stall = defaultTo(c.Stall, 4*time.Minute)
-	c.Sample = defaultTo(c.Sample, 25)
-	c.Stale = defaultTo(c.Stale, 30*time.Second)
-	c.Part = defaultTo(c.Part, 8<<20)
-	c.Writers = defaultTo(c.Writers, 200)
-	c.Readers = defaultTo(c.Readers, 8)
-	c.Retention = defaultTo(c.Retention, 30*24*time.Hour)
-	c.Patience = defaultTo(c.Patience, 30*time.Minute)
-	c.Margin = defaultTo(c.Margin, 45*time.Second)
+	c.MaxEnqueued = cmp.Or(c.MaxEnqueued, batch.MaxHighWater)
+	c.Allowance = cmp.Or(c.Allowance, 60_000)
+	c.Grace = cmp.Or(c.Grace, 5*time.Second)
+	c.Commits = cmp.Or(c.Commits, 20*time.Second)
+	c.Stall = cmp.Or(c.Stall, 4*time.Minute)
+	c.Sample = cmp.Or(c.Sample, 25)
+	c.Stale = cmp.Or(c.Stale, 30*time.Second)
+	c.Part = cmp.Or(c.Part, 8<<20)
+	c.Writers = cmp.Or(c.Writers, 200)
+	c.Readers = cmp.Or(c.Readers, 8)
+	c.FileLife = cmp.Or(c.FileLife, batch.MaxFileLife)
+	c.Patience = cmp.Or(c.Patience, 30*time.Minute)
+	c.Margin = cmp.Or(c.Margin, 45*time.Second)
 	return c
-}
-
-func defaultTo[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // A Finalizer has what the steps of a batch's flow need. Use it by pointer,

@@ -1,6 +1,7 @@
 package finalize
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -195,10 +196,7 @@ func (s steps) finish(
 	ctx context.Context, b batch.Batch, r result, size int64, digest batch.Digest,
 ) (batch.Batch, error) {
 	created, _ := batch.ParseID(batch.PrefixFile, r.id(b.WriteOut)) // of both files, so that lists are in the order of it
-	life := b.OutputExpiresAfter
-	if life == 0 {
-		life = s.Config.Retention
-	}
+	life := cmp.Or(b.OutputExpiresAfter, s.Config.FileLife)
 	err := s.Batches.CreateFile(ctx, batch.File{
 		Tenant: b.Tenant, ID: r.id(b.WriteOut), Name: fmt.Sprintf("%s_%s.jsonl", b.ID, r.name),
 		Purpose: batch.PurposeBatchOutput, Bytes: size, SHA256: digest.Sum(), CreatedAt: created, ExpiresAt: created.Add(life),

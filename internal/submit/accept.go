@@ -1,6 +1,7 @@
 package submit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -89,10 +90,8 @@ type Acceptor struct {
 func NewAcceptor(
 	store AcceptStore, flow Starter, receipts Receipts, config AcceptConfig, clock func() time.Time, random io.Reader,
 ) *Acceptor {
-	if config.MaxInputBytes == 0 {
-		config.MaxInputBytes = batch.MaxInputBytes
-	}
-	config.MaxRequests = defaultTo(config.MaxRequests, defaultRequests)
+	config.MaxInputBytes = cmp.Or(config.MaxInputBytes, batch.MaxInputBytes)
+	config.MaxRequests = cmp.Or(config.MaxRequests, defaultRequests)
 	return &Acceptor{store: store, flow: flow, receipts: receipts, config: config, clock: clock, random: random}
 }
 
@@ -277,7 +276,7 @@ func (a *Acceptor) usable(now time.Time) func(*batch.File) error {
 // check returns the order's window in time, or a *batch.OrderError.
 func (a *Acceptor) check(o batch.Order) (time.Duration, error) {
 	window, err := batch.ParseWindow(o.Window)
-	endpoints := slices.Concat(endpoints(), a.config.ExtraEndpoints)
+	endpoints := slices.Concat(batch.Endpoints(), a.config.ExtraEndpoints)
 	switch {
 	case !slices.Contains(endpoints, o.Endpoint):
 		return 0, invalid("endpoint", fmt.Sprintf(
@@ -325,12 +324,4 @@ func clip(s string) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:longest], "") + "…"
-}
-
-// endpoints are OpenAI's (https://platform.openai.com/docs/api-reference/batch/create).
-func endpoints() []string {
-	return []string{
-		"/v1/responses", "/v1/chat/completions", "/v1/embeddings", "/v1/completions",
-		"/v1/moderations", "/v1/images/generations", "/v1/images/edits", "/v1/videos",
-	}
 }

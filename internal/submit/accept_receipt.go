@@ -18,7 +18,7 @@ const (
 	repeatWindow = 15 * time.Minute
 	// keyWindow is how long an idempotency key is remembered: a batch can be
 	// read for at least as long.
-	keyWindow = 30 * 24 * time.Hour
+	keyWindow = batch.Retention
 )
 
 // receive returns the receipt that says which batch o becomes: fresh, unless o

@@ -1,6 +1,7 @@
 package submit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,28 +120,21 @@ type LoadConfig struct {
 	// Part is the size of the parts in which a retry's input file is written, at
 	// least 5 MiB; by default 8 MiB. A line more is held in memory.
 	Part int
-	// FileLife is how long a retry's input file is kept; by default 30 days.
+	// FileLife is how long a retry's input file is kept; by default
+	// batch.MaxFileLife.
 	FileLife time.Duration
 }
 
 func (c LoadConfig) withDefaults() LoadConfig {
-	c.MaxRequests = defaultTo(c.MaxRequests, defaultRequests)
-	c.MaxEmbeddingInputs = defaultTo(c.MaxEmbeddingInputs, 50_000)
-	c.Group = defaultTo(c.Group, 1_000)
-	c.Cursor = defaultTo(c.Cursor, 5_000)
-	c.Poll = defaultTo(c.Poll, 2*time.Second)
-	c.Margin = defaultTo(c.Margin, 30*time.Second)
-	c.Part = defaultTo(c.Part, 8<<20)
-	c.FileLife = defaultTo(c.FileLife, batch.MaxFileLife)
+	c.MaxRequests = cmp.Or(c.MaxRequests, defaultRequests)
+	c.MaxEmbeddingInputs = cmp.Or(c.MaxEmbeddingInputs, 50_000)
+	c.Group = cmp.Or(c.Group, 1_000)
+	c.Cursor = cmp.Or(c.Cursor, 5_000)
+	c.Poll = cmp.Or(c.Poll, 2*time.Second)
+	c.Margin = cmp.Or(c.Margin, 30*time.Second)
+	c.Part = cmp.Or(c.Part, 8<<20)
+	c.FileLife = cmp.Or(c.FileLife, batch.MaxFileLife)
 	return c
-}
-
-func defaultTo[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // A Loader validates batches' input files and stores their requests.

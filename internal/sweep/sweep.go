@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,21 +46,13 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	c.Young = defaultTo(c.Young, 2*time.Minute)
-	c.Grace = defaultTo(c.Grace, 10*time.Minute)
-	c.Looks = defaultTo(c.Looks, 5_000)
-	c.Pace = defaultTo(c.Pace, 100*time.Millisecond)
-	c.Letters = defaultTo(c.Letters, 1_000)
-	c.Margin = defaultTo(c.Margin, 45*time.Second)
+	c.Young = cmp.Or(c.Young, 2*time.Minute)
+	c.Grace = cmp.Or(c.Grace, 10*time.Minute)
+	c.Looks = cmp.Or(c.Looks, 5_000)
+	c.Pace = cmp.Or(c.Pace, 100*time.Millisecond)
+	c.Letters = cmp.Or(c.Letters, 1_000)
+	c.Margin = cmp.Or(c.Margin, 45*time.Second)
 	return c
-}
-
-func defaultTo[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // A Sweeper has what a sweep needs. Use it by pointer, with every field but

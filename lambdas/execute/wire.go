@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/boot"
 	"github.com/musketry/musketry/internal/dynamostore"
 	"github.com/musketry/musketry/internal/execute"
@@ -21,7 +22,7 @@ import (
 // wire joins the worker to AWS's services and to the upstream.
 func wire(kit boot.Kit) (handler, error) {
 	store, err := dynamostore.New(dynamostore.NewClient(kit.AWS),
-		dynamostore.Config{Table: kit.Table, Now: kit.Clock, Retention: boot.Retention})
+		dynamostore.Config{Table: kit.Table, Now: kit.Clock, Retention: batch.Retention})
 	if err != nil {
 		return handler{}, fmt.Errorf("execute: store: %w", err)
 	}

@@ -22,7 +22,7 @@ import (
 // wire joins a finalizer and a sweeper to AWS's services.
 func wire(kit boot.Kit) (handler, error) {
 	store, err := dynamostore.New(dynamostore.NewClient(kit.AWS),
-		dynamostore.Config{Table: kit.Table, Now: kit.Clock, Retention: boot.Retention})
+		dynamostore.Config{Table: kit.Table, Now: kit.Clock, Retention: batch.Retention})
 	if err != nil {
 		return handler{}, fmt.Errorf("finalize: store: %w", err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/musketry/musketry/internal/api"
+	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/boot"
 	"github.com/musketry/musketry/internal/submit"
 	"github.com/musketry/musketry/internal/tenant"
@@ -31,7 +32,7 @@ func loadConfig(s boot.Settings) submit.LoadConfig {
 // apiConfig says what s is to the API.
 func apiConfig(s boot.Settings) api.Config {
 	return api.Config{
-		Room: room, BatchLife: boot.Retention, MaxInputBytes: s.MaxInputBytes, Models: s.Models, Origins: s.CORSOrigins,
+		Room: room, BatchLife: batch.Retention, MaxInputBytes: s.MaxInputBytes, Models: s.Models, Origins: s.CORSOrigins,
 		Limits: limits(s),
 	}
 }

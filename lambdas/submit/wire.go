@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
 	"github.com/musketry/musketry/internal/api"
+	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/boot"
 	"github.com/musketry/musketry/internal/dynamostore"
 	"github.com/musketry/musketry/internal/inspect"
@@ -20,7 +21,7 @@ import (
 func wire(kit boot.Kit) (handler, error) {
 	env, cfg, clock, log := kit.Config, kit.AWS, kit.Clock, kit.Log
 	store, err := dynamostore.New(dynamostore.NewClient(cfg),
-		dynamostore.Config{Table: env.Table, Now: clock, Retention: boot.Retention})
+		dynamostore.Config{Table: env.Table, Now: clock, Retention: batch.Retention})
 	if err != nil {
 		return handler{}, fmt.Errorf("submit: store: %w", err)
 	}
