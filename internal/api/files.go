@@ -19,9 +19,9 @@ const (
 	roomForPage = 4_000_000
 	// mostErased is how many expired files one list erases.
 	mostErased = 20
-	// holdGrace is how long a file's hold may be without its batch: acceptance
-	// takes seconds, and a hold that is older was left by a crash.
-	holdGrace = 10 * time.Minute
+	// pinGrace is how long a file's pin may be without its batch: acceptance
+	// takes seconds, and a pin that is older was left by a crash.
+	pinGrace = 10 * time.Minute
 )
 
 // uploadPurposes are those that a user may upload files for
@@ -104,7 +104,7 @@ func (a *api) deleteFile(w http.ResponseWriter, r *http.Request, tenant string) 
 	}
 	f, err = a.Files.UpdateFile(ctx, tenant, id, func(f *batch.File) error {
 		release(f, orphans)
-		if len(f.Users) > 0 {
+		if len(f.PinnedBy) > 0 {
 			return inUse(f)
 		}
 		if now := a.Clock().UTC().Truncate(time.Millisecond); !f.Expired(now) {
@@ -163,7 +163,7 @@ func (a *api) eraseExpired(ctx context.Context, f batch.File) bool {
 func inUse(f *batch.File) error {
 	return &refusalError{
 		status: http.StatusConflict, code: "file_in_use", param: "id",
-		message: fmt.Sprintf("File '%s' is in use by batch '%s' and cannot be deleted before that ends.", f.ID, f.Users[0]),
+		message: fmt.Sprintf("File '%s' is in use by batch '%s' and cannot be deleted before that ends.", f.ID, f.PinnedBy[0]),
 	}
 }
 
@@ -181,7 +181,7 @@ func (a *api) file(r *http.Request, tenant string) (batch.File, error) {
 		return batch.File{}, fmt.Errorf("api: read file: %w", err)
 	}
 	now := a.Clock()
-	if !f.ExpiresAt.IsZero() && !now.Before(f.ExpiresAt) && len(f.Users) > 0 {
+	if !f.ExpiresAt.IsZero() && !now.Before(f.ExpiresAt) && len(f.PinnedBy) > 0 {
 		// Only a batch that is there prolongs a file's life.
 		orphans, err := a.orphans(r.Context(), f)
 		if err != nil {
@@ -196,16 +196,16 @@ func (a *api) file(r *http.Request, tenant string) (batch.File, error) {
 	return f, nil
 }
 
-// orphans returns the holds of f that no batch needs: of batches that ended,
+// orphans returns the pins of f that no batch needs: of batches that ended,
 // and of ones that never came to be.
 func (a *api) orphans(ctx context.Context, f batch.File) ([]string, error) {
 	var orphans []string
-	for _, user := range f.Users {
+	for _, user := range f.PinnedBy {
 		b, err := a.Batches.Batch(ctx, batch.Ref{Tenant: f.Tenant, ID: user})
 		switch {
 		case errors.Is(err, batch.ErrNotFound):
 			taken, ok := batch.ParseID(batch.PrefixBatch, user)
-			if !ok || a.Clock().After(taken.Add(holdGrace)) {
+			if !ok || a.Clock().After(taken.Add(pinGrace)) {
 				orphans = append(orphans, user)
 			}
 		case err != nil:
@@ -219,7 +219,7 @@ func (a *api) orphans(ctx context.Context, f batch.File) ([]string, error) {
 
 func release(f *batch.File, users []string) {
 	for _, user := range users {
-		f.Release(user)
+		f.Unpin(user)
 	}
 }
 

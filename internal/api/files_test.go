@@ -357,7 +357,7 @@ func TestFilesInUseStay(t *testing.T) {
 	gone().refused(409, "id", "file_in_use", id)
 	w.advance(40 * 24 * time.Hour)
 	w.get("/v1/files/" + file + "/content").want(200) // the batch prolongs its life
-	// Whoever ends a batch gives the hold back. Here that crashed, and the batch has ended.
+	// Whoever ends a batch takes the pin off. Here that crashed, and the batch has ended.
 	w.change(id, func(b *batch.Batch) {
 		if err := b.Reject(nil, w.clock()); err != nil {
 			t.Error(err)
@@ -370,9 +370,9 @@ func TestFilesInUseStay(t *testing.T) {
 	}
 }
 
-// TestOrphanHolds has holds of batches that never came to be, as a crash
+// TestOrphanPins has pins of batches that never came to be, as a crash
 // between an acceptance's writes leaves them.
-func TestOrphanHolds(t *testing.T) {
+func TestOrphanPins(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	file := w.upload(w.alice, line)
@@ -381,7 +381,7 @@ func TestOrphanHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = w.store.UpdateFile(t.Context(), "alice", file, func(f *batch.File) error {
-		f.Users = []string{orphan}
+		f.PinnedBy = []string{orphan}
 		return nil
 	})
 	if err != nil {

@@ -299,7 +299,7 @@ func newRunning(t *testing.T, lines int, window time.Duration) *running {
 		Ref: r.ref, Endpoint: "/v1/chat/completions", InputFileID: "file-in", Policy: retry.Default(),
 		Status: batch.StatusValidating, CreatedAt: time.Now(), Deadline: time.Now().Add(window),
 	}
-	must(t, r.store.CreateFile(t.Context(), batch.File{Tenant: "alice", ID: "file-in", Users: []string{id}}))
+	must(t, r.store.CreateFile(t.Context(), batch.File{Tenant: "alice", ID: "file-in", PinnedBy: []string{id}}))
 	must(t, b.Validated(lines))
 	var input []byte
 	var cs []state.Change

@@ -28,7 +28,7 @@ type File struct {
 	SHA256    string // of its bytes, in hex; empty: not known
 	CreatedAt time.Time
 	ExpiresAt time.Time // zero: never
-	Users     []string  // ids of batches that need it; it is not deleted meanwhile
+	PinnedBy  []string  // ids of batches that need it: a pinned file is neither deleted nor expires
 	Batch     string    // of a result file: whose results it has
 }
 
@@ -40,23 +40,22 @@ type FileQuery struct {
 	Oldest  bool    // oldest first; newest first otherwise
 }
 
-// Expired reports whether f's life is over by now. Batches that use it prolong it.
+// Expired reports whether f's life is over by now, and no batch pins it.
 func (f *File) Expired(now time.Time) bool {
-	return !f.ExpiresAt.IsZero() && !now.Before(f.ExpiresAt) && len(f.Users) == 0
+	return !f.ExpiresAt.IsZero() && !now.Before(f.ExpiresAt) && len(f.PinnedBy) == 0
 }
 
-// Hold records that a batch needs f. Holding again changes nothing.
-func (f *File) Hold(batchID string) {
-	if !slices.Contains(f.Users, batchID) {
-		f.Users = append(slices.Clone(f.Users), batchID)
+// Pin keeps f from deletion while a batch needs it. It is idempotent.
+func (f *File) Pin(batchID string) {
+	if !slices.Contains(f.PinnedBy, batchID) {
+		f.PinnedBy = append(slices.Clone(f.PinnedBy), batchID)
 	}
 }
 
-// Release records that a batch needs f no more. Releasing again changes
-// nothing.
-func (f *File) Release(batchID string) {
-	if i := slices.Index(f.Users, batchID); i >= 0 {
-		f.Users = slices.Delete(slices.Clone(f.Users), i, i+1)
+// Unpin takes a batch's pin off f. It is idempotent.
+func (f *File) Unpin(batchID string) {
+	if i := slices.Index(f.PinnedBy, batchID); i >= 0 {
+		f.PinnedBy = slices.Delete(slices.Clone(f.PinnedBy), i, i+1)
 	}
 }
 

@@ -292,23 +292,23 @@ func TestFile(t *testing.T) {
 	if f.Expired(now.Add(-1)) || !f.Expired(now) || (&batch.File{}).Expired(now) {
 		t.Error("Expired is not: from ExpiresAt on, if there is one")
 	}
-	f.Hold("batch_a")
-	f.Hold("batch_b")
-	f.Hold("batch_a")
-	if diff := cmp.Diff([]string{"batch_a", "batch_b"}, f.Users); diff != "" || f.Expired(now) {
+	f.Pin("batch_a")
+	f.Pin("batch_b")
+	f.Pin("batch_a")
+	if diff := cmp.Diff([]string{"batch_a", "batch_b"}, f.PinnedBy); diff != "" || f.Expired(now) {
 		t.Errorf("held twice, expired: %t (-want +got):\n%s", f.Expired(now), diff)
 	}
 	held := f
-	f.Release("batch_a")
-	f.Release("batch_a")
-	f.Release("batch_c")
-	if diff := cmp.Diff([]string{"batch_b"}, f.Users); diff != "" || f.Expired(now) {
+	f.Unpin("batch_a")
+	f.Unpin("batch_a")
+	f.Unpin("batch_c")
+	if diff := cmp.Diff([]string{"batch_b"}, f.PinnedBy); diff != "" || f.Expired(now) {
 		t.Errorf("released, expired: %t (-want +got):\n%s", f.Expired(now), diff)
 	}
-	if diff := cmp.Diff([]string{"batch_a", "batch_b"}, held.Users); diff != "" {
+	if diff := cmp.Diff([]string{"batch_a", "batch_b"}, held.PinnedBy); diff != "" {
 		t.Errorf("a copy changed (-want +got):\n%s", diff)
 	}
-	f.Release("batch_b")
+	f.Unpin("batch_b")
 	if !f.Expired(now) {
 		t.Error("not expired, though nobody holds it")
 	}

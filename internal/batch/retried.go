@@ -8,7 +8,7 @@ import (
 // A Gather is how the input file of a retry comes to be: the lines of another
 // batch's requests that were not completed, copied from its input file.
 type Gather struct {
-	From  string    // the input file of the batch that is tried again, which is held until all is copied
+	From  string    // the input file of the batch that is tried again, which is pinned until all is copied
 	File  Multipart // the file being written; its Line is the last line of that batch that was looked at
 	Lines int       // requests copied so far
 }
@@ -29,7 +29,7 @@ func (b *Batch) Source() string {
 	return b.Gather.From
 }
 
-// Inputs returns the ids of the files of which b may have a hold.
+// Inputs returns the ids of the files that b may pin.
 func (b *Batch) Inputs() []string {
 	if b.RetryOf == "" {
 		return []string{b.InputFileID}

@@ -65,7 +65,7 @@ const (
 	attrBytes     = "bytes"
 	attrExpiresAt = "expires_at"
 	attrSHA256    = "sha256"
-	attrUsers     = "users" // JSON
+	attrPinnedBy  = "pinned_by" // JSON
 
 	attrFile     = "file"
 	attrMimeType = "mime_type"
@@ -246,10 +246,10 @@ func encodeFile(f batch.File) (item, error) {
 	if !f.ExpiresAt.IsZero() {
 		it.setExpiry(f.ExpiresAt.Add(fileSlack))
 	}
-	if f.Users == nil {
+	if f.PinnedBy == nil {
 		return it, nil
 	}
-	return it, it.setJSON(attrUsers, f.Users)
+	return it, it.setJSON(attrPinnedBy, f.PinnedBy)
 }
 
 // decodeFile reads what encodeFile wrote.
@@ -261,7 +261,7 @@ func decodeFile(it item) (batch.File, error) {
 		CreatedAt: r.time(attrCreatedAt), ExpiresAt: r.time(attrExpiresAt), Batch: r.string(attrBatch),
 		SHA256: r.string(attrSHA256),
 	}
-	r.json(attrUsers, &f.Users)
+	r.json(attrPinnedBy, &f.PinnedBy)
 	if r.err != nil {
 		return batch.File{}, fmt.Errorf("file %s: %w", f.ID, r.err)
 	}

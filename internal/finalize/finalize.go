@@ -229,18 +229,18 @@ func (s steps) parking(b batch.Batch) Next {
 	return NextShort
 }
 
-// release gives up an ended batch's holds of its input files, its place in
+// release gives up an ended batch's pins of its input files, its place in
 // its tenant's quota, where its results count as stored from now on, its messages
 // of the allowance, and last its entry among what runs: until then the sweep
 // brings back a flow that died.
 func (s steps) release(ctx context.Context, b batch.Batch) error {
 	for _, id := range b.Inputs() {
 		_, err := s.Batches.UpdateFile(ctx, b.Tenant, id, func(f *batch.File) error {
-			f.Release(b.ID)
+			f.Unpin(b.ID)
 			return nil
 		})
 		if err != nil && !errors.Is(err, batch.ErrNotFound) {
-			return fmt.Errorf("release input file: %w", err)
+			return fmt.Errorf("unpin input file: %w", err)
 		}
 	}
 	_, err := s.Batches.UpdateQuota(ctx, b.Tenant, func(q *tenant.Quota) error {

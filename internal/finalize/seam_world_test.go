@@ -62,7 +62,7 @@ func newSeam(t *testing.T, lines int) *seam {
 		Deadline: now.Add(7 * 24 * time.Hour),
 	}
 	s.must(s.store.CreateBatch(s.ctx, b))
-	s.must(s.store.CreateFile(s.ctx, batch.File{Tenant: "acme", ID: "file-in", Users: []string{b.ID}}))
+	s.must(s.store.CreateFile(s.ctx, batch.File{Tenant: "acme", ID: "file-in", PinnedBy: []string{b.ID}}))
 	var input strings.Builder
 	made := make([]state.Change, lines)
 	for i := range made {

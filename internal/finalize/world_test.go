@@ -51,7 +51,7 @@ func newWorld(t *testing.T, lines, size int, missing ...int) *world {
 	b := batch.Batch{
 		Ref: w.ref, InputFileID: "file-in", Status: batch.StatusValidating, CreatedAt: now, Deadline: now.Add(24 * time.Hour),
 	}
-	w.must(w.store.CreateFile(ctx, batch.File{Tenant: "acme", ID: "file-in", Users: []string{"batch_0", "batch_1"}}))
+	w.must(w.store.CreateFile(ctx, batch.File{Tenant: "acme", ID: "file-in", PinnedBy: []string{"batch_0", "batch_1"}}))
 	w.must(w.store.CreateBatch(ctx, b))
 	w.must(w.store.CreateRunning(ctx, batch.RunningOf(b)))
 	_, err := w.store.UpdateQuota(ctx, "acme", func(u *tenant.Quota) error {
@@ -343,8 +343,8 @@ func (w *world) check(status batch.Status, wantOutput, wantErrs []byte) {
 	}
 	f, err := w.store.File(w.t.Context(), "acme", "file-in")
 	w.must(err)
-	if !slices.Equal(f.Users, []string{"batch_0"}) {
-		w.t.Errorf("the input file is held by %v", f.Users)
+	if !slices.Equal(f.PinnedBy, []string{"batch_0"}) {
+		w.t.Errorf("the input file is pinned by %v", f.PinnedBy)
 	}
 	u, err := w.store.UpdateQuota(w.t.Context(), "acme", func(*tenant.Quota) error { return nil })
 	w.must(err)

@@ -65,7 +65,7 @@ func newFileRecords() *records[batch.File] {
 
 // copyFile returns f with memory and times of its own, as stores keep them.
 func copyFile(f batch.File) batch.File {
-	f.Users = slices.Clone(f.Users)
+	f.PinnedBy = slices.Clone(f.PinnedBy)
 	f.CreatedAt, f.ExpiresAt = stamp(f.CreatedAt), stamp(f.ExpiresAt)
 	return f
 }

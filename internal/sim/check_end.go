@@ -208,8 +208,8 @@ func (c *checker) left(j *job, b batch.Batch) {
 		}
 	}
 	f, err := w.store.File(context.Background(), j.tenant, j.fileID)
-	if err != nil || slices.Contains(f.Users, b.ID) {
-		c.wrong("the input file of %s is held still by %v, %v", j.nick, f.Users, err)
+	if err != nil || slices.Contains(f.PinnedBy, b.ID) {
+		c.wrong("the input file of %s is pinned still by %v, %v", j.nick, f.PinnedBy, err)
 	}
 	quota, _ := w.store.UpdateQuota(context.Background(), j.tenant, func(*tenant.Quota) error { return nil })
 	if _, there := quota.Batches[b.ID]; there {

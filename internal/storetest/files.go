@@ -46,10 +46,10 @@ func fileRoundTrips(t *testing.T, s Store) {
 	createdFile(t, s, newFile(owner))
 	createdFile(t, s, batch.File{Tenant: owner, ID: unique("file-")})
 	f := newFile(owner)
-	f.Users = []string{unique("batch_"), unique("batch_")}
+	f.PinnedBy = []string{unique("batch_"), unique("batch_")}
 	createdFile(t, s, f)
 	f = newFile(owner)
-	f.Users = []string{}
+	f.PinnedBy = []string{}
 	createdFile(t, s, f)
 	f = Filled[batch.File]()
 	f.Tenant = owner
@@ -71,26 +71,26 @@ func fileExists(t *testing.T, s Store) {
 
 func fileChanges(t *testing.T, s Store) {
 	f := createdFile(t, s, newFile(unique("t-")))
-	f.Users = []string{"batch_1"}
+	f.PinnedBy = []string{"batch_1"}
 	var kept *batch.File
 	got, err := s.UpdateFile(t.Context(), f.Tenant, f.ID, func(f *batch.File) error {
 		f.ID, f.Tenant, f.Rev = "other", "other", 9
-		f.Users = append(f.Users, "batch_1")
+		f.PinnedBy = append(f.PinnedBy, "batch_1")
 		kept = f
 		return nil
 	})
 	ok(t, err)
 	f.Rev = 2
 	same(t, "file", got, f)
-	kept.Users[0] = "x"
-	got.Users[0] = "x"
+	kept.PinnedBy[0] = "x"
+	got.PinnedBy[0] = "x"
 
 	got, err = s.UpdateFile(t.Context(), f.Tenant, f.ID, func(*batch.File) error { return nil })
 	ok(t, err)
 	same(t, "file", got, f)
 	refusal := errors.New("refused")
 	_, err = s.UpdateFile(t.Context(), f.Tenant, f.ID, func(f *batch.File) error {
-		f.Users[0] = "y"
+		f.PinnedBy[0] = "y"
 		return refusal
 	})
 	wantErr(t, err, refusal)
@@ -108,7 +108,7 @@ func fileRace(t *testing.T, s Store) {
 	errs := atOnce(len(want), func(i int) error {
 		for {
 			_, err := s.UpdateFile(t.Context(), f.Tenant, f.ID, func(f *batch.File) error {
-				f.Users = append(f.Users, want[i])
+				f.PinnedBy = append(f.PinnedBy, want[i])
 				return nil
 			})
 			if !errors.Is(err, batch.ErrBusy) {
@@ -119,14 +119,14 @@ func fileRace(t *testing.T, s Store) {
 	ok(t, errors.Join(errs...))
 	got, err := s.File(t.Context(), f.Tenant, f.ID)
 	ok(t, err)
-	slices.Sort(got.Users)
-	same(t, "users", got.Users, want)
+	slices.Sort(got.PinnedBy)
+	same(t, "users", got.PinnedBy, want)
 }
 
 func fileDelete(t *testing.T, s Store) {
 	f := createdFile(t, s, newFile(unique("t-")))
 	used, err := s.UpdateFile(t.Context(), f.Tenant, f.ID, func(f *batch.File) error {
-		f.Users = []string{"batch_1"}
+		f.PinnedBy = []string{"batch_1"}
 		return nil
 	})
 	ok(t, err)
@@ -149,7 +149,7 @@ func fileDeleteRace(t *testing.T, s Store) {
 				return s.DeleteFile(t.Context(), f)
 			}
 			_, err := s.UpdateFile(t.Context(), f.Tenant, f.ID, func(f *batch.File) error {
-				f.Users = append(f.Users, "batch_1")
+				f.PinnedBy = append(f.PinnedBy, "batch_1")
 				return nil
 			})
 			return err

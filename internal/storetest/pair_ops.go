@@ -338,8 +338,8 @@ func (p *pair) updateFile(rt *rapid.T) {
 	owner, id := anOwner(rt), aName(rt, fileIDs())
 	change := one(rt, "change",
 		noChange, stopped, whole(p.anyFile(rt)),
-		func(f *batch.File) error { f.Hold("batch_a"); return nil },
-		func(f *batch.File) error { f.Release("batch_a"); return nil },
+		func(f *batch.File) error { f.Pin("batch_a"); return nil },
+		func(f *batch.File) error { f.Unpin("batch_a"); return nil },
 	)
 	f, done := update(rt, p, "UpdateFile", func(ctx context.Context, s Store) (batch.File, error) {
 		return s.UpdateFile(ctx, owner, id, change)

@@ -17,10 +17,10 @@ import (
 	"github.com/musketry/musketry/internal/tenant"
 )
 
-// maxHolds is how many batches may use one file at once: their ids lie in the
+// maxPins is how many batches may use one file at once: their ids lie in the
 // file's item, which stays far below DynamoDB's 400 KB
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
-const maxHolds = 1000
+const maxPins = 1000
 
 // An AcceptStore keeps files and batches.
 type AcceptStore interface {
@@ -108,7 +108,7 @@ func NewAcceptor(
 //
 //	the receipt      an order that is sent again becomes the batch of the same id
 //	the quota        a batch that counts and is not there; whoever meets the limit drops it 10 minutes later
-//	the file's hold  a hold of a batch that is not there; whoever deletes the file drops it 10 minutes later
+//	the file's pin   a pin of a batch that is not there; whoever deletes the file drops it 10 minutes later
 //	the entry        a running batch that is not there; the sweep drops it 10 minutes later
 //	the flow         the flow's first step puts the batch, so it runs although nobody was told its id
 //	the batch        the same, and the user finds it in the list
@@ -150,7 +150,7 @@ func refused(err error) bool {
 	return errors.As(err, &order) || errors.As(err, &limit) || errors.Is(err, batch.ErrNotFound)
 }
 
-// start counts b in its tenant's quota, holds the input, enters b among what
+// start counts b in its tenant's quota, pins the input, enters b among what
 // runs, starts b's flow and puts b.
 func (a *Acceptor) start(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 	f, err := a.store.UpdateFile(ctx, b.Tenant, b.Source(), a.usable(a.clock()))
@@ -160,7 +160,7 @@ func (a *Acceptor) start(ctx context.Context, b batch.Batch) (batch.Batch, error
 	if err := a.countBatch(ctx, b, f.Bytes); err != nil {
 		return batch.Batch{}, err
 	}
-	if err := a.hold(ctx, b); err != nil {
+	if err := a.pin(ctx, b); err != nil {
 		return batch.Batch{}, err
 	}
 	if err := enter(ctx, a.store, b); err != nil {
@@ -189,20 +189,20 @@ func enter(ctx context.Context, u Unfinished, b batch.Batch) error {
 	return nil
 }
 
-// hold takes the hold of b's input file; if that cannot be, b's place is given
-// back.
-func (a *Acceptor) hold(ctx context.Context, b batch.Batch) error {
+// pin keeps b's input file from deletion; if that cannot be, b is taken out of
+// its tenant's quota.
+func (a *Acceptor) pin(ctx context.Context, b batch.Batch) error {
 	_, err := a.store.UpdateFile(ctx, b.Tenant, b.Source(), func(f *batch.File) error {
 		if err := a.usable(a.clock())(f); err != nil {
 			return err
 		}
-		f.Hold(b.ID)
+		f.Pin(b.ID)
 		return nil
 	})
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("submit: hold input file: %w", err)
+	err = fmt.Errorf("submit: pin input file: %w", err)
 	if refused(err) {
 		err = errors.Join(err, a.uncountBatch(ctx, b.Ref))
 	}
@@ -265,9 +265,9 @@ func (a *Acceptor) usable(now time.Time) func(*batch.File) error {
 		case f.Bytes > a.config.MaxInputBytes:
 			return invalid("input_file_id", fmt.Sprintf(
 				"File is too large. The input file of a batch has at most %d bytes.", a.config.MaxInputBytes))
-		case len(f.Users) >= maxHolds:
+		case len(f.PinnedBy) >= maxPins:
 			return invalid("input_file_id", fmt.Sprintf(
-				"More than %d batches use this file. Wait for some of them to end, or upload the file again.", maxHolds))
+				"More than %d batches use this file. Wait for some of them to end, or upload the file again.", maxPins))
 		}
 		return nil
 	}

@@ -78,8 +78,8 @@ func TestLimitOfBatches(t *testing.T) {
 			t.Fatalf("a third batch: %v", err)
 		}
 	}
-	if f, err := a.store.File(t.Context(), "alice", a.file.ID); len(f.Users) != 2 || len(a.flow.Starts()) != 2 || err != nil {
-		t.Errorf("the refused batch has left %v, %d flows, %v", f.Users, len(a.flow.Starts()), err)
+	if f, err := a.store.File(t.Context(), "alice", a.file.ID); len(f.PinnedBy) != 2 || len(a.flow.Starts()) != 2 || err != nil {
+		t.Errorf("the refused batch has left %v, %d flows, %v", f.PinnedBy, len(a.flow.Starts()), err)
 	}
 	// A batch whose flow died before it gave back its place is found out, but not at every call.
 	a.end(t, first.Ref)

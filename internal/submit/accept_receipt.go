@@ -47,14 +47,14 @@ func (a *Acceptor) receive(ctx context.Context, o batch.Order, fresh string, now
 		}
 		return r, nil
 	}
-	held, err := a.receipts.ClaimReceipt(ctx, r)
+	first, err := a.receipts.ClaimReceipt(ctx, r)
 	if err != nil {
 		return batch.Receipt{}, fmt.Errorf("submit: claim receipt: %w", err)
 	}
-	if held.Order != sum {
+	if first.Order != sum {
 		return batch.Receipt{}, batch.ErrIdempotency
 	}
-	return held, nil
+	return first, nil
 }
 
 // void takes back the receipt of an order that was refused, so that its key

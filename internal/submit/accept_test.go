@@ -165,8 +165,8 @@ func TestAcceptMakesABatch(t *testing.T) {
 		t.Errorf("stored: %v: %s", err, diff)
 	}
 	file, err := a.store.File(t.Context(), "alice", a.file.ID)
-	if diff := cmp.Diff([]string{got.ID}, file.Users); diff != "" || err != nil {
-		t.Errorf("the file's holds: %v: %s", err, diff)
+	if diff := cmp.Diff([]string{got.ID}, file.PinnedBy); diff != "" || err != nil {
+		t.Errorf("the file's pins: %v: %s", err, diff)
 	}
 }
 
@@ -187,7 +187,7 @@ func TestAcceptRefuses(t *testing.T) {
 		"expired file": {file: func(f *batch.File) { f.ExpiresAt = f.CreatedAt }, absent: true},
 		"purpose":      {file: func(f *batch.File) { f.Purpose = "vision" }, param: "input_file_id"},
 		"large file":   {file: func(f *batch.File) { f.Bytes = batch.MaxInputBytes + 1 }, param: "input_file_id"},
-		"file of many": {file: func(f *batch.File) { f.Users = make([]string, 1000) }, param: "input_file_id"},
+		"file of many": {file: func(f *batch.File) { f.PinnedBy = make([]string, 1000) }, param: "input_file_id"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -267,8 +267,8 @@ func TestAcceptAfterACrash(t *testing.T) {
 					t.Error(diff)
 				}
 				file, err := a.store.File(t.Context(), "alice", a.file.ID)
-				if diff := cmp.Diff([]string{b.ID}, file.Users); diff != "" || err != nil {
-					t.Errorf("holds: %v: %s", err, diff)
+				if diff := cmp.Diff([]string{b.ID}, file.PinnedBy); diff != "" || err != nil {
+					t.Errorf("pins: %v: %s", err, diff)
 				}
 			})
 		}
@@ -276,7 +276,7 @@ func TestAcceptAfterACrash(t *testing.T) {
 }
 
 // TestAcceptProperty orders with few keys and crashes anywhere: a key is one
-// batch, and whatever batch there is has a flow and a hold.
+// batch, and whatever batch there is has a flow and a pin.
 func TestAcceptProperty(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -314,8 +314,8 @@ func TestAcceptProperty(t *testing.T) {
 			rt.Fatal(err)
 		}
 		for _, b := range all {
-			if !started[b.ID] || !strings.Contains(strings.Join(file.Users, " "), b.ID) {
-				rt.Fatalf("batch %s has no flow or no hold", b.ID)
+			if !started[b.ID] || !strings.Contains(strings.Join(file.PinnedBy, " "), b.ID) {
+				rt.Fatalf("batch %s has no flow or no pin", b.ID)
 			}
 		}
 	})

@@ -50,11 +50,11 @@ type LoadStore interface {
 	// Create inserts requests, each under the condition that it is absent. One
 	// that exists is left alone and no error.
 	Create(ctx context.Context, cs []state.Change) error
-	Holds
+	Reservations
 }
 
-// A Holds keeps what a batch occupies until its end.
-type Holds interface {
+// A Reservations keeps what a batch occupies until its end.
+type Reservations interface {
 	// UpdateFile is to a file what UpdateBatch is to a batch. It returns
 	// batch.ErrNotFound if the tenant has no such file.
 	UpdateFile(ctx context.Context, tenant, id string, change func(*batch.File) error) (batch.File, error)
@@ -203,7 +203,7 @@ func (l *Loader) passOne(ctx context.Context, b batch.Batch) (batch.Batch, error
 			return b, err
 		}
 	}
-	if err := l.letGo(ctx, b); err != nil {
+	if err := l.unpinSource(ctx, b); err != nil {
 		return batch.Batch{}, err
 	}
 	return l.validate(ctx, b)
@@ -244,11 +244,11 @@ func (l *Loader) update(ctx context.Context, ref batch.Ref, change func(*batch.B
 	return b, nil
 }
 
-// release gives up an ended batch's holds of its input files, and takes
+// release takes an ended batch's pins off its input files, and takes
 // it out of its tenant's quota.
 func (l *Loader) release(ctx context.Context, b batch.Batch) error {
 	for _, id := range b.Inputs() {
-		if err := l.releaseFile(ctx, b, id); err != nil {
+		if err := l.unpin(ctx, b, id); err != nil {
 			return err
 		}
 	}
@@ -267,13 +267,13 @@ func (l *Loader) updateQuota(ctx context.Context, tenantName string, change func
 	return nil
 }
 
-func (l *Loader) releaseFile(ctx context.Context, b batch.Batch, id string) error {
+func (l *Loader) unpin(ctx context.Context, b batch.Batch, id string) error {
 	_, err := l.store.UpdateFile(ctx, b.Tenant, id, func(f *batch.File) error {
-		f.Release(b.ID)
+		f.Unpin(b.ID)
 		return nil
 	})
 	if err != nil && !errors.Is(err, batch.ErrNotFound) {
-		return fmt.Errorf("release input file: %w", err)
+		return fmt.Errorf("unpin input file: %w", err)
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ const maxSkip = 256 << 10
 //	the cursor          the next load goes on behind it
 //	the finished file   it is finished again, which changes nothing
 //	the file's record   it is there already
-//	the mark of its end the next load gives up the hold of the other batch's file, and validates
+//	the mark of its end the next load takes the pin off the other batch's file, and validates
 func (l *Loader) gather(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 	old, err := l.store.Batch(ctx, batch.Ref{Tenant: b.Tenant, ID: b.RetryOf})
 	if errors.Is(err, batch.ErrNotFound) {
@@ -113,7 +113,7 @@ func (l *Loader) gathered(ctx context.Context, b, old batch.Batch, p piece) (bat
 	}
 	err := l.source.CreateFile(ctx, batch.File{
 		Tenant: b.Tenant, ID: b.InputFileID, Name: b.ID + "_input.jsonl", Purpose: batch.PurposeBatch, Bytes: size, SHA256: digest.Sum(),
-		CreatedAt: b.CreatedAt, ExpiresAt: b.CreatedAt.Add(l.config.FileLife), Users: []string{b.ID},
+		CreatedAt: b.CreatedAt, ExpiresAt: b.CreatedAt.Add(l.config.FileLife), PinnedBy: []string{b.ID},
 	})
 	if err != nil && !errors.Is(err, batch.ErrExists) {
 		return b, fmt.Errorf("create the input file's record: %w", err)
@@ -196,12 +196,12 @@ func (l *Loader) lost(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 	}})
 }
 
-// letGo gives up a retry's hold of the file from which its own was made.
-func (l *Loader) letGo(ctx context.Context, b batch.Batch) error {
+// unpinSource takes a retry's pin off the file from which its own was made.
+func (l *Loader) unpinSource(ctx context.Context, b batch.Batch) error {
 	if b.RetryOf == "" {
 		return nil
 	}
-	return l.releaseFile(ctx, b, b.Gather.From)
+	return l.unpin(ctx, b, b.Gather.From)
 }
 
 // A piece is a run of lines on their way into a file.

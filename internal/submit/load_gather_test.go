@@ -106,7 +106,7 @@ func (b *bench) text(tb testing.TB) string {
 	return string(raw)
 }
 
-// checkRetry checks a loaded retry: its file, its requests, and the holds.
+// checkRetry checks a loaded retry: its file, its requests, and the pins.
 func (b *bench) checkRetry(t *testing.T, texts []string, done func(line int) bool, want string) {
 	t.Helper()
 	if got := b.text(t); got != want {
@@ -114,7 +114,7 @@ func (b *bench) checkRetry(t *testing.T, texts []string, done func(line int) boo
 	}
 	f, err := b.store.File(t.Context(), "acme", b.record.InputFileID)
 	if err != nil || f.Bytes != int64(len(want)) || f.Purpose != batch.PurposeBatch ||
-		!slices.Equal(f.Users, []string{"batch_2"}) || !f.ExpiresAt.After(b.record.Deadline) {
+		!slices.Equal(f.PinnedBy, []string{"batch_2"}) || !f.ExpiresAt.After(b.record.Deadline) {
 		t.Errorf("the file is %+v, %v", f, err)
 	}
 	u, err := b.store.UpdateQuota(t.Context(), "acme", func(*tenant.Quota) error { return nil })
@@ -122,7 +122,7 @@ func (b *bench) checkRetry(t *testing.T, texts []string, done func(line int) boo
 		t.Errorf("the file counts %d bytes, want %d (%v)", u.Stored(), len(want), err)
 	}
 	if users := b.users(t); slices.Contains(users, "batch_2") {
-		t.Errorf("the other batch's file is held by %v", users)
+		t.Errorf("the other batch's file is pinned by %v", users)
 	}
 	var wantIDs, gotIDs []string
 	for i := range texts {
@@ -149,10 +149,10 @@ func texts(n int, filler string) []string {
 	return out
 }
 
-func (b *bench) hold(t *testing.T) {
+func (b *bench) pin(t *testing.T) {
 	t.Helper()
 	_, err := b.store.UpdateFile(t.Context(), "acme", "file-in", func(f *batch.File) error {
-		f.Hold("batch_2")
+		f.Pin("batch_2")
 		return nil
 	})
 	if err != nil {
@@ -173,7 +173,7 @@ func TestRetryTakesWhatWasNotCompleted(t *testing.T) {
 			t.Parallel()
 			all := texts(40, "é")
 			bn, want := newRetry(t, all, done)
-			bn.hold(t)
+			bn.pin(t)
 			bn.load(t, submit.LoadConfig{Group: 7})
 			bn.checkRetry(t, all, done, want)
 		})
@@ -288,7 +288,7 @@ func TestRetryCrashes(t *testing.T) {
 				crashed := false
 				for _, after := range []bool{false, true} {
 					bn, want := newRetry(t, all, done)
-					bn.hold(t)
+					bn.pin(t)
 					d := &dying{crashing{LoadStore: bn.store, at: at, after: after}, bn.store, bn.files, 0}
 					err := d.load(t, bn, config)
 					crashed = crashed || errors.Is(err, errCrash)
@@ -336,7 +336,7 @@ func TestRetryOfWhatIsGone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bn, _ := newRetry(t, texts(3, ""), func(line int) bool { return line == 1 })
-			bn.hold(t)
+			bn.pin(t)
 			if err := spoil(bn); err != nil {
 				t.Fatal(err)
 			}
@@ -345,7 +345,7 @@ func TestRetryOfWhatIsGone(t *testing.T) {
 				t.Errorf("batch is %+v", got)
 			}
 			if users := bn.users(t); slices.Contains(users, "batch_2") {
-				t.Errorf("the other batch's file is held by %v", users)
+				t.Errorf("the other batch's file is pinned by %v", users)
 			}
 		})
 	}

@@ -67,7 +67,7 @@ func (b *bench) unfinished(tb testing.TB) map[string]int {
 func (b *bench) put(tb testing.TB, input string) {
 	tb.Helper()
 	file := batch.File{
-		Tenant: "acme", ID: "file-in", Purpose: batch.PurposeBatch, Bytes: int64(len(input)), Users: []string{"batch_1", "batch_2"},
+		Tenant: "acme", ID: "file-in", Purpose: batch.PurposeBatch, Bytes: int64(len(input)), PinnedBy: []string{"batch_1", "batch_2"},
 	}
 	if err := b.store.CreateFile(tb.Context(), file); err != nil {
 		tb.Fatal(err)
@@ -128,7 +128,7 @@ func (b *bench) users(tb testing.TB) []string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return f.Users
+	return f.PinnedBy
 }
 
 func requestLine(id string) string {

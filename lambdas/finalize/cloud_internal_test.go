@@ -91,7 +91,7 @@ func TestOnTheCloud(t *testing.T) {
 	for line := 1; line <= lines; line++ {
 		fmt.Fprintf(&file, `{"custom_id":"id-%d","method":"POST","url":"/v1/moderations","body":{}}`+"\n", line)
 	}
-	must(t, store.CreateFile(ctx, batch.File{Tenant: "acme", ID: "file-in", Users: []string{ref.ID}}))
+	must(t, store.CreateFile(ctx, batch.File{Tenant: "acme", ID: "file-in", PinnedBy: []string{ref.ID}}))
 	must(t, bucket.Put(ctx, batch.FileKey("acme", "file-in"), file.Bytes()))
 	next, err := submit.NewLoader(store, store, bucket, submit.LoadConfig{Group: 7, Cursor: 20}, time.Now, log).Load(ctx,
 		submit.Task{Record: batch.Batch{
@@ -135,8 +135,8 @@ func TestOnTheCloud(t *testing.T) {
 	if !bytes.Equal(got, want) || out.Bytes != int64(len(want)) {
 		t.Errorf("the output has %d bytes, its record says %d, want %d", len(got), out.Bytes, len(want))
 	}
-	if in, err := store.File(ctx, "acme", "file-in"); err != nil || len(in.Users) > 0 {
-		t.Errorf("the input file is held by %v, %v", in.Users, err)
+	if in, err := store.File(ctx, "acme", "file-in"); err != nil || len(in.PinnedBy) > 0 {
+		t.Errorf("the input file is pinned by %v, %v", in.PinnedBy, err)
 	}
 }
 
