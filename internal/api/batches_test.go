@@ -240,7 +240,9 @@ func TestCountsBeforeTheFirstRequest(t *testing.T) {
 	for _, step := range []func(b *batch.Batch) error{
 		func(b *batch.Batch) error { return b.Validated(5) },
 		func(b *batch.Batch) error { return b.Cancel(w.clock()) },
-		func(b *batch.Batch) error { return b.Abandon("It could not be loaded.", w.clock()) },
+		func(b *batch.Batch) error {
+			return b.Fail(batch.FailNow, batch.InternalError("It could not be loaded."), w.clock())
+		},
 	} {
 		w.change(id, func(b *batch.Batch) {
 			if err := step(b); err != nil {
@@ -254,12 +256,12 @@ func TestCountsBeforeTheFirstRequest(t *testing.T) {
 	}
 }
 
-func TestRejectedBatchNamesItsErrors(t *testing.T) {
+func TestRefusedBatchNamesItsErrors(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id, _ := w.order(w.alice)
 	w.change(id, func(b *batch.Batch) {
-		err := b.Reject([]batch.LineError{
+		err := b.Fail(batch.FailInput, []batch.LineError{
 			{Code: "invalid_json_line", Line: 3, Message: "This line is not parseable as valid JSON."},
 			{Code: "empty_file", Message: "The input file is empty."},
 			{Code: "missing_required_parameter", Line: 4, Param: "custom_id", Message: "Missing."},

@@ -359,7 +359,7 @@ func TestFilesInUseStay(t *testing.T) {
 	w.get("/v1/files/" + file + "/content").want(200) // the batch prolongs its life
 	// Whoever ends a batch takes the pin off. Here that crashed, and the batch has ended.
 	w.change(id, func(b *batch.Batch) {
-		if err := b.Reject(nil, w.clock()); err != nil {
+		if err := b.Fail(batch.FailInput, nil, w.clock()); err != nil {
 			t.Error(err)
 		}
 	})

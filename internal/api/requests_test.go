@@ -351,7 +351,7 @@ func TestCancelOneRequest(t *testing.T) {
 	if got := w.stored(id).Stopped; len(got) != 1 || got[0] != 1 {
 		t.Errorf("stopped %v", got)
 	}
-	w.change(id, func(b *batch.Batch) { _ = b.Abandon("given up", w.clock()) })
+	w.change(id, func(b *batch.Batch) { _ = b.Fail(batch.FailNow, batch.InternalError("given up"), w.clock()) })
 	w.post("/v1/batches/"+id+"/requests/"+requestID(id, 3)+"/cancel", "").refused(409, "", "", "Cannot cancel a request of a batch with status 'failed'.")
 }
 

@@ -170,7 +170,7 @@ func TestResultsOfManySegments(t *testing.T) {
 		}
 	}
 	w.change(id, func(b *batch.Batch) { // it was abandoned: its journal was never closed
-		if err := b.Abandon("trouble", w.clock()); err != nil {
+		if err := b.Fail(batch.FailNow, batch.InternalError("trouble"), w.clock()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -212,12 +212,12 @@ func TestResultsRefused(t *testing.T) {
 	w.get(path).refused(410, "", "results_expired", "output_file_id")
 }
 
-func TestResultsOfARejectedBatch(t *testing.T) {
+func TestResultsOfARefusedBatch(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id, _ := w.order(w.alice)
 	w.change(id, func(b *batch.Batch) {
-		if err := b.Reject([]batch.LineError{{Code: "empty_file"}}, w.clock()); err != nil {
+		if err := b.Fail(batch.FailInput, []batch.LineError{{Code: "empty_file"}}, w.clock()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -116,7 +116,7 @@ type Batch struct {
 	Load     LoadCursor
 	Shards   int   // write shards; 0 until validated
 	Enqueued int   // lines whose messages have been sent once
-	Stopped  []int // lines that their owner canceled one by one, the last MaxStopped, until the seal
+	Stopped  []int // lines that their owner canceled one by one, the last MaxCanceledLines, until the seal
 	Counts   Counts
 	Token    string      // the flow's task token while it is parked; empty otherwise
 	Mark     int         // outcomes at which the flow wants to be woken
@@ -199,15 +199,15 @@ func (b *Batch) retryUntil() time.Time {
 // Canceling reports whether b was asked to cancel, whatever came of it.
 func (b *Batch) Canceling() bool { return !b.CancelingAt.IsZero() }
 
-// Ready reports whether every request of b is stored, so that it can be fed,
-// or sealed request by request.
+// Ready reports whether every request of b is stored, so that they can be
+// enqueued, or sealed request by request.
 func (b *Batch) Ready() bool { return b.Load.Validated && b.Load.Line == b.Counts.Total }
 
 // Overdue reports whether b's deadline has passed by now.
 func (b *Batch) Overdue(now time.Time) bool { return !now.Before(b.Deadline) }
 
 // Validated records that every line of the input is well-formed and counts
-// them. Validating again changes nothing.
+// them. It is idempotent.
 func (b *Batch) Validated(total int) error {
 	if b.Load.Validated {
 		return nil
@@ -238,20 +238,7 @@ func (b *Batch) Loaded(line int, offset int64, now time.Time) error {
 	return nil
 }
 
-// Reject ends b because its file is bad. No request of it was ever sent. It
-// returns a *StatusError unless b is validating.
-func (b *Batch) Reject(errs []LineError, now time.Time) error {
-	if b.Status != StatusValidating {
-		return &StatusError{Op: "reject", Status: b.Status}
-	}
-	b.Status, b.FailedAt, b.Token = StatusFailed, stamp(now), ""
-	b.Errors = errs[:min(len(errs), MaxErrors)]
-	b.Counts = Counts{}
-	return nil
-}
-
-// Cancel asks b to stop. Canceling again, or a cancelled batch, changes
-// nothing. It returns a *StatusError if b ended otherwise or is being
+// Cancel asks b to stop. It is idempotent, of a cancelled batch too. It returns a *StatusError if b ended otherwise or is being
 // finalized for another reason.
 func (b *Batch) Cancel(now time.Time) error {
 	switch b.Status {
@@ -288,8 +275,7 @@ func (b *Batch) Park(token string) error {
 }
 
 // Seal freezes b's counts, which must be counted from its requests, and moves
-// it to finalizing. Sealing again changes nothing. It returns a *StatusError if
-// b is terminal, and an error if the counts do not add up to the total.
+// it to finalizing. It is idempotent. It returns a *StatusError if b is terminal, and an error if the counts do not add up to the total.
 func (b *Batch) Seal(counts Counts, now time.Time) error {
 	if b.Sealed {
 		return nil
@@ -307,8 +293,8 @@ func (b *Batch) Seal(counts Counts, now time.Time) error {
 }
 
 // End moves a sealed and written-out b to its last status: cancelled if it was
-// asked to cancel, failed if it was given up, expired if the deadline left
-// requests undone, and completed otherwise. Ending again changes nothing.
+// asked to cancel, failed if its flow gave it up, expired if the deadline left
+// requests undone, and completed otherwise. It is idempotent.
 func (b *Batch) End(now time.Time) error {
 	if b.Status.Terminal() {
 		return nil
@@ -322,7 +308,7 @@ func (b *Batch) End(now time.Time) error {
 		b.Status, b.CanceledAt = StatusCanceled, stamp(now)
 	case b.GivenUp != "":
 		b.Status, b.FailedAt = StatusFailed, stamp(now)
-		b.Errors = []LineError{{Code: CodeInternal, Message: b.GivenUp}}
+		b.Errors = InternalError(b.GivenUp)
 	case b.Counts.Expired > 0 || b.Counts.Total == 0:
 		b.Status, b.ExpiredAt = StatusExpired, stamp(now)
 	default:
@@ -331,33 +317,44 @@ func (b *Batch) End(now time.Time) error {
 	return nil
 }
 
-// GiveUp records that b cannot go on and will end failed, with a reason a
-// person can act on, once what was done is sealed and written out. The first
-// reason stays. It returns a *StatusError if b is terminal.
-func (b *Batch) GiveUp(message string, now time.Time) error {
-	if b.Status.Terminal() {
-		return &StatusError{Op: "give up", Status: b.Status}
-	}
-	if b.GivenUp == "" {
-		b.GivenUp, b.GivenUpAt = message, stamp(now)
-	}
-	return nil
-}
+// A FailReason is why a batch ends failed, from which follows when it does.
+type FailReason int
 
-// Abandon ends b at once because its flow could not go on, with a reason a
-// person can act on. A result file that is whole stays b's. If no request of b
-// was ever sent it counts none. It returns a *StatusError if b is terminal.
-func (b *Batch) Abandon(message string, now time.Time) error {
-	if b.Status.Terminal() {
-		return &StatusError{Op: "abandon", Status: b.Status}
+// The reasons.
+const (
+	FailInput FailReason = iota + 1 // its file is bad: at once, and only while it validates
+	FailFlow                        // its flow cannot go on: once what was done is sealed and written out
+	FailNow                         // nothing is left to write out, or it cannot be: at once
+)
+
+// Fail has b end failed because of errs, of which there must be one at least
+// where why is FailFlow. The first such error stays. A batch that fails at once
+// keeps a result file that is whole, and counts no requests if none was ever sent.
+// Fail returns a *StatusError if b is terminal or, where why is FailInput, does
+// not validate.
+func (b *Batch) Fail(why FailReason, errs []LineError, now time.Time) error {
+	if b.Status.Terminal() || why == FailInput && b.Status != StatusValidating {
+		return &StatusError{Op: "fail", Status: b.Status}
+	}
+	if why == FailFlow {
+		if b.GivenUp == "" {
+			b.GivenUp, b.GivenUpAt = errs[0].Message, stamp(now)
+		}
+		return nil
 	}
 	b.publish()
 	if !b.Sealed && b.InProgressAt.IsZero() {
 		b.Counts = Counts{}
 	}
 	b.Status, b.FailedAt, b.Token = StatusFailed, stamp(now), ""
-	b.Errors = []LineError{{Code: CodeInternal, Message: message}}
+	b.Errors = errs[:min(len(errs), MaxErrors)]
 	return nil
+}
+
+// InternalError returns the one error of a batch that fails through no fault of
+// its file, with a message that a person can act on.
+func InternalError(message string) []LineError {
+	return []LineError{{Code: CodeInternal, Message: message}}
 }
 
 // publish names the result files that are whole.

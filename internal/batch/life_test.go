@@ -78,7 +78,7 @@ func situations(t *testing.T) map[string]batch.Batch {
 	come("cancelling", validating, func(b *batch.Batch) error { return b.Cancel(noon()) })
 	come("cancelling, validated", validated, func(b *batch.Batch) error { return b.Cancel(noon()) })
 	canceling := come("cancelling, loaded", running, func(b *batch.Batch) error { return b.Cancel(noon()) })
-	givenUp := come("given up", running, func(b *batch.Batch) error { return b.GiveUp("no more", noon()) })
+	givenUp := come("given up", running, func(b *batch.Batch) error { return b.Fail(batch.FailFlow, batch.InternalError("no more"), noon()) })
 
 	sealed := come("finalizing", running, func(b *batch.Batch) error { return b.Seal(completed, noon()) })
 	sealedCanceled := come("finalizing, cancelled", canceling, func(b *batch.Batch) error { return b.Seal(done, noon()) })
@@ -91,8 +91,8 @@ func situations(t *testing.T) map[string]batch.Batch {
 	come("expired", sealedLate, end)
 	come("expired, unread", sealedUnread, end)
 	come("failed, given up", sealedGivenUp, end)
-	come("failed, refused", validating, func(b *batch.Batch) error { return b.Reject(nil, noon()) })
-	come("failed, abandoned", running, func(b *batch.Batch) error { return b.Abandon("lost", noon()) })
+	come("failed, refused", validating, func(b *batch.Batch) error { return b.Fail(batch.FailInput, nil, noon()) })
+	come("failed, abandoned", running, func(b *batch.Batch) error { return b.Fail(batch.FailNow, batch.InternalError("lost"), noon()) })
 	return all
 }
 
@@ -102,9 +102,11 @@ func methods() map[string]func(*batch.Batch) error {
 		"Validated": func(b *batch.Batch) error { return b.Validated(total) },
 		"LoadSome":  func(b *batch.Batch) error { return b.Loaded(total-1, 66, noon()) },
 		"LoadAll":   func(b *batch.Batch) error { return b.Loaded(total, 99, noon()) },
-		"Reject":    func(b *batch.Batch) error { return b.Reject([]batch.LineError{{Code: "x", Line: 1}}, noon()) },
-		"Cancel":    func(b *batch.Batch) error { return b.Cancel(noon()) },
-		"Enqueue":   func(b *batch.Batch) error { return b.Enqueue(2) },
+		"FailInput": func(b *batch.Batch) error {
+			return b.Fail(batch.FailInput, []batch.LineError{{Code: "x", Line: 1}}, noon())
+		},
+		"Cancel":  func(b *batch.Batch) error { return b.Cancel(noon()) },
+		"Enqueue": func(b *batch.Batch) error { return b.Enqueue(2) },
 		"Reconcile": func(b *batch.Batch) error {
 			b.Reconcile(b.Reconciled.See(b.Reconciled.Done+1, noon()))
 			return nil
@@ -117,9 +119,9 @@ func methods() map[string]func(*batch.Batch) error {
 		"Seal": func(b *batch.Batch) error {
 			return b.Seal(batch.Counts{Total: b.Counts.Total, Completed: b.Counts.Total}, noon())
 		},
-		"End":     func(b *batch.Batch) error { return b.End(noon()) },
-		"GiveUp":  func(b *batch.Batch) error { return b.GiveUp("cannot", noon()) },
-		"Abandon": func(b *batch.Batch) error { return b.Abandon("lost", noon()) },
+		"End":      func(b *batch.Batch) error { return b.End(noon()) },
+		"FailFlow": func(b *batch.Batch) error { return b.Fail(batch.FailFlow, batch.InternalError("cannot"), noon()) },
+		"FailNow":  func(b *batch.Batch) error { return b.Fail(batch.FailNow, batch.InternalError("lost"), noon()) },
 	}
 }
 
@@ -129,26 +131,26 @@ func methods() map[string]func(*batch.Batch) error {
 func TestEveryMethodInEverySituation(t *testing.T) {
 	t.Parallel()
 	const table = `
-situation             Validated LoadSome LoadAll     Reject Cancel     Enqueue Reconcile AskRecount Park Seal       End       GiveUp Abandon
-validating            ~         -        -           failed cancelling -       ~         ~          ~    finalizing -         ~      failed
-validated             =         ~        in_progress failed cancelling -       ~         ~          ~    finalizing -         ~      failed
-in_progress           =         -        -           -      cancelling ~       ~         ~          ~    finalizing -         ~      failed
-cancelling            ~         -        -           -      =          -       ~         ~          ~    finalizing -         ~      failed
-cancelling,_validated =         ~        ~           -      =          -       ~         ~          ~    finalizing -         ~      failed
-cancelling,_loaded    =         =        =           -      =          -       ~         ~          ~    finalizing -         ~      failed
-given_up              =         -        -           -      cancelling ~       ~         ~          ~    finalizing -         =      failed
-finalizing            =         -        -           -      -          -       =         =          ~    =          completed ~      failed
-finalizing,_cancelled =         -        -           -      =          -       =         =          ~    =          cancelled ~      failed
-finalizing,_late      =         -        -           -      -          -       =         =          ~    =          expired   ~      failed
-finalizing,_given_up  =         -        -           -      -          -       =         =          ~    =          failed    =      failed
-finalizing,_unread    -         -        -           -      -          -       =         =          ~    =          expired   ~      failed
-completed             =         -        -           -      -          -       =         =          -    =          =         -      -
-cancelled             =         -        -           -      =          -       =         =          -    =          =         -      -
-expired               =         -        -           -      -          -       =         =          -    =          =         -      -
-expired,_unread       -         -        -           -      -          -       =         =          -    =          =         -      -
-failed,_given_up      =         -        -           -      -          -       =         =          -    =          =         -      -
-failed,_refused       -         -        -           -      -          -       =         =          -    -          =         -      -
-failed,_abandoned     =         -        -           -      -          -       =         =          -    -          =         -      -`
+situation             Validated LoadSome LoadAll     FailInput Cancel     Enqueue Reconcile AskRecount Park Seal       End       FailFlow FailNow
+validating            ~         -        -           failed    cancelling -       ~         ~          ~    finalizing -         ~        failed
+validated             =         ~        in_progress failed    cancelling -       ~         ~          ~    finalizing -         ~        failed
+in_progress           =         -        -           -         cancelling ~       ~         ~          ~    finalizing -         ~        failed
+cancelling            ~         -        -           -         =          -       ~         ~          ~    finalizing -         ~        failed
+cancelling,_validated =         ~        ~           -         =          -       ~         ~          ~    finalizing -         ~        failed
+cancelling,_loaded    =         =        =           -         =          -       ~         ~          ~    finalizing -         ~        failed
+given_up              =         -        -           -         cancelling ~       ~         ~          ~    finalizing -         =        failed
+finalizing            =         -        -           -         -          -       =         =          ~    =          completed ~        failed
+finalizing,_cancelled =         -        -           -         =          -       =         =          ~    =          cancelled ~        failed
+finalizing,_late      =         -        -           -         -          -       =         =          ~    =          expired   ~        failed
+finalizing,_given_up  =         -        -           -         -          -       =         =          ~    =          failed    =        failed
+finalizing,_unread    -         -        -           -         -          -       =         =          ~    =          expired   ~        failed
+completed             =         -        -           -         -          -       =         =          -    =          =         -        -
+cancelled             =         -        -           -         =          -       =         =          -    =          =         -        -
+expired               =         -        -           -         -          -       =         =          -    =          =         -        -
+expired,_unread       -         -        -           -         -          -       =         =          -    =          =         -        -
+failed,_given_up      =         -        -           -         -          -       =         =          -    =          =         -        -
+failed,_refused       -         -        -           -         -          -       =         =          -    -          =         -        -
+failed,_abandoned     =         -        -           -         -          -       =         =          -    -          =         -        -`
 	lines := strings.Split(strings.TrimSpace(table), "\n")
 	names := strings.Fields(lines[0])[1:]
 	all := situations(t)
@@ -226,10 +228,10 @@ func TestSteps(t *testing.T) {
 		"loaded while cancelling": {"cancelling, validated", methods()["LoadAll"], some("cancelling, validated", func(b *batch.Batch) {
 			b.Load = batch.LoadCursor{Validated: true, Line: total, Offset: 99}
 		})},
-		"refused": {"validating", methods()["Reject"], some("validating", func(b *batch.Batch) {
+		"refused": {"validating", methods()["FailInput"], some("validating", func(b *batch.Batch) {
 			b.Status, b.FailedAt, b.Errors = batch.StatusFailed, at, []batch.LineError{{Code: "x", Line: 1}}
 		})},
-		"refused while loading": {"validated", methods()["Reject"], some("validated", func(b *batch.Batch) {
+		"refused while loading": {"validated", methods()["FailInput"], some("validated", func(b *batch.Batch) {
 			b.Status, b.FailedAt, b.Errors = batch.StatusFailed, at, []batch.LineError{{Code: "x", Line: 1}}
 			b.Counts = batch.Counts{}
 		})},
@@ -244,14 +246,14 @@ func TestSteps(t *testing.T) {
 				b.Status, b.FinalizingAt, b.Sealed, b.Counts, b.Token = batch.StatusFinalizing, at, true, done, ""
 			}),
 		},
-		"given up": {"in_progress", methods()["GiveUp"], some("in_progress", func(b *batch.Batch) {
+		"given up": {"in_progress", methods()["FailFlow"], some("in_progress", func(b *batch.Batch) {
 			b.GivenUp, b.GivenUpAt = "cannot", at
 		})},
-		"abandoned": {"in_progress", methods()["Abandon"], some("in_progress", func(b *batch.Batch) {
+		"abandoned": {"in_progress", methods()["FailNow"], some("in_progress", func(b *batch.Batch) {
 			b.Status, b.FailedAt = batch.StatusFailed, at
 			b.Errors = []batch.LineError{{Code: batch.CodeInternal, Message: "lost"}}
 		})},
-		"abandoned while loading": {"validated", methods()["Abandon"], some("validated", func(b *batch.Batch) {
+		"abandoned while loading": {"validated", methods()["FailNow"], some("validated", func(b *batch.Batch) {
 			b.Status, b.FailedAt, b.Counts = batch.StatusFailed, at, batch.Counts{}
 			b.Errors = []batch.LineError{{Code: batch.CodeInternal, Message: "lost"}}
 		})},
@@ -290,10 +292,10 @@ func TestEnqueueNeverGoesBack(t *testing.T) {
 	}
 }
 
-func TestRejectKeepsSoManyErrors(t *testing.T) {
+func TestFailKeepsSoManyErrors(t *testing.T) {
 	t.Parallel()
 	b := fresh()
-	ok(t, b.Park("token"), b.Reject(make([]batch.LineError, batch.MaxErrors+1), noon()))
+	ok(t, b.Park("token"), b.Fail(batch.FailInput, make([]batch.LineError, batch.MaxErrors+1), noon()))
 	if len(b.Errors) != batch.MaxErrors || b.Token != "" {
 		t.Errorf("%d errors and token %q, want %d and none", len(b.Errors), b.Token, batch.MaxErrors)
 	}
@@ -354,7 +356,7 @@ func TestEnd(t *testing.T) {
 				ok(t, b.Validated(c.counts.Total), b.Loaded(c.counts.Total, 9, noon()))
 			}
 			if c.giveUp {
-				ok(t, b.GiveUp("because", noon()))
+				ok(t, b.Fail(batch.FailFlow, batch.InternalError("because"), noon()))
 			}
 			if c.cancel {
 				ok(t, b.Cancel(noon()))
@@ -420,7 +422,7 @@ func live(t *rapid.T) batch.Status {
 		if (err != nil || before.Status.Terminal()) && !reflect.DeepEqual(before, b) { // cheaper than cmp.Diff
 			t.Fatalf("%s (%v) changed a batch that was %s:\n%s", name, err, before.Status, cmp.Diff(before, b))
 		}
-		abandoned = abandoned || (name == "Abandon" && err == nil)
+		abandoned = abandoned || (name == "FailNow" && err == nil)
 		checkStep(t, name, before, b)
 	}
 	checkEnd(t, b, abandoned)
@@ -434,7 +436,7 @@ func anyCall(t *rapid.T, plan []string, b *batch.Batch, n int, now time.Time) (n
 		"Validated": func() error { return b.Validated(n) },
 		"Load":      func() error { return b.Loaded(line, int64(line)*10, now) },
 		"LoadAll":   func() error { return b.Loaded(n, int64(n)*10, now) },
-		"Reject":    func() error { return b.Reject([]batch.LineError{{Code: "x"}}, now) },
+		"FailInput": func() error { return b.Fail(batch.FailInput, []batch.LineError{{Code: "x"}}, now) },
 		"Cancel":    func() error { return b.Cancel(now) },
 		"Enqueue":   func() error { return b.Enqueue(line) },
 		"Reconcile": func() error { b.Reconcile(b.Reconciled.See(line, now)); return nil },
@@ -443,8 +445,8 @@ func anyCall(t *rapid.T, plan []string, b *batch.Batch, n int, now time.Time) (n
 		"SealDone":  func() error { return b.Seal(batch.Counts{Total: b.Counts.Total, Completed: b.Counts.Total}, now) },
 		"SealWrong": func() error { return b.Seal(countsOf(t, line), now) },
 		"End":       func() error { return b.End(now) },
-		"GiveUp":    func() error { return b.GiveUp("no more", now) },
-		"Abandon":   func() error { return b.Abandon("lost", now) },
+		"FailFlow":  func() error { return b.Fail(batch.FailFlow, batch.InternalError("no more"), now) },
+		"FailNow":   func() error { return b.Fail(batch.FailNow, batch.InternalError("lost"), now) },
 	}
 	name = rapid.SampledFrom(plan).Draw(t, "call")
 	return name, calls[name]()
@@ -454,9 +456,9 @@ func anyCall(t *rapid.T, plan []string, b *batch.Batch, n int, now time.Time) (n
 // calls at all ends early.
 func plans() [][]string {
 	onward := []string{"Validated", "Load", "LoadAll", "Enqueue", "Park", "Reconcile", "SealDone", "End"}
-	askew := []string{"Seal", "SealWrong", "Reject", "Cancel", "GiveUp", "Abandon"}
+	askew := []string{"Seal", "SealWrong", "FailInput", "Cancel", "FailFlow", "FailNow"}
 	with := func(calls ...string) []string { return slices.Concat(onward, onward, calls) }
-	return [][]string{onward, with("Cancel"), with("Seal"), with("GiveUp"), with("Cancel", "GiveUp"), with(askew...)}
+	return [][]string{onward, with("Cancel"), with("Seal"), with("FailFlow"), with("Cancel", "FailFlow"), with(askew...)}
 }
 
 func countsOf(t *rapid.T, n int) batch.Counts {

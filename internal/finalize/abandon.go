@@ -31,11 +31,11 @@ func (f *Finalizer) Abandon(ctx context.Context, ref batch.Ref, cause string) er
 	s.Log.ErrorContext(ctx, "the flow gave up", slog.String("batch", ref.ID), slog.String("cause", cause[:min(len(cause), maxCause)]))
 	b, err := s.update(ctx, ref, func(b *batch.Batch) error {
 		if b.Ready() || b.Sealed {
-			return b.GiveUp(fmt.Sprintf("%s kept this batch from going on. What was done is in its output and "+
-				"error files. Send the requests that have the code '%s' again.", trouble, batch.CodeTerminated), s.Clock())
+			return b.Fail(batch.FailFlow, batch.InternalError(fmt.Sprintf("%s kept this batch from going on. What was done is "+
+				"in its output and error files. Send the requests that have the code '%s' again.", trouble, batch.CodeTerminated)), s.Clock())
 		}
-		return b.Abandon(fmt.Sprintf("%s kept the input file from being loaded. No request was sent. "+
-			"Create the batch again.", trouble), s.Clock())
+		return b.Fail(batch.FailNow, batch.InternalError(fmt.Sprintf("%s kept the input file from being loaded. "+
+			"No request was sent. Create the batch again.", trouble)), s.Clock())
 	})
 	if err == nil {
 		err = s.salvage(ctx, b, trouble)
@@ -62,8 +62,8 @@ func (s steps) salvage(ctx context.Context, b batch.Batch, trouble string) error
 	}
 	s.Log.ErrorContext(ctx, "results cannot be written out", slog.String("batch", b.ID), slog.String("error", err.Error()))
 	b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
-		return b.Abandon(fmt.Sprintf("%s kept this batch from going on, and another one its results from being "+
-			"written out. Ask whoever runs this service: the answers are stored.", trouble), s.Clock())
+		return b.Fail(batch.FailNow, batch.InternalError(fmt.Sprintf("%s kept this batch from going on, and another one "+
+			"its results from being written out. Ask whoever runs this service: the answers are stored.", trouble)), s.Clock())
 	})
 	if err != nil {
 		return err

@@ -395,7 +395,7 @@ func TestCancelRefuses(t *testing.T) {
 	if _, err := w.Cancel(t.Context(), w.batch(), requestID(3)); !errors.As(err, &refused) {
 		t.Errorf("error is %v", err)
 	}
-	before := w.change(func(b *batch.Batch) { w.must(b.Abandon("given up", w.now)) })
+	before := w.change(func(b *batch.Batch) { w.must(b.Fail(batch.FailNow, batch.InternalError("given up"), w.now)) })
 	var ended *batch.StatusError
 	if _, err := w.Cancel(t.Context(), before, requestID(4)); !errors.As(err, &ended) {
 		t.Errorf("error is %v", err)

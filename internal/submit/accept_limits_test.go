@@ -54,7 +54,7 @@ func (a *acceptance) quota(t *testing.T) map[string]int {
 func (a *acceptance) end(t *testing.T, ref batch.Ref) {
 	t.Helper()
 	if _, err := a.store.UpdateBatch(t.Context(), ref, func(b *batch.Batch) error {
-		return b.Reject([]batch.LineError{{Code: batch.CodeEmptyFile}}, a.moment)
+		return b.Fail(batch.FailInput, []batch.LineError{{Code: batch.CodeEmptyFile}}, a.moment)
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -161,7 +161,7 @@ func NewLoader(
 //
 // The input file of a retry is made first. Validation writes nothing before its
 // verdict, so it begins anew after a crash; the index of a good file is written
-// before the verdict is, and so again and the same. A bad file rejects the batch.
+// before the verdict is, and so again and the same. A bad file fails the batch.
 // A cancel or the deadline stops validation and seals the batch with no requests. Storing goes on from its
 // cursor, and whatever happens meanwhile all requests are stored, those of a
 // cancelled or overdue batch in their last state, so that each line has its

@@ -187,9 +187,9 @@ func (l *Loader) startParts(ctx context.Context, b batch.Batch) (batch.Batch, er
 	})
 }
 
-// lost rejects a retry of which not everything is there any more.
+// lost refuses a retry of which not everything is there any more.
 func (l *Loader) lost(ctx context.Context, b batch.Batch) (batch.Batch, error) {
-	return l.reject(ctx, b, []batch.LineError{{
+	return l.refuse(ctx, b, []batch.LineError{{
 		Code: batch.CodeInvalidRequest, Param: "retry_of",
 		Message: fmt.Sprintf("The requests of batch %s that were not completed are no longer there. "+
 			"Upload their lines as a new file, and create a batch of it.", b.RetryOf),

@@ -13,14 +13,14 @@ import (
 )
 
 // validate reads the whole input file, and then writes the index of its
-// requests and records that it is good and how many there are, or rejects b. A
+// requests and records that it is good and how many there are, or refuses b. A
 // batch that meanwhile was cancelled or overdue is sealed with no requests.
 // Nothing is written before.
 func (l *Loader) validate(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 	polled := l.clock()
 	in, err := l.open(ctx, b, 0)
 	if errors.Is(err, batch.ErrNoObject) {
-		return l.reject(ctx, b, []batch.LineError{{
+		return l.refuse(ctx, b, []batch.LineError{{
 			Code: batch.CodeInvalidRequest, Param: "file_id",
 			Message: fmt.Sprintf("Cannot find file %s, or it is not yours.", b.InputFileID),
 		}})
@@ -41,7 +41,7 @@ func (l *Loader) validate(ctx context.Context, b batch.Batch) (batch.Batch, erro
 		}
 	}
 	if errs := v.errors(); len(errs) > 0 {
-		return l.reject(ctx, b, errs)
+		return l.refuse(ctx, b, errs)
 	}
 	v.seen = nil // its memory may serve the index
 	if err := l.inputs.Put(ctx, batch.IndexKey(b.ID), v.index.Bytes()); err != nil {
@@ -85,14 +85,14 @@ func (l *Loader) sealEmpty(ctx context.Context, b batch.Batch) (batch.Batch, err
 	})
 }
 
-func (l *Loader) reject(ctx context.Context, b batch.Batch, errs []batch.LineError) (batch.Batch, error) {
+func (l *Loader) refuse(ctx context.Context, b batch.Batch, errs []batch.LineError) (batch.Batch, error) {
 	l.log.InfoContext(ctx, "input file refused",
 		slog.String("batch", b.ID), slog.String("code", errs[0].Code), slog.Int("errors", len(errs)))
 	return l.update(ctx, b.Ref, func(b *batch.Batch) error {
 		if b.Load.Validated {
 			return nil // the load that did so read another file, or this one in vain: it goes on
 		}
-		return b.Reject(errs, l.clock())
+		return b.Fail(batch.FailInput, errs, l.clock())
 	})
 }
 

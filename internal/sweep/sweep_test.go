@@ -39,7 +39,7 @@ func TestSweepStartsTheNextFlow(t *testing.T) {
 		}, age: time.Hour, want: []batch.FlowState{ended, ended, running}},
 		"one of an ended batch": {before: func(w *world, b batch.Batch) {
 			w.flows.End(b.ID)
-			_, err := w.store.UpdateBatch(w.t.Context(), b.Ref, func(b *batch.Batch) error { return b.Abandon("no", time.Now()) })
+			_, err := w.store.UpdateBatch(w.t.Context(), b.Ref, func(b *batch.Batch) error { return b.Fail(batch.FailNow, batch.InternalError("no"), time.Now()) })
 			w.must(err)
 		}, age: time.Hour, want: []batch.FlowState{ended, running}},
 		"one whose last step came so far": {before: func(w *world, b batch.Batch) {
