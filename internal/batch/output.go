@@ -66,22 +66,17 @@ func AppendFailure(dst []byte, k state.Key, customID string, reason state.Reason
 	return appendEnd(dst, start)
 }
 
-// AppendCanceled appends the error line of a canceled request.
-func AppendCanceled(dst []byte, k state.Key, customID string) []byte {
+// AppendCanceled appends the error line of a request that was canceled, with its
+// batch or by itself.
+func AppendCanceled(dst []byte, k state.Key, customID string, withBatch bool) []byte {
+	message := "This request was cancelled before it was completed."
+	if withBatch {
+		message = "This request was not executed because the batch was cancelled."
+	}
 	start := len(dst)
 	dst = appendHead(dst, k, customID)
 	dst = append(dst, `,"response":null,"error":`...)
-	dst = appendError(dst, CodeCanceled, "This request was not executed because the batch was cancelled.")
-	return appendEnd(dst, start)
-}
-
-// AppendStopped appends the error line of a request that its owner canceled,
-// and not its batch.
-func AppendStopped(dst []byte, k state.Key, customID string) []byte {
-	start := len(dst)
-	dst = appendHead(dst, k, customID)
-	dst = append(dst, `,"response":null,"error":`...)
-	dst = appendError(dst, CodeCanceled, "This request was cancelled before it was completed.")
+	dst = appendError(dst, CodeCanceled, message)
 	return appendEnd(dst, start)
 }
 

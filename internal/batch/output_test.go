@@ -92,11 +92,11 @@ func TestLines(t *testing.T) {
 		"for no reason":   {failure(nil), failed("internal_error", "The request failed.")},
 		"a bad message":   {failure(state.Timeout{Error: "a\u2028\nb"}), failed("request_timeout", `the call timed out: a\u2028\nb`)},
 		"canceled": {
-			batch.AppendCanceled(nil, key(), "a"),
+			batch.AppendCanceled(nil, key(), "a", true),
 			failed("batch_cancelled", "This request was not executed because the batch was cancelled."),
 		},
 		"a strange id": {
-			batch.AppendCanceled(nil, key(), "<\"\\\n\u2028\u0085ä>"),
+			batch.AppendCanceled(nil, key(), "<\"\\\n\u2028\u0085ä>", true),
 			strings.Replace(failed("batch_cancelled", "This request was not executed because the batch was cancelled."),
 				`"a"`, `"<\"\\\n\u2028\u0085ä>"`, 1),
 		},
@@ -119,7 +119,7 @@ func TestLinesAreAppended(t *testing.T) {
 	const before = "\u2028\u0085 before \n"
 	dst := append(make([]byte, 0, 1<<16), before...)
 	for _, grow := range []func([]byte) []byte{
-		func(dst []byte) []byte { return batch.AppendCanceled(dst, key(), "a\u2028") },
+		func(dst []byte) []byte { return batch.AppendCanceled(dst, key(), "a\u2028", true) },
 		func(dst []byte) []byte { return batch.AppendFailure(dst, key(), "a\u2028", state.Expired{}) },
 		func(dst []byte) []byte {
 			return batch.AppendAnswer(dst, key(), "a\u2028", batch.Answer{Body: []byte("b\u2028")}, nil)
@@ -286,7 +286,7 @@ func TestAnswersComeBack(t *testing.T) {
 		checkAnswer(t, strange.Draw(t, "custom_id"), strange.Draw(t, "request id"), rapid.Int().Draw(t, "status"), body)
 
 		for _, raw := range [][]byte{
-			batch.AppendCanceled(nil, key(), text),
+			batch.AppendCanceled(nil, key(), text, true),
 			batch.AppendFailure(nil, key(), text, state.NetworkError{Error: text}),
 			batch.AppendFailure(nil, key(), text, state.TaskTerminated{Error: text}),
 		} {

@@ -9,11 +9,11 @@ import (
 	"github.com/musketry/musketry/internal/state"
 )
 
-// MaxStopped is how many of the requests that were canceled one by one a batch
+// MaxCanceledLines is how many of the requests that were canceled one by one a batch
 // names to its workers: they look every 2 seconds, and the batch's item stays
 // far below DynamoDB's 400 KB. The answer of one that is named no more comes to
 // nothing all the same, since its request has its outcome.
-const MaxStopped = 1_000
+const MaxCanceledLines = 1_000
 
 // PrefixBatchRequest begins the id of a batch's request, OpenAI's.
 const PrefixBatchRequest = "batch_req_"
@@ -21,14 +21,14 @@ const PrefixBatchRequest = "batch_req_"
 // MaxScan is how many requests one call for a page of them looks through.
 const MaxScan = 2_000
 
-// Stop names line, whose request was canceled, to the workers, so that they
-// abort its call. Naming it again changes nothing, and nor does it in a batch
-// whose requests all have their outcomes.
-func (b *Batch) Stop(line int) {
+// CancelLine names line, whose request was canceled, to the workers, so that they
+// abort its call. It is idempotent, and does nothing in a batch whose requests all
+// have their outcomes.
+func (b *Batch) CancelLine(line int) {
 	if b.Sealed || b.Status.Terminal() || slices.Contains(b.Stopped, line) {
 		return
 	}
-	kept := b.Stopped[max(len(b.Stopped)-MaxStopped+1, 0):]
+	kept := b.Stopped[max(len(b.Stopped)-MaxCanceledLines+1, 0):]
 	b.Stopped = append(slices.Clone(kept), line)
 }
 

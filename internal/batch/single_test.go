@@ -38,16 +38,16 @@ func TestRequestIDsAreRead(t *testing.T) {
 func TestStopKeepsTheLast(t *testing.T) {
 	t.Parallel()
 	b := batch.Batch{Status: batch.StatusInProgress}
-	for line := range batch.MaxStopped + 10 {
-		b.Stop(line + 1)
-		b.Stop(line + 1)
+	for line := range batch.MaxCanceledLines + 10 {
+		b.CancelLine(line + 1)
+		b.CancelLine(line + 1)
 	}
-	if n := len(b.Stopped); n != batch.MaxStopped || b.Stopped[0] != 11 || b.Stopped[n-1] != batch.MaxStopped+10 {
+	if n := len(b.Stopped); n != batch.MaxCanceledLines || b.Stopped[0] != 11 || b.Stopped[n-1] != batch.MaxCanceledLines+10 {
 		t.Errorf("%d lines, from %d to %d", n, b.Stopped[0], b.Stopped[n-1])
 	}
 	before := slices.Clone(b.Stopped)
 	copied := b
-	copied.Stop(5)
+	copied.CancelLine(5)
 	if diff := cmp.Diff(before, b.Stopped); diff != "" {
 		t.Errorf("a copy shares memory: %s", diff)
 	}
@@ -55,7 +55,7 @@ func TestStopKeepsTheLast(t *testing.T) {
 	if err := b.Seal(batch.Counts{Total: 1, Canceled: 1}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if b.Stop(1); b.Stopped != nil {
+	if b.CancelLine(1); b.Stopped != nil {
 		t.Errorf("a sealed batch names %v", b.Stopped)
 	}
 	if err := b.End(time.Now()); err != nil || b.Status != batch.StatusCompleted {

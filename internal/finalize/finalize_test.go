@@ -140,7 +140,7 @@ func stops() []stop {
 	return []stop{{
 		batch.StatusCanceled,
 		func(w *world) { w.cancel() },
-		func(k state.Key) []byte { return batch.AppendCanceled(nil, k, id(k)) },
+		func(k state.Key) []byte { return batch.AppendCanceled(nil, k, id(k), true) },
 	}, {
 		batch.StatusExpired,
 		func(w *world) { time.Sleep(time.Until(w.batch().Deadline)) },
@@ -422,7 +422,7 @@ func TestSealMeetsLateAnswer(t *testing.T) {
 			t.Fatalf("next is %q, %v", next, err)
 		}
 		b := w.batch()
-		w.check(batch.StatusCanceled, w.wantLine(b.Key(2)), batch.AppendCanceled(nil, b.Key(1), "id-1"))
+		w.check(batch.StatusCanceled, w.wantLine(b.Key(2)), batch.AppendCanceled(nil, b.Key(1), "id-1", true))
 	})
 }
 
@@ -1052,8 +1052,8 @@ func TestMissingFromEverywhere(t *testing.T) {
 		}
 		b := w.batch()
 		errs := slices.Concat(
-			batch.AppendCanceled(nil, b.Key(1), "id-1"), batch.AppendCanceled(nil, b.Key(2), ""),
-			batch.AppendCanceled(nil, b.Key(3), "id-3"))
+			batch.AppendCanceled(nil, b.Key(1), "id-1", true), batch.AppendCanceled(nil, b.Key(2), "", true),
+			batch.AppendCanceled(nil, b.Key(3), "id-3", true))
 		w.check(batch.StatusCanceled, nil, errs)
 	})
 }

@@ -57,11 +57,7 @@ func (p *part) add(b batch.Batch, rec state.Record) error {
 		}
 		answer = phase.Answer
 	case state.Canceled:
-		if b.Canceling() {
-			p.bytes = batch.AppendCanceled(p.bytes, rec.Spec.Key, rec.Spec.CustomID)
-		} else {
-			p.bytes = batch.AppendStopped(p.bytes, rec.Spec.Key, rec.Spec.CustomID)
-		}
+		p.bytes = batch.AppendCanceled(p.bytes, rec.Spec.Key, rec.Spec.CustomID, b.Canceling())
 		return nil
 	case state.Pending, state.Claimed, state.Processing:
 		return fmt.Errorf("line %d of a sealed batch is %s", p.line, phase.Status())

@@ -1,5 +1,6 @@
-// Package inspect is the use case of one request among a batch's many: it lists
-// them, finds one by its custom_id, and stops one for its owner.
+// Package inspect is the use case of single requests among a batch's many: it
+// lists them, finds one by its custom_id, and cancels one for its owner, which is
+// its only write.
 //
 // The package knows the domain, and the stores and flows it needs only by the
 // small interfaces it declares. It knows no cloud, no transport, no body and no

@@ -100,7 +100,8 @@ func absent(b batch.Batch) error {
 	return fmt.Errorf("inspect: a request of %s: %w", b.ID, state.ErrNotFound)
 }
 
-// Cancel stops the request with this id and returns it. Canceling a canceled one says it again to all whom it concerns. It returns
+// Cancel stops the request with this id and returns it. It is idempotent: what a
+// crash left undone after the request was canceled is done again. It returns
 // state.ErrNotFound, a *batch.RequestError if the request has another outcome,
 // and a *batch.StatusError if b ended without one for it.
 //
@@ -114,17 +115,17 @@ func (i *Inspector) Cancel(ctx context.Context, b batch.Batch, id string) (state
 	if err != nil {
 		return state.Record{}, err
 	}
-	if rec, err = i.stop(ctx, b, rec); err != nil {
+	if rec, err = i.cancel(ctx, b, rec); err != nil {
 		return state.Record{}, err
 	}
-	if err := i.tell(ctx, b.Ref, rec.Spec.Key.Line); err != nil {
+	if err := i.notify(ctx, b.Ref, rec.Spec.Key.Line); err != nil {
 		return state.Record{}, fmt.Errorf("inspect: cancel line %d of %s: %w", rec.Spec.Key.Line, b.ID, err)
 	}
 	return rec, nil
 }
 
-// stop gives a request its last state, unless it is canceled.
-func (i *Inspector) stop(ctx context.Context, b batch.Batch, rec state.Record) (state.Record, error) {
+// cancel gives a request its last state. It is idempotent.
+func (i *Inspector) cancel(ctx context.Context, b batch.Batch, rec state.Record) (state.Record, error) {
 	for range maxRaces {
 		switch {
 		case rec.Phase.Status() == state.StatusCanceled:
@@ -166,12 +167,12 @@ func canceling(rec state.Record, now time.Time) (state.Change, error) {
 	return state.Cancel(r, now).Change()
 }
 
-// tell has the workers abort the call of a canceled request, counts it, and
+// notify has the workers abort the call of a canceled request, counts it, and
 // wakes the flow if it was the last. A batch whose requests all have their
 // outcomes needs none of it.
-func (i *Inspector) tell(ctx context.Context, ref batch.Ref, line int) error {
+func (i *Inspector) notify(ctx context.Context, ref batch.Ref, line int) error {
 	b, err := i.Batches.UpdateBatch(ctx, ref, func(b *batch.Batch) error {
-		b.Stop(line)
+		b.CancelLine(line)
 		return nil
 	})
 	if err != nil {

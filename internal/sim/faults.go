@@ -38,7 +38,7 @@ const (
 	loaderLives     fault = "a loader is given up by the flow and lives on"
 	finalizeTwice   fault = "a finalizer runs twice at once"
 	canceled        fault = "a batch is cancelled"
-	lineStopped     fault = "a single request is cancelled"
+	lineCanceled    fault = "a single request is cancelled"
 	dueSoon         fault = "a batch's deadline comes early"
 	upstreamDown    fault = "the upstream is dead for a while"
 	upstreamSlow    fault = "the upstream is slow for a while"
@@ -57,7 +57,7 @@ func allFaults() []fault {
 	return []fault{
 		crashBefore, crashAfter, crashCalling, killedAtLimit, frozen, skewed, throttled, answerLost, writeLate,
 		connectionDead, slowService, serviceDown, readBroken, messageTwice, messageLost, messageLate, messageShown, deleteLost,
-		deadLetter, flowStopped, noWorkers, wakeLost, tokenLost, taskLives, loaderLives, finalizeTwice, canceled, lineStopped, dueSoon,
+		deadLetter, flowStopped, noWorkers, wakeLost, tokenLost, taskLives, loaderLives, finalizeTwice, canceled, lineCanceled, dueSoon,
 		upstreamDown, upstreamSlow, upstreamHangs, upstreamResets, upstreamErrs, upstreamLimits, upstreamRefuses,
 		poisonous, badFile, itemMissing,
 	}

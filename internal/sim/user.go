@@ -233,7 +233,7 @@ func (w *world) stopLine(j *job, s stopping) {
 		path := "/v1/batches/" + j.ref.ID + "/requests/" + id + "/cancel"
 		got := w.ask(who, http.MethodPost, path, j.key, "", nil)
 		if got.status == http.StatusOK {
-			w.hit(lineStopped)
+			w.hit(lineCanceled)
 			w.mu.Lock()
 			j.lines[s.line-1].stopped = true
 			w.mu.Unlock()
