@@ -221,7 +221,7 @@ func TestEveryWriteHasItsRow(t *testing.T) {
 			}
 		}
 	}
-	for pkg, made := range writesOf(t, "submit", "execute", "finalize", "inspect", "sweep", "api") {
+	for pkg, made := range writesOf(t, "multipart", "submit", "execute", "finalize", "inspect", "sweep", "api") {
 		for _, w := range made {
 			if !named[pkg][w] && rowless[pkg][w] == "" {
 				t.Errorf("internal/%s: %s has no row: say in architecture.md what a crash after it leaves, and which test shows it", pkg, w)

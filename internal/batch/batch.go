@@ -160,6 +160,7 @@ type Multipart struct {
 	UploadID string   // empty before the first part
 	Parts    []string // the parts' entity tags, in order
 	Line     int      // the last line of the batch that the parts cover
+	Lines    int      // that the parts have
 	Bytes    int64    // of the parts; of the file once it is whole
 	Digest   Digest   // of the parts
 	Done     bool     // the file is whole, and has its record

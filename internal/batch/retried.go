@@ -8,9 +8,8 @@ import (
 // A Gather is how the input file of a retry comes to be: the lines of another
 // batch's requests that were not completed, copied from its input file.
 type Gather struct {
-	From  string    // the input file of the batch that is tried again, which is pinned until all is copied
-	File  Multipart // the file being written; its Line is the last line of that batch that was looked at
-	Lines int       // requests copied so far
+	From string    // the input file of the batch that is tried again, which is pinned until all is copied
+	File Multipart // the file being written; its Line is the last line of that batch that was looked at
 }
 
 // RetryFileID returns the id of the input file that a retry makes. It follows

@@ -1,87 +1,77 @@
 package finalize
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/multipart"
 	"github.com/musketry/musketry/internal/state"
 )
 
-const (
-	// maxGap is how many bytes of others between two answers are read along
-	// rather than asked for twice: a request costs as much as some 100 KB take.
-	maxGap = 64 << 10
-	// maxRange bounds what one read brings, unless one answer is longer.
-	maxRange = 4 << 20
-)
+// A chunk is a run of result lines being put together. A line that lies in a
+// segment has its span of the bytes, which is empty until fetch fills it.
+type chunk struct {
+	multipart.Chunk
 
-// A part is a run of result lines being put together: bytes has the place of
-// each line, which is empty until fetch fills it if the line lies in a segment.
-type part struct {
-	bytes  []byte
-	places []place
-	after  int // the line of the batch after which it begins
-	line   int // the last line of the batch in it
+	spans []lineSpan
 }
 
-// A place is where in a part an answer belongs, and where it lies.
-type place struct {
-	at     int // in the part's bytes
-	key    string
-	offset int64
-	length int64
+// A lineSpan is where in a chunk an answer belongs, and where it lies.
+type lineSpan struct {
+	batch.Extent
+
+	at int // in the chunk's bytes
 }
 
-// reset makes p the part that follows.
-func (p *part) reset() { *p = part{bytes: p.bytes[:0], places: p.places[:0], after: p.line} }
+// reset makes c the chunk that follows.
+func (c *chunk) reset() {
+	*c = chunk{Chunk: multipart.Chunk{Bytes: c.Bytes[:0], After: c.Line}, spans: c.spans[:0]}
+}
 
 // add appends the result line of a request that has its outcome.
-func (p *part) add(b batch.Batch, rec state.Record) error {
-	p.line = rec.Spec.Key.Line
+func (c *chunk) add(b batch.Batch, rec state.Record) error {
+	c.Line, c.Lines = rec.Spec.Key.Line, c.Lines+1
 	var answer state.Span
 	switch phase := rec.Phase.(type) {
 	case state.Completed:
 		if phase.Answer.Length == 0 {
-			return fmt.Errorf("line %d: completed without an answer", p.line)
+			return fmt.Errorf("line %d: completed without an answer", c.Line)
 		}
 		answer = phase.Answer
 	case state.Failed:
 		if phase.Answer.Length == 0 {
-			p.bytes = batch.AppendFailure(p.bytes, rec.Spec.Key, rec.Spec.CustomID, phase.Reason)
+			c.Bytes = batch.AppendFailure(c.Bytes, rec.Spec.Key, rec.Spec.CustomID, phase.Reason)
 			return nil
 		}
 		answer = phase.Answer
 	case state.Canceled:
-		p.bytes = batch.AppendCanceled(p.bytes, rec.Spec.Key, rec.Spec.CustomID, b.Canceling())
+		c.Bytes = batch.AppendCanceled(c.Bytes, rec.Spec.Key, rec.Spec.CustomID, b.Canceling())
 		return nil
 	case state.Pending, state.Claimed, state.Processing:
-		return fmt.Errorf("line %d of a sealed batch is %s", p.line, phase.Status())
+		return fmt.Errorf("line %d of a sealed batch is %s", c.Line, phase.Status())
 	}
-	p.places = append(p.places, place{
-		at: len(p.bytes), key: batch.SegmentKey(b.ID, answer.Object), offset: answer.Offset, length: answer.Length,
-	})
-	p.bytes = append(p.bytes, make([]byte, answer.Length)...)
+	c.spans = append(c.spans, lineSpan{at: len(c.Bytes), Extent: batch.Extent{
+		Key: batch.SegmentKey(b.ID, answer.Object), Offset: answer.Offset, Length: answer.Length,
+	}})
+	c.Bytes = append(c.Bytes, make([]byte, answer.Length)...)
 	return nil
 }
 
-// fetch fills the places of p with as few reads as makes sense, several at once.
-func (s steps) fetch(ctx context.Context, p *part) error {
+// fetch fills the spans of c with as few reads as makes sense, several at once.
+func (s steps) fetch(ctx context.Context, c *chunk) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(s.Config.Readers)
-	for _, run := range runs(p.places) {
+	for _, r := range batch.Coalesce(c.spans, func(l lineSpan) batch.Extent { return l.Extent }) {
 		group.Go(func() error {
-			first, last := run[0], run[len(run)-1]
-			body, err := s.Objects.Read(ctx, first.key, first.offset, last.offset+last.length-first.offset)
+			body, err := s.Objects.Read(ctx, r.Key, r.Offset, r.Length)
 			if err != nil {
 				return fmt.Errorf("read answers: %w", err)
 			}
-			for _, pl := range run {
-				copy(p.bytes[pl.at:], body[pl.offset-first.offset:][:pl.length])
+			for _, l := range r.Items {
+				copy(c.Bytes[l.at:], body[l.Offset-r.Offset:][:l.Length])
 			}
 			return nil
 		})
@@ -89,31 +79,6 @@ func (s steps) fetch(ctx context.Context, p *part) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	p.places = p.places[:0]
+	c.spans = c.spans[:0]
 	return nil
-}
-
-// runs groups places into those that are read together, in the order in which
-// they lie. It sorts places.
-func runs(places []place) [][]place {
-	slices.SortFunc(places, func(a, b place) int {
-		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.offset, b.offset))
-	})
-	var all [][]place
-	start := 0
-	for i := range places {
-		if i+1 < len(places) && together(places[start], places[i], places[i+1]) {
-			continue
-		}
-		all = append(all, places[start:i+1])
-		start = i + 1
-	}
-	return all
-}
-
-// together reports whether next belongs to the run from first to last.
-func together(first, last, next place) bool {
-	return next.key == first.key &&
-		next.offset-(last.offset+last.length) <= maxGap &&
-		next.offset+next.length-first.offset <= maxRange
 }

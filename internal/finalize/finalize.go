@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/multipart"
 	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/tenant"
 )
@@ -106,7 +107,7 @@ type Finalizer struct {
 	Journal   Journal
 	Batches   Batches
 	Objects   Objects
-	Uploads   Uploads
+	Uploads   multipart.Uploads
 	Queue     Queue
 	Flow      Flow
 	Clock     func() time.Time
@@ -246,7 +247,7 @@ func (s steps) release(ctx context.Context, b batch.Batch) error {
 	_, err := s.Batches.UpdateQuota(ctx, b.Tenant, func(q *tenant.Quota) error {
 		q.RemoveBatch(b.ID)
 		for _, r := range results() {
-			if f := r.file(&b.WriteOut); f.Done {
+			if f := r.cursor(&b); f.Done {
 				q.AddFile(r.id(b.WriteOut), f.Bytes, s.Clock())
 			}
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/finalize"
+	"github.com/musketry/musketry/internal/multipart"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -565,7 +566,7 @@ func TestAdvanceMindsItsTime(t *testing.T) {
 	})
 }
 
-type slowUploads struct{ finalize.Uploads }
+type slowUploads struct{ multipart.Uploads }
 
 func (u slowUploads) PutPart(ctx context.Context, key, id string, n int, body []byte) (string, error) {
 	time.Sleep(10 * time.Second)

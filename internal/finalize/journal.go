@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/multipart"
 )
 
 const (
@@ -100,7 +101,7 @@ func (j *journal) has(line int) bool { return j.lines[line/64]&(1<<(line%64)) !=
 // their end. A segment ends with the line that fills it, so where it ends
 // depends on the lines alone.
 func (j *journal) complete(ctx context.Context) (bool, error) {
-	p := part{after: j.after}
+	c := chunk{Chunk: multipart.Chunk{After: j.after}}
 	for rec, err := range j.walkSealed(ctx, j.batch, j.after) {
 		if err != nil || j.short(ctx) {
 			return false, err
@@ -108,35 +109,35 @@ func (j *journal) complete(ctx context.Context) (bool, error) {
 		if j.has(rec.Spec.Key.Line) {
 			continue
 		}
-		if err := p.add(j.batch, rec); err != nil {
+		if err := c.add(j.batch, rec); err != nil {
 			return false, err
 		}
-		if len(p.bytes) < restBytes {
+		if len(c.Bytes) < restBytes {
 			continue
 		}
-		if err := j.enter(ctx, &p); err != nil {
+		if err := j.enter(ctx, &c); err != nil {
 			return false, err
 		}
-		p.reset()
+		c.reset()
 	}
-	if len(p.bytes) == 0 {
+	if len(c.Bytes) == 0 {
 		return true, nil
 	}
-	return true, j.enter(ctx, &p)
+	return true, j.enter(ctx, &c)
 }
 
-// enter makes p a segment of its own and enters it.
-func (j *journal) enter(ctx context.Context, p *part) error {
-	if err := j.fetch(ctx, p); err != nil {
+// enter makes c a segment of its own and enters it.
+func (j *journal) enter(ctx context.Context, c *chunk) error {
+	if err := j.fetch(ctx, c); err != nil {
 		return err
 	}
-	name := fmt.Sprintf("rest-%d", p.after)
-	if err := j.Objects.Put(ctx, batch.SegmentKey(j.batch.ID, name), p.bytes); err != nil {
+	name := fmt.Sprintf("rest-%d", c.After)
+	if err := j.Objects.Put(ctx, batch.SegmentKey(j.batch.ID, name), c.Bytes); err != nil {
 		return fmt.Errorf("put segment: %w", err)
 	}
 	e := batch.Entry{
 		N: j.last + 1, Segment: name, Closed: true,
-		Places: []batch.Place{{Line: p.line, Length: int64(len(p.bytes))}},
+		Places: []batch.Place{{Line: c.Line, Length: int64(len(c.Bytes))}},
 	}
 	if _, err := j.Journal.AppendJournal(ctx, j.batch.ID, e); err != nil {
 		return fmt.Errorf("complete journal: %w", err)

@@ -77,22 +77,6 @@ type Objects interface {
 	PutNew(ctx context.Context, key string, body []byte) error
 }
 
-// An Uploads writes objects in parts.
-type Uploads interface {
-	StartParts(ctx context.Context, key string) (uploadID string, err error)
-	// PutPart writes part n, from 1 to 10,000, in place of an earlier one. All
-	// but the last have at least 5 MiB. The tag depends on the bytes alone, as
-	// it does in a bucket encrypted by S3
-	// (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html), so two
-	// who write the same part agree on it.
-	PutPart(ctx context.Context, key, uploadID string, n int, body []byte) (etag string, err error)
-	// FinishParts joins the parts. Finishing a finished upload is no error. It
-	// returns batch.ErrExists, and leaves what is there, if other parts were
-	// joined.
-	FinishParts(ctx context.Context, key, uploadID string, etags []string) error
-	AbortParts(ctx context.Context, key, uploadID string) error
-}
-
 // A Queue brings messages to workers.
 type Queue interface {
 	// Send returns an error if any message may not have been sent.

@@ -18,6 +18,7 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/finalize"
 	"github.com/musketry/musketry/internal/memstore"
+	"github.com/musketry/musketry/internal/multipart"
 	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/tenant"
 )
@@ -538,7 +539,7 @@ func (o faultyObjects) PutNew(ctx context.Context, key string, body []byte) erro
 }
 
 type faultyUploads struct {
-	finalize.Uploads
+	multipart.Uploads
 	f *faults
 }
 

@@ -142,7 +142,7 @@ func batchTimes(t *testing.T, s Store) {
 
 func batchGather(t *testing.T, s Store) {
 	b := newBatch(unique("t-"))
-	b.Gather = batch.Gather{From: unique("file-"), Lines: 7}
+	b.Gather = batch.Gather{From: unique("file-"), File: batch.Multipart{Line: 9, Lines: 7}}
 	created(t, s, b)
 }
 

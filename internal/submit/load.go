@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/multipart"
 	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/tenant"
 )
@@ -67,22 +68,8 @@ type InputStore interface {
 	// such bytes.
 	Open(ctx context.Context, key string, offset int64) (io.ReadCloser, error)
 	Put(ctx context.Context, key string, body []byte) error
-	FileWriter
-}
-
-// A FileWriter writes the bytes of files, once each.
-type FileWriter interface {
-	// PutNew returns batch.ErrExists, and leaves what is there, if other bytes
-	// have this name.
-	PutNew(ctx context.Context, key string, body []byte) error
-	StartParts(ctx context.Context, key string) (uploadID string, err error)
-	// PutPart writes part n, counted from 1, in place of an earlier one. All but
-	// the last have at least 5 MiB. The tag depends on the bytes alone.
-	PutPart(ctx context.Context, key, uploadID string, n int, body []byte) (etag string, err error)
-	// FinishParts joins the parts. Finishing a finished upload is no error. It
-	// returns batch.ErrExists, and leaves what is there, if other parts were
-	// joined.
-	FinishParts(ctx context.Context, key, uploadID string, etags []string) error
+	multipart.Objects
+	multipart.Uploads
 }
 
 // A SourceStore has the requests of which a retry is made, and takes the record

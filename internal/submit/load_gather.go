@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/multipart"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -24,7 +25,7 @@ const maxSkip = 256 << 10
 //
 // What a crash after each write leaves:
 //
-//	the upload's start  an upload of nothing, or a second one, dropped by the bucket's rule for unfinished uploads
+//	the upload's start  an upload of nothing, dropped by the bucket's rule for unfinished uploads
 //	a part              it is written again, the same: where it ends follows from the lines
 //	the cursor          the next load goes on behind it
 //	the finished file   it is finished again, which changes nothing
@@ -52,7 +53,7 @@ func (l *Loader) gather(ctx context.Context, b batch.Batch) (batch.Batch, error)
 // gatherFrom copies old's lines from b's cursor on.
 func (l *Loader) gatherFrom(ctx context.Context, b, old batch.Batch, in *copier) (batch.Batch, error) {
 	polled, begun := l.clock(), b.Gather.File.Line
-	p := piece{after: begun, line: begun}
+	w, c := l.writer(b), multipart.Chunk{After: begun, Line: begun}
 	for rec, err := range l.source.Requests(ctx, old.ID, old.Shards, begun) {
 		if err != nil {
 			return b, fmt.Errorf("requests to retry: %w", err)
@@ -62,23 +63,24 @@ func (l *Loader) gatherFrom(ctx context.Context, b, old batch.Batch, in *copier)
 			return now, err
 		}
 		b = now
-		p.line = rec.Spec.Key.Line
+		c.Line = rec.Spec.Key.Line
 		if rec.Phase.Status() == state.StatusCompleted {
 			continue
 		}
-		if err := p.add(in, rec.Spec.Body); err != nil {
-			return b, fmt.Errorf("copy line %d: %w", p.line, err)
+		if c.Bytes, err = in.append(c.Bytes, rec.Spec.Body); err != nil {
+			return b, fmt.Errorf("copy line %d: %w", c.Line, err)
 		}
-		if len(p.bytes) < l.config.Part {
+		c.Bytes, c.Lines = append(c.Bytes, '\n'), c.Lines+1
+		if len(c.Bytes) < l.config.Part {
 			continue
 		}
 		var ours bool
-		if b, ours, err = l.putPart(ctx, b, p); err != nil || !ours {
+		if b, ours, err = w.Put(ctx, b, c); err != nil || !ours {
 			return b, err
 		}
-		p = piece{bytes: p.bytes[:0], after: p.line, line: p.line}
+		c = multipart.Chunk{Bytes: c.Bytes[:0], After: c.Line, Line: c.Line}
 	}
-	return l.gathered(ctx, b, old, p)
+	return l.gathered(ctx, b, old, c)
 }
 
 // gatherOn reports whether gathering is over before its end, for a while or for
@@ -96,93 +98,34 @@ func (l *Loader) gatherOn(
 	return now, over || !now.Gathering(), nil
 }
 
-// gathered ends the file with p, the last piece, which may be all of it.
-func (l *Loader) gathered(ctx context.Context, b, old batch.Batch, p piece) (batch.Batch, error) {
-	lines := b.Gather.Lines + p.lines
+// writer returns what writes b's input file.
+func (l *Loader) writer(b batch.Batch) multipart.Writer {
+	return multipart.Writer{
+		Batches: l.store, Objects: l.inputs, Uploads: l.inputs, Key: batch.FileKey(b.Tenant, b.InputFileID),
+		Cursor: func(b *batch.Batch) *batch.Multipart { return &b.Gather.File },
+	}
+}
+
+// gathered ends the file with c, the last chunk, which may be all of it.
+func (l *Loader) gathered(ctx context.Context, b, old batch.Batch, c multipart.Chunk) (batch.Batch, error) {
+	lines := b.Gather.File.Lines + c.Lines
 	if lines == 0 || old.Sealed && lines != old.Counts.Total-old.Counts.Completed {
 		return l.lost(ctx, b)
 	}
-	size := b.Gather.File.Bytes + int64(len(p.bytes))
-	digest := b.Gather.File.Digest.Append(b.Gather.File.Bytes, p.bytes)
-	if len(b.Gather.File.Parts) == 0 {
-		if err := l.inputs.PutNew(ctx, batch.FileKey(b.Tenant, b.InputFileID), p.bytes); err != nil {
-			return b, fmt.Errorf("put input file: %w", err)
-		}
-	} else if next, err := l.finishParts(ctx, b, p); err != nil || next.Gather.File.Line != p.line {
-		return next, err
+	b, made, whole, err := l.writer(b).Finish(ctx, b, c)
+	if err != nil || !whole {
+		return b, err
 	}
-	err := l.source.CreateFile(ctx, batch.File{
-		Tenant: b.Tenant, ID: b.InputFileID, Name: b.ID + "_input.jsonl", Purpose: batch.PurposeBatch, Bytes: size, SHA256: digest.Sum(),
-		CreatedAt: b.CreatedAt, ExpiresAt: b.CreatedAt.Add(l.config.FileLife), PinnedBy: []string{b.ID},
+	err = l.source.CreateFile(ctx, batch.File{
+		Tenant: b.Tenant, ID: b.InputFileID, Name: b.ID + "_input.jsonl", Purpose: batch.PurposeBatch, Bytes: made.Bytes,
+		SHA256: made.Digest.Sum(), CreatedAt: b.CreatedAt, ExpiresAt: b.CreatedAt.Add(l.config.FileLife), PinnedBy: []string{b.ID},
 	})
 	if err != nil && !errors.Is(err, batch.ErrExists) {
 		return b, fmt.Errorf("create the input file's record: %w", err)
 	}
 	return l.update(ctx, b.Ref, func(b *batch.Batch) error {
-		b.Gather.File.Bytes, b.Gather.File.Done, b.Gather.Lines = size, true, lines
-		return nil
-	})
-}
-
-// finishParts uploads p, unless it is empty, and joins the parts.
-func (l *Loader) finishParts(ctx context.Context, b batch.Batch, p piece) (batch.Batch, error) {
-	if len(p.bytes) > 0 {
-		var ours bool
-		var err error
-		if b, ours, err = l.putPart(ctx, b, p); err != nil || !ours {
-			return b, err
-		}
-	}
-	f := b.Gather.File
-	if err := l.inputs.FinishParts(ctx, batch.FileKey(b.Tenant, b.InputFileID), f.UploadID, f.Parts); err != nil {
-		return b, fmt.Errorf("finish input file: %w", err)
-	}
-	b.Gather.File.Line = p.line // nothing behind the cursor was worth a part
-	return b, nil
-}
-
-// putPart uploads p, and then moves the cursor past its lines unless another
-// load has done so. It reports whether the cursor stands where p ends; if not,
-// the other is ahead.
-func (l *Loader) putPart(ctx context.Context, b batch.Batch, p piece) (batch.Batch, bool, error) {
-	b, err := l.startParts(ctx, b)
-	if err != nil {
-		return b, false, err
-	}
-	if b.Gather.File.Done || b.Gather.File.Line != p.after {
-		return b, false, nil
-	}
-	f := b.Gather.File
-	tag, err := l.inputs.PutPart(ctx, batch.FileKey(b.Tenant, b.InputFileID), f.UploadID, len(f.Parts)+1, p.bytes)
-	if err != nil {
-		return b, false, fmt.Errorf("upload part %d of the input file: %w", len(f.Parts)+1, err)
-	}
-	b, err = l.update(ctx, b.Ref, func(b *batch.Batch) error {
-		if f := &b.Gather.File; !f.Done && f.Line == p.after {
-			f.Parts, f.Digest = append(slices.Clone(f.Parts), tag), f.Digest.Append(f.Bytes, p.bytes)
-			f.Line, f.Bytes = p.line, f.Bytes+int64(len(p.bytes))
-			b.Gather.Lines += p.lines
-		}
-		return nil
-	})
-	return b, err == nil && !b.Gather.File.Done && b.Gather.File.Line == p.line, err
-}
-
-// startParts begins the upload of b's input file unless that was done. Of two
-// who begin at the same time one is heard; what the other began is dropped by
-// the bucket's rule for unfinished uploads.
-func (l *Loader) startParts(ctx context.Context, b batch.Batch) (batch.Batch, error) {
-	if b.Gather.File.UploadID != "" {
-		return b, nil
-	}
-	id, err := l.inputs.StartParts(ctx, batch.FileKey(b.Tenant, b.InputFileID))
-	if err != nil {
-		return b, fmt.Errorf("start upload of the input file: %w", err)
-	}
-	return l.update(ctx, b.Ref, func(b *batch.Batch) error {
-		if f := &b.Gather.File; f.UploadID == "" && !f.Done {
-			f.UploadID = id
-		}
+		m := &b.Gather.File
+		m.Bytes, m.Done, m.Lines = made.Bytes, true, lines
 		return nil
 	})
 }
@@ -202,25 +145,6 @@ func (l *Loader) unpinSource(ctx context.Context, b batch.Batch) error {
 		return nil
 	}
 	return l.unpin(ctx, b, b.Gather.From)
-}
-
-// A piece is a run of lines on their way into a file.
-type piece struct {
-	bytes []byte
-	lines int
-	after int // the line of the other batch after which it begins
-	line  int // the last line of the other batch that it covers
-}
-
-// add appends the line that lies at span.
-func (p *piece) add(in *copier, span state.Span) error {
-	var err error
-	if p.bytes, err = in.append(p.bytes, span); err != nil {
-		return err
-	}
-	p.bytes = append(p.bytes, '\n')
-	p.lines++
-	return nil
 }
 
 // A copier reads ranges of a file that lie one behind the other.

@@ -254,6 +254,10 @@ func (d *dying) PutPart(ctx context.Context, _, id string, n int, body []byte) (
 	return tag, err
 }
 
+func (d *dying) AbortParts(context.Context, string, string) error {
+	return errors.New("no upload is the second one")
+}
+
 func (d *dying) FinishParts(ctx context.Context, key, id string, tags []string) error {
 	return d.do(func() error {
 		var whole []byte
