@@ -45,8 +45,9 @@ func deploy(t *testing.T) *deployment {
 	if err := store.PutKey(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}
-	acceptor := submit.NewAcceptor(store, memstore.NewFlow(), store,
-		submit.AcceptConfig{Policy: retry.Default()}, time.Now, rand.Reader)
+	acceptor := submit.NewAcceptor(submit.AcceptDeps{
+		Store: store, Flow: memstore.NewFlow(), Receipts: store, Clock: time.Now, Random: rand.Reader,
+	}, submit.AcceptConfig{Policy: retry.Default()})
 	srv := httptest.NewServer(api.New(api.Deps{
 		Keys: store, Files: store, Batches: store, Objects: files, Contents: files, Parts: files, Uploads: store,
 		Acceptor: acceptor, Logger: slog.New(slog.DiscardHandler), Clock: time.Now, Random: rand.Reader,

@@ -33,8 +33,9 @@ func TestLimitsOfATenant(t *testing.T) {
 					submit.AcceptStore
 					submit.Receipts
 				})
-				d.Acceptor = submit.NewAcceptor(store, memstore.NewFlow(), store,
-					submit.AcceptConfig{Policy: retry.Default(), Limits: c.limits}, d.Clock, rand.Reader)
+				d.Acceptor = submit.NewAcceptor(submit.AcceptDeps{
+					Store: store, Flow: memstore.NewFlow(), Receipts: store, Clock: d.Clock, Random: rand.Reader,
+				}, submit.AcceptConfig{Policy: retry.Default(), Limits: c.limits})
 			})
 			create := func(key string) reply {
 				file := w.upload(key, "{"+strings.Repeat(" ", 238)+"}") // 240 bytes: at most 5 requests

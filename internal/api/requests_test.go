@@ -36,7 +36,9 @@ func (w *world) running(customIDs ...string) (batchID, fileID string) {
 // load loads the batch as its flow would.
 func (w *world) load(batchID string) batch.Batch {
 	w.t.Helper()
-	loader := submit.NewLoader(w.store, w.store, w.files, submit.LoadConfig{}, w.clock, slog.New(slog.DiscardHandler))
+	loader := submit.NewLoader(submit.LoadDeps{
+		Store: w.store, Source: w.store, Inputs: w.files, Clock: w.clock, Log: slog.New(slog.DiscardHandler),
+	}, submit.LoadConfig{})
 	for _, started := range w.flow.Starts() {
 		if started.ID != batchID {
 			continue

@@ -88,8 +88,9 @@ func newWorld(t *testing.T, tune ...func(*api.Deps, *api.Config)) *world {
 		stats: &stats{counts: map[string]int{}},
 	}
 	w.alice, w.bob = w.key("alice"), w.key("bob")
-	acceptor := submit.NewAcceptor(w.store, w.flow, w.store,
-		submit.AcceptConfig{Policy: retry.Default(), ExtraEndpoints: []string{"/v1/rerank"}}, w.clock, rand.Reader)
+	acceptor := submit.NewAcceptor(submit.AcceptDeps{
+		Store: w.store, Flow: w.flow, Receipts: w.store, Clock: w.clock, Random: rand.Reader,
+	}, submit.AcceptConfig{Policy: retry.Default(), ExtraEndpoints: []string{"/v1/rerank"}})
 	inspector := inspect.New(inspect.Deps{
 		Requests: w.store, Batches: w.store, Objects: w.files, Flow: w.flow, Clock: w.clock,
 	})

@@ -122,13 +122,13 @@ func (w *world) perform(ctx context.Context, p *process, task payload) (string, 
 		if err != nil {
 			return "", err
 		}
-		loader := submit.NewLoader(q, q, q, w.plan.load, p.now, log)
+		loader := submit.NewLoader(submit.LoadDeps{Store: q, Source: q, Inputs: q, Clock: p.now, Log: log}, w.plan.load)
 		next, err := loader.Load(ctx, submit.Task{Record: record})
 		return string(next), err
 	}
-	s := &sweep.Sweeper{
+	s := sweep.New(sweep.Deps{
 		Batches: q, Flows: flowPorts{q}, Requests: q, Letters: letterPorts{q}, Queue: q, Metrics: w, Clock: p.now, Log: log,
-	}
+	}, sweep.Config{})
 	switch task.Task {
 	case "sweep":
 		return "", s.Sweep(ctx)

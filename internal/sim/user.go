@@ -76,7 +76,9 @@ func (w *world) asks(who string) int {
 // handlerOf returns the API as a process of it serves it.
 func (w *world) handlerOf(p *process) http.Handler {
 	q := ports{p}
-	acceptor := submit.NewAcceptor(q, q, q, submit.AcceptConfig{Policy: w.plan.policy, Limits: w.plan.limits}, p.now, p)
+	acceptor := submit.NewAcceptor(submit.AcceptDeps{
+		Store: q, Flow: q, Receipts: q, Clock: p.now, Random: p,
+	}, submit.AcceptConfig{Policy: w.plan.policy, Limits: w.plan.limits})
 	inspector := inspect.New(inspect.Deps{Requests: q, Batches: q, Objects: q, Flow: q, Clock: p.now})
 	return api.New(api.Deps{
 		Keys: q, Files: fileLister{q, w}, Batches: q, Objects: objects{q, w}, Contents: q, Parts: q, Uploads: w.store, Quotas: q,

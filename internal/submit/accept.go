@@ -75,24 +75,27 @@ type AcceptConfig struct {
 	Limits         tenant.Limits // of each tenant; zero for none
 }
 
-// An Acceptor takes orders for batches.
-type Acceptor struct {
-	store    AcceptStore
-	flow     Starter
-	receipts Receipts
-	config   AcceptConfig
-	clock    func() time.Time
-	random   io.Reader
+// AcceptDeps are what an Acceptor works with.
+type AcceptDeps struct {
+	Store    AcceptStore
+	Flow     Starter
+	Receipts Receipts
+	Clock    func() time.Time
+	Random   io.Reader // for ids; safe for concurrent use, as crypto/rand's Reader is
 }
 
-// NewAcceptor returns an Acceptor. random is read for the ids of batches and
-// must be safe for concurrent use, as crypto/rand's Reader is.
-func NewAcceptor(
-	store AcceptStore, flow Starter, receipts Receipts, config AcceptConfig, clock func() time.Time, random io.Reader,
-) *Acceptor {
+// An Acceptor takes orders for batches.
+type Acceptor struct {
+	AcceptDeps
+
+	config AcceptConfig
+}
+
+// NewAcceptor returns an Acceptor.
+func NewAcceptor(deps AcceptDeps, config AcceptConfig) *Acceptor {
 	config.MaxInputBytes = cmp.Or(config.MaxInputBytes, batch.MaxInputBytes)
 	config.MaxRequests = cmp.Or(config.MaxRequests, defaultRequests)
-	return &Acceptor{store: store, flow: flow, receipts: receipts, config: config, clock: clock, random: random}
+	return &Acceptor{AcceptDeps: deps, config: config}
 }
 
 // Accept makes a batch of an order and returns it as stored, usually
@@ -117,8 +120,8 @@ func (a *Acceptor) Accept(ctx context.Context, o batch.Order) (batch.Batch, erro
 	if err != nil {
 		return batch.Batch{}, err
 	}
-	now := a.clock()
-	id, err := batch.NewID(batch.PrefixBatch, now, a.random)
+	now := a.Clock()
+	id, err := batch.NewID(batch.PrefixBatch, now, a.Random)
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("submit: accept: %w", err)
 	}
@@ -128,7 +131,7 @@ func (a *Acceptor) Accept(ctx context.Context, o batch.Order) (batch.Batch, erro
 	}
 	ref := batch.Ref{Tenant: o.Tenant, ID: receipt.BatchID}
 	if ref.ID != id {
-		b, err := a.store.Batch(ctx, ref)
+		b, err := a.Store.Batch(ctx, ref)
 		if !errors.Is(err, batch.ErrNotFound) {
 			return b, err
 		}
@@ -153,7 +156,7 @@ func refused(err error) bool {
 // start counts b in its tenant's quota, pins the input, enters b among what
 // runs, starts b's flow and puts b.
 func (a *Acceptor) start(ctx context.Context, b batch.Batch) (batch.Batch, error) {
-	f, err := a.store.UpdateFile(ctx, b.Tenant, b.Source(), a.usable(a.clock()))
+	f, err := a.Store.UpdateFile(ctx, b.Tenant, b.Source(), a.usable(a.Clock()))
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("submit: read input file: %w", err)
 	}
@@ -163,18 +166,18 @@ func (a *Acceptor) start(ctx context.Context, b batch.Batch) (batch.Batch, error
 	if err := a.pin(ctx, b); err != nil {
 		return batch.Batch{}, err
 	}
-	if err := enter(ctx, a.store, b); err != nil {
+	if err := enter(ctx, a.Store, b); err != nil {
 		return batch.Batch{}, err
 	}
-	if err := a.flow.Start(ctx, b); err != nil {
+	if err := a.Flow.Start(ctx, b); err != nil {
 		return batch.Batch{}, fmt.Errorf("submit: start flow: %w", err)
 	}
-	err = a.store.CreateBatch(ctx, b)
+	err = a.Store.CreateBatch(ctx, b)
 	if err == nil || !errors.Is(err, batch.ErrExists) {
 		return b, err
 	}
 	// The flow's first step, or the first of two equal orders, was faster.
-	b, err = a.store.Batch(ctx, b.Ref)
+	b, err = a.Store.Batch(ctx, b.Ref)
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("submit: read batch: %w", err)
 	}
@@ -192,8 +195,8 @@ func enter(ctx context.Context, u Unfinished, b batch.Batch) error {
 // pin keeps b's input file from deletion; if that cannot be, b is taken out of
 // its tenant's quota.
 func (a *Acceptor) pin(ctx context.Context, b batch.Batch) error {
-	_, err := a.store.UpdateFile(ctx, b.Tenant, b.Source(), func(f *batch.File) error {
-		if err := a.usable(a.clock())(f); err != nil {
+	_, err := a.Store.UpdateFile(ctx, b.Tenant, b.Source(), func(f *batch.File) error {
+		if err := a.usable(a.Clock())(f); err != nil {
 			return err
 		}
 		f.Pin(b.ID)
@@ -239,14 +242,14 @@ func (a *Acceptor) record(o batch.Order, ref batch.Ref, window time.Duration) ba
 // flow sees it at its next tick; an error is returned if the wake failed, so
 // that the caller cancels again.
 func (a *Acceptor) Cancel(ctx context.Context, ref batch.Ref) (batch.Batch, error) {
-	b, err := a.store.UpdateBatch(ctx, ref, func(b *batch.Batch) error { return b.Cancel(a.clock()) })
+	b, err := a.Store.UpdateBatch(ctx, ref, func(b *batch.Batch) error { return b.Cancel(a.Clock()) })
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("submit: cancel: %w", err)
 	}
 	if b.Token == "" || b.Status.Terminal() {
 		return b, nil
 	}
-	if err := a.flow.Wake(ctx, b.Token); err != nil {
+	if err := a.Flow.Wake(ctx, b.Token); err != nil {
 		return batch.Batch{}, fmt.Errorf("submit: wake the cancelled batch's flow: %w", err)
 	}
 	return b, nil

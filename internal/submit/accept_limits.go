@@ -35,9 +35,9 @@ func (a *Acceptor) countBatch(ctx context.Context, b batch.Batch, bytes int64) e
 		return nil
 	}
 	var seen tenant.Quota
-	now := a.clock()
+	now := a.Clock()
 	most := batch.MostRequests(bytes, a.config.MaxRequests)
-	_, err := a.store.UpdateQuota(ctx, b.Tenant, func(q *tenant.Quota) error {
+	_, err := a.Store.UpdateQuota(ctx, b.Tenant, func(q *tenant.Quota) error {
 		seen = *q
 		return q.AddBatch(b.ID, most, a.config.Limits)
 	})
@@ -50,7 +50,7 @@ func (a *Acceptor) countBatch(ctx context.Context, b batch.Batch, bytes int64) e
 		return err
 	}
 	limit = nil
-	_, err = a.store.UpdateQuota(ctx, b.Tenant, func(q *tenant.Quota) error {
+	_, err = a.Store.UpdateQuota(ctx, b.Tenant, func(q *tenant.Quota) error {
 		q.CheckedAt = now
 		for id, requests := range checked {
 			if requests < 0 {
@@ -88,7 +88,7 @@ func (a *Acceptor) checked(ctx context.Context, q tenant.Quota, now time.Time) (
 	group.SetLimit(quotaReaders)
 	for id := range q.Batches {
 		group.Go(func() error {
-			b, err := a.store.Batch(ctx, batch.Ref{Tenant: q.Tenant, ID: id})
+			b, err := a.Store.Batch(ctx, batch.Ref{Tenant: q.Tenant, ID: id})
 			created, known := batch.ParseID(batch.PrefixBatch, id)
 			mu.Lock()
 			defer mu.Unlock()
@@ -118,7 +118,7 @@ func (a *Acceptor) uncountBatch(ctx context.Context, ref batch.Ref) error {
 	if a.config.Limits.None() {
 		return nil
 	}
-	_, err := a.store.UpdateQuota(ctx, ref.Tenant, func(q *tenant.Quota) error {
+	_, err := a.Store.UpdateQuota(ctx, ref.Tenant, func(q *tenant.Quota) error {
 		q.RemoveBatch(ref.ID)
 		return nil
 	})

@@ -35,9 +35,9 @@ func limited(t *testing.T, bytes int64, limits tenant.Limits) *acceptance {
 		t.Fatal(err)
 	}
 	store := crashingStore{a.store, a.crash}
-	a.Acceptor = submit.NewAcceptor(store, crashingFlow{a.flow, a.crash}, store,
-		submit.AcceptConfig{Policy: retry.Default(), MaxRequests: 1000, Limits: limits},
-		func() time.Time { return a.moment }, &counter{})
+	a.Acceptor = submit.NewAcceptor(submit.AcceptDeps{
+		Store: store, Flow: crashingFlow{a.flow, a.crash}, Receipts: store, Clock: func() time.Time { return a.moment }, Random: &counter{},
+	}, submit.AcceptConfig{Policy: retry.Default(), MaxRequests: 1000, Limits: limits})
 	return a
 }
 
@@ -236,9 +236,9 @@ func TestRefusalAfterACrash(t *testing.T) {
 		a := limited(t, 100, tenant.Limits{Batches: 1})
 		healthy := a.Acceptor
 		store := &refusingStore{Store: a.store, a: a, left: left}
-		a.Acceptor = submit.NewAcceptor(store, a.flow, store,
-			submit.AcceptConfig{Policy: retry.Default(), MaxRequests: 1000, Limits: tenant.Limits{Batches: 1}},
-			func() time.Time { return a.moment }, &counter{})
+		a.Acceptor = submit.NewAcceptor(submit.AcceptDeps{
+			Store: store, Flow: a.flow, Receipts: store, Clock: func() time.Time { return a.moment }, Random: &counter{},
+		}, submit.AcceptConfig{Policy: retry.Default(), MaxRequests: 1000, Limits: tenant.Limits{Batches: 1}})
 		order := a.order()
 		order.IdempotencyKey = "mine"
 		if _, err := a.Accept(t.Context(), order); !errors.Is(err, errDied) {

@@ -42,12 +42,12 @@ func (a *Acceptor) receive(ctx context.Context, o batch.Order, fresh string, now
 		r.Key, r.ExpiresAt = "key:"+hex.EncodeToString(key[:]), now.Add(keyWindow)
 	}
 	if o.IdempotencyKey == "" && !o.Repeated {
-		if err := a.receipts.PutReceipt(ctx, r); err != nil {
+		if err := a.Receipts.PutReceipt(ctx, r); err != nil {
 			return batch.Receipt{}, fmt.Errorf("submit: put receipt: %w", err)
 		}
 		return r, nil
 	}
-	first, err := a.receipts.ClaimReceipt(ctx, r)
+	first, err := a.Receipts.ClaimReceipt(ctx, r)
 	if err != nil {
 		return batch.Receipt{}, fmt.Errorf("submit: claim receipt: %w", err)
 	}
@@ -61,7 +61,7 @@ func (a *Acceptor) receive(ctx context.Context, o batch.Order, fresh string, now
 // can be used for the order as it is mended.
 func (a *Acceptor) void(ctx context.Context, r batch.Receipt) error {
 	r.ExpiresAt = r.CreatedAt
-	if err := a.receipts.PutReceipt(ctx, r); err != nil {
+	if err := a.Receipts.PutReceipt(ctx, r); err != nil {
 		return fmt.Errorf("submit: void receipt: %w", err)
 	}
 	return nil

@@ -114,9 +114,9 @@ func newAcceptance(t tester) *acceptance {
 		t.Fatal(err)
 	}
 	store := crashingStore{a.store, a.crash}
-	a.Acceptor = submit.NewAcceptor(store, crashingFlow{a.flow, a.crash}, store,
-		submit.AcceptConfig{Policy: retry.Default(), ExtraEndpoints: []string{"/v1/rerank"}},
-		func() time.Time { return a.moment }, &counter{})
+	a.Acceptor = submit.NewAcceptor(submit.AcceptDeps{
+		Store: store, Flow: crashingFlow{a.flow, a.crash}, Receipts: store, Clock: func() time.Time { return a.moment }, Random: &counter{},
+	}, submit.AcceptConfig{Policy: retry.Default(), ExtraEndpoints: []string{"/v1/rerank"}})
 	return a
 }
 

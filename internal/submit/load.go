@@ -124,21 +124,25 @@ func (c LoadConfig) withDefaults() LoadConfig {
 	return c
 }
 
+// LoadDeps are what a Loader works with.
+type LoadDeps struct {
+	Store  LoadStore
+	Source SourceStore
+	Inputs InputStore
+	Clock  func() time.Time
+	Log    *slog.Logger
+}
+
 // A Loader validates batches' input files and stores their requests.
 type Loader struct {
-	store  LoadStore
-	source SourceStore
-	inputs InputStore
+	LoadDeps
+
 	config LoadConfig
-	clock  func() time.Time
-	log    *slog.Logger
 }
 
 // NewLoader returns a Loader.
-func NewLoader(
-	store LoadStore, source SourceStore, inputs InputStore, config LoadConfig, clock func() time.Time, log *slog.Logger,
-) *Loader {
-	return &Loader{store: store, source: source, inputs: inputs, config: config.withDefaults(), clock: clock, log: log}
+func NewLoader(deps LoadDeps, config LoadConfig) *Loader {
+	return &Loader{LoadDeps: deps, config: config.withDefaults()}
 }
 
 // Load brings a batch as far towards being loaded as ctx's deadline, less the
@@ -162,7 +166,7 @@ func (l *Loader) Load(ctx context.Context, t Task) (Next, error) {
 		err = l.updateQuota(ctx, b.Tenant, func(q *tenant.Quota) {
 			q.SetRequests(b.ID, b.Counts.Total)
 			if b.RetryOf != "" { // the file that was made for it
-				q.AddFile(b.InputFileID, b.Gather.File.Bytes, l.clock())
+				q.AddFile(b.InputFileID, b.Gather.File.Bytes, l.Clock())
 			}
 		})
 	}
@@ -204,15 +208,15 @@ func loading(b batch.Batch) bool { return !b.Status.Terminal() && !b.Sealed && !
 // is also entered among what runs: an acceptance so slow that the sweep took its
 // entry for that of a dead one may have lost it.
 func (l *Loader) accepted(ctx context.Context, record batch.Batch) (batch.Batch, error) {
-	if err := l.store.CreateBatch(ctx, record); err != nil && !errors.Is(err, batch.ErrExists) {
+	if err := l.Store.CreateBatch(ctx, record); err != nil && !errors.Is(err, batch.ErrExists) {
 		return batch.Batch{}, fmt.Errorf("put batch: %w", err)
 	}
-	b, err := l.store.Batch(ctx, record.Ref)
+	b, err := l.Store.Batch(ctx, record.Ref)
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("read batch: %w", err)
 	}
 	if loading(b) && !b.Load.Validated {
-		err = enter(ctx, l.store, b)
+		err = enter(ctx, l.Store, b)
 	}
 	return b, err
 }
@@ -220,10 +224,10 @@ func (l *Loader) accepted(ctx context.Context, record batch.Batch) (batch.Batch,
 // update changes b. If b's status forbids the change somebody else has moved
 // it on, and what they made of it is returned.
 func (l *Loader) update(ctx context.Context, ref batch.Ref, change func(*batch.Batch) error) (batch.Batch, error) {
-	b, err := l.store.UpdateBatch(ctx, ref, change)
+	b, err := l.Store.UpdateBatch(ctx, ref, change)
 	var moved *batch.StatusError
 	if errors.As(err, &moved) {
-		b, err = l.store.Batch(ctx, ref)
+		b, err = l.Store.Batch(ctx, ref)
 	}
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("update batch: %w", err)
@@ -244,7 +248,7 @@ func (l *Loader) release(ctx context.Context, b batch.Batch) error {
 
 // updateQuota changes a tenant's quota.
 func (l *Loader) updateQuota(ctx context.Context, tenantName string, change func(*tenant.Quota)) error {
-	_, err := l.store.UpdateQuota(ctx, tenantName, func(q *tenant.Quota) error {
+	_, err := l.Store.UpdateQuota(ctx, tenantName, func(q *tenant.Quota) error {
 		change(q)
 		return nil
 	})
@@ -255,7 +259,7 @@ func (l *Loader) updateQuota(ctx context.Context, tenantName string, change func
 }
 
 func (l *Loader) unpin(ctx context.Context, b batch.Batch, id string) error {
-	_, err := l.store.UpdateFile(ctx, b.Tenant, id, func(f *batch.File) error {
+	_, err := l.Store.UpdateFile(ctx, b.Tenant, id, func(f *batch.File) error {
 		f.Unpin(b.ID)
 		return nil
 	})
@@ -267,7 +271,7 @@ func (l *Loader) unpin(ctx context.Context, b batch.Batch, id string) error {
 
 // open reads b's input file from offset on.
 func (l *Loader) open(ctx context.Context, b batch.Batch, offset int64) (*lineReader, error) {
-	body, err := l.inputs.Open(ctx, batch.FileKey(b.Tenant, b.InputFileID), offset)
+	body, err := l.Inputs.Open(ctx, batch.FileKey(b.Tenant, b.InputFileID), offset)
 	if err != nil {
 		return nil, fmt.Errorf("open input file: %w", err)
 	}
@@ -277,5 +281,5 @@ func (l *Loader) open(ctx context.Context, b batch.Batch, offset int64) (*lineRe
 // short reports whether ctx's deadline is nearer than the margin.
 func (l *Loader) short(ctx context.Context) bool {
 	end, ok := ctx.Deadline()
-	return ok && !l.clock().Add(l.config.Margin).Before(end)
+	return ok && !l.Clock().Add(l.config.Margin).Before(end)
 }

@@ -24,8 +24,9 @@ func BenchmarkLoad(b *testing.B) {
 	for b.Loop() {
 		counter := &counting{LoadStore: memstore.NewStore()}
 		file := madeInput{requests: requests, filler: strings.Repeat("lorem ipsum ", 17)}
-		loader := submit.NewLoader(counter, memstore.NewStore(), file, submit.LoadConfig{MaxRequests: requests}, time.Now,
-			slog.New(slog.DiscardHandler))
+		loader := submit.NewLoader(submit.LoadDeps{
+			Store: counter, Source: memstore.NewStore(), Inputs: file, Clock: time.Now, Log: slog.New(slog.DiscardHandler),
+		}, submit.LoadConfig{MaxRequests: requests})
 		record := batch.Batch{
 			Ref: batch.Ref{Tenant: "acme", ID: "batch_1"}, Endpoint: endpoint, InputFileID: "file-in",
 			Status: batch.StatusValidating, CreatedAt: time.Now(), Deadline: time.Now().Add(time.Hour),

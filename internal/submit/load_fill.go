@@ -27,7 +27,7 @@ func (l *Loader) fill(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 		if err != nil {
 			return batch.Batch{}, err
 		}
-		if err := l.store.Create(ctx, group); err != nil {
+		if err := l.Store.Create(ctx, group); err != nil {
 			return batch.Batch{}, fmt.Errorf("create requests: %w", err)
 		}
 		done += len(group)
@@ -35,7 +35,7 @@ func (l *Loader) fill(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 		if !stop && done-b.Load.Line < l.config.Cursor {
 			continue
 		}
-		b, err = l.update(ctx, b.Ref, func(b *batch.Batch) error { return b.Loaded(done, in.offset, l.clock()) })
+		b, err = l.update(ctx, b.Ref, func(b *batch.Batch) error { return b.Loaded(done, in.offset, l.Clock()) })
 		if err != nil || stop || !loading(b) {
 			return b, err
 		}
@@ -61,7 +61,7 @@ func (l *Loader) group(in *lineReader, b batch.Batch, done int) ([]state.Change,
 			return nil, fmt.Errorf("%w: request %d: %w", ErrInput, done+len(group)+1, err)
 		}
 		body := state.Span{Offset: ln.offset, Length: int64(len(ln.text))}
-		change, err := born(b.Spec(done+len(group)+1, input.CustomID, body), b, l.clock())
+		change, err := born(b.Spec(done+len(group)+1, input.CustomID, body), b, l.Clock())
 		if err != nil {
 			return nil, err
 		}

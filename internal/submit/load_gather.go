@@ -32,7 +32,7 @@ const maxSkip = 256 << 10
 //	the file's record   it is there already
 //	the mark of its end the next load takes the pin off the other batch's file, and validates
 func (l *Loader) gather(ctx context.Context, b batch.Batch) (batch.Batch, error) {
-	old, err := l.store.Batch(ctx, batch.Ref{Tenant: b.Tenant, ID: b.RetryOf})
+	old, err := l.Store.Batch(ctx, batch.Ref{Tenant: b.Tenant, ID: b.RetryOf})
 	if errors.Is(err, batch.ErrNotFound) {
 		return l.lost(ctx, b)
 	}
@@ -40,7 +40,7 @@ func (l *Loader) gather(ctx context.Context, b batch.Batch) (batch.Batch, error)
 		return batch.Batch{}, fmt.Errorf("read the batch to retry: %w", err)
 	}
 	in := &copier{open: func(offset int64) (io.ReadCloser, error) {
-		return l.inputs.Open(ctx, batch.FileKey(b.Tenant, b.Gather.From), offset)
+		return l.Inputs.Open(ctx, batch.FileKey(b.Tenant, b.Gather.From), offset)
 	}}
 	defer in.close()
 	b, err = l.gatherFrom(ctx, b, old, in)
@@ -52,9 +52,9 @@ func (l *Loader) gather(ctx context.Context, b batch.Batch) (batch.Batch, error)
 
 // gatherFrom copies old's lines from b's cursor on.
 func (l *Loader) gatherFrom(ctx context.Context, b, old batch.Batch, in *copier) (batch.Batch, error) {
-	polled, begun := l.clock(), b.Gather.File.Line
+	polled, begun := l.Clock(), b.Gather.File.Line
 	w, c := l.writer(b), multipart.Chunk{After: begun, Line: begun}
-	for rec, err := range l.source.Requests(ctx, old.ID, old.Shards, begun) {
+	for rec, err := range l.Source.Requests(ctx, old.ID, old.Shards, begun) {
 		if err != nil {
 			return b, fmt.Errorf("requests to retry: %w", err)
 		}
@@ -101,7 +101,7 @@ func (l *Loader) gatherOn(
 // writer returns what writes b's input file.
 func (l *Loader) writer(b batch.Batch) multipart.Writer {
 	return multipart.Writer{
-		Batches: l.store, Objects: l.inputs, Uploads: l.inputs, Key: batch.FileKey(b.Tenant, b.InputFileID),
+		Batches: l.Store, Objects: l.Inputs, Uploads: l.Inputs, Key: batch.FileKey(b.Tenant, b.InputFileID),
 		Cursor: func(b *batch.Batch) *batch.Multipart { return &b.Gather.File },
 	}
 }
@@ -116,7 +116,7 @@ func (l *Loader) gathered(ctx context.Context, b, old batch.Batch, c multipart.C
 	if err != nil || !whole {
 		return b, err
 	}
-	err = l.source.CreateFile(ctx, batch.File{
+	err = l.Source.CreateFile(ctx, batch.File{
 		Tenant: b.Tenant, ID: b.InputFileID, Name: b.ID + "_input.jsonl", Purpose: batch.PurposeBatch, Bytes: made.Bytes,
 		SHA256: made.Digest.Sum(), CreatedAt: b.CreatedAt, ExpiresAt: b.CreatedAt.Add(l.config.FileLife), PinnedBy: []string{b.ID},
 	})

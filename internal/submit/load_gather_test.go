@@ -208,7 +208,9 @@ type dying struct {
 func (d *dying) load(t *testing.T, bn *bench, config submit.LoadConfig) error {
 	t.Helper()
 	for range 100 {
-		loader := submit.NewLoader(d, d, d, config, bn.clock, slog.New(slog.DiscardHandler))
+		loader := submit.NewLoader(submit.LoadDeps{
+			Store: d, Source: d, Inputs: d, Clock: bn.clock, Log: slog.New(slog.DiscardHandler),
+		}, config)
 		next, err := loader.Load(t.Context(), submit.Task{Record: bn.record})
 		if err != nil || next == submit.NextAdvance {
 			return err
@@ -369,7 +371,9 @@ func TestRetryMindsItsTime(t *testing.T) {
 	runs := 0
 	for next := submit.NextLoad; next == submit.NextLoad; runs++ {
 		ctx, cancel := context.WithDeadline(t.Context(), now.Add(40*time.Minute)) // two parts, no more
-		loader := submit.NewLoader(bn.store, bn.store, slow, config, bn.clock, slog.New(slog.DiscardHandler))
+		loader := submit.NewLoader(submit.LoadDeps{
+			Store: bn.store, Source: bn.store, Inputs: slow, Clock: bn.clock, Log: slog.New(slog.DiscardHandler),
+		}, config)
 		var err error
 		if next, err = loader.Load(ctx, submit.Task{Record: bn.record}); err != nil {
 			t.Fatal(err)

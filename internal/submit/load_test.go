@@ -78,11 +78,15 @@ func (b *bench) put(tb testing.TB, input string) {
 }
 
 func (b *bench) loaderOf(inputs submit.InputStore) *submit.Loader {
-	return submit.NewLoader(b.store, b.store, inputs, submit.LoadConfig{}, b.clock, slog.New(slog.DiscardHandler))
+	return submit.NewLoader(submit.LoadDeps{
+		Store: b.store, Source: b.store, Inputs: inputs, Clock: b.clock, Log: slog.New(slog.DiscardHandler),
+	}, submit.LoadConfig{})
 }
 
 func (b *bench) loader(store submit.LoadStore, config submit.LoadConfig) *submit.Loader {
-	return submit.NewLoader(store, b.store, b.files, config, b.clock, slog.New(slog.DiscardHandler))
+	return submit.NewLoader(submit.LoadDeps{
+		Store: store, Source: b.store, Inputs: b.files, Clock: b.clock, Log: slog.New(slog.DiscardHandler),
+	}, config)
 }
 
 // load runs the load step as the flow does, until it says what comes next.
@@ -339,7 +343,9 @@ func TestLoadStopsValidating(t *testing.T) {
 						t.Error(err)
 					}
 				}}
-				loader := submit.NewLoader(bn.store, bn.store, input, submit.LoadConfig{}, time.Now, slog.New(slog.DiscardHandler))
+				loader := submit.NewLoader(submit.LoadDeps{
+					Store: bn.store, Source: bn.store, Inputs: input, Clock: time.Now, Log: slog.New(slog.DiscardHandler),
+				}, submit.LoadConfig{})
 				next, err := loader.Load(t.Context(), submit.Task{Record: bn.record})
 				if next != submit.NextAdvance || err != nil {
 					t.Fatalf("next is %q, %v", next, err)
@@ -394,7 +400,9 @@ func TestLoadStoresAllOfAStoppedBatch(t *testing.T) {
 				}
 			}
 			config := submit.LoadConfig{Group: 2, Cursor: 4}
-			loader := submit.NewLoader(store, bn.store, bn.files, config, func() time.Time { return bn.clock() }, slog.New(slog.DiscardHandler))
+			loader := submit.NewLoader(submit.LoadDeps{
+				Store: store, Source: bn.store, Inputs: bn.files, Clock: func() time.Time { return bn.clock() }, Log: slog.New(slog.DiscardHandler),
+			}, config)
 			next, err := loader.Load(t.Context(), submit.Task{Record: bn.record})
 			if next != submit.NextAdvance || err != nil {
 				t.Fatalf("next is %q, %v", next, err)

@@ -17,7 +17,7 @@ import (
 // batch that meanwhile was cancelled or overdue is sealed with no requests.
 // Nothing is written before.
 func (l *Loader) validate(ctx context.Context, b batch.Batch) (batch.Batch, error) {
-	polled := l.clock()
+	polled := l.Clock()
 	in, err := l.open(ctx, b, 0)
 	if errors.Is(err, batch.ErrNoObject) {
 		return l.refuse(ctx, b, []batch.LineError{{
@@ -44,7 +44,7 @@ func (l *Loader) validate(ctx context.Context, b batch.Batch) (batch.Batch, erro
 		return l.refuse(ctx, b, errs)
 	}
 	v.seen = nil // its memory may serve the index
-	if err := l.inputs.Put(ctx, batch.IndexKey(b.ID), v.index.Bytes()); err != nil {
+	if err := l.Inputs.Put(ctx, batch.IndexKey(b.ID), v.index.Bytes()); err != nil {
 		return batch.Batch{}, fmt.Errorf("put index: %w", err)
 	}
 	return l.update(ctx, b.Ref, func(b *batch.Batch) error { return b.Validated(v.total) })
@@ -54,11 +54,11 @@ func (l *Loader) validate(ctx context.Context, b batch.Batch) (batch.Batch, erro
 // cancelled or is overdue, and is sealed; or another load has validated it. It
 // reads b every so often, and returns ErrSlow if time runs short.
 func (l *Loader) overtaken(ctx context.Context, b batch.Batch, polled *time.Time) (batch.Batch, bool, error) {
-	now := l.clock()
+	now := l.Clock()
 	if now.Sub(*polled) >= l.config.Poll {
 		*polled = now
 		var err error
-		if b, err = l.store.Batch(ctx, b.Ref); err != nil {
+		if b, err = l.Store.Batch(ctx, b.Ref); err != nil {
 			return batch.Batch{}, true, fmt.Errorf("read batch: %w", err)
 		}
 	}
@@ -81,18 +81,18 @@ func (l *Loader) sealEmpty(ctx context.Context, b batch.Batch) (batch.Batch, err
 		if b.Load.Validated {
 			return nil
 		}
-		return b.Seal(batch.Counts{}, l.clock())
+		return b.Seal(batch.Counts{}, l.Clock())
 	})
 }
 
 func (l *Loader) refuse(ctx context.Context, b batch.Batch, errs []batch.LineError) (batch.Batch, error) {
-	l.log.InfoContext(ctx, "input file refused",
+	l.Log.InfoContext(ctx, "input file refused",
 		slog.String("batch", b.ID), slog.String("code", errs[0].Code), slog.Int("errors", len(errs)))
 	return l.update(ctx, b.Ref, func(b *batch.Batch) error {
 		if b.Load.Validated {
 			return nil // the load that did so read another file, or this one in vain: it goes on
 		}
-		return b.Fail(batch.FailInput, errs, l.clock())
+		return b.Fail(batch.FailInput, errs, l.Clock())
 	})
 }
 

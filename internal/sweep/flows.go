@@ -16,7 +16,7 @@ const maxErrors = 10
 
 // all looks at every batch that may be unfinished and whose flow does not seem
 // to run.
-func (s sweep) all(ctx context.Context) error {
+func (s *Sweeper) all(ctx context.Context) error {
 	names, err := s.Flows.Running(ctx)
 	if err != nil {
 		return fmt.Errorf("sweep: list flows: %w", err)
@@ -34,7 +34,7 @@ func (s sweep) all(ctx context.Context) error {
 			if names[batch.FlowName(r.ID, r.Flow)] || s.young(r) {
 				continue
 			}
-			if looks++; looks > s.Config.Looks || s.short(ctx) {
+			if looks++; looks > s.config.Looks || s.short(ctx) {
 				s.Log.WarnContext(ctx, "the sweep leaves the rest to the next", slog.Int("looked_at", looks-1))
 				return errors.Join(errs...)
 			}
@@ -53,9 +53,9 @@ func noted(errs []error, err error) []error {
 }
 
 // look starts r's next flow if it has none.
-func (s sweep) look(ctx context.Context, r batch.Running, nth int) error {
+func (s *Sweeper) look(ctx context.Context, r batch.Running, nth int) error {
 	if nth > 1 {
-		if err := wait(ctx, s.Config.Pace); err != nil {
+		if err := wait(ctx, s.config.Pace); err != nil {
 			return err
 		}
 	}
@@ -70,7 +70,7 @@ func (s sweep) look(ctx context.Context, r batch.Running, nth int) error {
 }
 
 // late counts and tells of a batch that should have ended long ago.
-func (s sweep) late(ctx context.Context, r batch.Running) {
+func (s *Sweeper) late(ctx context.Context, r batch.Running) {
 	if late := s.Clock().Sub(r.Deadline); late > overdue {
 		s.Metrics.Count(metric.OverdueBatches, 1)
 		s.Log.ErrorContext(ctx, "a batch is overdue", slog.String("batch", r.ID), slog.Duration("since", late))
@@ -78,10 +78,10 @@ func (s sweep) late(ctx context.Context, r batch.Running) {
 }
 
 // young reports whether r's acceptance may be at it still.
-func (s sweep) young(r batch.Running) bool { return s.age(r) < s.Config.Young }
+func (s *Sweeper) young(r batch.Running) bool { return s.age(r) < s.config.Young }
 
 // age returns how long ago r's batch was made.
-func (s sweep) age(r batch.Running) time.Duration {
+func (s *Sweeper) age(r batch.Running) time.Duration {
 	made, _ := batch.ParseID(batch.PrefixBatch, r.ID)
 	return s.Clock().Sub(made)
 }
@@ -94,7 +94,7 @@ func (s sweep) age(r batch.Running) time.Duration {
 //
 //	the flow's number  a number whose flow is absent: the next sweep starts that one
 //	the flow's start   nothing
-func (s sweep) revive(ctx context.Context, r batch.Running, state batch.FlowState) error {
+func (s *Sweeper) revive(ctx context.Context, r batch.Running, state batch.FlowState) error {
 	if state == batch.FlowRunning {
 		return nil
 	}
@@ -126,8 +126,8 @@ func (s sweep) revive(ctx context.Context, r batch.Running, state batch.FlowStat
 // forget drops the entry of a batch that is not there, once its acceptance must
 // be dead: nobody was told of the batch, and whoever sends the order again enters
 // it anew.
-func (s sweep) forget(ctx context.Context, r batch.Running) error {
-	if s.age(r) < s.Config.Grace {
+func (s *Sweeper) forget(ctx context.Context, r batch.Running) error {
+	if s.age(r) < s.config.Grace {
 		return nil
 	}
 	if err := s.Batches.RemoveRunning(ctx, r); err != nil {

@@ -19,9 +19,9 @@ import (
 //
 //	the message   a dead letter whose message is on its way: it is sent twice
 //	its deletion  nothing
-func (s sweep) sendBack(ctx context.Context) error {
+func (s *Sweeper) sendBack(ctx context.Context) error {
 	seen := map[string]bool{}
-	for len(seen) < s.Config.Letters && !s.short(ctx) {
+	for len(seen) < s.config.Letters && !s.short(ctx) {
 		letters, err := s.Letters.Receive(ctx)
 		if err != nil {
 			return fmt.Errorf("sweep: receive dead letters: %w", err)
@@ -40,7 +40,7 @@ func (s sweep) sendBack(ctx context.Context) error {
 
 // unseen returns the messages of those letters that are not seen yet, and their
 // handles. From now on they are.
-func (s sweep) unseen(
+func (s *Sweeper) unseen(
 	ctx context.Context, letters []batch.DeadLetter, seen map[string]bool,
 ) (messages []batch.Message, handles []string) {
 	for _, l := range letters {
@@ -55,7 +55,7 @@ func (s sweep) unseen(
 	return messages, handles
 }
 
-func (s sweep) forward(ctx context.Context, messages []batch.Message, handles []string) error {
+func (s *Sweeper) forward(ctx context.Context, messages []batch.Message, handles []string) error {
 	if len(messages) == 0 {
 		return nil
 	}
@@ -72,7 +72,7 @@ func (s sweep) forward(ctx context.Context, messages []batch.Message, handles []
 // read returns the message of a dead letter, and tells of it with what is known
 // of why it came so far; false if it is no message of ours. Its text is not told:
 // who knows what it is.
-func (s sweep) read(ctx context.Context, l batch.DeadLetter) (batch.Message, bool) {
+func (s *Sweeper) read(ctx context.Context, l batch.DeadLetter) (batch.Message, bool) {
 	m, err := batch.DecodeMessage(l.Body)
 	if err != nil {
 		s.Metrics.Count(metric.DeadLetters, 1, "outcome", "kept")
@@ -89,7 +89,7 @@ func (s sweep) read(ctx context.Context, l batch.DeadLetter) (batch.Message, boo
 
 // reason tells how a dead letter's request stands: why its message came back so
 // often.
-func (s sweep) reason(ctx context.Context, m batch.Message) []slog.Attr {
+func (s *Sweeper) reason(ctx context.Context, m batch.Message) []slog.Attr {
 	rec, err := s.Requests.Request(ctx, m.Key())
 	if err != nil {
 		return []slog.Attr{slog.String("request", "unknown"), slog.String("error", err.Error())}

@@ -55,9 +55,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// A Sweeper has what a sweep needs. Use it by pointer, with every field but
-// Config set, and do not change it while it is used.
-type Sweeper struct {
+// Deps are what a Sweeper works with.
+type Deps struct {
 	Batches  Batches
 	Flows    Flows
 	Requests Requests
@@ -66,7 +65,18 @@ type Sweeper struct {
 	Metrics  Metrics
 	Clock    func() time.Time
 	Log      *slog.Logger
-	Config   Config
+}
+
+// A Sweeper mends what the flows of batches left behind.
+type Sweeper struct {
+	Deps
+
+	config Config
+}
+
+// New returns a Sweeper.
+func New(deps Deps, config Config) *Sweeper {
+	return &Sweeper{Deps: deps, config: config.withDefaults()}
 }
 
 // Sweep sends dead letters to their queue again, and starts the next flow of
@@ -75,20 +85,18 @@ type Sweeper struct {
 // left, since what was mended is found no more. One batch's failure keeps no
 // other from being mended; the errors come back together.
 func (s *Sweeper) Sweep(ctx context.Context) error {
-	w := s.sweep()
-	return errors.Join(w.sendBack(ctx), w.all(ctx))
+	return errors.Join(s.sendBack(ctx), s.all(ctx))
 }
 
 // Ended starts the next flow of the batch whose flow of that name ended badly,
 // if it is the batch's last one. One that is not known, and one that is left to
 // the schedule, is no error.
 func (s *Sweeper) Ended(ctx context.Context, flow string) error {
-	w := s.sweep()
 	id, n, err := batch.ParseFlowName(flow)
 	if err != nil {
 		return fmt.Errorf("sweep: %w", err)
 	}
-	r, err := w.Batches.Running(ctx, id)
+	r, err := s.Batches.Running(ctx, id)
 	switch {
 	case errors.Is(err, batch.ErrNotFound):
 		return nil // the batch has ended: its flow's last step came so far
@@ -97,26 +105,17 @@ func (s *Sweeper) Ended(ctx context.Context, flow string) error {
 	case r.Flow != n || n > hasty:
 		return nil
 	}
-	return w.revive(ctx, r, batch.FlowEnded)
-}
-
-// sweep is a Sweeper whose configuration is complete.
-type sweep struct{ *Sweeper }
-
-func (s *Sweeper) sweep() sweep {
-	complete := *s
-	complete.Config = s.Config.withDefaults()
-	return sweep{&complete}
+	return s.revive(ctx, r, batch.FlowEnded)
 }
 
 // short reports whether ctx's deadline is nearer than the margin.
-func (s sweep) short(ctx context.Context) bool {
+func (s *Sweeper) short(ctx context.Context) bool {
 	end, ok := ctx.Deadline()
-	return ok && !s.Clock().Add(s.Config.Margin).Before(end)
+	return ok && !s.Clock().Add(s.config.Margin).Before(end)
 }
 
 // warn logs an error of one batch, which does not end the sweep.
-func (s sweep) warn(ctx context.Context, batchID string, err error) {
+func (s *Sweeper) warn(ctx context.Context, batchID string, err error) {
 	s.Log.ErrorContext(ctx, "the sweep cannot mend a batch",
 		slog.String("batch", batchID), slog.String("error", err.Error()))
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/metric"
 	"github.com/musketry/musketry/internal/state"
+	"github.com/musketry/musketry/internal/sweep"
 )
 
 const (
@@ -192,7 +193,7 @@ func TestSweepOfMany(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.Config.Looks = 400
+		w.Sweeper = sweep.New(w.Deps, sweep.Config{Looks: 400})
 		const all = 1_200
 		for i := range all {
 			if b := w.batch(); i%2 == 0 {
@@ -368,7 +369,7 @@ func TestDeadLettersAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.Config.Letters = 100
+		w.Sweeper = sweep.New(w.Deps, sweep.Config{Letters: 100})
 		for line := 1; line <= 250; line++ {
 			w.letters.add(message(t, line))
 		}

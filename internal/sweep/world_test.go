@@ -39,10 +39,10 @@ func newWorld(t *testing.T) *world {
 		t: t, store: memstore.NewStore(), flows: memstore.NewFlow(), queue: memstore.NewQueue(time.Now, time.Minute),
 		letters: &letters{hidden: map[string]time.Time{}}, counts: &counts{n: map[string]int{}}, log: &strings.Builder{},
 	}
-	w.Sweeper = &sweep.Sweeper{
+	w.Sweeper = sweep.New(sweep.Deps{
 		Batches: w.store, Flows: w.flows, Requests: w.store, Letters: w.letters, Queue: w.queue, Metrics: w.counts,
 		Clock: time.Now, Log: slog.New(slog.NewTextHandler(w.log, nil)),
-	}
+	}, sweep.Config{})
 	return w
 }
 

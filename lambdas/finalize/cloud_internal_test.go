@@ -93,7 +93,9 @@ func TestOnTheCloud(t *testing.T) {
 	}
 	must(t, store.CreateFile(ctx, batch.File{Tenant: "acme", ID: "file-in", PinnedBy: []string{ref.ID}}))
 	must(t, bucket.Put(ctx, batch.FileKey("acme", "file-in"), file.Bytes()))
-	next, err := submit.NewLoader(store, store, bucket, submit.LoadConfig{Group: 7, Cursor: 20}, time.Now, log).Load(ctx,
+	next, err := submit.NewLoader(submit.LoadDeps{
+		Store: store, Source: store, Inputs: bucket, Clock: time.Now, Log: log,
+	}, submit.LoadConfig{Group: 7, Cursor: 20}).Load(ctx,
 		submit.Task{Record: batch.Batch{
 			Ref: ref, InputFileID: "file-in", Endpoint: "/v1/moderations", Status: batch.StatusValidating,
 			CreatedAt: time.Now(), Deadline: time.Now().Add(time.Hour),

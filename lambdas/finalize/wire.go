@@ -41,10 +41,10 @@ func wire(kit boot.Kit) (handler, error) {
 			Config:    finalize.Config{Allowance: kit.Settings.Allowance},
 			NewFileID: func(now time.Time) (string, error) { return batch.NewID(batch.PrefixFile, now, rand.Reader) },
 		},
-		sweeper: &sweep.Sweeper{
+		sweeper: sweep.New(sweep.Deps{
 			Batches: store, Flows: flow, Requests: store, Letters: sqsqueue.NewDeadLetters(messages, kit.DeadLettersURL),
 			Queue: queue, Metrics: kit.Metrics, Clock: kit.Clock, Log: kit.Log,
-		},
+		}, sweep.Config{}),
 		after: kit.Metrics.Flush,
 	}, nil
 }

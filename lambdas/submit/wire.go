@@ -32,8 +32,12 @@ func wire(kit boot.Kit) (handler, error) {
 	client := s3file.NewClient(cfg, options...)
 	bucket := s3file.New(client, env.Bucket)
 	flow := sfnflow.New(sfn.NewFromConfig(cfg), env.FlowARN)
-	acceptor := submit.NewAcceptor(store, flow, store, acceptConfig(env.Settings), clock, rand.Reader)
-	loader := submit.NewLoader(store, store, bucket, loadConfig(env.Settings), clock, log)
+	acceptor := submit.NewAcceptor(submit.AcceptDeps{
+		Store: store, Flow: flow, Receipts: store, Clock: clock, Random: rand.Reader,
+	}, acceptConfig(env.Settings))
+	loader := submit.NewLoader(submit.LoadDeps{
+		Store: store, Source: store, Inputs: bucket, Clock: clock, Log: log,
+	}, loadConfig(env.Settings))
 	inspector := inspect.New(inspect.Deps{Requests: store, Batches: store, Objects: bucket, Flow: flow, Clock: clock})
 	return handler{
 		api: api.New(api.Deps{
