@@ -1,13 +1,14 @@
 package dynamostore
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/go-json-experiment/json"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
 // maxItem is the largest item, in bytes
@@ -51,11 +52,37 @@ func (it item) setBool(name string, v bool) {
 
 // setJSON keeps what no query looks into.
 func (it item) setJSON(name string, v any) error {
-	raw, err := json.Marshal(v)
+	raw, err := jsonv1.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("dynamostore: encode %s: %w", name, err)
 	}
 	it.setString(name, string(raw))
+	return nil
+}
+
+// bodyForm leaves out of a body what is zero, and keeps times in milliseconds.
+func bodyForm() json.Options {
+	return json.JoinOptions(
+		jsonv1.DefaultOptionsV1(),
+		json.OmitZeroStructFields(true),
+		json.WithMarshalers(json.MarshalFunc(func(t time.Time) ([]byte, error) {
+			return strconv.AppendInt(nil, t.UnixMilli(), 10), nil
+		})),
+		json.WithUnmarshalers(json.UnmarshalFunc(func(text []byte, t *time.Time) error {
+			ms, err := strconv.ParseInt(string(text), 10, 64)
+			*t = time.UnixMilli(ms).UTC()
+			return err
+		})),
+	)
+}
+
+// setBody keeps, in one attribute, all of a record that no condition looks at.
+func (it item) setBody(v any) error {
+	raw, err := json.Marshal(v, bodyForm())
+	if err != nil {
+		return fmt.Errorf("dynamostore: encode %s: %w", attrBody, err)
+	}
+	it.setString(attrBody, string(raw))
 	return nil
 }
 
@@ -149,8 +176,15 @@ func (r *reader) bool(name string) bool {
 // json reads into v; without the attribute v stays as it is.
 func (r *reader) json(name string, v any) {
 	if raw := r.string(name); raw != "" {
-		if err := json.Unmarshal([]byte(raw), v); err != nil {
+		if err := jsonv1.Unmarshal([]byte(raw), v); err != nil {
 			r.fail(name, err)
 		}
+	}
+}
+
+// body reads what setBody wrote into v.
+func (r *reader) body(v any) {
+	if err := json.Unmarshal([]byte(r.string(attrBody)), v, bodyForm()); err != nil {
+		r.fail(attrBody, err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/dynamostore"
+	"github.com/musketry/musketry/internal/retry"
 	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/storetest"
 )
@@ -215,10 +216,50 @@ func TestABrokenItemIsAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	it["policy"] = &types.AttributeValueMemberS{Value: "{"}
-	it["sealed"] = &types.AttributeValueMemberS{Value: "true"}
-	if b, err := dynamostore.DecodeBatch(it); err == nil {
-		t.Errorf("read as %+v", b)
+	for name, broken := range map[string]types.AttributeValue{
+		"no body": nil, "half a body": &types.AttributeValueMemberS{Value: "{"},
+		"another type": &types.AttributeValueMemberN{Value: "1"}, "no time": &types.AttributeValueMemberS{Value: `{"CreatedAt":"x"}`},
+	} {
+		it["body"] = broken
+		if b, err := dynamostore.DecodeBatch(it); err == nil {
+			t.Errorf("%s: read as %+v", name, b)
+		}
+	}
+}
+
+// TestEveryFieldOfABatchIsKept, and a batch as most are is one write unit.
+func TestEveryFieldOfABatchIsKept(t *testing.T) {
+	t.Parallel()
+	usual := batch.Batch{
+		Ref: batch.Ref{Tenant: "acme", ID: batchID}, Rev: 7, Endpoint: "/v1/chat/completions",
+		InputFileID: "file-01j0000000000000000000000z", Window: "24h", Policy: retry.Default(),
+		Status: batch.StatusInProgress, Load: batch.LoadCursor{Validated: true, Line: 50_000, Offset: 123_456_789},
+		Shards: 10, Enqueued: 500, Counts: batch.Counts{Total: 50_000}, Mark: 250, Token: strings.Repeat("t", 300),
+		CreatedAt: noon(), Deadline: noon().Add(24 * time.Hour), InProgressAt: noon(),
+	}
+	for name, b := range map[string]batch.Batch{
+		"usual": usual, "nothing": {}, "all": storetest.Filled[batch.Batch](),
+		"empty lists": {Metadata: map[string]string{}, Errors: []batch.LineError{}, Stopped: []int{}},
+	} {
+		it, err := dynamostore.EncodeBatch(b, retention)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if size := dynamostore.Size(it); name == "usual" && size > 1024 {
+			t.Errorf("%d bytes, want 1,024 at most", size)
+		}
+		got, err := dynamostore.DecodeBatch(it)
+		if diff := cmp.Diff(b, got); diff != "" || err != nil {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+		}
+	}
+	usual.CreatedAt = usual.CreatedAt.Add(999 * time.Microsecond).In(time.FixedZone("", 3600))
+	it, err := dynamostore.EncodeBatch(usual, retention)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := dynamostore.DecodeBatch(it); err != nil || got.CreatedAt != noon() {
+		t.Errorf("created at %v, %v, want milliseconds in UTC", got.CreatedAt, err)
 	}
 }
 

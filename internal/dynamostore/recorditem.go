@@ -2,11 +2,9 @@ package dynamostore
 
 import (
 	"fmt"
-	"reflect"
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
-	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/tenant"
 )
 
@@ -15,50 +13,10 @@ const (
 	attrRev  = "rev"
 	attrMark = "mark" // the last write's own mark
 
-	attrEndpoint    = "endpoint"
-	attrInput       = "input"
-	attrWindow      = "window"
-	attrMetadata    = "metadata"    // JSON
-	attrOutputLife  = "output_life" // nanoseconds
-	attrPolicy      = "policy"      // JSON
-	attrBatchStatus = "status"
-	attrErrors      = "errors"    // JSON
-	attrLoad        = "load"      // JSON
-	attrWriteOut    = "write_out" // JSON
-	attrGather      = "gather"    // JSON
-	attrStopped     = "stopped"   // JSON
-	attrRetryOf     = "retry_of"
-	attrShards      = "shards"
-	attrEnqueued    = "enqueued"
-	attrToken       = "token"
-	attrSealed      = "sealed"
-	attrUsage       = "usage" // JSON
-	attrGivenUp     = "given_up"
+	attrBody = "body" // JSON: all of a batch that has no attribute of its own
 
-	attrWakeMark    = "wake_mark"
-	attrReconciled  = "reconciled" // JSON
-	attrRecountAt   = "recount_at"
-	attrRecountedAt = "recounted_at"
-
-	attrCountTotal     = "total"
-	attrCountCompleted = "completed"
-	attrCountFailed    = "failed"
-	attrCountExpired   = "expired"
-	attrCountCanceled  = "canceled"
-
-	attrOutputFile = "output_file"
-	attrErrorFile  = "error_file"
-
-	attrCreatedAt     = "created_at"
-	attrBatchDeadline = "deadline"
-	attrInProgressAt  = "in_progress_at"
-	attrFinalizingAt  = "finalizing_at"
-	attrCompletedAt   = "completed_at"
-	attrFailedAt      = "failed_at"
-	attrExpiredAt     = "expired_at"
-	attrCancelingAt   = "canceling_at"
-	attrCanceledAt    = "canceled_at"
-	attrGivenUpAt     = "given_up_at"
+	attrUploadStatus = "status" // of an upload
+	attrCreatedAt    = "created_at"
 
 	attrName      = "name"
 	attrPurpose   = "purpose"
@@ -88,81 +46,17 @@ const (
 	attrRevokedAt = "revoked_at"
 )
 
-// encodeBatch returns b's item, without the mark of a write. It expires
-// retention after b's end, and never before that.
+// encodeBatch returns b's item, without the mark of a write: what no condition
+// looks at is one body. It expires retention after b's end, and never before
+// that.
 func encodeBatch(b batch.Batch, retention time.Duration) (item, error) {
 	it := batchKey(b.Tenant, b.ID).item()
 	it.setInt(attrRev, b.Rev)
-	it.setString(attrEndpoint, b.Endpoint)
-	it.setString(attrInput, b.InputFileID)
-	it.setString(attrRetryOf, b.RetryOf)
-	it.setString(attrWindow, b.Window)
-	it.setInt(attrOutputLife, int64(b.OutputExpiresAfter))
-	it.setString(attrBatchStatus, string(b.Status))
-	it.setInt(attrShards, int64(b.Shards))
-	it.setInt(attrEnqueued, int64(b.Enqueued))
-	it.setString(attrToken, b.Token)
-	it.setBool(attrSealed, b.Sealed)
-	it.setString(attrGivenUp, b.GivenUp)
-	it.setString(attrOutputFile, b.OutputFileID)
-	it.setString(attrErrorFile, b.ErrorFileID)
-	it.setBatchNumbers(b)
-	it.setBatchTimes(b)
 	if retention > 0 && b.Status.Terminal() {
 		it.setExpiry(endOf(b).Add(retention))
 	}
-	return it, it.setBatchParts(b)
-}
-
-func (it item) setBatchNumbers(b batch.Batch) {
-	it.setInt(attrCountTotal, int64(b.Counts.Total))
-	it.setInt(attrCountCompleted, int64(b.Counts.Completed))
-	it.setInt(attrCountFailed, int64(b.Counts.Failed))
-	it.setInt(attrCountExpired, int64(b.Counts.Expired))
-	it.setInt(attrCountCanceled, int64(b.Counts.Canceled))
-	it.setInt(attrWakeMark, int64(b.Mark))
-}
-
-func (it item) setBatchTimes(b batch.Batch) {
-	it.setTime(attrRecountAt, b.RecountAt)
-	it.setTime(attrRecountedAt, b.RecountedAt)
-	it.setTime(attrCreatedAt, b.CreatedAt)
-	it.setTime(attrBatchDeadline, b.Deadline)
-	it.setTime(attrInProgressAt, b.InProgressAt)
-	it.setTime(attrFinalizingAt, b.FinalizingAt)
-	it.setTime(attrCompletedAt, b.CompletedAt)
-	it.setTime(attrFailedAt, b.FailedAt)
-	it.setTime(attrExpiredAt, b.ExpiredAt)
-	it.setTime(attrCancelingAt, b.CancelingAt)
-	it.setTime(attrCanceledAt, b.CanceledAt)
-	it.setTime(attrGivenUpAt, b.GivenUpAt)
-}
-
-// setBatchParts keeps, as JSON, what no condition looks into.
-func (it item) setBatchParts(b batch.Batch) error {
-	parts := []struct {
-		name    string
-		value   any
-		present bool
-	}{
-		{attrPolicy, b.Policy, true},
-		{attrMetadata, b.Metadata, b.Metadata != nil},
-		{attrErrors, b.Errors, b.Errors != nil},
-		{attrLoad, b.Load, b.Load != batch.LoadCursor{}},
-		{attrWriteOut, b.WriteOut, true},
-		{attrGather, b.Gather, !reflect.ValueOf(b.Gather).IsZero()},
-		{attrStopped, b.Stopped, b.Stopped != nil},
-		{attrUsage, b.Usage, b.Usage != state.Usage{}},
-		{attrReconciled, b.Reconciled.Kept(), true},
-	}
-	for _, p := range parts {
-		if p.present {
-			if err := it.setJSON(p.name, p.value); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	b.Ref, b.Rev, b.Reconciled = batch.Ref{}, 0, b.Reconciled.Kept()
+	return it, it.setBody(b)
 }
 
 // endOf returns when b ended, which must have.
@@ -179,49 +73,10 @@ func endOf(b batch.Batch) time.Time {
 // decodeBatch reads what encodeBatch wrote.
 func decodeBatch(it item) (batch.Batch, error) {
 	r := &reader{item: it}
-	b := batch.Batch{
-		Ref:                batch.Ref{Tenant: tenantOf(r.string(attrPK)), ID: idOf(prefixBatch, r.string(attrSK))},
-		Rev:                r.int64(attrRev),
-		Endpoint:           r.string(attrEndpoint),
-		InputFileID:        r.string(attrInput),
-		RetryOf:            r.string(attrRetryOf),
-		Window:             r.string(attrWindow),
-		OutputExpiresAfter: time.Duration(r.int64(attrOutputLife)),
-		Status:             batch.Status(r.string(attrBatchStatus)),
-		Shards:             r.int(attrShards),
-		Enqueued:           r.int(attrEnqueued),
-		Token:              r.string(attrToken),
-		Sealed:             r.bool(attrSealed),
-		Counts: batch.Counts{
-			Total: r.int(attrCountTotal), Completed: r.int(attrCountCompleted), Failed: r.int(attrCountFailed),
-			Expired: r.int(attrCountExpired), Canceled: r.int(attrCountCanceled),
-		},
-		Mark:         r.int(attrWakeMark),
-		GivenUp:      r.string(attrGivenUp),
-		OutputFileID: r.string(attrOutputFile),
-		ErrorFileID:  r.string(attrErrorFile),
-		CreatedAt:    r.time(attrCreatedAt),
-		Deadline:     r.time(attrBatchDeadline),
-		InProgressAt: r.time(attrInProgressAt),
-		FinalizingAt: r.time(attrFinalizingAt),
-		CompletedAt:  r.time(attrCompletedAt),
-		FailedAt:     r.time(attrFailedAt),
-		ExpiredAt:    r.time(attrExpiredAt),
-		CancelingAt:  r.time(attrCancelingAt),
-		CanceledAt:   r.time(attrCanceledAt),
-		GivenUpAt:    r.time(attrGivenUpAt),
-		RecountAt:    r.time(attrRecountAt),
-		RecountedAt:  r.time(attrRecountedAt),
-	}
-	r.json(attrPolicy, &b.Policy)
-	r.json(attrMetadata, &b.Metadata)
-	r.json(attrErrors, &b.Errors)
-	r.json(attrLoad, &b.Load)
-	r.json(attrWriteOut, &b.WriteOut)
-	r.json(attrGather, &b.Gather)
-	r.json(attrStopped, &b.Stopped)
-	r.json(attrUsage, &b.Usage)
-	r.json(attrReconciled, &b.Reconciled)
+	var b batch.Batch
+	r.body(&b)
+	b.Ref = batch.Ref{Tenant: tenantOf(r.string(attrPK)), ID: idOf(prefixBatch, r.string(attrSK))}
+	b.Rev = r.int64(attrRev)
 	if r.err != nil {
 		return batch.Batch{}, fmt.Errorf("batch %s: %w", b.ID, r.err)
 	}
@@ -279,7 +134,7 @@ func encodeUpload(u batch.Upload, retention time.Duration) item {
 	it.setString(attrMimeType, u.MimeType)
 	it.setInt(attrBytes, u.Bytes)
 	it.setInt(attrFileLife, int64(u.FileLife))
-	it.setString(attrBatchStatus, string(u.Status))
+	it.setString(attrUploadStatus, string(u.Status))
 	it.setTime(attrCreatedAt, u.CreatedAt)
 	if retention > 0 {
 		it.setExpiry(u.ExpiresAt().Add(retention))
@@ -303,7 +158,7 @@ func decodeUpload(it item) (batch.Upload, error) {
 		FileID: r.string(attrFile), Name: r.string(attrName), Purpose: batch.Purpose(r.string(attrPurpose)),
 		MimeType: r.string(attrMimeType), Bytes: r.int64(attrBytes),
 		FileLife: time.Duration(r.int64(attrFileLife)),
-		Status:   batch.UploadStatus(r.string(attrBatchStatus)), CreatedAt: r.time(attrCreatedAt),
+		Status:   batch.UploadStatus(r.string(attrUploadStatus)), CreatedAt: r.time(attrCreatedAt),
 		Taken: r.int64(attrTaken), TakenParts: r.int(attrTakenParts), TakenAt: r.time(attrTakenAt),
 		Order: r.string(attrPartOrder), Sum: r.string(attrSum),
 		Tries: r.int(attrTries), ReadOrder: r.string(attrReadOrder), ReadSum: r.string(attrReadSum),

@@ -10,8 +10,11 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 )
 
-// attrFlow is the number of a running batch's last flow.
-const attrFlow = "flow"
+// The attributes of a running batch.
+const (
+	attrDue  = "deadline"
+	attrFlow = "flow" // the number of its last flow
+)
 
 // CreateRunning stores r, or returns batch.ErrExists if there is an entry of its
 // batch: that of a flow that was started before is not set back.
@@ -94,7 +97,7 @@ func hasFlow(n int) condition {
 func encodeRunning(r batch.Running) item {
 	it := runningKey(r.ID).item()
 	it.setString(attrTenant, r.Tenant)
-	it.setTime(attrBatchDeadline, r.Deadline)
+	it.setTime(attrDue, r.Deadline)
 	it.setInt(attrFlow, int64(r.Flow))
 	return it
 }
@@ -104,7 +107,7 @@ func decodeRunning(it item) (batch.Running, error) {
 	r := &reader{item: it}
 	v := batch.Running{
 		Ref:      batch.Ref{Tenant: r.string(attrTenant), ID: idOf(prefixBatch, r.string(attrSK))},
-		Deadline: r.time(attrBatchDeadline), Flow: r.int(attrFlow),
+		Deadline: r.time(attrDue), Flow: r.int(attrFlow),
 	}
 	if r.err != nil {
 		return batch.Running{}, fmt.Errorf("running %s: %w", v.ID, r.err)
