@@ -32,7 +32,7 @@ func TestUsage(t *testing.T) {
 		`["usage"]`:                       {},
 		``:                                {},
 	} {
-		if diff := cmp.Diff(want, upstream.Usage([]byte(body))); diff != "" {
+		if diff := cmp.Diff(want, upstream.Tokens([]byte(body))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", body, diff)
 		}
 	}

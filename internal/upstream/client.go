@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,15 +13,14 @@ import (
 )
 
 const (
-	defaultMaxBody   = 10_000_000
-	largestMaxBody   = 1 << 30
-	defaultConnect   = 10 * time.Second
-	defaultFirstByte = 5 * time.Minute
-	defaultTotal     = 10 * time.Minute
-	defaultUserAgent = "musketry"
+	// maxBody is the largest answer in bytes after decompression. It holds also for the answer as it is written down: one
+	// that is no JSON becomes a JSON string, in which a byte may take six.
+	maxBody = 10_000_000
 
-	// idleConns is how many connections are kept for reuse where the configuration sets no bound: more than an
-	// invocation has calls in flight, since a dropped one costs the next call a TLS handshake.
+	userAgent = "musketry"
+
+	// idleConns is how many connections are kept for reuse: more than an invocation has calls in flight, since a dropped
+	// one costs the next call a TLS handshake.
 	idleConns = 256
 
 	// idleFor is how long an unused connection is kept, in which most servers keep it too.
@@ -36,7 +33,7 @@ const (
 	firstRead = 1 << 20
 )
 
-// A Config is what a Client needs to know. Zero values stand for the defaults.
+// A Config is what a Client needs to know.
 type Config struct {
 	// BaseURL is where the provider's API begins, like "https://api.openai.com/v1": http or https, without user, query
 	// or fragment. There is no default.
@@ -45,44 +42,9 @@ type Config struct {
 	// Key supplies the provider's key for each call, and should cache it. Nil, or an empty key, sends no Authorization.
 	Key func(ctx context.Context) (string, error)
 
-	// MaxBody is the largest answer in bytes after decompression: 10,000,000 by default, at most 1 GiB. It holds also for
-	// the answer as it is written down: one that is no JSON becomes a JSON string, in which a byte may take six.
-	MaxBody int64
-
-	// ConnectTimeout bounds name resolution with dialing, and again the TLS handshake: 10 s by default.
-	ConnectTimeout time.Duration
-
-	// FirstByteTimeout bounds the time from having a connection to having the answer's headers: 5 min by default.
-	FirstByteTimeout time.Duration
-
-	// TotalTimeout bounds a whole call: 10 min by default.
-	TotalTimeout time.Duration
-
-	// UserAgent is "musketry" by default.
-	UserAgent string
-
-	// MaxConns bounds the connections; a call beyond it waits for one, within its TotalTimeout. By default as many are
-	// made as calls need them.
-	MaxConns int
-
-	// IDHeaders name the headers that carry a request's ids. By default none is sent.
-	IDHeaders IDHeaders
-
-	// RootCAs verify the provider's certificate, instead of the system's.
-	RootCAs *x509.CertPool
-
-	// Dial makes the connections, instead of a plain dialer. It sees the host's name before it is resolved, and is held
-	// to ConnectTimeout by its context.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-
-	// Transport sends the requests, instead of the client's own. Then the settings of connections above do not apply,
-	// and FirstByteTimeout only if it reports GotConn to [net/http/httptrace].
+	// Transport sends the requests, instead of the client's own, which holds each dial and each TLS handshake to 10 s. The
+	// first byte's limit holds only if it reports GotConn to [net/http/httptrace].
 	Transport http.RoundTripper
-}
-
-// IDHeaders are names of headers; an empty one sends nothing.
-type IDHeaders struct {
-	Batch, Request, Custom string
 }
 
 // A Client calls one provider. It may be used by many goroutines at once, and keeps connections between calls.
@@ -90,10 +52,7 @@ type Client struct {
 	base      base
 	key       func(context.Context) (string, error)
 	transport http.RoundTripper
-	limits    limits
 	maxBody   int64
-	userAgent string
-	ids       IDHeaders
 }
 
 // New returns a client, or an error that names the setting at fault without quoting it.
@@ -102,81 +61,26 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cfg.check(); err != nil {
-		return nil, err
-	}
-	cfg.setDefaults()
-	c := &Client{
-		base: target, key: cfg.Key, transport: cfg.Transport,
-		limits:  limits{connect: cfg.ConnectTimeout, firstByte: cfg.FirstByteTimeout, total: cfg.TotalTimeout},
-		maxBody: cfg.MaxBody, userAgent: cfg.UserAgent, ids: cfg.IDHeaders,
-	}
+	c := &Client{base: target, key: cfg.Key, transport: cfg.Transport, maxBody: maxBody}
 	if c.transport == nil {
-		c.transport = newTransport(cfg)
+		c.transport = newTransport((&net.Dialer{KeepAlive: 30 * time.Second}).DialContext)
 	}
 	return c, nil
 }
 
-// check returns an error for a setting out of its bounds.
-func (cfg *Config) check() error {
-	switch {
-	case cfg.MaxBody < 0 || cfg.MaxBody > largestMaxBody:
-		return fmt.Errorf("max body: must be between 1 and %d bytes", largestMaxBody)
-	case cfg.ConnectTimeout < 0, cfg.FirstByteTimeout < 0, cfg.TotalTimeout < 0:
-		return errors.New("timeouts: must not be negative")
-	case cfg.MaxConns < 0:
-		return errors.New("max conns: must not be negative")
-	case cfg.UserAgent != "" && !headerSafe(cfg.UserAgent):
-		return errors.New("user agent: is not fit for a header")
-	}
-	for _, name := range []string{cfg.IDHeaders.Batch, cfg.IDHeaders.Request, cfg.IDHeaders.Custom} {
-		if name != "" && !headerName(name) {
-			return errors.New("id headers: a name is no header's, or one that has a meaning of its own")
-		}
-	}
-	return nil
-}
-
-// setDefaults fills in what is zero.
-func (cfg *Config) setDefaults() {
-	if cfg.MaxBody == 0 {
-		cfg.MaxBody = defaultMaxBody
-	}
-	if cfg.ConnectTimeout == 0 {
-		cfg.ConnectTimeout = defaultConnect
-	}
-	if cfg.FirstByteTimeout == 0 {
-		cfg.FirstByteTimeout = defaultFirstByte
-	}
-	if cfg.TotalTimeout == 0 {
-		cfg.TotalTimeout = defaultTotal
-	}
-	if cfg.UserAgent == "" {
-		cfg.UserAgent = defaultUserAgent
-	}
-	if cfg.Dial == nil {
-		cfg.Dial = (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext
-	}
-}
-
-// newTransport returns a transport with HTTP/2 and kept connections. It takes no proxy from the environment, which
-// only a program's start may read.
-func newTransport(cfg Config) *http.Transport {
-	idle := idleConns
-	if cfg.MaxConns > 0 {
-		idle = cfg.MaxConns
-	}
+// newTransport returns a transport with HTTP/2 and kept connections, which dial makes. It takes no proxy from the
+// environment, which only a program's start may read.
+func newTransport(dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Transport {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
+			ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 			defer cancel()
-			return cfg.Dial(ctx, network, address)
+			return dial(ctx, network, address)
 		},
-		TLSClientConfig:        &tls.Config{RootCAs: cfg.RootCAs, MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:    cfg.ConnectTimeout,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    connectTimeout,
 		ForceAttemptHTTP2:      true,
-		MaxConnsPerHost:        cfg.MaxConns,
-		MaxIdleConnsPerHost:    idle,
+		MaxIdleConnsPerHost:    idleConns,
 		IdleConnTimeout:        idleFor,
 		MaxResponseHeaderBytes: maxResponseHeaders,
 		// A connection that died without a word is found by pings, before every stream on it runs into its time limit.
@@ -187,13 +91,13 @@ func newTransport(cfg Config) *http.Transport {
 // Call sends r once and returns the whole answer, whatever its status: redirects are not followed, and a status is
 // never an error. It returns
 //   - a *BuildError when r cannot be sent, and a *KeyError when the key cannot be had: nothing was sent;
-//   - a *TimeoutError when a limit of the configuration ran out;
+//   - a *TimeoutError when one of the client's time limits ran out;
 //   - a *NetworkError when no whole answer arrived;
-//   - a *TooLargeError when the answer exceeds MaxBody, as it comes or as it is written down;
+//   - a *TooLargeError when the answer exceeds 10,000,000 bytes, as it comes or as it is written down;
 //   - when ctx ends before the answer is whole, an error that wraps ctx's error and its cause, and is none of the above.
 func (c *Client) Call(ctx context.Context, r Request) (Response, error) {
-	ctx, w := newWatch(ctx, c.limits)
-	defer w.stop()
+	ctx, limits := startTimeouts(ctx)
+	defer limits.stop()
 	req, err := c.build(ctx, r)
 	if err != nil {
 		return Response{}, err
@@ -203,16 +107,16 @@ func (c *Client) Call(ctx context.Context, r Request) (Response, error) {
 	}
 	res, err := c.transport.RoundTrip(req)
 	if err != nil {
-		return Response{}, w.failure(ctx, err)
+		return Response{}, limits.failure(ctx, err)
 	}
 	defer func() { _ = res.Body.Close() }() // The answer is read by then, or given up.
-	w.headersArrived()
+	limits.headersArrived()
 	answer, err := c.receive(req, res)
 	if err != nil {
-		return Response{}, w.failure(ctx, err)
+		return Response{}, limits.failure(ctx, err)
 	}
 	if answer.Streamed {
-		w.drain(res.Body)
+		limits.drain(res.Body)
 	}
 	return answer, nil
 }

@@ -34,6 +34,13 @@ func newClient(t *testing.T, cfg upstream.Config) *upstream.Client {
 	return c
 }
 
+// bound has c take answers of at most maxBody bytes; 0: as many as it does.
+func bound(c *upstream.Client, maxBody int64) {
+	if maxBody > 0 {
+		upstream.Limit(c, maxBody)
+	}
+}
+
 // chat returns a plain request.
 func chat(body string) upstream.Request {
 	return upstream.Request{
@@ -93,7 +100,7 @@ func newMemory() *memory {
 	return &memory{conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-// Dial is an upstream.Config's Dial.
+// Dial is a transport's.
 func (m *memory) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	client, server := net.Pipe()
 	select {

@@ -37,11 +37,12 @@ func (e *endless) Close() error { return nil }
 func callBody(t *testing.T, url, contentType string, body io.ReadCloser, maxBody int64) (upstream.Response, error) {
 	t.Helper()
 	c := newClient(t, upstream.Config{
-		BaseURL: "http://host", MaxBody: maxBody, Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		BaseURL: "http://host", Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			h := http.Header{"Content-Type": {contentType}}
 			return &http.Response{StatusCode: http.StatusOK, Header: h, Body: body, ContentLength: -1, Request: r}, nil
 		}),
 	})
+	bound(c, maxBody)
 	return c.Call(t.Context(), upstream.Request{Method: http.MethodPost, URL: url})
 }
 
@@ -138,7 +139,7 @@ func TestHostileAnswers(t *testing.T) { //nolint:paralleltest // it measures the
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, _, _ = upstream.Model(res.Body), upstream.Usage(res.Body), upstream.ErrorCode(res.Body)
+			_, _, _ = upstream.Model(res.Body), upstream.Tokens(res.Body), upstream.ErrorCode(res.Body)
 			runtime.ReadMemStats(&after)
 			if used := after.TotalAlloc - before.TotalAlloc; used > 5*size {
 				t.Errorf("%d bytes are allocated for an answer of %d", used, len(text))

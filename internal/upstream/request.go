@@ -22,10 +22,6 @@ type Request struct {
 	// aborted upload may still be reading it.
 	Body []byte
 
-	// BatchID, RequestID and CustomID go into the headers that the configuration names, if it names them and they are
-	// fit for a header: printable ASCII of at most 512 bytes. Others are left out.
-	BatchID, RequestID, CustomID string
-
 	// IdempotencyKey is the same for every attempt of a request. Empty sends none.
 	IdempotencyKey string
 }
@@ -44,7 +40,7 @@ func (c *Client) build(ctx context.Context, r Request) (*http.Request, error) {
 		return nil, &BuildError{Field: "url", Reason: "cannot be called"}
 	}
 	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", c.userAgent)
+	req.Header.Set("User-Agent", userAgent)
 	if len(r.Body) > 0 {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -56,13 +52,6 @@ func (c *Client) build(ctx context.Context, r Request) (*http.Request, error) {
 		// again by itself, at once, when a kept connection breaks. A provider that just dropped a call is owed the
 		// backoff, and the attempts are counted by our caller. Names of headers are case-insensitive on the wire.
 		req.Header["idempotency-key"] = []string{r.IdempotencyKey}
-	}
-	for name, value := range map[string]string{
-		c.ids.Batch: r.BatchID, c.ids.Request: r.RequestID, c.ids.Custom: r.CustomID,
-	} {
-		if name != "" && value != "" && headerSafe(value) {
-			req.Header.Set(name, value)
-		}
 	}
 	return req, nil
 }
@@ -81,23 +70,4 @@ func callable(method string) bool {
 func headerSafe(value string) bool {
 	return len(value) <= maxHeaderValue && strings.TrimSpace(value) == value &&
 		!strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r >= 0x7f })
-}
-
-// headerName reports whether name is a header's name that the configuration may choose: a token, and none that the
-// client or HTTP itself sets.
-func headerName(name string) bool {
-	if name == "" || len(name) > 64 {
-		return false
-	}
-	if strings.ContainsFunc(name, func(r rune) bool { return !alphanumeric(r) && r != '-' && r != '_' }) {
-		return false
-	}
-	switch http.CanonicalHeaderKey(name) {
-	case "Accept", "Accept-Encoding", "Authorization", "Connection", "Content-Encoding", "Content-Length",
-		"Content-Type", "Cookie", "Expect", "Host", "Idempotency-Key", "Keep-Alive", "Proxy-Authorization",
-		"Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "User-Agent":
-		return false
-	default:
-		return true
-	}
 }

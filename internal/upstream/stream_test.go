@@ -28,8 +28,9 @@ func stream(data ...string) string {
 func callStream(t *testing.T, url, body string, maxBody int64) (upstream.Response, error) {
 	t.Helper()
 	c := newClient(t, upstream.Config{
-		BaseURL: "http://host", MaxBody: maxBody, Transport: canned(200, "text/event-stream; charset=utf-8", body),
+		BaseURL: "http://host", Transport: canned(200, "text/event-stream; charset=utf-8", body),
 	})
+	bound(c, maxBody)
 	return c.Call(t.Context(), upstream.Request{Method: http.MethodPost, URL: url})
 }
 

@@ -40,8 +40,7 @@ func (a *caller) Call(ctx context.Context, c execute.Call) (execute.Reply, error
 		a.client.CloseIdleConnections()
 	}
 	res, err := a.client.Call(ctx, upstream.Request{
-		Method: http.MethodPost, URL: c.URL, Body: c.Body,
-		BatchID: c.BatchID, RequestID: c.RequestID, CustomID: c.CustomID, IdempotencyKey: c.IdempotencyKey,
+		Method: http.MethodPost, URL: c.URL, Body: c.Body, IdempotencyKey: c.IdempotencyKey,
 	})
 	if err != nil {
 		a.tell(err)
@@ -49,7 +48,7 @@ func (a *caller) Call(ctx context.Context, c execute.Call) (execute.Reply, error
 	}
 	reply := execute.Reply{
 		StatusCode: res.Status, RequestID: res.RequestID, Body: res.Body, ErrorInBody: res.ErrorInBody,
-		Model: upstream.Model(res.Body), Usage: upstream.Usage(res.Body), RetryAfter: retryAfter(res, a.clock()),
+		Model: upstream.Model(res.Body), Usage: upstream.Tokens(res.Body), RetryAfter: retryAfter(res, a.clock()),
 	}
 	if res.Status >= http.StatusBadRequest || res.ErrorInBody {
 		reply.ErrorCode = upstream.ErrorCode(res.Body)

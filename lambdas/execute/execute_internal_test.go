@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -160,18 +159,6 @@ func TestCallErrors(t *testing.T) {
 			answer: large, cfg: upstream.Config{Key: func(context.Context) (string, error) { return "", errors.New("no SSM") }},
 			want: execute.CallError{Kind: execute.CallUnsent, Text: "no upstream key: no SSM"},
 		},
-		"slow": {
-			answer: func(_ http.ResponseWriter, r *http.Request) {
-				_, _ = io.Copy(io.Discard, r.Body) // only then a server sees its client go
-				<-r.Context().Done()
-			},
-			cfg:  upstream.Config{TotalTimeout: 50 * time.Millisecond},
-			want: execute.CallError{Kind: execute.CallTimedOut, Text: "total took longer than 50ms"},
-		},
-		"large": {
-			answer: large, cfg: upstream.Config{MaxBody: 10},
-			want: execute.CallError{Kind: execute.CallTooLarge, Text: "upstream answer is larger than 10 bytes", Limit: 10},
-		},
 		"reset": {
 			answer: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 			want:   execute.CallError{Kind: execute.CallBroken, Text: "the connection ended before the answer did"},
@@ -192,6 +179,25 @@ func TestCallErrors(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// TestLimitsAreCallErrors has what takes minutes, or ten million bytes.
+func TestLimitsAreCallErrors(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ err, want error }{
+		{
+			&upstream.TimeoutError{Phase: upstream.PhaseTotal, Limit: 50 * time.Millisecond},
+			&execute.CallError{Kind: execute.CallTimedOut, Text: "total took longer than 50ms"},
+		},
+		{
+			&upstream.TooLargeError{Limit: 10},
+			&execute.CallError{Kind: execute.CallTooLarge, Text: "upstream answer is larger than 10 bytes", Limit: 10},
+		},
+	} {
+		if diff := cmp.Diff(tc.want, callError(tc.err)); diff != "" {
+			t.Error(diff)
+		}
 	}
 }
 

@@ -11,10 +11,10 @@ import (
 // maxTokens bounds what one answer may claim of each kind, so that sums over a batch never overflow.
 const maxTokens = 1_000_000_000
 
-// Usage returns the tokens that an answer says it took, the body's `usage` as chat completions, completions and
+// Tokens returns the tokens that an answer says it took, the body's `usage` as chat completions, completions and
 // embeddings (`prompt_tokens`) or responses (`input_tokens`) spell it. What is absent, no whole number, negative or above
 // 1,000,000,000 counts as 0; a total that is missing is the sum of the two. The result does not hold on to the body.
-func Usage(body []byte) state.Usage {
+func Tokens(body []byte) state.Usage {
 	if !bytes.Contains(body, []byte(`"usage"`)) {
 		return state.Usage{} // The common case of errors, for the price of a search.
 	}
@@ -24,9 +24,9 @@ func Usage(body []byte) state.Usage {
 		return state.Usage{}
 	}
 	s := state.Usage{
-		Input: max(tokens(u[0]), tokens(u[1])), Output: max(tokens(u[2]), tokens(u[3])), Total: tokens(u[4]),
-		Cached:    max(tokens(member(u[5], "cached_tokens")), tokens(member(u[6], "cached_tokens"))),
-		Reasoning: max(tokens(member(u[7], "reasoning_tokens")), tokens(member(u[8], "reasoning_tokens"))),
+		Input: max(count(u[0]), count(u[1])), Output: max(count(u[2]), count(u[3])), Total: count(u[4]),
+		Cached:    max(count(member(u[5], "cached_tokens")), count(member(u[6], "cached_tokens"))),
+		Reasoning: max(count(member(u[7], "reasoning_tokens")), count(member(u[8], "reasoning_tokens"))),
 	}
 	if s.Total == 0 {
 		s.Total = s.Input + s.Output
@@ -34,8 +34,8 @@ func Usage(body []byte) state.Usage {
 	return s
 }
 
-// tokens reads a number of tokens; any other value reads as 0.
-func tokens(raw []byte) int64 {
+// count reads a number of tokens; any other value reads as 0.
+func count(raw []byte) int64 {
 	n, err := strconv.ParseInt(string(raw[:min(len(raw), maxDigits)]), 10, 64)
 	if err != nil || n < 0 || n > maxTokens || len(raw) > maxDigits {
 		return 0
