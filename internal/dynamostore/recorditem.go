@@ -5,10 +5,9 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
-	"github.com/musketry/musketry/internal/tenant"
 )
 
-// The attributes of batches, files and keys. Tenant and id are in the key.
+// The attributes of batches, files, uploads and receipts. Tenant and id are in the key.
 const (
 	attrRev  = "rev"
 	attrMark = "mark" // the last write's own mark
@@ -40,10 +39,6 @@ const (
 
 	attrOrder = "order"
 	attrBatch = "batch"
-
-	attrTenant    = "tenant"
-	attrHint      = "hint"
-	attrRevokedAt = "revoked_at"
 )
 
 // encodeBatch returns b's item, without the mark of a write: what no condition
@@ -189,24 +184,4 @@ func decodeReceipt(it item) (batch.Receipt, error) {
 		CreatedAt: r.time(attrCreatedAt), ExpiresAt: r.time(attrExpiresAt),
 	}
 	return receipt, r.err
-}
-
-func encodeKey(k tenant.Key) item {
-	it := keyKey(k.Hash).item()
-	it.setString(attrTenant, k.Tenant)
-	it.setString(attrName, k.Name)
-	it.setString(attrHint, k.Hint)
-	it.setTime(attrCreatedAt, k.CreatedAt)
-	it.setTime(attrRevokedAt, k.RevokedAt)
-	return it
-}
-
-// decodeKey reads what encodeKey wrote.
-func decodeKey(it item) (tenant.Key, error) {
-	r := &reader{item: it}
-	k := tenant.Key{
-		Hash: idOf(prefixKey, r.string(attrPK)), Tenant: r.string(attrTenant), Name: r.string(attrName),
-		Hint: r.string(attrHint), CreatedAt: r.time(attrCreatedAt), RevokedAt: r.time(attrRevokedAt),
-	}
-	return k, r.err
 }
