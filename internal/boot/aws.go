@@ -50,10 +50,6 @@ func AWS(ctx context.Context) (aws.Config, error) {
 	return cfg, nil
 }
 
-// OtherEndpoint reports whether cfg leads to another endpoint than AWS's own,
-// such as a local cloud, which may lack virtual-hosted bucket names.
-func OtherEndpoint(cfg aws.Config) bool { return aws.ToString(cfg.BaseEndpoint) != "" }
-
 func dialer(d *net.Dialer) { d.Timeout = connectTimeout }
 
 func transport(t *http.Transport) {

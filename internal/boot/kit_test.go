@@ -20,7 +20,7 @@ func TestStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if kit.Table != "table" || kit.AWS.Region != "eu-central-1" || !boot.OtherEndpoint(kit.AWS) {
+	if kit.Table != "table" || kit.AWS.Region != "eu-central-1" || aws.ToString(kit.AWS.BaseEndpoint) == "" {
 		t.Errorf("got table %q, region %q, endpoint %q", kit.Table, kit.AWS.Region, aws.ToString(kit.AWS.BaseEndpoint))
 	}
 	kit.Log.Info("hello")

@@ -61,7 +61,9 @@ var _ API = (*s3.Client)(nil)
 
 // NewClient returns a client of S3 that suits a Bucket: it tries again up to 8
 // times with jitter, and never waits on a silent connection for more than half
-// a minute. optFns come last and may change all of it; see PathStyle.
+// a minute. At another endpoint than AWS's own, as a local cloud's, buckets have
+// no names in DNS, so they stand in the path. optFns come last and may change all
+// of it.
 //
 // It leaves out the SDK's default checksums: an upload begun with one is
 // finished only by who knows each part's, and a part is known here by its tag.
@@ -69,6 +71,7 @@ var _ API = (*s3.Client)(nil)
 // (https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html).
 func NewClient(cfg aws.Config, optFns ...func(*s3.Options)) *s3.Client {
 	tune := func(o *s3.Options) {
+		o.UsePathStyle = aws.ToString(cfg.BaseEndpoint) != ""
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		o.Retryer = retry.NewStandard(func(so *retry.StandardOptions) {
@@ -88,10 +91,6 @@ func NewClient(cfg aws.Config, optFns ...func(*s3.Options)) *s3.Client {
 	}
 	return s3.NewFromConfig(cfg, append([]func(*s3.Options){tune}, optFns...)...)
 }
-
-// PathStyle is an option for clouds whose buckets have no names in DNS, as a
-// local one's.
-func PathStyle(o *s3.Options) { o.UsePathStyle = true }
 
 // buildable returns the SDK's own client, with what the environment makes of it
 // (AWS_CA_BUNDLE), and false if the caller chose another.

@@ -32,7 +32,7 @@ func behind(t *testing.T, handle http.HandlerFunc) *s3file.Bucket {
 	return s3file.New(s3file.NewClient(aws.Config{
 		Region: "us-east-1", BaseEndpoint: &server.URL, HTTPClient: server.Client(),
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
-	}, s3file.PathStyle), "bucket")
+	}), "bucket")
 }
 
 // S3 verifies a body by its MD5, and finishes an upload by tags alone only if it
@@ -164,7 +164,7 @@ func TestBodiesMayBeReadForMinutes(t *testing.T) {
 		b := s3file.New(s3file.NewClient(aws.Config{
 			Region: "us-east-1", BaseEndpoint: aws.String("http://s3.test"), HTTPClient: client,
 			Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
-		}, s3file.PathStyle), "bucket")
+		}), "bucket")
 		got, err := b.Read(t.Context(), "k", 0, pieces)
 		if err != nil || len(got) != pieces {
 			t.Errorf("%d bytes, error %v", len(got), err)

@@ -32,7 +32,7 @@ func client(t *testing.T) *s3.Client {
 		t.Fatal(err)
 	}
 	cfg.Region, cfg.Credentials = "us-east-1", credentials.NewStaticCredentialsProvider("test", "test", "")
-	return s3file.NewClient(cfg, s3file.PathStyle)
+	return s3file.NewClient(cfg)
 }
 
 // newBucket creates a bucket that goes with the test.

@@ -19,7 +19,7 @@ func TestPresign(t *testing.T) {
 		Region: "eu-central-1", BaseEndpoint: aws.String("http://127.0.0.1:4566"),
 		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
 	}
-	p := s3file.NewPresigner(s3file.NewClient(cfg, s3file.PathStyle), "bucket")
+	p := s3file.NewPresigner(s3file.NewClient(cfg), "bucket")
 	address, err := p.Presign(t.Context(), "tenants/alice/files/file-1", `out "1".jsonl`, 15*time.Minute)
 	if err != nil {
 		t.Fatal(err)

@@ -51,6 +51,15 @@ type outcome struct {
 	failed []types.BatchResultErrorEntry
 }
 
+// outcomeOf returns what an answer says.
+func outcomeOf[S any](successful []S, id func(S) *string, failed []types.BatchResultErrorEntry) outcome {
+	o := outcome{failed: failed}
+	for _, s := range successful {
+		o.done = append(o.done, aws.ToString(id(s)))
+	}
+	return o
+}
+
 // each makes calls for all entries, as many at once in each as SQS takes, and
 // several calls at a time. void says which failures do not matter.
 func each[E any](

@@ -106,12 +106,7 @@ func (q *Queue) Send(ctx context.Context, ms []batch.Message) error {
 		if err != nil {
 			return outcome{}, err
 		}
-		var o outcome
-		for _, s := range out.Successful {
-			o.done = append(o.done, aws.ToString(s.Id))
-		}
-		o.failed = out.Failed
-		return o, nil
+		return outcomeOf(out.Successful, func(s types.SendMessageBatchResultEntry) *string { return s.Id }, out.Failed), nil
 	}
 	size := func(e types.SendMessageBatchRequestEntry) int {
 		return len(aws.ToString(e.MessageBody)) + len(aws.ToString(e.MessageGroupId))
@@ -145,12 +140,7 @@ func (q *Queue) Hide(ctx context.Context, handles []string, d time.Duration) err
 		if err != nil {
 			return outcome{}, err
 		}
-		var o outcome
-		for _, s := range out.Successful {
-			o.done = append(o.done, aws.ToString(s.Id))
-		}
-		o.failed = out.Failed
-		return o, nil
+		return outcomeOf(out.Successful, func(s types.ChangeMessageVisibilityBatchResultEntry) *string { return s.Id }, out.Failed), nil
 	}
 	if err := each(ctx, q, handles, handleSize, change, gone); err != nil {
 		return fmt.Errorf("sqsqueue: hide: %w", err)
@@ -174,12 +164,7 @@ func (q *Queue) Delete(ctx context.Context, handles []string) error {
 		if err != nil {
 			return outcome{}, err
 		}
-		var o outcome
-		for _, s := range out.Successful {
-			o.done = append(o.done, aws.ToString(s.Id))
-		}
-		o.failed = out.Failed
-		return o, nil
+		return outcomeOf(out.Successful, func(s types.DeleteMessageBatchResultEntry) *string { return s.Id }, out.Failed), nil
 	}
 	if err := each(ctx, q, handles, handleSize, remove, gone); err != nil {
 		return fmt.Errorf("sqsqueue: delete: %w", err)

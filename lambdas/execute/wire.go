@@ -5,7 +5,6 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
@@ -30,13 +29,9 @@ func wire(kit boot.Kit) (handler, error) {
 	if err != nil {
 		return handler{}, fmt.Errorf("execute: %s: %w", boot.EnvUpstreamBaseURL, err)
 	}
-	var options []func(*s3.Options)
-	if boot.OtherEndpoint(kit.AWS) {
-		options = append(options, s3file.PathStyle)
-	}
 	worker := execute.New(execute.Deps{
 		Requests: store, Workers: store, Batches: store,
-		Files:  s3file.New(s3file.NewClient(kit.AWS, options...), kit.Bucket),
+		Files:  s3file.New(s3file.NewClient(kit.AWS), kit.Bucket),
 		Queue:  sqsqueue.New(sqs.NewFromConfig(kit.AWS), sqsqueue.Config{URL: kit.QueueURL}),
 		Flow:   sfnflow.New(sfn.NewFromConfig(kit.AWS), ""), // it wakes flows and starts none
 		Caller: &caller{client: client, clock: kit.Clock, log: kit.Log}, Metrics: kit.Metrics, Log: kit.Log,

@@ -42,7 +42,7 @@ func newCloud(t *testing.T) (aws.Config, boot.Config) {
 	must(t, err)
 	cfg.Region, cfg.Credentials = "us-east-1", credentials.NewStaticCredentialsProvider("test", "test", "")
 	name, ctx := "finalizetest-"+strings.ToLower(rand.Text()), context.WithoutCancel(t.Context())
-	tables, buckets, queues := dynamodb.NewFromConfig(cfg), s3.NewFromConfig(cfg, s3file.PathStyle), sqs.NewFromConfig(cfg)
+	tables, buckets, queues := dynamodb.NewFromConfig(cfg), s3file.NewClient(cfg), sqs.NewFromConfig(cfg)
 	_, err = tables.CreateTable(ctx, &dynamodb.CreateTableInput{
 		TableName: &name, BillingMode: types.BillingModePayPerRequest,
 		AttributeDefinitions: []types.AttributeDefinition{
@@ -84,7 +84,7 @@ func TestOnTheCloud(t *testing.T) {
 	store, err := dynamostore.New(dynamostore.NewClient(cfg),
 		dynamostore.Config{Table: env.Table, Now: time.Now, Retention: time.Hour})
 	must(t, err)
-	bucket := s3file.New(s3file.NewClient(cfg, s3file.PathStyle), env.Bucket)
+	bucket := s3file.New(s3file.NewClient(cfg), env.Bucket)
 
 	ctx, ref, lines := t.Context(), batch.Ref{Tenant: "acme", ID: "batch_1"}, 60
 	var file bytes.Buffer

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
@@ -26,11 +25,7 @@ func wire(kit boot.Kit) (handler, error) {
 	if err != nil {
 		return handler{}, fmt.Errorf("finalize: store: %w", err)
 	}
-	var options []func(*s3.Options)
-	if boot.OtherEndpoint(kit.AWS) {
-		options = append(options, s3file.PathStyle)
-	}
-	bucket := s3file.New(s3file.NewClient(kit.AWS, options...), kit.Bucket)
+	bucket := s3file.New(s3file.NewClient(kit.AWS), kit.Bucket)
 	messages := sqs.NewFromConfig(kit.AWS)
 	queue := sqsqueue.New(messages, sqsqueue.Config{URL: kit.QueueURL, Groups: kit.MessageGroups})
 	flow := sfnflow.New(sfn.NewFromConfig(kit.AWS), kit.FlowARN)

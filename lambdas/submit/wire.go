@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"fmt"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 
 	"github.com/musketry/musketry/internal/api"
@@ -25,11 +24,7 @@ func wire(kit boot.Kit) (handler, error) {
 	if err != nil {
 		return handler{}, fmt.Errorf("submit: store: %w", err)
 	}
-	var options []func(*s3.Options)
-	if boot.OtherEndpoint(cfg) {
-		options = append(options, s3file.PathStyle)
-	}
-	client := s3file.NewClient(cfg, options...)
+	client := s3file.NewClient(cfg)
 	bucket := s3file.New(client, env.Bucket)
 	flow := sfnflow.New(sfn.NewFromConfig(cfg), env.FlowARN)
 	acceptor := submit.NewAcceptor(submit.AcceptDeps{
