@@ -31,12 +31,12 @@ type display interface {
 
 // A progress is a batch at one moment.
 type progress struct {
-	view   *view
-	at     time.Time
-	status batch.Status
-	counts batch.Counts
-	rate   float64       // requests a second; 0: unknown
-	left   time.Duration // 0: unknown
+	view      *view
+	at        time.Time
+	status    batch.Status
+	counts    batch.Counts
+	rate      float64       // requests a second; 0: unknown
+	remaining time.Duration // 0: unknown
 }
 
 // detail returns the progress in words, its status left out.
@@ -49,8 +49,8 @@ func (p progress) detail() string {
 		if p.rate > 0 {
 			parts = append(parts, speed(p.rate))
 		}
-		if p.left >= time.Second {
-			parts = append(parts, span(p.left)+" to go")
+		if p.remaining >= time.Second {
+			parts = append(parts, span(p.remaining)+" to go")
 		}
 	}
 	return strings.Join(parts, ", ")

@@ -17,7 +17,7 @@ import (
 	"github.com/openai/openai-go/v3/option"
 )
 
-// downloadTries is how often a piece is asked for whose bytes do not arrive.
+// downloadTries is how often a chunk is asked for whose bytes do not arrive.
 // The SDK repeats calls that are refused; it cannot repeat a broken body.
 const downloadTries = 4
 
@@ -31,8 +31,8 @@ const (
 // errOther reports a file that arrived and is another.
 var errOther = errors.New("what arrived is not the file that the server has")
 
-// A piece is a stretch of a file's bytes.
-type piece struct {
+// A chunk is a stretch of a file's bytes.
+type chunk struct {
 	body   []byte
 	total  int64         // the file's size
 	sum    []byte        // the file's SHA-256, nil if the server does not say
@@ -84,7 +84,7 @@ func (s *sink) check(want []byte) error {
 func (a *app) download(ctx context.Context, c *client, fileID string, w io.Writer) (int64, error) {
 	out := &sink{w: w, sum: sha256.New()}
 	for {
-		p, err := a.piece(ctx, c, fileID, out.n)
+		p, err := a.chunk(ctx, c, fileID, out.n)
 		if err != nil {
 			return out.n, out.after(err)
 		}
@@ -113,7 +113,7 @@ func (a *app) outlast(ctx context.Context, out *sink, err error) error {
 }
 
 // take writes p to out, and reports whether it was the last.
-func (p piece) take(out *sink) (whole bool, err error) {
+func (p chunk) take(out *sink) (whole bool, err error) {
 	if p.rest != nil {
 		return true, p.copyTo(out)
 	}
@@ -124,7 +124,7 @@ func (p piece) take(out *sink) (whole bool, err error) {
 // copyTo writes a whole file to out. It returns an error wrapping
 // io.ErrUnexpectedEOF if the file ends before the length that the server said,
 // and errOther if it goes on behind it.
-func (p piece) copyTo(out *sink) error {
+func (p chunk) copyTo(out *sink) error {
 	n, err := io.Copy(out, p.rest)
 	_ = p.rest.Close()
 	switch {
@@ -138,46 +138,46 @@ func (p piece) copyTo(out *sink) error {
 	return nil
 }
 
-// piece returns the stretch of a file that begins at offset.
-func (a *app) piece(ctx context.Context, c *client, fileID string, offset int64) (piece, error) {
+// chunk returns the stretch of a file that begins at offset.
+func (a *app) chunk(ctx context.Context, c *client, fileID string, offset int64) (chunk, error) {
 	for try := 1; ; try++ {
-		p, err := c.piece(ctx, fileID, offset)
+		p, err := c.chunk(ctx, fileID, offset)
 		if err == nil || try == downloadTries || ctx.Err() != nil || !errors.Is(err, io.ErrUnexpectedEOF) {
 			return p, err
 		}
 		if err := wait(ctx, setback(try, a.env.Random())); err != nil {
-			return piece{}, err
+			return chunk{}, err
 		}
 	}
 }
 
-func (c *client) piece(ctx context.Context, fileID string, offset int64) (piece, error) {
+func (c *client) chunk(ctx context.Context, fileID string, offset int64) (chunk, error) {
 	res, err := c.files.Content(ctx, fileID,
 		option.WithHeader("Range", fmt.Sprintf("bytes=%d-%d", offset, offset+pieceBytes-1)))
 	var refused *openai.Error
 	if errors.As(err, &refused) && refused.StatusCode == http.StatusRequestedRangeNotSatisfiable && offset == 0 {
-		return piece{}, nil // an empty file has no first byte
+		return chunk{}, nil // an empty file has no first byte
 	}
 	if err != nil {
-		return piece{}, err
+		return chunk{}, err
 	}
 	if res.StatusCode == http.StatusOK && offset == 0 {
-		return piece{rest: res.Body, length: answerLength(res), sum: reprDigest(res.Header)}, nil
+		return chunk{rest: res.Body, length: answerLength(res), sum: reprDigest(res.Header)}, nil
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusPartialContent {
-		return piece{}, fmt.Errorf("at byte %d: the server answered %d to a request for a range", offset, res.StatusCode)
+		return chunk{}, fmt.Errorf("at byte %d: the server answered %d to a request for a range", offset, res.StatusCode)
 	}
 	length, total, err := contentRange(res.Header.Get("Content-Range"), offset)
 	if err != nil {
-		return piece{}, err
+		return chunk{}, err
 	}
 	body := make([]byte, length)
 	if n, err := io.ReadFull(res.Body, body); err != nil {
 		// Whatever broke the body, the rest of it may be asked for again.
-		return piece{}, fmt.Errorf("at byte %d: %w: %w", offset+int64(n), io.ErrUnexpectedEOF, err)
+		return chunk{}, fmt.Errorf("at byte %d: %w: %w", offset+int64(n), io.ErrUnexpectedEOF, err)
 	}
-	return piece{body: body, total: total, sum: reprDigest(res.Header)}, nil
+	return chunk{body: body, total: total, sum: reprDigest(res.Header)}, nil
 }
 
 // answerLength returns how many bytes an answer is to have, and -1 if it does not say.
@@ -201,7 +201,7 @@ func reprDigest(h http.Header) []byte {
 	return nil
 }
 
-// contentRange reads a Content-Range of an answer to a request for a piece
+// contentRange reads a Content-Range of an answer to a request for a chunk
 // that begins at offset (RFC 9110, 14.4).
 func contentRange(header string, offset int64) (length, total int64, err error) {
 	wrong := fmt.Errorf("at byte %d: the server answered with the range %.64q", offset, header)

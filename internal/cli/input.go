@@ -123,8 +123,8 @@ func (in *input) refuse(line int, err error) error {
 func readLine(r *bufio.Reader) ([]byte, error) {
 	var line []byte
 	for {
-		piece, err := r.ReadSlice('\n')
-		line = append(line, piece...)
+		chunk, err := r.ReadSlice('\n')
+		line = append(line, chunk...)
 		if !errors.Is(err, bufio.ErrBufferFull) || len(line) > batch.MaxLineBytes+1 {
 			return bytes.TrimSuffix(line, []byte("\n")), err
 		}

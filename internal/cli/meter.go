@@ -41,9 +41,9 @@ func (m *meter) rate() float64 {
 	return float64(last.done-first.done) / seconds
 }
 
-// left returns how long it takes until total things are done at the present
+// remaining returns how long it takes until total things are done at the present
 // rate, and false if that cannot be known.
-func (m *meter) left(total int) (time.Duration, bool) {
+func (m *meter) remaining(total int) (time.Duration, bool) {
 	rate := m.rate()
 	if rate == 0 {
 		return 0, false

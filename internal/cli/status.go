@@ -79,8 +79,8 @@ func deadline(v *view, now time.Time) string {
 		return ""
 	}
 	text := fmt.Sprintf("%s (%s)", stamp(v.ExpiresAt), v.CompletionWindow)
-	if left := time.Unix(v.ExpiresAt, 0).Sub(now); left > 0 && !v.status().Terminal() {
-		text += ", in " + span(left)
+	if remaining := time.Unix(v.ExpiresAt, 0).Sub(now); remaining > 0 && !v.status().Terminal() {
+		text += ", in " + span(remaining)
 	}
 	return text
 }

@@ -83,7 +83,7 @@ func (a *app) follow(ctx context.Context, c *client, id string, seen bool, d dis
 			if p.status.Terminal() {
 				return v, nil
 			}
-			pause = pace(now.Sub(begin), p.left, a.env.Random())
+			pause = pace(now.Sub(begin), p.remaining, a.env.Random())
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case !seen || !passing(err):
@@ -108,7 +108,7 @@ func measure(m *meter, v *view, now time.Time) progress {
 	if p.status == batch.StatusInProgress {
 		m.observe(now, p.counts.Done())
 		p.rate = m.rate()
-		p.left, _ = m.left(p.counts.Total)
+		p.remaining, _ = m.remaining(p.counts.Total)
 	}
 	return p
 }

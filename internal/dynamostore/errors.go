@@ -25,9 +25,9 @@ func wrap(op string, err error) error {
 	return fmt.Errorf("dynamostore: %s: %w", op, err)
 }
 
-// again reports whether a statement that failed with code may succeed later
+// retryable reports whether a statement that failed with code may succeed later
 // (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchStatementError.html).
-func again(code types.BatchStatementErrorCodeEnum) bool {
+func retryable(code types.BatchStatementErrorCodeEnum) bool {
 	switch code {
 	case types.BatchStatementErrorCodeEnumRequestLimitExceeded,
 		types.BatchStatementErrorCodeEnumProvisionedThroughputExceeded,

@@ -35,7 +35,7 @@ func NewGrouping(s *Store) *Grouping { return &Grouping{Store: s} }
 type changeGroup struct {
 	changes []state.Change
 	full    chan struct{} // closed when it has room for no more
-	over    chan struct{} // closed when answers are there
+	done    chan struct{} // closed when answers are there
 	answers []answer
 }
 
@@ -51,29 +51,29 @@ func (g *Grouping) Apply(ctx context.Context, c state.Change) error {
 	if c.To() == nil || c.From() == nil || ctx.Err() != nil {
 		return g.Store.Apply(ctx, c)
 	}
-	group, place := g.join(c)
-	if place == 0 {
+	group, index := g.join(c)
+	if index == 0 {
 		g.lead(ctx, group)
 	}
 	select {
-	case <-group.over:
+	case <-group.done:
 	case <-ctx.Done():
 		return g.Store.Apply(ctx, c) // its error
 	}
-	if a := group.answers[place]; a.known {
+	if a := group.answers[index]; a.known {
 		return a.err
 	}
 	return g.Store.Apply(ctx, c)
 }
 
-// join returns the group that c goes with, and its place there. A call may not
+// join returns the group that c goes with, and its index there. A call may not
 // name an item twice
 // (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchExecuteStatement.html).
 func (g *Grouping) join(c state.Change) (*changeGroup, int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.forming == nil || g.forming.has(c.Spec().Key) {
-		g.forming = &changeGroup{full: make(chan struct{}), over: make(chan struct{})}
+		g.forming = &changeGroup{full: make(chan struct{}), done: make(chan struct{})}
 	}
 	group := g.forming
 	group.changes = append(group.changes, c)
@@ -90,7 +90,7 @@ func (g *changeGroup) has(k state.Key) bool {
 
 // lead waits for others to join group, and makes its call.
 func (g *Grouping) lead(ctx context.Context, group *changeGroup) {
-	defer close(group.over)
+	defer close(group.done)
 	wait := time.NewTimer(linger)
 	defer wait.Stop()
 	select {

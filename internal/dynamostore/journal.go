@@ -46,7 +46,7 @@ func sameEntry(stored, e batch.Entry) bool { return stored.Segment == e.Segment 
 // added or not, so it must not be added with N 0 again.
 func (s *Store) AppendJournal(ctx context.Context, batchID string, e batch.Entry) (int, error) {
 	if e.N > 0 {
-		return e.N, s.enter(ctx, batchID, e)
+		return e.N, s.putEntry(ctx, batchID, e)
 	}
 	for try := range appends {
 		last, err := s.lastEntry(ctx, batchID)
@@ -57,7 +57,7 @@ func (s *Store) AppendJournal(ctx context.Context, batchID string, e batch.Entry
 			return 0, fmt.Errorf("dynamostore: journal of %s: %w", batchID, batch.ErrJournalClosed)
 		}
 		e.N = last.N + 1
-		if err := s.enter(ctx, batchID, e); !errors.Is(err, batch.ErrExists) {
+		if err := s.putEntry(ctx, batchID, e); !errors.Is(err, batch.ErrExists) {
 			return e.N, err
 		}
 		if err := s.pause(ctx, try, appendPause, appendPauseMax); err != nil {
@@ -67,9 +67,9 @@ func (s *Store) AppendJournal(ctx context.Context, batchID string, e batch.Entry
 	return 0, fmt.Errorf("dynamostore: journal of %s: %w", batchID, batch.ErrBusy)
 }
 
-// enter stores e under its number, or returns batch.ErrExists if another entry
+// putEntry stores e under its number, or returns batch.ErrExists if another entry
 // has it. Its own write seen again is no error.
-func (s *Store) enter(ctx context.Context, batchID string, e batch.Entry) error {
+func (s *Store) putEntry(ctx context.Context, batchID string, e batch.Entry) error {
 	it := encodeEntry(batchID, e)
 	if s.retention > 0 {
 		it.setExpiry(s.now().Add(cellLife + s.retention))

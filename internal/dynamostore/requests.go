@@ -113,16 +113,16 @@ func (s *Store) insert(it item) types.BatchStatementRequest {
 // key taken.
 func (s *Store) insertAll(ctx context.Context, inserts []types.BatchStatementRequest) error {
 	for try := 0; ; try++ {
-		left, err := s.insertOnce(ctx, inserts)
-		if err != nil || len(left) == 0 {
+		remaining, err := s.insertOnce(ctx, inserts)
+		if err != nil || len(remaining) == 0 {
 			return err
 		}
-		if len(left) < len(inserts) {
+		if len(remaining) < len(inserts) {
 			try = 0
 		}
-		inserts = left
+		inserts = remaining
 		if err := s.pause(ctx, try, insertPause, insertPauseMax); err != nil {
-			return fmt.Errorf("create: %d requests throttled: %w", len(left), err)
+			return fmt.Errorf("create: %d requests throttled: %w", len(remaining), err)
 		}
 	}
 }
@@ -140,17 +140,17 @@ func (s *Store) insertOnce(
 	if len(out.Responses) != len(inserts) {
 		return nil, fmt.Errorf("dynamostore: create: %d answers to %d inserts", len(out.Responses), len(inserts))
 	}
-	var left []types.BatchStatementRequest
+	var remaining []types.BatchStatementRequest
 	for i, answer := range out.Responses {
 		switch failed := answer.Error; {
 		case failed == nil, failed.Code == types.BatchStatementErrorCodeEnumDuplicateItem:
-		case again(failed.Code):
-			left = append(left, inserts[i])
+		case retryable(failed.Code):
+			remaining = append(remaining, inserts[i])
 		default: // its message may quote the item
 			return nil, fmt.Errorf("dynamostore: create: an insert was refused: %s", failed.Code)
 		}
 	}
-	return left, nil
+	return remaining, nil
 }
 
 // Request returns the request under k, or state.ErrNotFound.

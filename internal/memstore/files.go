@@ -70,11 +70,11 @@ func (f *Files) PutNew(ctx context.Context, key string, body []byte) error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.place(key, bytes.Clone(body))
+	return f.storeNew(key, bytes.Clone(body))
 }
 
-// place stores body, which is key's from now on, if nothing else is there.
-func (f *Files) place(key string, body []byte) error {
+// storeNew stores body, which is key's from now on, if nothing else is there.
+func (f *Files) storeNew(key string, body []byte) error {
 	there, ok := f.objects[key]
 	switch {
 	case !ok:
@@ -283,7 +283,7 @@ func (f *Files) FinishParts(ctx context.Context, key, uploadID string, etags []s
 	if err != nil {
 		return err
 	}
-	if err := f.place(key, whole); err != nil {
+	if err := f.storeNew(key, whole); err != nil {
 		return err
 	}
 	f.made[key] = slices.Clone(etags)

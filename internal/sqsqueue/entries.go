@@ -61,10 +61,10 @@ func outcomeOf[S any](successful []S, id func(S) *string, failed []types.BatchRe
 }
 
 // each makes calls for all entries, as many at once in each as SQS takes, and
-// several calls at a time. void says which failures do not matter.
+// several calls at a time. harmless says which failures do not matter.
 func each[E any](
 	ctx context.Context, q *Queue, entries []E, size func(E) int,
-	call func(context.Context, []E) (outcome, error), void func(types.BatchResultErrorEntry) bool,
+	call func(context.Context, []E) (outcome, error), harmless func(types.BatchResultErrorEntry) bool,
 ) error {
 	var (
 		calls  sync.WaitGroup
@@ -81,7 +81,7 @@ func each[E any](
 		places <- struct{}{}
 		calls.Go(func() {
 			defer func() { <-places }()
-			lost := persist(ctx, q, c, call, void)
+			lost := persist(ctx, q, c, call, harmless)
 			mu.Lock()
 			defer mu.Unlock()
 			maps.Copy(failed, lost)
@@ -120,7 +120,7 @@ func (c chunk[E]) fail(failed map[int]error, err error) {
 // entries failed, by their index among all.
 func persist[E any](
 	ctx context.Context, q *Queue, c chunk[E],
-	call func(context.Context, []E) (outcome, error), void func(types.BatchResultErrorEntry) bool,
+	call func(context.Context, []E) (outcome, error), harmless func(types.BatchResultErrorEntry) bool,
 ) map[int]error {
 	failed := map[int]error{}
 	wait := pause
@@ -130,7 +130,7 @@ func persist[E any](
 		if err != nil {
 			last = last || !errors.Is(err, errSilence) // the SDK has tried again whatever else there is
 		} else {
-			c, err = left(o, c, void, failed)
+			c, err = remaining(o, c, harmless, failed)
 		}
 		if len(c.entries) == 0 {
 			return failed
@@ -163,21 +163,21 @@ func timed[E any](
 	return o, err
 }
 
-// left returns the entries of c to try again, and why one of them is: those that failed by SQS's fault, and those of which SQS said
+// remaining returns the entries of c to try again, and why one of them is: those that failed by SQS's fault, and those of which SQS said
 // nothing. Those that failed by ours go to failed.
-func left[E any](
-	o outcome, c chunk[E], void func(types.BatchResultErrorEntry) bool, failed map[int]error,
-) (again chunk[E], why error) {
-	over := make(map[string]bool, len(c.entries))
+func remaining[E any](
+	o outcome, c chunk[E], harmless func(types.BatchResultErrorEntry) bool, failed map[int]error,
+) (retryable chunk[E], why error) {
+	done := make(map[string]bool, len(c.entries))
 	for _, id := range o.done {
-		over[id] = true
+		done[id] = true
 	}
 	refused := map[string]string{}
 	why = fmt.Errorf("%w: no answer for it", ErrRefused)
 	for _, e := range o.failed {
 		switch {
-		case void(e):
-			over[aws.ToString(e.Id)] = true
+		case harmless(e):
+			done[aws.ToString(e.Id)] = true
 		case e.SenderFault:
 			refused[aws.ToString(e.Id)] = aws.ToString(e.Code)
 		default:
@@ -188,11 +188,11 @@ func left[E any](
 		id := strconv.Itoa(i)
 		if code, ok := refused[id]; ok {
 			failed[c.at[i]] = fmt.Errorf("%w: %s", ErrRefused, code)
-		} else if !over[id] {
-			again.entries, again.at = append(again.entries, entry), append(again.at, c.at[i])
+		} else if !done[id] {
+			retryable.entries, retryable.at = append(retryable.entries, entry), append(retryable.at, c.at[i])
 		}
 	}
-	return again, why
+	return retryable, why
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

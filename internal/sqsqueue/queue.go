@@ -142,7 +142,7 @@ func (q *Queue) Hide(ctx context.Context, handles []string, d time.Duration) err
 		}
 		return outcomeOf(out.Successful, func(s types.ChangeMessageVisibilityBatchResultEntry) *string { return s.Id }, out.Failed), nil
 	}
-	if err := each(ctx, q, handles, handleSize, change, gone); err != nil {
+	if err := each(ctx, q, handles, handleSize, change, isStale); err != nil {
 		return fmt.Errorf("sqsqueue: hide: %w", err)
 	}
 	return nil
@@ -166,7 +166,7 @@ func (q *Queue) Delete(ctx context.Context, handles []string) error {
 		}
 		return outcomeOf(out.Successful, func(s types.DeleteMessageBatchResultEntry) *string { return s.Id }, out.Failed), nil
 	}
-	if err := each(ctx, q, handles, handleSize, remove, gone); err != nil {
+	if err := each(ctx, q, handles, handleSize, remove, isStale); err != nil {
 		return fmt.Errorf("sqsqueue: delete: %w", err)
 	}
 	return nil
@@ -174,7 +174,7 @@ func (q *Queue) Delete(ctx context.Context, handles []string) error {
 
 func handleSize(handle string) int { return len(handle) }
 
-// gone reports whether an entry failed because its handle is not good any
+// isStale reports whether an entry failed because its handle is not good any
 // more. InvalidParameterValue is what SQS calls a handle whose message was
 // deleted or whose time is over, and a message that would pass its 12 hours;
 // all else in an entry is right by construction
@@ -182,7 +182,7 @@ func handleSize(handle string) int { return len(handle) }
 // A code may have a prefix and an ending that its error has elsewhere: what SDKs
 // call MessageNotInflight is AWS.SimpleQueueService.MessageNotInflight on the
 // wire, and an engine has InvalidParameterValueException (docs/aws.md).
-func gone(e types.BatchResultErrorEntry) bool {
+func isStale(e types.BatchResultErrorEntry) bool {
 	code := strings.TrimPrefix(aws.ToString(e.Code), "AWS.SimpleQueueService.")
 	code = strings.TrimSuffix(code, "Exception")
 	return slices.Contains([]string{"ReceiptHandleIsInvalid", "MessageNotInflight", "InvalidParameterValue"}, code)

@@ -58,8 +58,8 @@ func (r *Response) written() int64 {
 		}
 		return total
 	}
-	for left := r.Body; len(left) > 0; {
-		char, size := utf8.DecodeRune(left)
+	for rest := r.Body; len(rest) > 0; {
+		char, size := utf8.DecodeRune(rest)
 		switch {
 		case char == utf8.RuneError && size == 1:
 			total += int64(len("\uFFFD") - 1)
@@ -68,7 +68,7 @@ func (r *Response) written() int64 {
 		case char < ' ', char == '\u0085', char == '\u2028', char == '\u2029':
 			total += int64(escapedBytes - size)
 		}
-		left = left[size:]
+		rest = rest[size:]
 	}
 	return total
 }

@@ -61,10 +61,10 @@ func assemblerFor(path string, r Response) assembler {
 func reassemble(body io.Reader, parts assembler, limit int64) ([]byte, error) {
 	bounded := &io.LimitedReader{R: body, N: limit*streamOverhead + 1}
 	events := newEventReader(bounded, limit)
-	left := max(limit/eventBytes, fewEvents)
-	for done := false; !done; left-- {
+	remaining := max(limit/eventBytes, fewEvents)
+	for done := false; !done; remaining-- {
 		e, err := events.next()
-		if bounded.N <= 0 || left <= 0 || errors.Is(err, bufio.ErrTooLong) {
+		if bounded.N <= 0 || remaining <= 0 || errors.Is(err, bufio.ErrTooLong) {
 			return nil, &TooLargeError{Limit: limit}
 		}
 		if errors.Is(err, io.EOF) {

@@ -18,9 +18,9 @@ import (
 // dead: a Lambda's environment is frozen between events, and its peers are not.
 const frozen = 30 * time.Second
 
-// tellEvery is how often at most the log has why no call gets through: all of
+// warnEvery is how often at most the log has why no call gets through: all of
 // an invocation fail together.
-const tellEvery = time.Minute
+const warnEvery = time.Minute
 
 // A caller is the upstream as the worker calls it.
 type caller struct {
@@ -28,7 +28,7 @@ type caller struct {
 	clock  func() time.Time
 	log    *slog.Logger
 	called atomic.Int64 // when the last call began, in Unix nanoseconds
-	told   atomic.Int64 // when the log was last told, in Unix nanoseconds
+	warned atomic.Int64 // when the log was last told, in Unix nanoseconds
 }
 
 var _ execute.Caller = (*caller)(nil)
@@ -43,7 +43,7 @@ func (a *caller) Call(ctx context.Context, c execute.Call) (execute.Reply, error
 		Method: http.MethodPost, URL: c.URL, Body: c.Body, IdempotencyKey: c.IdempotencyKey,
 	})
 	if err != nil {
-		a.tell(err)
+		a.warn(err)
 		return execute.Reply{}, callError(err)
 	}
 	reply := execute.Reply{
@@ -56,15 +56,15 @@ func (a *caller) Call(ctx context.Context, c execute.Call) (execute.Reply, error
 	return reply, nil
 }
 
-// tell has the log say what an outcome's text leaves out, since that is the
+// warn has the log say what an outcome's text leaves out, since that is the
 // tenant's to read: which name is not found, whose certificate is wrong.
-func (a *caller) tell(err error) {
+func (a *caller) warn(err error) {
 	e, ok := errors.AsType[*upstream.NetworkError](err)
 	if !ok || e.Detail == "" {
 		return
 	}
-	now, last := a.clock().UnixNano(), a.told.Load()
-	if (last == 0 || now-last >= tellEvery.Nanoseconds()) && a.told.CompareAndSwap(last, now) {
+	now, last := a.clock().UnixNano(), a.warned.Load()
+	if (last == 0 || now-last >= warnEvery.Nanoseconds()) && a.warned.CompareAndSwap(last, now) {
 		a.log.Warn("the upstream cannot be reached", slog.String("reason", e.Reason), slog.String("detail", e.Detail))
 	}
 }
