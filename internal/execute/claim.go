@@ -145,7 +145,7 @@ func reclaim[S state.Leased](c *claims, j *job, rec state.Record, old, lease sta
 	now := c.clock()
 	loss := old.Lost(holder, now, c.stale)
 	if loss == state.LossNone {
-		return claim{}, endFor(causeLeased, min(old.Expires.Sub(now), c.stale))
+		return claim{}, endFor(causeLeased, min(old.Expires.Sub(now), c.untilStale(holder, now)))
 	}
 	claimed, err := state.Reclaim(held, lease, now, loss)
 	if err != nil {
@@ -159,6 +159,16 @@ func reclaim[S state.Leased](c *claims, j *job, rec state.Record, old, lease sta
 		return claim{}, end(causePoison)
 	}
 	return claim{request: claimed, deaths: deaths, loss: loss}, nil
+}
+
+// untilStale returns when a worker's heartbeat is stale should no other come, a
+// little later, since clocks differ.
+func (c *claims) untilStale(w state.Worker, now time.Time) time.Duration {
+	const slack = 2 * time.Second
+	if w.BeatAt.IsZero() {
+		return c.stale
+	}
+	return max(w.BeatAt.Add(c.stale).Sub(now), 0) + slack
 }
 
 // holder reads a worker's heartbeat.

@@ -143,3 +143,37 @@ func TestPoisonWaitsForNobody(t *testing.T) {
 		w.done(state.StatusFailed, state.StatusPending)
 	})
 }
+
+// TestMessageOfADyingWorkerComesWithItsStaleness receives a message whose
+// request another worker holds, which died 28 seconds ago: two seconds later
+// that is known, and the message is not to come much later.
+func TestMessageOfADyingWorkerComesWithItsStaleness(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(1))
+		pending, err := state.As[state.Pending](w.record(1))
+		must(t, err)
+		claimed, err := state.Claim(pending, state.Lease{
+			ClaimID: "cell/1", Worker: "dead", Expires: time.Now().Add(15 * time.Minute).UTC(),
+		}, time.Now())
+		must(t, err)
+		started, err := state.Start(claimed, time.Now())
+		must(t, err)
+		change, err := started.Change()
+		must(t, err)
+		must(t, w.store.Apply(t.Context(), change))
+		must(t, w.store.Beat(t.Context(), state.Worker{ID: "dead", BeatAt: time.Now().UTC()}))
+		time.Sleep(28 * time.Second)
+		w.sendAll(1)
+		m := &machine{world: w}
+		p := w.process(m, execute.Config{})
+		w.invoke(m, p, w.deliver(1))
+		time.Sleep(8 * time.Second)
+		again := w.deliver(1)
+		if len(again) != 1 {
+			t.Fatal("the message is hidden still, 6 seconds after the worker's heartbeat is stale")
+		}
+		w.invoke(m, p, again)
+		w.done(state.StatusCompleted)
+	})
+}
