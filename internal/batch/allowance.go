@@ -40,8 +40,9 @@ type Grant struct {
 type Ask struct {
 	Ref
 	Due   time.Time // its deadline, less the time that the work left takes
-	Held  int       // requests that are enqueued and unfinished: they cannot be given back
-	Wants int       // how many it would have so
+	Wants int       // how many requests it would have enqueued and unfinished
+
+	Outstanding int // how many are so: they cannot be given back
 }
 
 // Kept returns a as stores keep it: in memory of its own, its times in
@@ -69,7 +70,7 @@ func (a *Allowance) Sum() int {
 }
 
 // Ask grants q's batch as much of limit as it wants and may have, and returns how
-// much that is: never less than it holds, and no more than that if there is
+// much that is: never less than is outstanding, and no more than that if there is
 // nothing for it, or if the allowance knows as many batches as it can.
 //
 // A tenant may have as much as is left free then: one alone half of the limit,
@@ -79,9 +80,9 @@ func (a *Allowance) Sum() int {
 func (a *Allowance) Ask(q Ask, limit int, now time.Time) int {
 	before, known := a.Grants[q.ID]
 	if !known && len(a.Grants) >= MaxGrants {
-		return q.Held
+		return q.Outstanding
 	}
-	granted := max(q.Held, min(q.Wants, a.room(q, limit, now)))
+	granted := max(q.Outstanding, min(q.Wants, a.available(q, limit, now)))
 	g := Grant{Tenant: q.Tenant, Messages: granted}
 	if granted == 0 {
 		g.Wants, g.Due, g.AskedAt = q.Wants, stamp(q.Due), stamp(now)
@@ -99,8 +100,8 @@ func (a *Allowance) Ask(q Ask, limit int, now time.Time) int {
 	return granted
 }
 
-// room returns the most that q's batch may have.
-func (a *Allowance) room(q Ask, limit int, now time.Time) int {
+// available returns the most that q's batch may have.
+func (a *Allowance) available(q Ask, limit int, now time.Time) int {
 	others, kept, siblings := map[string]int{}, 0, 0
 	free := limit
 	for id, g := range a.Grants {
@@ -142,7 +143,7 @@ func (a *Allowance) newcomers(tenant string, has map[string]int, now time.Time) 
 	return len(found)
 }
 
-// Drop takes back what a batch was granted. Dropping again changes nothing.
+// Drop takes back what a batch was granted. It is idempotent.
 func (a *Allowance) Drop(batchID string) {
 	if _, ok := a.Grants[batchID]; ok {
 		a.Grants = maps.Clone(a.Grants)

@@ -12,8 +12,8 @@ import (
 
 const allowance = 60_000
 
-func ask(tenant, id string, held, wants int) batch.Ask {
-	return batch.Ask{Ref: batch.Ref{Tenant: tenant, ID: id}, Due: noon().Add(24 * time.Hour), Held: held, Wants: wants}
+func ask(tenant, id string, outstanding, wants int) batch.Ask {
+	return batch.Ask{Ref: batch.Ref{Tenant: tenant, ID: id}, Due: noon().Add(24 * time.Hour), Outstanding: outstanding, Wants: wants}
 }
 
 func TestAllowanceIsShared(t *testing.T) {
@@ -53,7 +53,7 @@ func TestAllowanceIsGivenBack(t *testing.T) {
 		t.Errorf("it has %d of %d", got, a.Sum())
 	}
 	if got := a.Ask(ask("acme", "a", 900, 500), allowance, noon()); got != 900 {
-		t.Errorf("what is held is not granted: %d", got)
+		t.Errorf("what is outstanding is not granted: %d", got)
 	}
 	for range 2 {
 		a.Drop("a")
@@ -130,7 +130,7 @@ func TestAllowanceProperty(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		limit := rapid.IntRange(1, 2_000).Draw(rt, "limit")
 		var a batch.Allowance
-		held := map[string]int{}
+		outstanding := map[string]int{}
 		now := noon()
 		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
 			n := rapid.IntRange(0, 11).Draw(rt, "batch")
@@ -138,22 +138,22 @@ func TestAllowanceProperty(t *testing.T) {
 			now = now.Add(time.Duration(rapid.IntRange(0, 90).Draw(rt, "seconds")) * time.Second)
 			switch rapid.IntRange(0, 3).Draw(rt, "what") {
 			case 0:
-				held[id] = rapid.IntRange(0, held[id]).Draw(rt, "left")
+				outstanding[id] = rapid.IntRange(0, outstanding[id]).Draw(rt, "left")
 			case 1:
 				a.Drop(id)
-				delete(held, id)
+				delete(outstanding, id)
 			default:
-				q := ask(tenant, id, held[id], rapid.IntRange(held[id], 500).Draw(rt, "wants"))
+				q := ask(tenant, id, outstanding[id], rapid.IntRange(outstanding[id], 500).Draw(rt, "wants"))
 				q.Due = noon().Add(time.Duration(rapid.IntRange(0, 5).Draw(rt, "due")) * time.Hour)
 				before := a.Sum() - a.Grants[id].Messages
 				got := a.Ask(q, limit, now)
-				if got < q.Held || got > max(q.Wants, q.Held) || a.Grants[id].Messages != got {
+				if got < q.Outstanding || got > max(q.Wants, q.Outstanding) || a.Grants[id].Messages != got {
 					rt.Fatalf("%+v gets %d, recorded %+v", q, got, a.Grants[id])
 				}
-				if got > q.Held && before+got > limit {
+				if got > q.Outstanding && before+got > limit {
 					rt.Fatalf("%+v gets %d beside %d of %d", q, got, before, limit)
 				}
-				held[id] = got
+				outstanding[id] = got
 			}
 		}
 	})

@@ -76,27 +76,27 @@ type Reenqueue struct {
 	Each      time.Duration // between two outcomes, as it was measured last; 0: it is not known
 	SpentDone int           // outcomes that are used up for messages that are sent again
 
-	Again []Enqueued // requests that were enqueued again and have not moved since
-	AllAt time.Time  // when all that waited were enqueued again
+	Reenqueued []Enqueued // requests that were enqueued again and have not moved since
+	AllAt      time.Time  // when all that waited were enqueued again
 
 	Waiting   int       // how many waited when it was last seen that some have moved
 	WaitingAt time.Time // when that was
 
 	Sample    int           // how many were enqueued again to see whether they move; 0: no trial is on
-	Sent      []Enqueued    // which of them have not
+	Unmoved   []Enqueued    // which of them have not
 	Others    int           // how many waited beside them
 	SampledAt time.Time     // when the last trial began
 	Rest      time.Duration // until the next trial, from the last one's beginning
 
 	LastAt    time.Time // when all is done at the batch's pace, and what waits then is enqueued again; zero: not soon
-	LastLooks int       // how often that was looked for, of LastLooks times at most, and not again once they were sent
+	LastTries int       // how often that was tried, of LastTries times at most, and not again once they were sent
 }
 
-// LastLooks is how often the flow looks for the last requests of a batch.
-const LastLooks = 3
+// LastTries is how often the flow judges the last requests of a batch.
+const LastTries = 3
 
-// LastExpected reports whether the flow is to look at LastAt for what waits.
-func (r Reenqueue) LastExpected() bool { return !r.LastAt.IsZero() && r.LastLooks < LastLooks }
+// LastExpected reports whether the flow is to judge at LastAt what waits.
+func (r Reenqueue) LastExpected() bool { return !r.LastAt.IsZero() && r.LastTries < LastTries }
 
 // Kept returns r as stores keep it: in memory of its own, its times in
 // milliseconds.
@@ -104,8 +104,8 @@ func (r Reconciliation) Kept() Reconciliation {
 	r.MovedAt, r.AskAt, r.FilledAt = stamp(r.MovedAt), stamp(r.AskAt), stamp(r.FilledAt)
 	r.RecountAt, r.RecountedAt = stamp(r.RecountAt), stamp(r.RecountedAt)
 	r.Enqueues = slices.Clone(r.Enqueues)
-	r.Reenqueue.Again, r.Reenqueue.Sent = slices.Clone(r.Reenqueue.Again), slices.Clone(r.Reenqueue.Sent)
-	for _, list := range [][]Enqueued{r.Enqueues, r.Reenqueue.Again, r.Reenqueue.Sent} {
+	r.Reenqueue.Reenqueued, r.Reenqueue.Unmoved = slices.Clone(r.Reenqueue.Reenqueued), slices.Clone(r.Reenqueue.Unmoved)
+	for _, list := range [][]Enqueued{r.Enqueues, r.Reenqueue.Reenqueued, r.Reenqueue.Unmoved} {
 		for i := range list {
 			list[i].At = stamp(list[i].At)
 		}

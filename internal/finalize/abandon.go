@@ -68,7 +68,7 @@ func (s steps) salvage(ctx context.Context, b batch.Batch, trouble string) error
 	if err != nil {
 		return err
 	}
-	return s.release(ctx, b)
+	return s.cleanUp(ctx, b)
 }
 
 // trouble says what a flow's error is to the batch's owner: no more than its

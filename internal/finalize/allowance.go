@@ -22,8 +22,8 @@ const (
 // sent. Who does not get all looks whether others have ended that never gave
 // back what they had.
 func (s steps) grant(ctx context.Context, b batch.Batch, done, wants int) (int, error) {
-	held := b.Enqueued - done
-	ask := batch.Ask{Ref: b.Ref, Due: s.due(b, done), Held: held, Wants: max(wants, held)}
+	outstanding := b.Enqueued - done
+	ask := batch.Ask{Ref: b.Ref, Due: s.due(b, done), Outstanding: outstanding, Wants: max(wants, outstanding)}
 	now := s.Clock()
 	var seen batch.Allowance
 	granted := 0
@@ -53,7 +53,7 @@ func (s steps) grant(ctx context.Context, b batch.Batch, done, wants int) (int, 
 		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("ask the allowance again: %w", err)
+		return 0, fmt.Errorf("ask the allowance anew: %w", err)
 	}
 	return granted, nil
 }
@@ -84,14 +84,14 @@ func (s steps) due(b batch.Batch, done int) time.Time {
 	return b.Deadline.Add(-min(time.Duration(each*float64(b.Counts.Total-done)), batch.MaxWindow))
 }
 
-// giveBack lowers what b was granted to what it holds, once all its requests are
-// enqueued and it holds much less.
+// giveBack lowers what b was granted to what is outstanding, once all its requests
+// are enqueued and that is much less.
 func (s steps) giveBack(ctx context.Context, b batch.Batch, done int) (batch.Reconciliation, error) {
-	r, held := b.Reconciled, b.Enqueued-done
-	if b.Enqueued < b.Counts.Total || 2*held > r.HighWater || r.HighWater <= batch.MinHighWater {
+	r, outstanding := b.Reconciled, b.Enqueued-done
+	if b.Enqueued < b.Counts.Total || 2*outstanding > r.HighWater || r.HighWater <= batch.MinHighWater {
 		return r, nil
 	}
-	granted, err := s.grant(ctx, b, done, held)
+	granted, err := s.grant(ctx, b, done, outstanding)
 	r.HighWater = max(granted, 1)
 	return r, err
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/musketry/musketry/internal/state"
 )
 
-// commitPoll is the time between two looks at a worker that still commits.
+// commitPoll is the time between two reads of a worker that commits.
 const commitPoll = time.Second
 
 // commits knows which workers may still record answers of a batch that stops.
-// A worker that has let go of a batch never takes it up again, so who has been
-// seen to commit no more is not looked at again.
+// A worker that has let go of a batch never commits for it again, so one that has
+// been seen to commit no more is not read again.
 type commits struct {
 	steps
 	batch batch.Batch
@@ -24,15 +24,15 @@ type commits struct {
 	until time.Time // when nobody is waited for any more
 
 	mu   sync.Mutex
-	over map[string]bool      // workers that commit no more
+	done map[string]bool      // workers that commit no more
 	seen map[string]time.Time // when others were last seen to commit
-	last []state.Record       // requests that are left for last
+	last []state.Record       // requests that were deferred
 }
 
 func (s steps) newCommits(b batch.Batch) *commits {
 	stop := stopOf(b)
 	c := &commits{
-		steps: s, batch: b, until: stop.Add(s.Config.Commits), over: map[string]bool{}, seen: map[string]time.Time{},
+		steps: s, batch: b, until: stop.Add(s.Config.Commits), done: map[string]bool{}, seen: map[string]time.Time{},
 	}
 	if b.GivenUp == "" {
 		c.grace = stop.Add(s.Config.Grace)
@@ -52,11 +52,11 @@ func (c *commits) pending(ctx context.Context, rec state.Record) (bool, error) {
 		return true, nil
 	}
 	c.mu.Lock()
-	over := c.over[lease.Worker] || !now.Before(c.until)
+	done := c.done[lease.Worker] || !now.Before(c.until)
 	fresh := now.Sub(c.seen[lease.Worker]) < commitPoll
 	c.mu.Unlock()
-	if over || fresh {
-		return !over, nil
+	if done || fresh {
+		return !done, nil
 	}
 	w, err := c.Requests.Worker(ctx, lease.Worker)
 	if err != nil {
@@ -65,12 +65,12 @@ func (c *commits) pending(ctx context.Context, rec state.Record) (bool, error) {
 	commits := w.Commits(c.batch.ID) && lease.Lost(w, now, c.Config.Stale) == state.LossNone
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.over[lease.Worker], c.seen[lease.Worker] = !commits, now
+	c.done[lease.Worker], c.seen[lease.Worker] = !commits, now
 	return commits, nil
 }
 
-// late reports whether rec's request is to be left for last, and remembers it.
-func (c *commits) late(ctx context.Context, rec state.Record) (bool, error) {
+// deferred reports whether rec's request is to be ended last, and remembers it.
+func (c *commits) deferred(ctx context.Context, rec state.Record) (bool, error) {
 	pending, err := c.pending(ctx, rec)
 	if pending {
 		c.mu.Lock()
@@ -80,8 +80,8 @@ func (c *commits) late(ctx context.Context, rec state.Record) (bool, error) {
 	return pending, err
 }
 
-// take returns the requests that were left for last since it was called before.
-func (c *commits) take() []state.Record {
+// drain returns the requests that were deferred since it was called before.
+func (c *commits) drain() []state.Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	last := c.last

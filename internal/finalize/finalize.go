@@ -31,7 +31,7 @@ const (
 	NextLong    Next = "park_long"   // park for at most LongPark
 	NextMedium  Next = "park_medium" // park for at most MediumPark
 	NextShort   Next = "park_short"  // park for at most ShortPark
-	NextEnd     Next = "end"         // nothing: the batch is over
+	NextEnd     Next = "end"         // nothing: the batch has ended
 )
 
 // The lengths of the flow's parks, which stand in its definition too: Step
@@ -159,19 +159,19 @@ func (s steps) advance(ctx context.Context, ref batch.Ref) (Next, error) {
 // step takes one step with b. It returns b as it is then, and what the flow is
 // to do next; nothing, if another step may follow at once.
 func (s steps) step(ctx context.Context, b batch.Batch) (batch.Batch, Next, error) {
-	switch left := s.left(b); {
+	switch remaining := s.untilStop(b); {
 	case b.Status.Terminal():
-		return b, NextEnd, s.release(ctx, b)
+		return b, NextEnd, s.cleanUp(ctx, b)
 	case b.Sealed:
 		b, err := s.publish(ctx, b)
 		return b, "", err
 	case !b.Ready():
 		return b, "", ErrNotLoaded
-	case left <= 0:
+	case remaining <= 0:
 		b, err := s.sealAll(ctx, b)
 		return b, "", err
-	case left <= ShortPark:
-		if err := s.wait(ctx, left); err != nil {
+	case remaining <= ShortPark:
+		if err := s.wait(ctx, remaining); err != nil {
 			return b, "", err
 		}
 		b, err := s.read(ctx, b.Ref)
@@ -180,8 +180,8 @@ func (s steps) step(ctx context.Context, b batch.Batch) (batch.Batch, Next, erro
 	return s.reconcile(ctx, b)
 }
 
-// left is how long it is until b stops, from when on its requests are ended.
-func (s steps) left(b batch.Batch) time.Duration {
+// untilStop is how long it is until b stops, from when on its requests are ended.
+func (s steps) untilStop(b batch.Batch) time.Duration {
 	if b.GivenUp != "" {
 		return 0
 	}
@@ -204,37 +204,37 @@ func stopOf(b batch.Batch) time.Time {
 // stops, a recount is due, a sample or the last requests are looked at, but
 // hardly longer, since the flow's transitions cost.
 func (s steps) parking(b batch.Batch) Next {
-	left := s.left(b)
+	longest := s.untilStop(b)
 	r := b.Reconciled.Reenqueue
 	if r.Sample > 0 && r.At.Sub(s.Clock()) <= sampleRest {
-		left = min(left, MediumPark)
+		longest = min(longest, MediumPark)
 	}
 	if r.LastExpected() {
-		left = min(left, MediumPark)
+		longest = min(longest, MediumPark)
 	}
 	if until := b.RecountAt.Sub(s.Clock()); !b.RecountAt.IsZero() && until <= batch.RecountSoon {
-		left = min(left, MediumPark)
+		longest = min(longest, MediumPark)
 		if until <= 2*ShortPark {
-			left = min(left, ShortPark)
+			longest = min(longest, ShortPark)
 		}
 	}
 	if b.Asks(s.Clock()) {
-		left = min(left, MediumPark)
+		longest = min(longest, MediumPark)
 	}
 	switch {
-	case left >= LongPark:
+	case longest >= LongPark:
 		return NextLong
-	case left >= MediumPark-ShortPark:
+	case longest >= MediumPark-ShortPark:
 		return NextMedium
 	}
 	return NextShort
 }
 
-// release gives up an ended batch's pins of its input files, its place in
+// cleanUp gives up an ended batch's pins of its input files, its place in
 // its tenant's quota, where its results count as stored from now on, its messages
 // of the allowance, and last its entry among what runs: until then the sweep
 // brings back a flow that died.
-func (s steps) release(ctx context.Context, b batch.Batch) error {
+func (s steps) cleanUp(ctx context.Context, b batch.Batch) error {
 	for _, id := range b.Inputs() {
 		_, err := s.Batches.UpdateFile(ctx, b.Tenant, id, func(f *batch.File) error {
 			f.Unpin(b.ID)

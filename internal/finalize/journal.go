@@ -17,7 +17,7 @@ const (
 	journalPage = 200
 )
 
-// settle closes a sealed batch's journal and makes it whole, so that it has
+// completeJournal closes a sealed batch's journal and makes it whole, so that it has
 // each line exactly once. What no worker entered, since it died in between or
 // because the line never got an answer, is entered in input order. It returns b
 // without its Journal if time runs short.
@@ -26,7 +26,7 @@ const (
 // follows from the entries before and from requests that never change again: all
 // who do so write the same. What they make is read from the journal again after
 // a crash.
-func (s steps) settle(ctx context.Context, b batch.Batch) (batch.Batch, error) {
+func (s steps) completeJournal(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 	j := journal{steps: s, batch: b, lines: make([]uint64, b.Counts.Total/64+1)}
 	if err := j.close(ctx); err != nil {
 		return batch.Batch{}, err

@@ -35,14 +35,14 @@ var errOutrun = errors.New("finalize: a later park was faster")
 // park stores token and reports whether there is something to do.
 func (s steps) park(ctx context.Context, ref batch.Ref, token string) (due bool, err error) {
 	b, err := s.Batches.UpdateBatch(ctx, ref, storing(token))
-	var over *batch.StatusError
-	if errors.As(err, &over) || errors.Is(err, batch.ErrNotFound) || errors.Is(err, errOutrun) {
+	var ended *batch.StatusError
+	if errors.As(err, &ended) || errors.Is(err, batch.ErrNotFound) || errors.Is(err, errOutrun) {
 		return true, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("store token: %w", err)
 	}
-	if b.Sealed || b.Canceling() || s.left(b) <= 0 {
+	if b.Sealed || b.Canceling() || s.untilStop(b) <= 0 {
 		return true, nil
 	}
 	done, err := s.done(ctx, b)

@@ -28,7 +28,7 @@ func (s steps) recount(ctx context.Context, b batch.Batch) (batch.Batch, int, er
 	if err != nil {
 		return b, 0, err
 	}
-	c := census{now: begun, counts: batch.Counts{Total: b.Counts.Total}, cells: map[string]batch.Counts{}, late: map[string]batch.Counts{}}
+	c := actual{now: begun, counts: batch.Counts{Total: b.Counts.Total}, cells: map[string]batch.Counts{}, late: map[string]batch.Counts{}}
 	for rec, err := range s.walk(ctx, b, 0) {
 		if err != nil || s.short(ctx) {
 			return b, 0, err
@@ -39,7 +39,7 @@ func (s steps) recount(ctx context.Context, b batch.Batch) (batch.Batch, int, er
 		b, err = s.seal(ctx, b, c.counts, c.usage)
 		return b, 0, err
 	}
-	lag, err := s.repair(ctx, b, c)
+	lag, err := s.repairCounters(ctx, b, c)
 	if err != nil {
 		return b, 0, err
 	}
@@ -54,10 +54,10 @@ func (s steps) recount(ctx context.Context, b batch.Batch) (batch.Batch, int, er
 	return b, done, err
 }
 
-// repair writes what is true into the cells that have less, whether their owner
+// repairCounters writes what is true into the cells that have less, whether their owner
 // is about to write it or has died. Stores keep the larger of that and what a
 // living owner has written since. It returns how far the cells were behind.
-func (s steps) repair(ctx context.Context, b batch.Batch, c census) (lag batch.Lag, err error) {
+func (s steps) repairCounters(ctx context.Context, b batch.Batch, c actual) (lag batch.Lag, err error) {
 	cells, err := s.Requests.Cells(ctx, b.ID)
 	if err != nil {
 		return 0, fmt.Errorf("read cells: %w", err)
@@ -74,7 +74,7 @@ func (s steps) repair(ctx context.Context, b batch.Batch, c census) (lag batch.L
 		if stored[id].Most(c.late[id]) != stored[id] {
 			lag = batch.LagOld
 		}
-		s.Log.InfoContext(ctx, "outcomes were not counted", slog.String("batch", b.ID), slog.String("cell", id),
+		s.Log.InfoContext(ctx, "counters repaired", slog.String("batch", b.ID), slog.String("cell", id),
 			slog.Int("requests", c.cells[id].Done()-stored[id].Done()))
 		if err := s.Requests.PutCell(ctx, b.ID, batch.Cell{ID: id, Counts: c.cells[id]}); err != nil {
 			return 0, fmt.Errorf("put cell: %w", err)
@@ -83,8 +83,8 @@ func (s steps) repair(ctx context.Context, b batch.Batch, c census) (lag batch.L
 	return lag, nil
 }
 
-// A census counts outcomes, in all and for each cell.
-type census struct {
+// An actual is what the requests say: their outcomes, in all and for each cell.
+type actual struct {
 	now    time.Time
 	counts batch.Counts
 	usage  state.Usage
@@ -92,7 +92,7 @@ type census struct {
 	late   map[string]batch.Counts // of that, what must be in the cells
 }
 
-func (c *census) add(rec state.Record) {
+func (c *actual) add(rec state.Record) {
 	if !rec.Phase.Status().Terminal() {
 		return
 	}

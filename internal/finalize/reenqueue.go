@@ -35,9 +35,9 @@ const (
 	rateTime    = 10*time.Minute - judgeRest
 	patience    = 3
 	secondShare = 25
-	// againMost is how many are remembered of those that were enqueued again.
-	againMost = 100
-	// sampleRest is the time between two looks at a sample that moves, for
+	// maxReenqueued is how many of those that were enqueued again are remembered.
+	maxReenqueued = 100
+	// sampleRest is the time between two judgements of a sample that moves, for
 	// sampleMost at most; then, and if it does not move, it is openRest.
 	sampleRest = MediumPark
 	sampleMost = 5 * time.Minute
@@ -59,11 +59,11 @@ const (
 )
 
 // expectLast returns r with the time at which the last requests of b are to be
-// looked for, if all of them are enqueued and, at the pace of those before them,
+// judged, if all of them are enqueued and, at the pace of those before them,
 // done within a medium park. It is set once, unless it is put off.
 func (s steps) expectLast(b batch.Batch, r batch.Reconciliation, done int) batch.Reconciliation {
-	now, left := s.Clock(), b.Counts.Total-done
-	if r.Reenqueue.LastLooks >= batch.LastLooks || !r.Reenqueue.LastAt.IsZero() || b.Enqueued < b.Counts.Total || left <= 0 {
+	now, remaining := s.Clock(), b.Counts.Total-done
+	if r.Reenqueue.LastTries >= batch.LastTries || !r.Reenqueue.LastAt.IsZero() || b.Enqueued < b.Counts.Total || remaining <= 0 {
 		return r
 	}
 	if done == 0 {
@@ -73,13 +73,13 @@ func (s steps) expectLast(b batch.Batch, r batch.Reconciliation, done int) batch
 	if served := done - r.FilledDone; served > 0 { // calls that end together are no pace
 		each = max(each, now.Sub(r.FilledAt)/time.Duration(served))
 	}
-	if each*time.Duration(left) <= MediumPark {
+	if each*time.Duration(remaining) <= MediumPark {
 		r.Reenqueue.LastAt = now.Add(MediumPark)
 	}
 	return r
 }
 
-// lastDue reports whether the last requests of a batch are to be looked for.
+// lastDue reports whether the last requests of a batch are to be judged.
 func (s steps) lastDue(r batch.Reenqueue) bool {
 	return r.LastExpected() && !s.Clock().Before(r.LastAt)
 }
@@ -87,20 +87,20 @@ func (s steps) lastDue(r batch.Reenqueue) bool {
 // reenqueueLast enqueues those of a batch's last requests again, once, that wait
 // although they should be done: a worker that died before it hid their messages
 // for its own, short time has left them hidden for the queue's 16 minutes. If too
-// many wait the batch is only slower than it was, and the look is put off.
+// many wait the batch is only slower than it was, and that is put off.
 func (s steps) reenqueueLast(ctx context.Context, b batch.Batch, r batch.Reenqueue) (_ batch.Reenqueue, whole bool, err error) {
-	j := s.newJury(b, 0, lastAge)
-	if whole, err := j.hearAll(ctx, &r); err != nil || !whole {
+	d := s.newLossDetector(b, 0, lastAge)
+	if whole, err := d.observeAll(ctx, &r); err != nil || !whole {
 		return r, false, err
 	}
-	if len(j.waiting) > min(max(lastLeast, b.Counts.Total/lastShare), againMost-len(r.Again)) {
-		r.LastAt, r.LastLooks = time.Time{}, r.LastLooks+1
+	if len(d.waiting) > min(max(lastLeast, b.Counts.Total/lastShare), maxReenqueued-len(r.Reenqueued)) {
+		r.LastAt, r.LastTries = time.Time{}, r.LastTries+1
 		return r, true, nil
 	}
-	if err := j.sendAgain(ctx, j.waiting); err != nil {
+	if err := d.sendAll(ctx, d.waiting); err != nil {
 		return r, false, err
 	}
-	r.LastLooks, r.Again = batch.LastLooks, append(r.Again, j.sent(j.waiting)...)
+	r.LastTries, r.Reenqueued = batch.LastTries, append(r.Reenqueued, d.enqueued(d.waiting)...)
 	return r, true, nil
 }
 
@@ -120,12 +120,12 @@ func (s steps) judgeRest(b batch.Batch) time.Duration {
 // whole is false if time ran short. Who dies after sending sends them again.
 func (s steps) reenqueue(ctx context.Context, b batch.Batch, done int) (r batch.Reenqueue, whole bool, err error) {
 	r = b.Reconciled.Reenqueue
-	j := s.newJury(b, done, s.Config.Stall)
-	if whole, err := j.hearAll(ctx, &r); err != nil || !whole {
+	d := s.newLossDetector(b, done, s.Config.Stall)
+	if whole, err := d.observeAll(ctx, &r); err != nil || !whole {
 		return r, false, err
 	}
-	r, again := j.judge(r)
-	if err := j.sendAgain(ctx, again); err != nil {
+	r, lost := d.decide(r)
+	if err := d.sendAll(ctx, lost); err != nil {
 		return r, false, err
 	}
 	return r, true, nil
@@ -135,76 +135,78 @@ func (s steps) reenqueue(ctx context.Context, b batch.Batch, done int) (r batch.
 type waiting struct {
 	line    int
 	since   time.Time // when it could first have been claimed
-	again   time.Time // when it was enqueued again since; zero: it was not
 	message batch.Message
+
+	reenqueuedAt time.Time // zero: it was not since
 }
 
 // last returns since when the last message of w waits.
 func (w waiting) last() time.Time {
-	if w.again.After(w.since) {
-		return w.again
+	if w.reenqueuedAt.After(w.since) {
+		return w.reenqueuedAt
 	}
 	return w.since
 }
 
-// A jury gathers what waits, and decides what of it is enqueued again.
-type jury struct {
+// A lossDetector gathers what waits, and decides what of it is lost and enqueued
+// again.
+type lossDetector struct {
 	steps
 	batch   batch.Batch
 	done    int           // outcomes
 	least   time.Duration // how long what waits has waited
 	now     time.Time
 	moves   bool                 // requests have got their outcome lately
-	held    int                  // requests that a worker holds
+	claimed int                  // requests that a worker has
 	resting int                  // requests whose not-before has not come
 	waiting []waiting            // in the order of lines; fewer than are enqueued and unfinished
 	expired map[string]time.Time // when the leases of a worker expired, of those looked up; zero: not yet
 }
 
-func (s steps) newJury(b batch.Batch, done int, least time.Duration) *jury {
-	return &jury{steps: s, batch: b, done: done, least: least, now: s.Clock(), expired: map[string]time.Time{}}
+func (s steps) newLossDetector(b batch.Batch, done int, least time.Duration) *lossDetector {
+	return &lossDetector{steps: s, batch: b, done: done, least: least, now: s.Clock(), expired: map[string]time.Time{}}
 }
 
-// hearAll hears the batch's requests that are enqueued and unfinished. whole is
+// observeAll observes the batch's requests that are enqueued and unfinished. whole is
 // false if time ran short.
-func (j *jury) hearAll(ctx context.Context, r *batch.Reenqueue) (whole bool, err error) {
+func (d *lossDetector) observeAll(ctx context.Context, r *batch.Reenqueue) (whole bool, err error) {
 	prefix := true
-	for rec, err := range j.walk(ctx, j.batch, r.Finished) {
-		if err != nil || j.short(ctx) {
+	for rec, err := range d.walk(ctx, d.batch, r.Finished) {
+		if err != nil || d.short(ctx) {
 			return false, err
 		}
-		if rec.Spec.Key.Line > j.batch.Enqueued {
+		if rec.Spec.Key.Line > d.batch.Enqueued {
 			break
 		}
 		if prefix = prefix && rec.Phase.Status().Terminal(); prefix {
 			r.Finished = rec.Spec.Key.Line
 		}
-		if err := j.hear(ctx, rec); err != nil {
+		if err := d.observe(ctx, rec); err != nil {
 			return false, err
 		}
 	}
 	return true, nil
 }
 
-// sendAgain sends the messages of requests again.
-func (j *jury) sendAgain(ctx context.Context, again []waiting) error {
-	out := outbox{steps: j.steps}
-	for _, w := range again {
+// sendAll sends the messages of requests again.
+func (d *lossDetector) sendAll(ctx context.Context, lost []waiting) error {
+	out := outbox{steps: d.steps}
+	for _, w := range lost {
 		if err := out.add(ctx, w.message); err != nil {
 			return err
 		}
 	}
-	if err := out.flush(ctx); err != nil || len(again) == 0 {
+	if err := out.flush(ctx); err != nil || len(lost) == 0 {
 		return err
 	}
-	j.Log.WarnContext(ctx, "requests enqueued again", slog.String("batch", j.batch.ID),
-		slog.Int("requests", len(again)), slog.Int("waiting", len(j.waiting)))
+	d.Log.WarnContext(ctx, "requests enqueued again", slog.String("batch", d.batch.ID),
+		slog.Int("requests", len(lost)), slog.Int("waiting", len(d.waiting)))
 	return nil
 }
 
-// hear notes rec if it could have been claimed for so long that it is heard.
-func (j *jury) hear(ctx context.Context, rec state.Record) error {
-	since, err := j.since(ctx, rec)
+// observe notes rec if it could have been claimed for at least that long.
+func (d *lossDetector) observe(ctx context.Context, rec state.Record) error {
+	since, err := d.since(ctx, rec)
 	if err != nil {
 		return err
 	}
@@ -212,44 +214,44 @@ func (j *jury) hear(ctx context.Context, rec state.Record) error {
 	case rec.Phase.Status().Terminal():
 		return nil
 	case since.IsZero():
-		j.held++
+		d.claimed++
 		return nil
-	case since.After(j.now):
-		j.resting++
+	case since.After(d.now):
+		d.resting++
 		return nil
-	case j.now.Sub(since) < j.least:
+	case d.now.Sub(since) < d.least:
 		return nil
 	}
-	m := batch.MessageOf(j.batch.Tenant, rec.Spec)
+	m := batch.MessageOf(d.batch.Tenant, rec.Spec)
 	m.Again = true
 	w := waiting{line: rec.Spec.Key.Line, since: since, message: m}
-	for _, e := range j.batch.Reconciled.Reenqueue.Again {
+	for _, e := range d.batch.Reconciled.Reenqueue.Reenqueued {
 		if e.Line == w.line && e.At.After(since) {
-			w.again = e.At
+			w.reenqueuedAt = e.At
 		}
 	}
-	j.waiting = append(j.waiting, w)
+	d.waiting = append(d.waiting, w)
 	return nil
 }
 
 // since returns since when rec can be claimed, its message being there, and
 // the zero time if it cannot.
-func (j *jury) since(ctx context.Context, rec state.Record) (since time.Time, err error) {
+func (d *lossDetector) since(ctx context.Context, rec state.Record) (since time.Time, err error) {
 	switch p := rec.Phase.(type) {
 	case state.Pending:
 		since = p.NotBefore
 	case state.Claimed:
-		since, err = j.leaseExpired(ctx, p.Lease)
+		since, err = d.leaseExpired(ctx, p.Lease)
 	case state.Processing:
-		since, err = j.leaseExpired(ctx, p.Lease)
+		since, err = d.leaseExpired(ctx, p.Lease)
 	case state.Completed, state.Failed, state.Canceled:
 		return time.Time{}, nil
 	}
-	enqueued, ok := j.batch.Reconciled.EnqueuedAt(rec.Spec.Key.Line)
+	enqueued, ok := d.batch.Reconciled.EnqueuedAt(rec.Spec.Key.Line)
 	if err != nil || !ok || since.IsZero() && rec.Phase.Status() != state.StatusPending {
 		return time.Time{}, err
 	}
-	for _, t := range []time.Time{enqueued, j.batch.Reconciled.Reenqueue.AllAt} {
+	for _, t := range []time.Time{enqueued, d.batch.Reconciled.Reenqueue.AllAt} {
 		if t.After(since) {
 			since = t
 		}
@@ -259,94 +261,94 @@ func (j *jury) since(ctx context.Context, rec state.Record) (since time.Time, er
 
 // leaseExpired returns when a lease came to its end, and the zero time if it
 // holds.
-func (j *jury) leaseExpired(ctx context.Context, l state.Lease) (time.Time, error) {
-	if !j.now.Before(l.Expires) {
+func (d *lossDetector) leaseExpired(ctx context.Context, l state.Lease) (time.Time, error) {
+	if !d.now.Before(l.Expires) {
 		return l.Expires, nil
 	}
-	if at, ok := j.expired[l.Worker]; ok {
+	if at, ok := d.expired[l.Worker]; ok {
 		return at, nil
 	}
-	w, err := j.Requests.Worker(ctx, l.Worker)
+	w, err := d.Requests.Worker(ctx, l.Worker)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("read worker: %w", err)
 	}
 	var at time.Time
-	switch l.Lost(w, j.now, j.Config.Stale) {
+	switch l.Lost(w, d.now, d.Config.Stale) {
 	case state.LossEnded:
 		at = w.BeatAt
 	case state.LossStale:
-		at = w.BeatAt.Add(j.Config.Stale)
+		at = w.BeatAt.Add(d.Config.Stale)
 	case state.LossDead:
 		at = l.Expires
 	case state.LossNone:
 	}
-	j.expired[l.Worker] = at
+	d.expired[l.Worker] = at
 	return at, nil
 }
 
-// judge decides which of the waiting requests are enqueued again.
-func (j *jury) judge(r batch.Reenqueue) (batch.Reenqueue, []waiting) {
-	r.At = j.now.Add(j.judgeRest(j.batch))
-	r.Again = nil
-	for _, w := range j.waiting {
-		if !w.again.IsZero() {
-			r.Again = append(r.Again, batch.Enqueued{Line: w.line, At: w.again})
+// decide says which of the waiting requests are enqueued again.
+func (d *lossDetector) decide(r batch.Reenqueue) (batch.Reenqueue, []waiting) {
+	r.At = d.now.Add(d.judgeRest(d.batch))
+	r.Reenqueued = nil
+	for _, w := range d.waiting {
+		if !w.reenqueuedAt.IsZero() {
+			r.Reenqueued = append(r.Reenqueued, batch.Enqueued{Line: w.line, At: w.reenqueuedAt})
 		}
 	}
-	stuck := j.stuck(&r)
-	before := len(r.Sent)
-	r.Sent = j.unmoved(r)
-	overdue := j.overdue(&r)
+	stuck := d.stuck(&r)
+	before := len(r.Unmoved)
+	r.Unmoved = d.unmoved(r)
+	overdue := d.overdue(&r)
 	var tried []waiting
 	switch {
-	case len(r.Again)+len(overdue) > againMost:
-		r.AllAt, r.Sample, r.Sent, tried = j.now, 0, nil, overdue
+	case len(r.Reenqueued)+len(overdue) > maxReenqueued:
+		r.AllAt, r.Sample, r.Unmoved, tried = d.now, 0, nil, overdue
 	case r.Sample > 0:
-		r, tried = j.look(r, before, overdue)
-	case stuck && len(overdue) < len(j.waiting) && j.now.Sub(r.SampledAt) >= j.trialRest(r):
-		r, tried = j.try(r, overdue)
+		r, tried = d.judgeTrial(r, before, overdue)
+	case stuck && len(overdue) < len(d.waiting) && d.now.Sub(r.SampledAt) >= d.trialRest(r):
+		r, tried = d.beginTrial(r, overdue)
 	}
-	if r.AllAt.Equal(j.now) {
+	if r.AllAt.Equal(d.now) {
 		return r, tried
 	}
-	r.Again = append(r.Again, j.sent(overdue)...)
+	r.Reenqueued = append(r.Reenqueued, d.enqueued(overdue)...)
 	return r, append(overdue, tried...)
 }
 
 // stuck reports whether requests wait although no worker holds any, or none of
 // them, as far as is known, has moved for Stall.
-func (j *jury) stuck(r *batch.Reenqueue) bool {
+func (d *lossDetector) stuck(r *batch.Reenqueue) bool {
 	waited := 0 // already when they were counted
-	for _, w := range j.waiting {
-		if r.WaitingAt.Sub(w.since) >= j.Config.Stall {
+	for _, w := range d.waiting {
+		if r.WaitingAt.Sub(w.since) >= d.Config.Stall {
 			waited++
 		}
 	}
 	if r.Waiting > 0 && waited >= r.Waiting {
-		return j.held == 0 || j.now.Sub(r.WaitingAt) >= j.Config.Stall
+		return d.claimed == 0 || d.now.Sub(r.WaitingAt) >= d.Config.Stall
 	}
 	known := r.Waiting > 0
-	r.Waiting, r.WaitingAt = len(j.waiting), j.now
-	return len(j.waiting) > 0 && (!known || j.held == 0)
+	r.Waiting, r.WaitingAt = len(d.waiting), d.now
+	return len(d.waiting) > 0 && (!known || d.claimed == 0)
 }
 
 // trialRest returns the time between two trials. It is the shortest when all of
 // the batch is enqueued and no more wait than are sampled: each of them is in the
 // trial, and the batch's end waits for those that are lost.
-func (j *jury) trialRest(r batch.Reenqueue) time.Duration {
-	if j.batch.Enqueued >= j.batch.Counts.Total && len(j.waiting) <= j.Config.Sample {
+func (d *lossDetector) trialRest(r batch.Reenqueue) time.Duration {
+	if d.batch.Enqueued >= d.batch.Counts.Total && len(d.waiting) <= d.Config.Sample {
 		return trialRest
 	}
 	return max(r.Rest, trialRest)
 }
 
 // unmoved returns those of a trial that still wait.
-func (j *jury) unmoved(r batch.Reenqueue) []batch.Enqueued {
-	waits := make(map[int]bool, len(j.waiting))
-	for _, w := range j.waiting {
+func (d *lossDetector) unmoved(r batch.Reenqueue) []batch.Enqueued {
+	waits := make(map[int]bool, len(d.waiting))
+	for _, w := range d.waiting {
 		waits[w.line] = true
 	}
-	return slices.DeleteFunc(slices.Clone(r.Sent), func(e batch.Enqueued) bool {
+	return slices.DeleteFunc(slices.Clone(r.Unmoved), func(e batch.Enqueued) bool {
 		return !waits[e.Line]
 	})
 }
@@ -356,29 +358,29 @@ func (j *jury) unmoved(r batch.Reenqueue) []batch.Enqueued {
 // those that have waited longest: as many as the outcomes since the last time
 // allow, and, once the pace is newly measured, all that have waited for patience
 // times as long. Those of a trial are not among them.
-func (j *jury) overdue(r *batch.Reenqueue) []waiting {
-	paced := j.pace(r)
-	n := (j.done - r.SpentDone) / secondShare
+func (d *lossDetector) overdue(r *batch.Reenqueue) []waiting {
+	paced := d.pace(r)
+	n := (d.done - r.SpentDone) / secondShare
 	if n > 0 {
-		r.SpentDone = j.done
+		r.SpentDone = d.done
 	}
 	if r.Each == 0 || n == 0 && !paced {
 		return nil
 	}
-	tried := make(map[int]bool, len(r.Sent))
-	for _, e := range r.Sent {
+	tried := make(map[int]bool, len(r.Unmoved))
+	for _, e := range r.Unmoved {
 		tried[e.Line] = true
 	}
 	// What waits longest waited behind more than is left now, but not behind what a
 	// worker holds or what backs off.
-	most := j.batch.Enqueued - j.batch.Reconciled.FilledDone - j.held - j.resting
+	most := d.batch.Enqueued - d.batch.Reconciled.FilledDone - d.claimed - d.resting
 	limit := r.Each * time.Duration(most)
-	overdue := slices.DeleteFunc(slices.Clone(j.waiting), func(w waiting) bool {
-		return j.now.Sub(w.last()) < max(limit, j.Config.Stall) || tried[w.line]
+	overdue := slices.DeleteFunc(slices.Clone(d.waiting), func(w waiting) bool {
+		return d.now.Sub(w.last()) < max(limit, d.Config.Stall) || tried[w.line]
 	})
 	slices.SortStableFunc(overdue, func(a, b waiting) int { return a.last().Compare(b.last()) })
-	n = min(n, againMost-len(r.Again))
-	for paced && n < len(overdue) && j.now.Sub(overdue[n].last()) >= patience*limit {
+	n = min(n, maxReenqueued-len(r.Reenqueued))
+	for paced && n < len(overdue) && d.now.Sub(overdue[n].last()) >= patience*limit {
 		n++
 	}
 	return overdue[:min(n, len(overdue))]
@@ -386,85 +388,85 @@ func (j *jury) overdue(r *batch.Reenqueue) []waiting {
 
 // pace measures how fast the batch's requests are done, every rateTime, and
 // reports whether it has, and some were.
-func (j *jury) pace(r *batch.Reenqueue) bool {
-	begun, served := r.PacedAt, j.done-r.PacedDone
+func (d *lossDetector) pace(r *batch.Reenqueue) bool {
+	begun, served := r.PacedAt, d.done-r.PacedDone
 	if begun.IsZero() {
-		begun = j.batch.InProgressAt
+		begun = d.batch.InProgressAt
 	}
-	since := j.now.Sub(begun)
-	j.moves = served > 0
+	since := d.now.Sub(begun)
+	d.moves = served > 0
 	if served > 0 && (since >= rateTime || r.Each == 0) {
 		r.Each = since / time.Duration(served)
 	}
 	if since < rateTime {
 		return false
 	}
-	r.PacedAt, r.PacedDone = j.now, j.done
+	r.PacedAt, r.PacedDone = d.now, d.done
 	return served > 0
 }
 
-// try begins a trial with some of all that wait, evenly spread, but for those
+// beginTrial begins one with some of all that wait, evenly spread, but for those
 // that are enqueued again anyway.
-func (j *jury) try(r batch.Reenqueue, anyway []waiting) (batch.Reenqueue, []waiting) {
-	rest := slices.DeleteFunc(slices.Clone(j.waiting), func(w waiting) bool {
+func (d *lossDetector) beginTrial(r batch.Reenqueue, anyway []waiting) (batch.Reenqueue, []waiting) {
+	rest := slices.DeleteFunc(slices.Clone(d.waiting), func(w waiting) bool {
 		return slices.ContainsFunc(anyway, func(o waiting) bool { return o.line == w.line })
 	})
-	again := make([]waiting, min(j.Config.Sample, len(rest)))
-	for i := range again {
-		again[i] = rest[i*len(rest)/len(again)]
+	sample := make([]waiting, min(d.Config.Sample, len(rest)))
+	for i := range sample {
+		sample[i] = rest[i*len(rest)/len(sample)]
 	}
-	r.Sent, r.Sample, r.Others, r.SampledAt = j.sent(again), len(again), len(rest)-len(again), j.now
-	if r.At = j.now.Add(openRest); r.Others > 0 {
-		r.At = j.now.Add(sampleRest)
+	r.Unmoved, r.Sample, r.Others, r.SampledAt = d.enqueued(sample), len(sample), len(rest)-len(sample), d.now
+	if r.At = d.now.Add(openRest); r.Others > 0 {
+		r.At = d.now.Add(sampleRest)
 	}
-	return r, again
+	return r, sample
 }
 
-// look looks at the sample of a trial, of which so many were left before. A new
+// judgeTrial judges a trial, of whose sample so many had not moved before. A new
 // one leaves out those that are enqueued again anyway.
-func (j *jury) look(r batch.Reenqueue, before int, anyway []waiting) (batch.Reenqueue, []waiting) {
+func (d *lossDetector) judgeTrial(r batch.Reenqueue, before int, anyway []waiting) (batch.Reenqueue, []waiting) {
 	var beside []waiting // what waited before the trial
-	for _, w := range j.waiting {
-		if w.since.Before(r.SampledAt) && !w.again.Equal(r.SampledAt) {
+	for _, w := range d.waiting {
+		if w.since.Before(r.SampledAt) && !w.reenqueuedAt.Equal(r.SampledAt) {
 			beside = append(beside, w)
 		}
 	}
-	left := len(r.Sent)
-	moved, movedBeside := r.Sample-left, r.Others-(len(beside)-left)
-	over := j.now.Sub(r.SampledAt) >= j.trialRest(r)
+	unmoved := len(r.Unmoved)
+	moved, movedBeside := r.Sample-unmoved, r.Others-(len(beside)-unmoved)
+	ended := d.now.Sub(r.SampledAt) >= d.trialRest(r)
 	switch {
 	case r.Others > 0 && moved >= max(3, r.Sample/sampleMoved) && moved*r.Others >= sampleOdds*movedBeside*r.Sample:
-		r.Sample, r.Sent, r.Rest, r.AllAt = 0, nil, 0, j.now
+		r.Sample, r.Unmoved, r.Rest, r.AllAt = 0, nil, 0, d.now
 		return r, beside
-	case left == 0: // what was lost was in the sample, or the queue serves what waits
+	case unmoved == 0: // what was lost was in the sample, or the queue serves what waits
 		r.Sample = 0
-		return j.rest(r), nil
-	case over && moved > 0 && r.Others > 0:
-		r.Sample, r.Sent = 0, nil
-		return j.rest(r), nil
-	case over: // the sample may be lost too
-		if j.moves || r.Others > 0 {
-			r = j.rest(r)
+		return d.backOff(r), nil
+	case ended && moved > 0 && r.Others > 0:
+		r.Sample, r.Unmoved = 0, nil
+		return d.backOff(r), nil
+	case ended: // the sample may be lost too
+		if d.moves || r.Others > 0 {
+			r = d.backOff(r)
 		}
-		return j.try(r, anyway)
-	case left < before && j.now.Sub(r.SampledAt) < sampleMost:
-		r.At = j.now.Add(sampleRest)
+		return d.beginTrial(r, anyway)
+	case unmoved < before && d.now.Sub(r.SampledAt) < sampleMost:
+		r.At = d.now.Add(sampleRest)
 	default:
-		r.At = j.now.Add(openRest)
+		r.At = d.now.Add(openRest)
 	}
 	return r, nil
 }
 
-// rest returns r after a trial that found nothing lost.
-func (j *jury) rest(r batch.Reenqueue) batch.Reenqueue {
+// backOff returns r after a trial that found nothing lost.
+func (d *lossDetector) backOff(r batch.Reenqueue) batch.Reenqueue {
 	r.Rest = min(max(2*r.Rest, 2*trialRest), trialMost)
 	return r
 }
 
-func (j *jury) sent(again []waiting) []batch.Enqueued {
-	sent := make([]batch.Enqueued, len(again))
-	for i, w := range again {
-		sent[i] = batch.Enqueued{Line: w.line, At: j.now}
+func (d *lossDetector) enqueued(now []waiting) []batch.Enqueued {
+	enqueued := make([]batch.Enqueued, len(now))
+	for i, w := range now {
+		enqueued[i] = batch.Enqueued{Line: w.line, At: d.now}
 	}
-	return sent
+	return enqueued
 }

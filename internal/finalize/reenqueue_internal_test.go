@@ -14,17 +14,17 @@ import (
 // minutes is when a test's judgement is, counted from its batch's beginning.
 func minutes(n int) time.Time { return start().Add(time.Duration(n) * time.Minute) }
 
-// judging returns a jury an hour after its batch began, of which 1,000 lines are
+// judging returns a detector an hour after its batch began, of which 1,000 lines are
 // enqueued, 400 done, and 100 were at its last low water. Lines 1, 2, … have waited
 // for so many minutes.
-func judging(waited ...int) *jury {
-	j := &jury{steps: at(minutes(60)), least: 4 * time.Minute, now: minutes(60), done: 400, batch: running(func(b *batch.Batch) {
+func judging(waited ...int) *lossDetector {
+	d := &lossDetector{steps: at(minutes(60)), least: 4 * time.Minute, now: minutes(60), done: 400, batch: running(func(b *batch.Batch) {
 		b.Enqueued, b.Counts.Total, b.Reconciled.FilledDone = 1_000, 2_000, 100
 	})}
 	for i, m := range waited {
-		j.waiting = append(j.waiting, waiting{line: i + 1, since: minutes(60 - m)})
+		d.waiting = append(d.waiting, waiting{line: i + 1, since: minutes(60 - m)})
 	}
-	return j
+	return d
 }
 
 func lines(all []waiting) []int {
@@ -42,35 +42,38 @@ func TestOverdue(t *testing.T) {
 	known := batch.Reenqueue{PacedAt: minutes(55), PacedDone: 300, Each: 3 * time.Second}
 	for name, tt := range map[string]struct {
 		waited []int
-		change func(j *jury, r *batch.Reenqueue)
+		change func(d *lossDetector, r *batch.Reenqueue)
 		want   []int
 	}{
-		"who has waited longest":                        {[]int{46, 50, 45, 44, 59}, func(_ *jury, r *batch.Reenqueue) { r.SpentDone = 350 }, []int{5, 2}},
+		"who has waited longest":                        {[]int{46, 50, 45, 44, 59}, func(_ *lossDetector, r *batch.Reenqueue) { r.SpentDone = 350 }, []int{5, 2}},
 		"all that have waited for longer than all take": {[]int{46, 50, 45, 44}, nil, []int{2, 1, 3}},
-		"one outcome too few":                           {[]int{50}, func(_ *jury, r *batch.Reenqueue) { r.SpentDone = 376 }, nil},
-		"just enough":                                   {[]int{50}, func(_ *jury, r *batch.Reenqueue) { r.SpentDone = 375 }, []int{1}},
-		"nobody knows how long all take":                {[]int{59}, func(_ *jury, r *batch.Reenqueue) { *r = batch.Reenqueue{PacedAt: minutes(55), PacedDone: 400} }, nil},
-		"others are held or back off": {[]int{40, 39}, func(j *jury, r *batch.Reenqueue) {
-			j.held, j.resting = 60, 40
+		"one outcome too few":                           {[]int{50}, func(_ *lossDetector, r *batch.Reenqueue) { r.SpentDone = 376 }, nil},
+		"just enough":                                   {[]int{50}, func(_ *lossDetector, r *batch.Reenqueue) { r.SpentDone = 375 }, []int{1}},
+		"nobody knows how long all take":                {[]int{59}, func(_ *lossDetector, r *batch.Reenqueue) { *r = batch.Reenqueue{PacedAt: minutes(55), PacedDone: 400} }, nil},
+		"others are claimed or back off": {[]int{40, 39}, func(d *lossDetector, r *batch.Reenqueue) {
+			d.claimed, d.resting = 60, 40
 		}, []int{1}},
-		"it was enqueued again":          {[]int{50, 50}, func(j *jury, _ *batch.Reenqueue) { j.waiting[0].again = minutes(30) }, []int{2}},
-		"that was long ago":              {[]int{59, 50}, func(j *jury, _ *batch.Reenqueue) { j.waiting[0].again = minutes(12) }, []int{2, 1}},
-		"it is in a trial":               {[]int{50, 50}, func(_ *jury, r *batch.Reenqueue) { r.Sent = []batch.Enqueued{{Line: 2}} }, []int{1}},
-		"no more than can be remembered": {[]int{50, 50}, func(_ *jury, r *batch.Reenqueue) { r.Again = make([]batch.Enqueued, againMost-1) }, []int{1}},
-		"three times as long, not paced": {[]int{59}, func(j *jury, r *batch.Reenqueue) { r.SpentDone, r.Each = 400, time.Second; j.batch.Enqueued = 200 }, nil},
-		"three times as long, newly paced": {[]int{30, 29, 20}, func(j *jury, r *batch.Reenqueue) {
+		"it was enqueued again":          {[]int{50, 50}, func(d *lossDetector, _ *batch.Reenqueue) { d.waiting[0].reenqueuedAt = minutes(30) }, []int{2}},
+		"that was long ago":              {[]int{59, 50}, func(d *lossDetector, _ *batch.Reenqueue) { d.waiting[0].reenqueuedAt = minutes(12) }, []int{2, 1}},
+		"it is in a trial":               {[]int{50, 50}, func(_ *lossDetector, r *batch.Reenqueue) { r.Unmoved = []batch.Enqueued{{Line: 2}} }, []int{1}},
+		"no more than can be remembered": {[]int{50, 50}, func(_ *lossDetector, r *batch.Reenqueue) { r.Reenqueued = make([]batch.Enqueued, maxReenqueued-1) }, []int{1}},
+		"three times as long, not paced": {[]int{59}, func(d *lossDetector, r *batch.Reenqueue) {
+			r.SpentDone, r.Each = 400, time.Second
+			d.batch.Enqueued = 200
+		}, nil},
+		"three times as long, newly paced": {[]int{30, 29, 20}, func(d *lossDetector, r *batch.Reenqueue) {
 			r.SpentDone, r.PacedAt, r.PacedDone = 400, minutes(50), 300 // 6 s each
-			j.batch.Enqueued = 200
+			d.batch.Enqueued = 200
 		}, []int{1}},
-		"longer than all take, and less than may be lost": {[]int{4, 3}, func(j *jury, r *batch.Reenqueue) { r.Each = time.Millisecond }, []int{1}},
+		"longer than all take, and less than may be lost": {[]int{4, 3}, func(d *lossDetector, r *batch.Reenqueue) { r.Each = time.Millisecond }, []int{1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			j, r := judging(tt.waited...), known
+			d, r := judging(tt.waited...), known
 			if tt.change != nil {
-				tt.change(j, &r)
+				tt.change(d, &r)
 			}
-			if got := lines(j.overdue(&r)); !slices.Equal(got, tt.want) {
+			if got := lines(d.overdue(&r)); !slices.Equal(got, tt.want) {
 				t.Errorf("%v are enqueued again, want %v", got, tt.want)
 			}
 		})
@@ -80,14 +83,14 @@ func TestOverdue(t *testing.T) {
 // TestOutcomesAreSpentOnce judges twice with the same outcomes.
 func TestOutcomesAreSpentOnce(t *testing.T) {
 	t.Parallel()
-	j, r := judging(50, 51, 52), batch.Reenqueue{PacedAt: minutes(55), PacedDone: 300, Each: 3 * time.Second, SpentDone: 374}
-	if got := lines(j.overdue(&r)); !slices.Equal(got, []int{3}) || r.SpentDone != 400 {
+	d, r := judging(50, 51, 52), batch.Reenqueue{PacedAt: minutes(55), PacedDone: 300, Each: 3 * time.Second, SpentDone: 374}
+	if got := lines(d.overdue(&r)); !slices.Equal(got, []int{3}) || r.SpentDone != 400 {
 		t.Errorf("%v are enqueued again, %d outcomes used up", got, r.SpentDone)
 	}
-	if j.done += 24; len(j.overdue(&r)) != 0 || r.SpentDone != 400 {
+	if d.done += 24; len(d.overdue(&r)) != 0 || r.SpentDone != 400 {
 		t.Errorf("%d outcomes used up after 24 more", r.SpentDone)
 	}
-	if j.done++; len(j.overdue(&r)) != 1 || r.SpentDone != 425 {
+	if d.done++; len(d.overdue(&r)) != 1 || r.SpentDone != 425 {
 		t.Errorf("%d outcomes used up after 25 more", r.SpentDone)
 	}
 }
@@ -124,9 +127,9 @@ func TestPace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			j, r := judging(), tt.before
-			if paced := j.pace(&r); paced != tt.paced || j.moves != tt.moves {
-				t.Errorf("paced %t, moves %t", paced, j.moves)
+			d, r := judging(), tt.before
+			if paced := d.pace(&r); paced != tt.paced || d.moves != tt.moves {
+				t.Errorf("paced %t, moves %t", paced, d.moves)
 			}
 			if diff := cmp.Diff(tt.after, r); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
@@ -157,12 +160,12 @@ func TestStuck(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			j, r := judging(tt.waited...), batch.Reenqueue{Waiting: tt.counted}
-			j.held = tt.held
+			d, r := judging(tt.waited...), batch.Reenqueue{Waiting: tt.counted}
+			d.claimed = tt.held
 			if tt.counted > 0 {
 				r.WaitingAt = minutes(tt.at)
 			}
-			if got := j.stuck(&r); got != tt.stuck || r.Waiting != tt.after {
+			if got := d.stuck(&r); got != tt.stuck || r.Waiting != tt.after {
 				t.Errorf("stuck %t, %d counted, want %t, %d", got, r.Waiting, tt.stuck, tt.after)
 			}
 		})
@@ -175,18 +178,18 @@ func TestJudgements(t *testing.T) {
 	paced := batch.Reenqueue{PacedAt: minutes(55), PacedDone: 300, Each: 3 * time.Second}
 	t.Run("a trial leaves out who is overdue", func(t *testing.T) {
 		t.Parallel()
-		j := judging(50, 10, 20)
-		r, again := j.judge(paced)
-		if got := lines(again); !slices.Equal(got, []int{1, 2, 3}) || r.Sample != 2 || len(r.Again) != 1 || r.Again[0].Line != 1 {
+		d := judging(50, 10, 20)
+		r, again := d.decide(paced)
+		if got := lines(again); !slices.Equal(got, []int{1, 2, 3}) || r.Sample != 2 || len(r.Reenqueued) != 1 || r.Reenqueued[0].Line != 1 {
 			t.Errorf("%v are enqueued again: %+v", got, r)
 		}
-		j.batch.Reconciled.Reenqueue, j.now = r, minutes(61)
-		j.waiting[0].again = minutes(60)
-		if r, again = j.judge(r); len(again) > 0 || len(r.Again) != 1 || len(r.Sent) != 2 {
+		d.batch.Reconciled.Reenqueue, d.now = r, minutes(61)
+		d.waiting[0].reenqueuedAt = minutes(60)
+		if r, again = d.decide(r); len(again) > 0 || len(r.Reenqueued) != 1 || len(r.Unmoved) != 2 {
 			t.Errorf("%v are enqueued once more: %+v", lines(again), r)
 		}
-		j.waiting = nil
-		if r, _ = j.judge(r); len(r.Again) > 0 || r.Sample > 0 {
+		d.waiting = nil
+		if r, _ = d.decide(r); len(r.Reenqueued) > 0 || r.Sample > 0 {
 			t.Errorf("once all have moved: %+v", r)
 		}
 	})
@@ -194,36 +197,36 @@ func TestJudgements(t *testing.T) {
 		t.Parallel()
 		waited := slices.Repeat([]int{10}, 40)
 		waited[0] = 50
-		j := judging(waited...)
-		r, again := j.judge(paced)
+		d := judging(waited...)
+		r, again := d.decide(paced)
 		if len(again) != 26 || r.Sample != 25 || r.Others != 14 {
 			t.Fatalf("%v are enqueued again: %+v", lines(again), r)
 		}
 		sent := lines(again)
-		j.batch.Reconciled.Reenqueue, j.now = r, minutes(61)
-		j.waiting[0].again = minutes(60)
-		j.waiting = slices.DeleteFunc(j.waiting, func(w waiting) bool { return w.line > 1 && slices.Contains(sent, w.line) })
-		if _, again = j.judge(r); len(again) != 14 || again[0].line == 1 {
+		d.batch.Reconciled.Reenqueue, d.now = r, minutes(61)
+		d.waiting[0].reenqueuedAt = minutes(60)
+		d.waiting = slices.DeleteFunc(d.waiting, func(w waiting) bool { return w.line > 1 && slices.Contains(sent, w.line) })
+		if _, again = d.decide(r); len(again) != 14 || again[0].line == 1 {
 			t.Errorf("once the sample has moved %v are enqueued again", lines(again))
 		}
 	})
 	t.Run("without anybody for a trial", func(t *testing.T) {
 		t.Parallel()
-		r, again := judging(50).judge(paced)
+		r, again := judging(50).decide(paced)
 		if len(again) != 1 || !r.SampledAt.IsZero() {
 			t.Errorf("%v are enqueued again: %+v", lines(again), r)
 		}
 	})
 	t.Run("more than can be remembered", func(t *testing.T) {
 		t.Parallel()
-		waited := make([]int, againMost+10)
+		waited := make([]int, maxReenqueued+10)
 		for i := range waited {
 			waited[i] = 50
 		}
-		j := judging(append(waited, 5)...)
-		j.batch.Enqueued = 101 // one is not done since
-		r, again := j.judge(batch.Reenqueue{PacedAt: minutes(50), PacedDone: 300, Sample: 1, Sent: []batch.Enqueued{{Line: 111}}})
-		if len(again) != againMost+10 || !r.AllAt.Equal(j.now) || r.Sample > 0 || len(r.Sent) > 0 {
+		d := judging(append(waited, 5)...)
+		d.batch.Enqueued = 101 // one is not done since
+		r, again := d.decide(batch.Reenqueue{PacedAt: minutes(50), PacedDone: 300, Sample: 1, Unmoved: []batch.Enqueued{{Line: 111}}})
+		if len(again) != maxReenqueued+10 || !r.AllAt.Equal(d.now) || r.Sample > 0 || len(r.Unmoved) > 0 {
 			t.Errorf("%d are enqueued again: %+v", len(again), r)
 		}
 	})
@@ -232,10 +235,10 @@ func TestJudgements(t *testing.T) {
 // TestHear sorts a batch's requests.
 func TestHear(t *testing.T) {
 	t.Parallel()
-	j := judging()
-	j.batch.Reconciled.Enqueues = []batch.Enqueued{{Line: 10, At: minutes(30)}, {Line: 20, At: minutes(58)}}
-	j.batch.Reconciled.Reenqueue.Again = []batch.Enqueued{{Line: 1, At: minutes(40)}, {Line: 2, At: minutes(40)}}
-	j.expired = map[string]time.Time{"lives": {}}
+	d := judging()
+	d.batch.Reconciled.Enqueues = []batch.Enqueued{{Line: 10, At: minutes(30)}, {Line: 20, At: minutes(58)}}
+	d.batch.Reconciled.Reenqueue.Reenqueued = []batch.Enqueued{{Line: 1, At: minutes(40)}, {Line: 2, At: minutes(40)}}
+	d.expired = map[string]time.Time{"lives": {}}
 	for line, phase := range map[int]state.Phase{
 		1: state.Pending{}, 2: state.Pending{NotBefore: minutes(50)}, 3: state.Pending{NotBefore: minutes(61)}, 4: state.Completed{},
 		5:  state.Processing{Lease: state.Lease{Worker: "lives", Expires: minutes(70)}},
@@ -243,13 +246,13 @@ func TestHear(t *testing.T) {
 		7:  state.Processing{Lease: state.Lease{Worker: "dead", Expires: minutes(57)}},
 		11: state.Pending{},
 	} {
-		if err := j.hear(t.Context(), state.Record{Spec: state.Spec{Key: state.Key{Batch: "b", Line: line}}, Phase: phase}); err != nil {
+		if err := d.observe(t.Context(), state.Record{Spec: state.Spec{Key: state.Key{Batch: "b", Line: line}}, Phase: phase}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	since, again := map[int]time.Time{}, map[int]time.Time{}
-	for _, w := range j.waiting {
-		since[w.line], again[w.line] = w.since, w.again
+	for _, w := range d.waiting {
+		since[w.line], again[w.line] = w.since, w.reenqueuedAt
 		if !w.message.Again {
 			t.Errorf("line %d's message does not say that it is sent again", w.line)
 		}
@@ -260,7 +263,7 @@ func TestHear(t *testing.T) {
 	if diff := cmp.Diff(map[int]time.Time{1: minutes(40), 2: {}, 6: {}}, again); diff != "" {
 		t.Errorf("enqueued again (-want +got):\n%s", diff)
 	}
-	if j.held != 1 || j.resting != 1 {
-		t.Errorf("%d are held and %d rest", j.held, j.resting)
+	if d.claimed != 1 || d.resting != 1 {
+		t.Errorf("%d are held and %d rest", d.claimed, d.resting)
 	}
 }

@@ -52,7 +52,7 @@ func (s steps) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) 
 	if err := group.Wait(); err != nil || walkErr != nil {
 		return batch.Batch{}, errors.Join(err, walkErr)
 	}
-	if err := s.endLate(ctx, b, commits, tally); err != nil {
+	if err := s.endDeferred(ctx, b, commits, tally); err != nil {
 		return batch.Batch{}, err
 	}
 	if tally.counts.Done() < tally.counts.Total {
@@ -62,11 +62,11 @@ func (s steps) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) 
 	return s.seal(ctx, b, tally.counts, tally.usage)
 }
 
-// endLate gives the requests that were left for last their last state, once
+// endDeferred gives the requests that were deferred their last state, once
 // their workers have recorded what they could. One that somebody else has
-// claimed meanwhile, who did not know of the stop, is left once more.
-func (s steps) endLate(ctx context.Context, b batch.Batch, commits *commits, tally *tally) error {
-	for last := commits.take(); len(last) > 0 && !s.short(ctx); last = commits.take() {
+// claimed meanwhile, who did not know of the stop, is deferred once more.
+func (s steps) endDeferred(ctx context.Context, b batch.Batch, commits *commits, tally *tally) error {
+	for last := commits.drain(); len(last) > 0 && !s.short(ctx); last = commits.drain() {
 		if err := commits.wait(ctx, last); err != nil {
 			return err
 		}
@@ -115,12 +115,12 @@ func usageOf(p state.Phase) state.Usage {
 }
 
 // end gives a request its last state and counts it, or that of another writer
-// who was faster, unless commits has it left for last. A request without a phase
+// who was faster, unless commits defers it. A request without a phase
 // is missing.
 func (s steps) end(ctx context.Context, tally *tally, b batch.Batch, rec state.Record, commits *commits) error {
 	var conflict *state.ConflictError
 	for range maxConflicts {
-		if late, err := commits.late(ctx, rec); err != nil || late {
+		if deferred, err := commits.deferred(ctx, rec); err != nil || deferred {
 			return err
 		}
 		change, err := ending(b, rec, s.Clock())

@@ -77,7 +77,7 @@ func TestLeft(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := at(now).left(running(tc.change)); got != tc.want {
+			if got := at(now).untilStop(running(tc.change)); got != tc.want {
 				t.Errorf("%v are left, want %v", got, tc.want)
 			}
 		})

@@ -17,7 +17,7 @@ import (
 func (s steps) publish(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 	if b.WriteOut.Journal == 0 {
 		var err error
-		if b, err = s.settle(ctx, b); err != nil || b.WriteOut.Journal == 0 || b.Status.Terminal() {
+		if b, err = s.completeJournal(ctx, b); err != nil || b.WriteOut.Journal == 0 || b.Status.Terminal() {
 			return b, err
 		}
 	}
@@ -43,7 +43,7 @@ func (s steps) publish(ctx context.Context, b batch.Batch) (batch.Batch, error) 
 // A result is one of a batch's two result files.
 type result struct {
 	name   string
-	holds  func(p state.Phase) bool // whether it has the line of a request in this state
+	has    func(p state.Phase) bool // whether it has the line of a request in this state
 	lines  func(c batch.Counts) int // how many lines it has
 	id     func(w batch.WriteOut) string
 	cursor func(b *batch.Batch) *batch.Multipart
@@ -53,13 +53,13 @@ func results() []result {
 	completed := func(p state.Phase) bool { return p.Status() == state.StatusCompleted }
 	return []result{{
 		name:   "output",
-		holds:  completed,
+		has:    completed,
 		lines:  func(c batch.Counts) int { return c.Completed },
 		id:     func(w batch.WriteOut) string { return w.OutputID },
 		cursor: func(b *batch.Batch) *batch.Multipart { return &b.WriteOut.Output },
 	}, {
 		name:   "error",
-		holds:  func(p state.Phase) bool { return !completed(p) },
+		has:    func(p state.Phase) bool { return !completed(p) },
 		lines:  func(c batch.Counts) int { return c.Failed + c.Expired + c.Canceled },
 		id:     func(w batch.WriteOut) string { return w.ErrorID },
 		cursor: func(b *batch.Batch) *batch.Multipart { return &b.WriteOut.Error },
@@ -83,7 +83,7 @@ func (s steps) write(ctx context.Context, b batch.Batch, r result) (batch.Batch,
 		if err != nil || s.short(ctx) {
 			return b, err
 		}
-		if !r.holds(rec.Phase) {
+		if !r.has(rec.Phase) {
 			continue
 		}
 		if err := c.add(b, rec); err != nil {

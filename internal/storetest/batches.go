@@ -117,7 +117,7 @@ func batchTimes(t *testing.T, s Store) {
 		Enqueues: []batch.Enqueued{{Line: 1, At: fine}},
 		Reenqueue: batch.Reenqueue{
 			At: fine, PacedAt: fine, AllAt: fine, WaitingAt: fine, SampledAt: fine,
-			Again: []batch.Enqueued{{Line: 3, At: fine}}, Sent: []batch.Enqueued{{Line: 2, At: fine}},
+			Reenqueued: []batch.Enqueued{{Line: 3, At: fine}}, Unmoved: []batch.Enqueued{{Line: 2, At: fine}},
 		},
 	}
 	ok(t, s.CreateBatch(t.Context(), b))
@@ -126,7 +126,7 @@ func batchTimes(t *testing.T, s Store) {
 		Enqueues: []batch.Enqueued{{Line: 1, At: noon()}},
 		Reenqueue: batch.Reenqueue{
 			At: noon(), PacedAt: noon(), AllAt: noon(), WaitingAt: noon(), SampledAt: noon(),
-			Again: []batch.Enqueued{{Line: 3, At: noon()}}, Sent: []batch.Enqueued{{Line: 2, At: noon()}},
+			Reenqueued: []batch.Enqueued{{Line: 3, At: noon()}}, Unmoved: []batch.Enqueued{{Line: 2, At: noon()}},
 		},
 	}
 	got, err := s.UpdateBatch(t.Context(), b.Ref, func(stored *batch.Batch) error {
