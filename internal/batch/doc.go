@@ -1,16 +1,34 @@
-// Package batch is a batch of requests as the user knows it: its statuses,
-// counts and files, and the JSONL lines that go in and come out.
+// Package batch is the domain: what a batch of requests is and may become, in
+// terms of no technology. Its subjects, and where they begin:
+//
+//	a batch's life, its statuses and counts      batch.go
+//	what a user asks for, and what may be        order.go, window.go, endpoint.go, retried.go
+//	the lines that go in, and their index        input.go, embeddings.go, index.go
+//	the lines that come out, and their journal   output.go, journal.go
+//	files, pins, and uploads                     file.go, upload.go, digest.go, coalesce.go
+//	messages to workers, and write shards        message.go, shard.go
+//	the counter, in shards that only grow        cell.go
+//	what a flow remembers, and when it acts      reconcile.go
+//	how the messages in flight are shared        allowance.go
+//	which batches may be unfinished, and flows   running.go
+//	single requests, as their owner sees them    single.go
+//
+// A batch's life:
 //
 //	validating ──Loaded──▶ in_progress ────Seal────▶ finalizing ──End──▶ completed
-//	     │ └────Reject───▶ failed                        │ ├───────────▶ expired
+//	     │ └─────Fail────▶ failed                        │ ├───────────▶ expired
 //	     └─Cancel─▶ cancelling ◀──Cancel── in_progress   │ └───────────▶ cancelled
 //	                     └──────────────Seal────────────▶┘
 //
-// A validating batch whose deadline passes goes to finalizing too. A batch that
-// was given up ends failed from wherever it is, with what was done written out
-// if its requests were stored. Terminal statuses and their counts never change
+// A validating batch whose deadline passes goes to finalizing too. A batch whose
+// flow cannot go on ends failed from wherever it is, with what was done written
+// out if its requests were stored. Terminal statuses and their counts never change
 // again.
 //
-// The package knows requests (internal/state) and retry policies, but no store,
-// no transport and no clock.
+// Methods change a value in memory; a store makes that durable, guarded by the
+// value's revision, and calls them anew if it was outrun. So they are pure, and
+// idempotent wherever a step of a flow may be repeated.
+//
+// The package knows requests (internal/state), retry policies and tenants, but no
+// store, no transport and no clock.
 package batch

@@ -176,8 +176,7 @@ func (u *Upload) Try(order, sum, fileID string, now time.Time) error {
 func (u *Upload) Saw(order, sum string) { u.ReadOrder, u.ReadSum = order, sum }
 
 // Begin begins u's completion with parts in this order, which have this MD5.
-// From then on no others become its file. Beginning again with the same changes
-// nothing. It returns an *UploadError unless u is pending, and what Matches does
+// From then on no others become its file. It is idempotent. It returns an *UploadError unless u is pending, and what Matches does
 // if it was begun.
 func (u *Upload) Begin(order, sum string, now time.Time) error {
 	if s := u.StatusAt(now); s != UploadPending {
@@ -190,7 +189,7 @@ func (u *Upload) Begin(order, sum string, now time.Time) error {
 	return nil
 }
 
-// Complete records that u's file is there. Completing again changes nothing.
+// Complete records that u's file is there. It is idempotent.
 // It returns an *UploadError if u was cancelled.
 func (u *Upload) Complete() error {
 	if u.Status == UploadCanceled {
@@ -200,7 +199,7 @@ func (u *Upload) Complete() error {
 	return nil
 }
 
-// Cancel ends u without a file. Canceling again changes nothing. It returns an
+// Cancel ends u without a file. It is idempotent. It returns an
 // *UploadError if u was completed or has expired, and ErrUploadBegun if its
 // completion has begun, since the file may be there.
 func (u *Upload) Cancel(now time.Time) error {

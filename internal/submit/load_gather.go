@@ -28,7 +28,7 @@ const maxSkip = 256 << 10
 //	the upload's start  an upload of nothing, dropped by the bucket's rule for unfinished uploads
 //	a part              it is written again, the same: where it ends follows from the lines
 //	the cursor          the next load goes on behind it
-//	the finished file   it is finished again, which changes nothing
+//	the finished file   it is finished again, which is idempotent
 //	the file's record   it is there already
 //	the mark of its end the next load takes the pin off the other batch's file, and validates
 func (l *Loader) gather(ctx context.Context, b batch.Batch) (batch.Batch, error) {
