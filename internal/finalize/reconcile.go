@@ -19,7 +19,7 @@ func (s steps) reconcile(ctx context.Context, b batch.Batch) (batch.Batch, Next,
 		b, err = s.enqueue(ctx, b, done)
 		return b, "", err
 	}
-	if done >= b.Counts.Total || b.RecountDue(done, s.Clock()) && (!b.RecountAt.IsZero() || !s.lastDue(b.Reconciled.Reenqueue)) {
+	if s.recountDue(b, done) {
 		was := done
 		b, done, err = s.recount(ctx, b)
 		last := done >= b.Counts.Total && was < done // the last outcomes came while it counted
@@ -32,14 +32,8 @@ func (s steps) reconcile(ctx context.Context, b batch.Batch) (batch.Batch, Next,
 		return b, "", err
 	}
 	r = s.expectLast(b, r.See(done, s.Clock()), done)
-	whole := true
-	switch {
-	case s.reenqueueDue(b):
-		r.Reenqueue, whole, err = s.reenqueue(ctx, b, done)
-	case s.lastDue(r.Reenqueue):
-		r.Reenqueue, whole, err = s.reenqueueLast(ctx, b, r.Reenqueue)
-	}
-	if err != nil || !whole {
+	var whole bool
+	if r.Reenqueue, whole, err = s.reenqueueLost(ctx, b, r.Reenqueue, done); err != nil || !whole {
 		return b, "", err
 	}
 	b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
@@ -50,6 +44,28 @@ func (s steps) reconcile(ctx context.Context, b batch.Batch) (batch.Batch, Next,
 		return b, "", err
 	}
 	return b, s.parking(b), nil
+}
+
+// recountDue reports whether b's requests are to be counted: all seem to have their
+// outcome, or the cells are to be doubted. Where nobody asked for a recount, the
+// last requests are judged before.
+func (s steps) recountDue(b batch.Batch, done int) bool {
+	return done >= b.Counts.Total ||
+		b.RecountDue(done, s.Clock()) && (!b.RecountAt.IsZero() || !s.lastDue(b.Reconciled.Reenqueue))
+}
+
+// reenqueueLost enqueues again what is lost, if that is due, and returns how the
+// search stands then; whole is false if time ran short.
+func (s steps) reenqueueLost(
+	ctx context.Context, b batch.Batch, r batch.Reenqueue, done int,
+) (_ batch.Reenqueue, whole bool, err error) {
+	switch {
+	case s.reenqueueDue(b):
+		return s.reenqueue(ctx, b, done)
+	case s.lastDue(r):
+		return s.reenqueueLast(ctx, b, r)
+	}
+	return r, true, nil
 }
 
 // done returns how many of b's requests have their outcome, as the cells say.
