@@ -242,7 +242,7 @@ func TestAWriteWhoseAnswerWasLostCountsOnce(t *testing.T) {
 	b, err := plain.Batch(ctx, ref)
 	check(t, err)
 	if b.Enqueued != 3 || b.Rev != 4 {
-		t.Errorf("fed %d at revision %d, want 3 at 4", b.Enqueued, b.Rev)
+		t.Errorf("enqueued %d at revision %d, want 3 at 4", b.Enqueued, b.Rev)
 	}
 
 	r := state.New(usualSpec())
@@ -313,7 +313,7 @@ func TestUpdateGivesUpWhereOthersAlwaysComeFirst(t *testing.T) {
 	b, err := plain.Batch(t.Context(), ref)
 	check(t, err)
 	if b.Token != "" || b.Enqueued != others {
-		t.Errorf("token %q, fed %d: want nothing of the update and %d", b.Token, b.Enqueued, others)
+		t.Errorf("token %q, enqueued %d: want nothing of the update and %d", b.Token, b.Enqueued, others)
 	}
 }
 

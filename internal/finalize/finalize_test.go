@@ -28,10 +28,10 @@ func TestAdvanceToTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 50, 10)
 		if next := w.advance(); next != finalize.NextLong {
-			t.Fatalf("after feeding, next is %q", next)
+			t.Fatalf("after enqueueing, next is %q", next)
 		}
 		if n := w.queue.Len(); n != 50 || w.batch().Enqueued != 50 {
-			t.Fatalf("%d messages, %d fed", n, w.batch().Enqueued)
+			t.Fatalf("%d messages, %d enqueued", n, w.batch().Enqueued)
 		}
 		w.work()
 		if next := w.advance(); next != finalize.NextEnd {
@@ -102,21 +102,21 @@ func TestEmptyBatch(t *testing.T) {
 	}
 }
 
-// TestWindow feeds a batch of several windows as its requests are done.
-func TestWindow(t *testing.T) {
+// TestEnqueueAtLowWater enqueues a batch a few requests at a time as they are done.
+func TestEnqueueAtLowWater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 25, 10)
 		f := w.finalizer(nil)
 		f.Config.MaxEnqueued = 10
 		parks := []finalize.Next{finalize.NextLong, finalize.NextLong, finalize.NextMedium} // the last 5 are looked for
-		for i, fed := range []int{10, 20, 25} {
+		for i, enqueued := range []int{10, 20, 25} {
 			next, err := f.Advance(t.Context(), w.ref)
 			if next != parks[i] || err != nil {
 				t.Fatalf("round %d: next is %q, %v", i, next, err)
 			}
-			if got := w.batch().Enqueued; got != fed || w.queue.Len() != min(10, 25-10*i) {
-				t.Fatalf("round %d: %d fed, %d messages", i, got, w.queue.Len())
+			if got := w.batch().Enqueued; got != enqueued || w.queue.Len() != min(10, 25-10*i) {
+				t.Fatalf("round %d: %d enqueued, %d messages", i, got, w.queue.Len())
 			}
 			w.must(f.Park(t.Context(), w.ref, fmt.Sprint("token", i)))
 			w.work()

@@ -153,7 +153,7 @@ func anyBatch(rt *rapid.T, tenantName string) batch.Batch {
 	b.Endpoint = rapid.String().Draw(rt, "endpoint")
 	b.Window = rapid.String().Draw(rt, "window")
 	b.Status = batch.Status(rapid.StringMatching(`[a-z_]{1,12}`).Draw(rt, "status"))
-	b.Enqueued = rapid.IntRange(0, 1<<40).Draw(rt, "fed")
+	b.Enqueued = rapid.IntRange(0, 1<<40).Draw(rt, "enqueued")
 	b.Load.Offset = rapid.Int64Min(0).Draw(rt, "offset")
 	b.Sealed = rapid.Bool().Draw(rt, "sealed")
 	b.Token = rapid.String().Draw(rt, "token")

@@ -105,7 +105,7 @@ func TestOnTheCloud(t *testing.T) {
 	}
 	parked, err := h.handle(ctx, task{Task: "advance", Tenant: "acme", Batch: ref.ID})
 	if parked.Next != finalize.NextLong || err != nil {
-		t.Fatalf("after feeding, next is %q, %v", parked.Next, err)
+		t.Fatalf("after enqueueing, next is %q, %v", parked.Next, err)
 	}
 	want := answerAll(t, store, bucket, ref)
 
