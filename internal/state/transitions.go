@@ -43,7 +43,9 @@ func Reclaim[S Leased](r Request[S], l Lease, now time.Time, loss Loss) (Request
 	}), nil
 }
 
-// Release gives r back untried, claimable at once.
+// Release gives r back untried, claimable at once. It is the drawing's edge, which a
+// worker takes only on its way to Deny: one that cannot call stores nothing, and
+// its request is reclaimed.
 func Release(r Request[Claimed]) Request[Pending] {
 	c := r.phase
 	return move(r, Pending{Attempt: c.Attempt, ClaimID: c.Lease.ClaimID, Reclaims: c.Reclaims, Last: c.Last})

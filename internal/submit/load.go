@@ -174,7 +174,7 @@ func (l *Loader) Load(ctx context.Context, t Task) (Next, error) {
 		b, err = l.fill(ctx, b)
 	}
 	if err == nil && b.Status.Terminal() {
-		err = l.release(ctx, b)
+		err = l.cleanUp(ctx, b)
 	}
 	switch {
 	case err != nil:
@@ -235,9 +235,9 @@ func (l *Loader) update(ctx context.Context, ref batch.Ref, change func(*batch.B
 	return b, nil
 }
 
-// release takes an ended batch's pins off its input files, and takes
+// cleanUp takes an ended batch's pins off its input files, and takes
 // it out of its tenant's quota.
-func (l *Loader) release(ctx context.Context, b batch.Batch) error {
+func (l *Loader) cleanUp(ctx context.Context, b batch.Batch) error {
 	for _, id := range b.Inputs() {
 		if err := l.unpin(ctx, b, id); err != nil {
 			return err
