@@ -1,6 +1,7 @@
 package dynamostore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -61,20 +62,11 @@ func New(api API, cfg Config) (*Store, error) {
 	case cfg.Retention < 0 || cfg.Parallel < 0 || cfg.Timeout < 0:
 		return nil, fmt.Errorf("%w: it has a negative number", ErrConfig)
 	}
-	s := &Store{
+	return &Store{
 		api: api, table: cfg.Table, now: cfg.Now, retention: cfg.Retention,
-		parallel: cfg.Parallel, timeout: cfg.Timeout, random: cfg.Random,
-	}
-	if s.parallel == 0 {
-		s.parallel = defaultParallel
-	}
-	if s.timeout == 0 {
-		s.timeout = defaultTimeout
-	}
-	if s.random == nil {
-		s.random = rand.Reader
-	}
-	return s, nil
+		parallel: cmp.Or(cfg.Parallel, defaultParallel), timeout: cmp.Or(cfg.Timeout, defaultTimeout),
+		random: cmp.Or(cfg.Random, rand.Reader),
+	}, nil
 }
 
 // get returns the item under k, nil if there is none.

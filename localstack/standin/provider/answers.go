@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -146,10 +147,7 @@ func composeEmbeddings(r request, _ string, _ int64) (reply, error) {
 	if r.Dimensions < 0 || r.Dimensions > maxDimensions {
 		return reply{}, invalid("dimensions", fmt.Sprintf("Invalid 'dimensions': must be from 1 to %d.", maxDimensions))
 	}
-	dimensions := r.Dimensions
-	if dimensions == 0 {
-		dimensions = defaultDimensions
-	}
+	dimensions := cmp.Or(r.Dimensions, defaultDimensions)
 	answer := &embeddingList{Object: "list", Model: r.Model}
 	for i, input := range inputs {
 		values := vector(input, dimensions)

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -44,9 +45,7 @@ func New(cfg Config) (*Provider, error) {
 	if cfg.MaxKeys < 0 {
 		return nil, errors.New("max keys: must not be negative")
 	}
-	if cfg.MaxKeys == 0 {
-		cfg.MaxKeys = defaultMaxKeys
-	}
+	cfg.MaxKeys = cmp.Or(cfg.MaxKeys, defaultMaxKeys)
 	p := &Provider{mux: http.NewServeMux(), ledger: newLedger(cfg.Now, cfg.MaxKeys), now: cfg.Now}
 	for path, c := range map[string]compose{
 		"/v1/chat/completions": composeChat, "/v1/completions": composeText, "/v1/responses": composeResponse,
