@@ -86,6 +86,10 @@ func benchmarkFinalize(b *testing.B, lines int) {
 	}
 }
 
+// port is finalize.Requests by another name: embedded under its own, it would
+// hide its method Requests.
+type port = finalize.Requests
+
 // A madeBatch is a batch whose every request is answered, and its files. Its
 // answers are scattered: a segment has every hundredth line of a block.
 type madeBatch struct {

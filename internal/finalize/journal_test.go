@@ -10,6 +10,7 @@ import (
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/finalize"
+	"github.com/musketry/musketry/internal/storetest"
 )
 
 // TestRestOfTheJournal ends a batch of which workers have recorded large answers
@@ -30,7 +31,7 @@ func TestRestOfTheJournal(t *testing.T) {
 					w.count("w1", w.call("w1", 5, 6)...) // these are entered
 					w.cancel()
 					f := w.finalizer(nil)
-					f.Journal = faultyJournal{w.store, &faults{at: at, after: after}}
+					f.Journal = storetest.FaultyStore{Store: w.store, Do: (&faults{at: at, after: after}).op}
 					next, err := f.Advance(t.Context(), w.ref)
 					if at > 0 {
 						if !errors.Is(err, errCrash) {

@@ -20,6 +20,7 @@ import (
 	"github.com/musketry/musketry/internal/memstore"
 	"github.com/musketry/musketry/internal/multipart"
 	"github.com/musketry/musketry/internal/state"
+	"github.com/musketry/musketry/internal/storetest"
 	"github.com/musketry/musketry/internal/tenant"
 )
 
@@ -114,9 +115,10 @@ func (w *world) finalizer(f *faults) *finalize.Finalizer {
 	if f == nil {
 		f = &faults{}
 	}
+	store := storetest.FaultyStore{Store: w.store, Do: f.op}
 	return &finalize.Finalizer{
-		Requests: faultyRequests{w.store, f}, Journal: faultyJournal{w.store, f}, Batches: faultyBatches{w.store, f}, Objects: faultyObjects{w.files, f},
-		Uploads: faultyUploads{w.files, f}, Queue: faultyQueue{w.queue, f}, Flow: faultyFlow{w.flow, f},
+		Requests: store, Journal: store, Batches: store, Objects: faultyObjects{w.files, f},
+		Uploads: faultyUploads{w.files, f}, Queue: faultyQueue{w.queue, f}, Flow: storetest.FaultyFlow{Flow: w.flow, Do: f.op},
 		Clock: time.Now, NewFileID: w.fileID, Log: slog.New(slog.DiscardHandler),
 		Config: finalize.Config{Part: 5 << 20},
 	}
@@ -430,6 +432,14 @@ func (f *faults) do(call func() error) error {
 	return err
 }
 
+// op is do of an operation of the store or the flow.
+func (f *faults) op(op string, call func() error) error {
+	if op == "PutCell" {
+		f.note(&f.cells, 1)
+	}
+	return f.do(call)
+}
+
 // note adds to what f counts.
 func (f *faults) note(n *int, more int) {
 	f.mu.Lock()
@@ -444,81 +454,6 @@ func get[T any](f *faults, call func() (T, error)) (T, error) {
 		return none, err
 	}
 	return got, nil
-}
-
-// port is finalize.Requests by another name: embedded under its own, it would
-// hide its method Requests.
-type port = finalize.Requests
-
-type faultyRequests struct {
-	port
-	f *faults
-}
-
-func (r faultyRequests) Apply(ctx context.Context, c state.Change) error {
-	return r.f.do(func() error { return r.port.Apply(ctx, c) })
-}
-
-func (r faultyRequests) PutCell(ctx context.Context, id string, c batch.Cell) error {
-	r.f.note(&r.f.cells, 1)
-	return r.f.do(func() error { return r.port.PutCell(ctx, id, c) })
-}
-
-func (r faultyRequests) Cells(ctx context.Context, id string) ([]batch.Cell, error) {
-	return get(r.f, func() ([]batch.Cell, error) { return r.port.Cells(ctx, id) })
-}
-
-// ledger is to finalize.Journal what port is to finalize.Requests.
-type ledger = finalize.Journal
-
-type faultyJournal struct {
-	ledger
-	f *faults
-}
-
-func (j faultyJournal) AppendJournal(ctx context.Context, id string, e batch.Entry) (int, error) {
-	return get(j.f, func() (int, error) { return j.ledger.AppendJournal(ctx, id, e) })
-}
-
-type faultyBatches struct {
-	finalize.Batches
-	f *faults
-}
-
-func (b faultyBatches) Batch(ctx context.Context, ref batch.Ref) (batch.Batch, error) {
-	return get(b.f, func() (batch.Batch, error) { return b.Batches.Batch(ctx, ref) })
-}
-
-func (b faultyBatches) UpdateBatch(
-	ctx context.Context, ref batch.Ref, change func(*batch.Batch) error,
-) (batch.Batch, error) {
-	return get(b.f, func() (batch.Batch, error) { return b.Batches.UpdateBatch(ctx, ref, change) })
-}
-
-func (b faultyBatches) CreateFile(ctx context.Context, f batch.File) error {
-	return b.f.do(func() error { return b.Batches.CreateFile(ctx, f) })
-}
-
-func (b faultyBatches) UpdateQuota(
-	ctx context.Context, tenantName string, change func(*tenant.Quota) error,
-) (tenant.Quota, error) {
-	return get(b.f, func() (tenant.Quota, error) { return b.Batches.UpdateQuota(ctx, tenantName, change) })
-}
-
-func (b faultyBatches) UpdateAllowance(
-	ctx context.Context, change func(*batch.Allowance) error,
-) (batch.Allowance, error) {
-	return get(b.f, func() (batch.Allowance, error) { return b.Batches.UpdateAllowance(ctx, change) })
-}
-
-func (b faultyBatches) RemoveRunning(ctx context.Context, r batch.Running) error {
-	return b.f.do(func() error { return b.Batches.RemoveRunning(ctx, r) })
-}
-
-func (b faultyBatches) UpdateFile(
-	ctx context.Context, tenant, id string, change func(*batch.File) error,
-) (batch.File, error) {
-	return get(b.f, func() (batch.File, error) { return b.Batches.UpdateFile(ctx, tenant, id, change) })
 }
 
 type faultyObjects struct {
@@ -602,13 +537,4 @@ type faultyQueue struct {
 func (q faultyQueue) Send(ctx context.Context, ms []batch.Message) error {
 	q.f.note(&q.f.sent, len(ms))
 	return q.f.do(func() error { return q.Queue.Send(ctx, ms) })
-}
-
-type faultyFlow struct {
-	finalize.Flow
-	f *faults
-}
-
-func (l faultyFlow) Wake(ctx context.Context, token string) error {
-	return l.f.do(func() error { return l.Flow.Wake(ctx, token) })
 }

@@ -1,7 +1,6 @@
 package inspect_test
 
 import (
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"github.com/musketry/musketry/internal/inspect"
 	"github.com/musketry/musketry/internal/memstore"
 	"github.com/musketry/musketry/internal/state"
+	"github.com/musketry/musketry/internal/storetest"
 )
 
 var errDied = errors.New("crash")
@@ -35,15 +35,18 @@ type world struct {
 	first func() error // runs before the next Apply
 }
 
-// Apply is the store's.
-func (w *world) Apply(ctx context.Context, c state.Change) error {
-	if first := w.first; first != nil {
+// op makes a call of the store or the flow, and dies after it.
+func (w *world) op(op string, call func() error) error {
+	if op == "Batch" {
+		return call()
+	}
+	if first := w.first; first != nil && op == "Apply" {
 		w.first = nil
 		if err := first(); err != nil {
 			return err
 		}
 	}
-	return w.after(w.store.Apply(ctx, c))
+	return w.after(call())
 }
 
 func (w *world) after(err error) error {
@@ -51,34 +54,6 @@ func (w *world) after(err error) error {
 		return errors.Join(err, errDied)
 	}
 	return err
-}
-
-// A crashing store is that of a world.
-type crashing struct {
-	*memstore.Store
-	w *world
-}
-
-func (c crashing) Apply(ctx context.Context, ch state.Change) error { return c.w.Apply(ctx, ch) }
-
-func (c crashing) UpdateBatch(
-	ctx context.Context, ref batch.Ref, change func(*batch.Batch) error,
-) (batch.Batch, error) {
-	b, err := c.Store.UpdateBatch(ctx, ref, change)
-	return b, c.w.after(err)
-}
-
-func (c crashing) PutCell(ctx context.Context, id string, cell batch.Cell) error {
-	return c.w.after(c.Store.PutCell(ctx, id, cell))
-}
-
-type crashingFlow struct {
-	*memstore.Flow
-	w *world
-}
-
-func (f crashingFlow) Wake(ctx context.Context, token string) error {
-	return f.w.after(f.Flow.Wake(ctx, token))
 }
 
 func customID(line int) string { return fmt.Sprintf("id/%d é", line) }
@@ -93,9 +68,9 @@ func newWorld(t *testing.T, total int) *world {
 		t: t, store: memstore.NewStore(), files: memstore.NewFiles(), flow: memstore.NewFlow(),
 		ref: batch.Ref{Tenant: "acme", ID: "batch_01a"}, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 	}
-	store := crashing{w.store, w}
+	store := storetest.FaultyStore{Store: w.store, Do: w.op}
 	w.Inspector = inspect.New(inspect.Deps{
-		Requests: store, Batches: store, Objects: w.files, Flow: crashingFlow{w.flow, w},
+		Requests: store, Batches: store, Objects: w.files, Flow: storetest.FaultyFlow{Flow: w.flow, Do: w.op},
 		Clock: func() time.Time { return w.now },
 	})
 	b := batch.Batch{

@@ -12,16 +12,10 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/memstore"
 	"github.com/musketry/musketry/internal/retry"
+	"github.com/musketry/musketry/internal/storetest"
 	"github.com/musketry/musketry/internal/submit"
 	"github.com/musketry/musketry/internal/tenant"
 )
-
-func (s crashingStore) UpdateQuota(
-	ctx context.Context, tenantName string, change func(*tenant.Quota) error,
-) (tenant.Quota, error) {
-	u, err := s.Store.UpdateQuota(ctx, tenantName, change)
-	return u, s.after(err)
-}
 
 // limited returns an acceptance of a tenant with limits, whose file has so many
 // bytes.
@@ -34,9 +28,9 @@ func limited(t *testing.T, bytes int64, limits tenant.Limits) *acceptance {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	store := crashingStore{a.store, a.crash}
+	store := storetest.FaultyStore{Store: a.store, Do: a.crash.op}
 	a.Acceptor = submit.NewAcceptor(submit.AcceptDeps{
-		Store: store, Flow: crashingFlow{a.flow, a.crash}, Receipts: store, Clock: func() time.Time { return a.moment }, Random: &counter{},
+		Store: store, Flow: storetest.FaultyFlow{Flow: a.flow, Do: a.crash.op}, Receipts: store, Clock: func() time.Time { return a.moment }, Random: &counter{},
 	}, submit.AcceptConfig{Policy: retry.Default(), MaxRequests: 1000, Limits: limits})
 	return a
 }
