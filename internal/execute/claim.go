@@ -68,6 +68,7 @@ func (c *claims) start(j *job) (state.Request[state.Processing], result) {
 		if !ok {
 			return none, halted{err}
 		}
+		c.ledger.lose(j.ref())
 		c.metrics.Count("claim_conflicts_total", 1)
 		if rec = lost.Winner; rec.Phase == nil {
 			return none, halted{c.missing(j)}

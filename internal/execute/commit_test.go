@@ -214,3 +214,34 @@ func (h *heard) Beat(ctx context.Context, w state.Worker) error {
 	h.mu.Unlock()
 	return h.Workers.Beat(ctx, w)
 }
+
+// TestWhoClaimsNothingBeatsOnce has an event whose requests another worker holds:
+// there are no leases to end.
+func TestWhoClaimsNothingBeatsOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(2))
+		w.sendAll(2)
+		w.sendAll(2)
+		first, second := w.deliver(2), w.deliver(2)
+		w.up.answer = func(context.Context, int, int) (execute.Reply, error) {
+			time.Sleep(30 * time.Second)
+			return ok("{}")
+		}
+		m := &machine{world: w}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			w.invoke(m, w.process(m, execute.Config{}), first)
+		}()
+		time.Sleep(time.Second)
+		beats := &heard{Workers: w.store}
+		p := w.process(m, execute.Config{})
+		p.Workers = beats
+		if failed := w.invoke(m, p, second); len(failed) != 2 || len(beats.all) != 1 {
+			t.Errorf("%d messages stay, and the worker beat %d times", len(failed), len(beats.all))
+		}
+		<-done
+		w.done(allCompleted(2)...)
+	})
+}

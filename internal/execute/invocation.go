@@ -241,12 +241,12 @@ func (i *invocation) finish(j *job, err error) {
 	i.buffer.settled(j.ref())
 }
 
-// end marks the worker ended, which ends its leases, and only then shows the
-// messages of what it leaves behind. One that withholds a message does not let
-// go: its leases end as a dead worker's do.
+// end marks the worker ended, which ends its leases if it has any, and only then
+// shows the messages of what it leaves behind. One that withholds a message does
+// not let go: its leases end as a dead worker's do.
 func (i *invocation) end() {
-	released, withheld := i.ledger.leftovers()
-	ended := !withheld && i.heartbeat.end() == nil
+	released, leased, withheld := i.ledger.leftovers()
+	ended := !leased || !withheld && i.heartbeat.end() == nil
 	if len(released) == 0 {
 		return
 	}

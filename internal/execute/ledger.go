@@ -10,7 +10,7 @@ import (
 type tally struct {
 	pending    int  // messages that may bring an outcome
 	inHand     int  // messages that may have brought one that is not committed
-	claimed    bool // this worker has claimed requests of it, or tried to
+	claimed    int  // requests of it that are this worker's, or may be
 	leftBehind bool // one of them stays this worker's although nothing is done with it
 }
 
@@ -81,7 +81,14 @@ func (l *ledger) reach(j *job, to standing) {
 func (l *ledger) claim(ref batch.Ref) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.batches.of(ref).claimed = true
+	l.batches.of(ref).claimed++
+}
+
+// lose says that it is another's.
+func (l *ledger) lose(ref batch.Ref) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.batches.of(ref).claimed--
 }
 
 // settle enters j's fate.
@@ -139,11 +146,14 @@ func (l *ledger) stopExtending(jobs ...*job) {
 	}
 }
 
-// leftovers returns the handles to show once this worker has ended, and whether
-// it may not be marked ended.
-func (l *ledger) leftovers() (released []string, withheld bool) {
+// leftovers returns the handles to show once this worker has ended, whether it has
+// leases that end with it, and whether they may not.
+func (l *ledger) leftovers() (released []string, leased, withheld bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, t := range l.batches {
+		leased = leased || t.claimed > 0
+	}
 	for _, j := range l.jobs {
 		switch j.listed.fate.(type) {
 		case releaseAtEnd:
@@ -153,7 +163,7 @@ func (l *ledger) leftovers() (released []string, withheld bool) {
 		case acknowledge, requeue, leaveHidden, isolate, reconcile:
 		}
 	}
-	return released, withheld
+	return released, leased, withheld
 }
 
 // unacknowledged returns the ids of the messages that must stay in the queue, in

@@ -32,7 +32,7 @@ func TestLedger(t *testing.T) {
 		"one is called": {
 			do: func(l *ledger, a, _ *job) { l.claim(a.ref()); l.reach(a, calling) },
 			want: want{
-				tally: tally{pending: 2, inHand: 1, claimed: true}, extended: []string{"a", "b"}, stay: []string{"a", "b", "unreadable"},
+				tally: tally{pending: 2, inHand: 1, claimed: 1}, extended: []string{"a", "b"}, stay: []string{"a", "b", "unreadable"},
 			},
 		},
 		"one waits for its commit, and one is isolated": {
@@ -55,6 +55,8 @@ func TestLedger(t *testing.T) {
 		},
 		"one is acknowledged, and one goes back": {
 			do: func(l *ledger, a, b *job) {
+				l.claim(a.ref())
+				l.lose(a.ref())
 				l.settle(a, acknowledge{})
 				l.stopExtending(b)
 				l.settle(b, requeue{})
@@ -87,9 +89,13 @@ func TestLedger(t *testing.T) {
 			l.settle(l.receive(Delivery{MessageID: "unreadable", Handle: "unreadable"}), requeue{})
 			tc.do(l, jobs[0], jobs[1])
 			got := want{tally: l.of(jobs[0].ref()), extended: l.extended(), stay: l.unacknowledged()}
-			got.released, got.withheld = l.leftovers()
+			var leased bool
+			got.released, leased, got.withheld = l.leftovers()
 			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(want{}, tally{})); diff != "" {
 				t.Errorf("the ledger (-want +got):\n%s", diff)
+			}
+			if leased != (tc.want.tally.claimed > 0) {
+				t.Errorf("this worker has leases: %t", leased)
 			}
 		})
 	}

@@ -185,7 +185,7 @@ func (p *poller) letGo() []string {
 // this worker had claimed. Nothing of it ever will be: asked in this order, since
 // the gate, once a call is in the ledger, knows what is known here.
 func (p *poller) hasLetGo(b *polled) bool {
-	return p.ledger.of(b.ref).claimed && b.stops(p.clock()) && p.ledger.of(b.ref).inHand == 0
+	return p.ledger.of(b.ref).claimed > 0 && b.stops(p.clock()) && p.ledger.of(b.ref).inHand == 0
 }
 
 // stops reports whether b is known to stop, and not to have ended.
