@@ -327,11 +327,11 @@ func newRunning(t *testing.T, lines int, window time.Duration) *running {
 		Requests: r.store, Workers: r.store, Batches: &lossy{Store: r.store}, Files: r.files, Queue: r.queue, Flow: r.flow,
 		Caller: slow{}, Metrics: uncounted{}, Log: log, Clock: time.Now, Uniform: func() float64 { return 0.5 }, NewID: newID,
 	}, execute.Config{})
-	r.final = &finalize.Finalizer{
+	r.final = finalize.New(finalize.Deps{
 		Requests: r.store, Journal: r.store, Batches: r.store, Objects: r.files, Uploads: r.files, Queue: r.queue, Flow: r.flow,
 		Clock: time.Now, Log: log,
 		NewFileID: func(now time.Time) (string, error) { return batch.NewID(batch.PrefixFile, now, rand.Reader) },
-	}
+	}, finalize.Config{})
 	return r
 }
 

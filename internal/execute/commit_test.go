@@ -21,11 +21,11 @@ import (
 func (w *world) finish() {
 	w.Helper()
 	ids := 0
-	f := &finalize.Finalizer{
+	f := finalize.New(finalize.Deps{
 		Requests: w.store, Journal: w.store, Batches: w.store, Objects: w.files, Uploads: w.files, Queue: w.queue, Flow: w.flow,
 		Clock: time.Now, Log: slog.New(slog.DiscardHandler),
 		NewFileID: func(time.Time) (string, error) { ids++; return fmt.Sprint("file-", ids), nil },
-	}
+	}, finalize.Config{})
 	for {
 		next, err := f.Advance(w.Context(), batch.Ref{Tenant: testTenant, ID: testBatch})
 		must(w.T, err)

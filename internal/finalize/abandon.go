@@ -26,19 +26,19 @@ const maxCause = 1_000
 // once. It returns ErrUnfinished, or what kept it from the end, if it has to be
 // called again. An ended batch, or one that is not there, is no error.
 func (f *Finalizer) Abandon(ctx context.Context, ref batch.Ref, cause string) error {
-	s := f.steps()
+	t := f.turn()
 	trouble := trouble(cause)
-	s.Log.ErrorContext(ctx, "the flow gave up", slog.String("batch", ref.ID), slog.String("cause", cause[:min(len(cause), maxCause)]))
-	b, err := s.update(ctx, ref, func(b *batch.Batch) error {
+	t.Log.ErrorContext(ctx, "the flow gave up", slog.String("batch", ref.ID), slog.String("cause", cause[:min(len(cause), maxCause)]))
+	b, err := t.update(ctx, ref, func(b *batch.Batch) error {
 		if b.Ready() || b.Sealed {
 			return b.Fail(batch.FailFlow, batch.InternalError(fmt.Sprintf("%s kept this batch from going on. What was done is "+
-				"in its output and error files. Send the requests that have the code '%s' again.", trouble, batch.CodeTerminated)), s.Clock())
+				"in its output and error files. Send the requests that have the code '%s' again.", trouble, batch.CodeTerminated)), t.Clock())
 		}
 		return b.Fail(batch.FailNow, batch.InternalError(fmt.Sprintf("%s kept the input file from being loaded. "+
-			"No request was sent. Create the batch again.", trouble)), s.Clock())
+			"No request was sent. Create the batch again.", trouble)), t.Clock())
 	})
 	if err == nil {
-		err = s.salvage(ctx, b, trouble)
+		err = t.salvage(ctx, b, trouble)
 	}
 	switch {
 	case errors.Is(err, batch.ErrNotFound):
@@ -50,25 +50,25 @@ func (f *Finalizer) Abandon(ctx context.Context, ref batch.Ref, cause string) er
 }
 
 // salvage brings b, which was given up, to its end.
-func (s steps) salvage(ctx context.Context, b batch.Batch, trouble string) error {
-	next, err := s.advance(ctx, b.Ref)
+func (t *turn) salvage(ctx context.Context, b batch.Batch, trouble string) error {
+	next, err := t.advance(ctx, b.Ref)
 	switch {
 	case err == nil && next == NextEnd:
 		return nil
 	case err == nil:
 		return ErrUnfinished
-	case ctx.Err() != nil || b.Status.Terminal() || s.Clock().Sub(b.GivenUpAt) < s.Config.Patience:
+	case ctx.Err() != nil || b.Status.Terminal() || t.Clock().Sub(b.GivenUpAt) < t.Config.Patience:
 		return err
 	}
-	s.Log.ErrorContext(ctx, "results cannot be written out", slog.String("batch", b.ID), slog.String("error", err.Error()))
-	b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
+	t.Log.ErrorContext(ctx, "results cannot be written out", slog.String("batch", b.ID), slog.String("error", err.Error()))
+	b, err = t.update(ctx, b.Ref, func(b *batch.Batch) error {
 		return b.Fail(batch.FailNow, batch.InternalError(fmt.Sprintf("%s kept this batch from going on, and another one "+
-			"its results from being written out. Ask whoever runs this service: the answers are stored.", trouble)), s.Clock())
+			"its results from being written out. Ask whoever runs this service: the answers are stored.", trouble)), t.Clock())
 	})
 	if err != nil {
 		return err
 	}
-	return s.cleanUp(ctx, b)
+	return t.cleanUp(ctx, b)
 }
 
 // trouble says what a flow's error is to the batch's owner: no more than its

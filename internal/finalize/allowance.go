@@ -21,15 +21,15 @@ const (
 // and all of them that it can have. It is written before their messages are
 // sent. Who does not get all looks whether others have ended that never gave
 // back what they had.
-func (s steps) grant(ctx context.Context, b batch.Batch, done, wants int) (int, error) {
+func (t *turn) grant(ctx context.Context, b batch.Batch, done, wants int) (int, error) {
 	outstanding := b.Enqueued - done
-	ask := batch.Ask{Ref: b.Ref, Due: s.due(b, done), Outstanding: outstanding, Wants: max(wants, outstanding)}
-	now := s.Clock()
+	ask := batch.Ask{Ref: b.Ref, Due: t.due(b, done), Outstanding: outstanding, Wants: max(wants, outstanding)}
+	now := t.Clock()
 	var seen batch.Allowance
 	granted := 0
-	_, err := s.Batches.UpdateAllowance(ctx, func(a *batch.Allowance) error {
+	_, err := t.Batches.UpdateAllowance(ctx, func(a *batch.Allowance) error {
 		seen = *a
-		granted = a.Ask(ask, s.Config.Allowance, now)
+		granted = a.Ask(ask, t.Config.Allowance, now)
 		return nil
 	})
 	if err != nil {
@@ -38,18 +38,18 @@ func (s steps) grant(ctx context.Context, b batch.Batch, done, wants int) (int, 
 	if granted >= wants || now.Sub(seen.CheckedAt) < grantRest {
 		return granted, nil
 	}
-	runs, err := s.runs(ctx)
+	runs, err := t.runs(ctx)
 	if err != nil {
 		return 0, err
 	}
-	_, err = s.Batches.UpdateAllowance(ctx, func(a *batch.Allowance) error {
+	_, err = t.Batches.UpdateAllowance(ctx, func(a *batch.Allowance) error {
 		a.CheckedAt = now
 		for id := range seen.Grants {
 			if !runs[id] {
 				a.Drop(id)
 			}
 		}
-		granted = a.Ask(ask, s.Config.Allowance, now)
+		granted = a.Ask(ask, t.Config.Allowance, now)
 		return nil
 	})
 	if err != nil {
@@ -59,12 +59,12 @@ func (s steps) grant(ctx context.Context, b batch.Batch, done, wants int) (int, 
 }
 
 // runs returns the batches that may be unfinished.
-func (s steps) runs(ctx context.Context) (map[string]bool, error) {
+func (t *turn) runs(ctx context.Context) (map[string]bool, error) {
 	all := map[string]bool{}
 	for after, more := "", true; more; {
 		var page []batch.Running
 		var err error
-		if page, more, err = s.Batches.Runnings(ctx, after, grantPage); err != nil {
+		if page, more, err = t.Batches.Runnings(ctx, after, grantPage); err != nil {
 			return nil, fmt.Errorf("list what runs: %w", err)
 		}
 		for _, r := range page {
@@ -76,22 +76,22 @@ func (s steps) runs(ctx context.Context) (map[string]bool, error) {
 
 // due returns by when b's work must go on: its deadline, less the time that what
 // is left takes at the pace so far.
-func (s steps) due(b batch.Batch, done int) time.Time {
+func (t *turn) due(b batch.Batch, done int) time.Time {
 	if done == 0 {
 		return b.Deadline
 	}
-	each := float64(s.Clock().Sub(b.InProgressAt)) / float64(done)
+	each := float64(t.Clock().Sub(b.InProgressAt)) / float64(done)
 	return b.Deadline.Add(-min(time.Duration(each*float64(b.Counts.Total-done)), batch.MaxWindow))
 }
 
 // giveBack lowers what b was granted to what is outstanding, once all its requests
 // are enqueued and that is much less.
-func (s steps) giveBack(ctx context.Context, b batch.Batch, done int) (batch.Reconciliation, error) {
+func (t *turn) giveBack(ctx context.Context, b batch.Batch, done int) (batch.Reconciliation, error) {
 	r, outstanding := b.Reconciled, b.Enqueued-done
 	if b.Enqueued < b.Counts.Total || 2*outstanding > r.HighWater || r.HighWater <= batch.MinHighWater {
 		return r, nil
 	}
-	granted, err := s.grant(ctx, b, done, outstanding)
+	granted, err := t.grant(ctx, b, done, outstanding)
 	r.HighWater = max(granted, 1)
 	return r, err
 }

@@ -69,11 +69,11 @@ func benchmarkFinalize(b *testing.B, lines int) {
 		if _, err := store.AppendJournal(b.Context(), record.ID, entered); err != nil {
 			b.Fatal(err)
 		}
-		f := finalize.Finalizer{
+		f := finalize.New(finalize.Deps{
 			Requests: made, Journal: store, Batches: store, Objects: made, Uploads: made, Queue: memstore.NewQueue(time.Now, time.Minute),
 			Flow: memstore.NewFlow(), Clock: time.Now, Log: slog.New(slog.DiscardHandler),
 			NewFileID: func(time.Time) (string, error) { return "file-out", nil },
-		}
+		}, finalize.Config{})
 		next, err := f.Advance(b.Context(), record.Ref)
 		if next != finalize.NextEnd || err != nil {
 			b.Fatalf("next is %q, %v", next, err)

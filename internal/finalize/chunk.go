@@ -61,12 +61,12 @@ func (c *chunk) add(b batch.Batch, rec state.Record) error {
 }
 
 // fetch fills the spans of c with as few reads as makes sense, several at once.
-func (s steps) fetch(ctx context.Context, c *chunk) error {
+func (t *turn) fetch(ctx context.Context, c *chunk) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(s.Config.Readers)
+	group.SetLimit(t.Config.Readers)
 	for _, r := range batch.Coalesce(c.spans, func(l lineSpan) batch.Extent { return l.Extent }) {
 		group.Go(func() error {
-			body, err := s.Objects.Read(ctx, r.Key, r.Offset, r.Length)
+			body, err := t.Objects.Read(ctx, r.Key, r.Offset, r.Length)
 			if err != nil {
 				return fmt.Errorf("read answers: %w", err)
 			}

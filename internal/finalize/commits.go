@@ -18,7 +18,7 @@ const commitPoll = time.Second
 // A worker that has let go of a batch never commits for it again, so one that has
 // been seen to commit no more is not read again.
 type commits struct {
-	steps
+	*turn
 	batch batch.Batch
 	grace time.Time // until then every lease is respected, whoever has it
 	until time.Time // when nobody is waited for any more
@@ -29,13 +29,13 @@ type commits struct {
 	last []state.Record       // requests that were deferred
 }
 
-func (s steps) newCommits(b batch.Batch) *commits {
+func (t *turn) newCommits(b batch.Batch) *commits {
 	stop := stopOf(b)
 	c := &commits{
-		steps: s, batch: b, until: stop.Add(s.Config.Commits), done: map[string]bool{}, seen: map[string]time.Time{},
+		turn: t, batch: b, until: stop.Add(t.Config.Commits), done: map[string]bool{}, seen: map[string]time.Time{},
 	}
 	if b.GivenUp == "" {
-		c.grace = stop.Add(s.Config.Grace)
+		c.grace = stop.Add(t.Config.Grace)
 	}
 	return c
 }
@@ -103,7 +103,7 @@ func (c *commits) wait(ctx context.Context, last []state.Record) error {
 				break
 			}
 			rest := min(max(c.grace.Sub(c.Clock()), commitPoll), c.until.Sub(c.Clock()))
-			if err := c.steps.wait(ctx, rest); err != nil {
+			if err := c.turn.wait(ctx, rest); err != nil {
 				return err
 			}
 		}

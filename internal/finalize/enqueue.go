@@ -22,31 +22,31 @@ const (
 // short. Messages are sent before the cursor passes their lines, so a crash
 // between the two sends them twice, which is harmless. done is how many of those
 // enqueued have their outcome.
-func (s steps) enqueue(ctx context.Context, b batch.Batch, done int) (batch.Batch, error) {
-	r := b.Reconciled.See(done, s.Clock()).Raise(done, s.Config.MaxEnqueued, s.Clock())
+func (t *turn) enqueue(ctx context.Context, b batch.Batch, done int) (batch.Batch, error) {
+	r := b.Reconciled.See(done, t.Clock()).Raise(done, t.Config.MaxEnqueued, t.Clock())
 	wants := min(r.HighWater, b.Counts.Total-done)
-	granted, err := s.grant(ctx, b, done, wants)
+	granted, err := t.grant(ctx, b, done, wants)
 	if err != nil {
 		return b, err
 	}
-	r = r.Grant(granted, wants, s.Clock())
+	r = r.Grant(granted, wants, t.Clock())
 	until := max(b.Enqueued, min(b.Counts.Total, done+granted))
 	for {
 		line := max(min(until, b.Enqueued+enqueueChunk), b.Enqueued)
-		if err := s.send(ctx, b, b.Enqueued, line); err != nil {
+		if err := t.send(ctx, b, b.Enqueued, line); err != nil {
 			return batch.Batch{}, err
 		}
 		if line > b.Enqueued {
-			r = r.Enqueue(line, s.Clock(), s.Config.Stall)
+			r = r.Enqueue(line, t.Clock(), t.Config.Stall)
 		}
-		b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
+		b, err = t.update(ctx, b.Ref, func(b *batch.Batch) error {
 			if err := b.Enqueue(line); err != nil {
 				return err
 			}
 			b.Reconcile(r)
 			return nil
 		})
-		if err != nil || b.Enqueued >= until || b.Status != batch.StatusInProgress || s.short(ctx) {
+		if err != nil || b.Enqueued >= until || b.Status != batch.StatusInProgress || t.short(ctx) {
 			return b, err
 		}
 	}
@@ -54,12 +54,12 @@ func (s steps) enqueue(ctx context.Context, b batch.Batch, done int) (batch.Batc
 
 // send sends the messages of the lines above after, up to line, that wait for
 // one.
-func (s steps) send(ctx context.Context, b batch.Batch, after, line int) error {
+func (t *turn) send(ctx context.Context, b batch.Batch, after, line int) error {
 	if line <= after {
 		return nil
 	}
-	out := outbox{steps: s}
-	for rec, err := range s.walk(ctx, b, after) {
+	out := outbox{turn: t}
+	for rec, err := range t.walk(ctx, b, after) {
 		if err != nil {
 			return err
 		}
@@ -77,7 +77,7 @@ func (s steps) send(ctx context.Context, b batch.Batch, after, line int) error {
 
 // An outbox sends messages in chunks.
 type outbox struct {
-	steps
+	*turn
 	messages []batch.Message
 }
 
@@ -101,9 +101,9 @@ func (o *outbox) flush(ctx context.Context) error {
 
 // walk returns those of b's requests that are stored whose line is above after,
 // in the order of their lines.
-func (s steps) walk(ctx context.Context, b batch.Batch, after int) iter.Seq2[state.Record, error] {
+func (t *turn) walk(ctx context.Context, b batch.Batch, after int) iter.Seq2[state.Record, error] {
 	return func(yield func(state.Record, error) bool) {
-		for rec, err := range s.Requests.Requests(ctx, b.ID, b.Shards, after) {
+		for rec, err := range t.Requests.Requests(ctx, b.ID, b.Shards, after) {
 			if err != nil {
 				yield(state.Record{}, fmt.Errorf("read requests: %w", err))
 				return
@@ -116,10 +116,10 @@ func (s steps) walk(ctx context.Context, b batch.Batch, after int) iter.Seq2[sta
 }
 
 // walkSealed is walk of a sealed batch, of which none may be missing: it yields
-// an error where one is. What these steps have sealed themselves is not read.
-func (s steps) walkSealed(ctx context.Context, b batch.Batch, after int) iter.Seq2[state.Record, error] {
-	walk := s.walk(ctx, b, after)
-	if kept := *s.ended; kept != nil {
+// an error where one is. What this turn has sealed itself is not read.
+func (t *turn) walkSealed(ctx context.Context, b batch.Batch, after int) iter.Seq2[state.Record, error] {
+	walk := t.walk(ctx, b, after)
+	if kept := t.ended; kept != nil {
 		walk = inOrder(kept[after:])
 	}
 	return func(yield func(state.Record, error) bool) {

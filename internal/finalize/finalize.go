@@ -100,9 +100,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// A Finalizer has what the steps of a batch's flow need. Use it by pointer,
-// with every field but Config set, and do not change it while it is used.
-type Finalizer struct {
+// Deps are what a Finalizer works with. All are needed.
+type Deps struct {
 	Requests  Requests
 	Journal   Journal
 	Batches   Batches
@@ -113,7 +112,18 @@ type Finalizer struct {
 	Clock     func() time.Time
 	NewFileID func(now time.Time) (string, error) // safe for concurrent use
 	Log       *slog.Logger
-	Config    Config
+}
+
+// A Finalizer takes the steps of batches' flows.
+type Finalizer struct {
+	Deps
+
+	Config Config
+}
+
+// New returns a Finalizer.
+func New(deps Deps, config Config) *Finalizer {
+	return &Finalizer{Deps: deps, Config: config.withDefaults()}
 }
 
 // Advance brings a batch as far towards its end as it can at present, and as
@@ -121,35 +131,31 @@ type Finalizer struct {
 // next. It may run any number of times, at the same time too, and die anywhere.
 // It returns ErrNotLoaded, batch.ErrNotFound, and what stores return.
 func (f *Finalizer) Advance(ctx context.Context, ref batch.Ref) (Next, error) {
-	s := f.steps()
-	next, err := s.advance(ctx, ref)
+	t := f.turn()
+	next, err := t.advance(ctx, ref)
 	if err != nil {
 		return "", fmt.Errorf("finalize: advance %s: %w", ref.ID, err)
 	}
 	return next, nil
 }
 
-// steps are a Finalizer whose configuration is complete, for one batch.
-type steps struct {
+// A turn is one call of a Finalizer with one batch.
+type turn struct {
 	*Finalizer
 
-	ended *[]state.Record // its requests as the seal has left them, by line; empty if they are to be read
+	ended []state.Record // its requests as the seal has left them, by line; empty if they are to be read
 }
 
-func (f *Finalizer) steps() steps {
-	complete := *f
-	complete.Config = f.Config.withDefaults()
-	return steps{Finalizer: &complete, ended: new([]state.Record)}
-}
+func (f *Finalizer) turn() *turn { return &turn{Finalizer: f} }
 
-func (s steps) advance(ctx context.Context, ref batch.Ref) (Next, error) {
-	b, err := s.Batches.Batch(ctx, ref)
+func (t *turn) advance(ctx context.Context, ref batch.Ref) (Next, error) {
+	b, err := t.Batches.Batch(ctx, ref)
 	for err == nil {
 		var next Next
-		if b, next, err = s.step(ctx, b); err == nil && next != "" {
+		if b, next, err = t.step(ctx, b); err == nil && next != "" {
 			return next, nil
 		}
-		if err == nil && s.short(ctx) {
+		if err == nil && t.short(ctx) {
 			return NextAdvance, nil
 		}
 	}
@@ -158,34 +164,34 @@ func (s steps) advance(ctx context.Context, ref batch.Ref) (Next, error) {
 
 // step takes one step with b. It returns b as it is then, and what the flow is
 // to do next; nothing, if another step may follow at once.
-func (s steps) step(ctx context.Context, b batch.Batch) (batch.Batch, Next, error) {
-	switch remaining := s.untilStop(b); {
+func (t *turn) step(ctx context.Context, b batch.Batch) (batch.Batch, Next, error) {
+	switch remaining := t.untilStop(b); {
 	case b.Status.Terminal():
-		return b, NextEnd, s.cleanUp(ctx, b)
+		return b, NextEnd, t.cleanUp(ctx, b)
 	case b.Sealed:
-		b, err := s.publish(ctx, b)
+		b, err := t.publish(ctx, b)
 		return b, "", err
 	case !b.Ready():
 		return b, "", ErrNotLoaded
 	case remaining <= 0:
-		b, err := s.sealAll(ctx, b)
+		b, err := t.sealAll(ctx, b)
 		return b, "", err
 	case remaining <= ShortPark:
-		if err := s.wait(ctx, remaining); err != nil {
+		if err := t.wait(ctx, remaining); err != nil {
 			return b, "", err
 		}
-		b, err := s.read(ctx, b.Ref)
+		b, err := t.read(ctx, b.Ref)
 		return b, "", err
 	}
-	return s.reconcile(ctx, b)
+	return t.reconcile(ctx, b)
 }
 
 // untilStop is how long it is until b stops, from when on its requests are ended.
-func (s steps) untilStop(b batch.Batch) time.Duration {
+func (t *turn) untilStop(b batch.Batch) time.Duration {
 	if b.GivenUp != "" {
 		return 0
 	}
-	return stopOf(b).Sub(s.Clock())
+	return stopOf(b).Sub(t.Clock())
 }
 
 // stopOf returns when b stops: when it was cancelled or given up, and at its
@@ -203,22 +209,22 @@ func stopOf(b batch.Batch) time.Time {
 // parking returns how b is to be parked: for as long as there is until it
 // stops, a recount is due, a sample or the last requests are looked at, but
 // hardly longer, since the flow's transitions cost.
-func (s steps) parking(b batch.Batch) Next {
-	longest := s.untilStop(b)
+func (t *turn) parking(b batch.Batch) Next {
+	longest := t.untilStop(b)
 	r := b.Reconciled.Reenqueue
-	if r.Sample > 0 && r.At.Sub(s.Clock()) <= sampleRest {
+	if r.Sample > 0 && r.At.Sub(t.Clock()) <= sampleRest {
 		longest = min(longest, MediumPark)
 	}
 	if r.LastExpected() {
 		longest = min(longest, MediumPark)
 	}
-	if until := b.RecountAt.Sub(s.Clock()); !b.RecountAt.IsZero() && until <= batch.RecountSoon {
+	if until := b.RecountAt.Sub(t.Clock()); !b.RecountAt.IsZero() && until <= batch.RecountSoon {
 		longest = min(longest, MediumPark)
 		if until <= 2*ShortPark {
 			longest = min(longest, ShortPark)
 		}
 	}
-	if b.Asks(s.Clock()) {
+	if b.Asks(t.Clock()) {
 		longest = min(longest, MediumPark)
 	}
 	switch {
@@ -234,9 +240,9 @@ func (s steps) parking(b batch.Batch) Next {
 // its tenant's quota, where its results count as stored from now on, its messages
 // of the allowance, and last its entry among what runs: until then the sweep
 // brings back a flow that died.
-func (s steps) cleanUp(ctx context.Context, b batch.Batch) error {
+func (t *turn) cleanUp(ctx context.Context, b batch.Batch) error {
 	for _, id := range b.Inputs() {
-		_, err := s.Batches.UpdateFile(ctx, b.Tenant, id, func(f *batch.File) error {
+		_, err := t.Batches.UpdateFile(ctx, b.Tenant, id, func(f *batch.File) error {
 			f.Unpin(b.ID)
 			return nil
 		})
@@ -244,11 +250,11 @@ func (s steps) cleanUp(ctx context.Context, b batch.Batch) error {
 			return fmt.Errorf("unpin input file: %w", err)
 		}
 	}
-	_, err := s.Batches.UpdateQuota(ctx, b.Tenant, func(q *tenant.Quota) error {
+	_, err := t.Batches.UpdateQuota(ctx, b.Tenant, func(q *tenant.Quota) error {
 		q.RemoveBatch(b.ID)
 		for _, r := range results() {
 			if f := r.cursor(&b); f.Done {
-				q.AddFile(r.id(b.WriteOut), f.Bytes, s.Clock())
+				q.AddFile(r.id(b.WriteOut), f.Bytes, t.Clock())
 			}
 		}
 		return nil
@@ -256,14 +262,14 @@ func (s steps) cleanUp(ctx context.Context, b batch.Batch) error {
 	if err != nil {
 		return fmt.Errorf("update quota: %w", err)
 	}
-	_, err = s.Batches.UpdateAllowance(ctx, func(a *batch.Allowance) error {
+	_, err = t.Batches.UpdateAllowance(ctx, func(a *batch.Allowance) error {
 		a.Drop(b.ID)
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("update allowance: %w", err)
 	}
-	if err := s.Batches.RemoveRunning(ctx, batch.Running{Ref: b.Ref}); err != nil {
+	if err := t.Batches.RemoveRunning(ctx, batch.Running{Ref: b.Ref}); err != nil {
 		return fmt.Errorf("remove running: %w", err)
 	}
 	return nil
@@ -271,11 +277,11 @@ func (s steps) cleanUp(ctx context.Context, b batch.Batch) error {
 
 // update changes b. If b's status forbids the change somebody else has moved
 // it on, and what they made of it is returned.
-func (s steps) update(ctx context.Context, ref batch.Ref, change func(*batch.Batch) error) (batch.Batch, error) {
-	b, err := s.Batches.UpdateBatch(ctx, ref, change)
+func (t *turn) update(ctx context.Context, ref batch.Ref, change func(*batch.Batch) error) (batch.Batch, error) {
+	b, err := t.Batches.UpdateBatch(ctx, ref, change)
 	var moved *batch.StatusError
 	if errors.As(err, &moved) {
-		return s.read(ctx, ref)
+		return t.read(ctx, ref)
 	}
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("update batch: %w", err)
@@ -283,8 +289,8 @@ func (s steps) update(ctx context.Context, ref batch.Ref, change func(*batch.Bat
 	return b, nil
 }
 
-func (s steps) read(ctx context.Context, ref batch.Ref) (batch.Batch, error) {
-	b, err := s.Batches.Batch(ctx, ref)
+func (t *turn) read(ctx context.Context, ref batch.Ref) (batch.Batch, error) {
+	b, err := t.Batches.Batch(ctx, ref)
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("read batch: %w", err)
 	}
@@ -292,13 +298,13 @@ func (s steps) read(ctx context.Context, ref batch.Ref) (batch.Batch, error) {
 }
 
 // short reports whether ctx's deadline is nearer than the margin.
-func (s steps) short(ctx context.Context) bool {
+func (t *turn) short(ctx context.Context) bool {
 	end, ok := ctx.Deadline()
-	return ok && !s.Clock().Add(s.Config.Margin).Before(end)
+	return ok && !t.Clock().Add(t.Config.Margin).Before(end)
 }
 
 // wait waits for d, or until ctx ends.
-func (s steps) wait(ctx context.Context, d time.Duration) error {
+func (t *turn) wait(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -26,8 +26,8 @@ const (
 // follows from the entries before and from requests that never change again: all
 // who do so write the same. What they make is read from the journal again after
 // a crash.
-func (s steps) completeJournal(ctx context.Context, b batch.Batch) (batch.Batch, error) {
-	j := journal{steps: s, batch: b, lines: make([]uint64, b.Counts.Total/64+1)}
+func (t *turn) completeJournal(ctx context.Context, b batch.Batch) (batch.Batch, error) {
+	j := journal{turn: t, batch: b, lines: make([]uint64, b.Counts.Total/64+1)}
 	if err := j.close(ctx); err != nil {
 		return batch.Batch{}, err
 	}
@@ -36,7 +36,7 @@ func (s steps) completeJournal(ctx context.Context, b batch.Batch) (batch.Batch,
 			return b, err
 		}
 	}
-	return s.update(ctx, b.Ref, func(b *batch.Batch) error {
+	return t.update(ctx, b.Ref, func(b *batch.Batch) error {
 		b.WriteOut.Journal = j.last
 		return nil
 	})
@@ -44,7 +44,7 @@ func (s steps) completeJournal(ctx context.Context, b batch.Batch) (batch.Batch,
 
 // A journal is what was read of one.
 type journal struct {
-	steps
+	*turn
 	batch  batch.Batch
 	lines  []uint64 // a bit for each line that a worker entered
 	known  int      // how many there are

@@ -21,23 +21,23 @@ const inputChunk = 4 << 20
 // stored, and for each that is missing its specification alone, as the input
 // has it. Of the input it reads each 4 MiB at most once, and only such as hold
 // lines that are missing.
-func (s steps) everyLine(ctx context.Context, b batch.Batch) iter.Seq2[state.Record, error] {
+func (t *turn) everyLine(ctx context.Context, b batch.Batch) iter.Seq2[state.Record, error] {
 	return func(yield func(state.Record, error) bool) {
-		in := &inputReader{objects: s.Objects, key: batch.FileKey(b.Tenant, b.InputFileID), size: b.Load.Offset}
+		in := &inputReader{objects: t.Objects, key: batch.FileKey(b.Tenant, b.InputFileID), size: b.Load.Offset}
 		g := gap{first: 1}
-		for rec, err := range s.walk(ctx, b, 0) {
+		for rec, err := range t.walk(ctx, b, 0) {
 			if err != nil {
 				yield(state.Record{}, err)
 				return
 			}
 			g.last, g.to = rec.Spec.Key.Line-1, rec.Spec.Body.Offset
-			if !s.fill(ctx, b, in, g, yield) || !yield(rec, nil) {
+			if !t.fill(ctx, b, in, g, yield) || !yield(rec, nil) {
 				return
 			}
 			g = gap{first: rec.Spec.Key.Line + 1, from: rec.Spec.Body.Offset + rec.Spec.Body.Length}
 		}
 		g.last, g.to = b.Counts.Total, b.Load.Offset
-		s.fill(ctx, b, in, g, yield)
+		t.fill(ctx, b, in, g, yield)
 	}
 }
 
@@ -49,13 +49,13 @@ type gap struct {
 
 // fill yields the lines of g, and reports whether to go on. One that the input
 // does not show where it must be has no custom_id: a batch ends all the same.
-func (s steps) fill(
+func (t *turn) fill(
 	ctx context.Context, b batch.Batch, in *inputReader, g gap, yield func(state.Record, error) bool,
 ) bool {
 	if g.last < g.first {
 		return true
 	}
-	s.Log.ErrorContext(ctx, "requests are missing", slog.String("batch", b.ID),
+	t.Log.ErrorContext(ctx, "requests are missing", slog.String("batch", b.ID),
 		slog.Int("first", g.first), slog.Int("last", g.last))
 	lines := bufio.NewReader(&sectionReader{ctx: ctx, in: in, at: g.from, to: g.to})
 	at := g.from
@@ -66,7 +66,7 @@ func (s steps) fill(
 		}
 		input, bad := batch.DecodeInput(text)
 		if bad != nil {
-			s.Log.ErrorContext(ctx, "a missing request is not in the input either",
+			t.Log.ErrorContext(ctx, "a missing request is not in the input either",
 				slog.String("batch", b.ID), slog.Int("line", line))
 		}
 		rec := state.Record{Spec: state.New(b.Spec(line, input.CustomID, state.Span{

@@ -18,10 +18,10 @@ import (
 // then reads the token: either it finds this one, or the cells, read after the
 // token was written, hold what it counted.
 func (f *Finalizer) Park(ctx context.Context, ref batch.Ref, token string) error {
-	s := f.steps()
-	due, err := s.park(ctx, ref, token)
+	t := f.turn()
+	due, err := t.park(ctx, ref, token)
 	if err == nil && due {
-		err = s.Flow.Wake(ctx, token)
+		err = t.Flow.Wake(ctx, token)
 	}
 	if err != nil {
 		return fmt.Errorf("finalize: park %s: %w", ref.ID, err)
@@ -33,8 +33,8 @@ func (f *Finalizer) Park(ctx context.Context, ref batch.Ref, token string) error
 var errOutrun = errors.New("finalize: a later park was faster")
 
 // park stores token and reports whether there is something to do.
-func (s steps) park(ctx context.Context, ref batch.Ref, token string) (due bool, err error) {
-	b, err := s.Batches.UpdateBatch(ctx, ref, storing(token))
+func (t *turn) park(ctx context.Context, ref batch.Ref, token string) (due bool, err error) {
+	b, err := t.Batches.UpdateBatch(ctx, ref, storing(token))
 	var ended *batch.StatusError
 	if errors.As(err, &ended) || errors.Is(err, batch.ErrNotFound) || errors.Is(err, errOutrun) {
 		return true, nil
@@ -42,10 +42,10 @@ func (s steps) park(ctx context.Context, ref batch.Ref, token string) (due bool,
 	if err != nil {
 		return false, fmt.Errorf("store token: %w", err)
 	}
-	if b.Sealed || b.Canceling() || s.untilStop(b) <= 0 {
+	if b.Sealed || b.Canceling() || t.untilStop(b) <= 0 {
 		return true, nil
 	}
-	done, err := s.done(ctx, b)
+	done, err := t.done(ctx, b)
 	if err != nil {
 		return false, err
 	}

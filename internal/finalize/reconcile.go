@@ -10,67 +10,67 @@ import (
 // reconcile keeps a batch in progress going by three steps, each due at times of
 // its own: enqueue at low water, recount where the cells are to be doubted, and
 // re-enqueue where messages may be lost. With nothing due the batch is parked.
-func (s steps) reconcile(ctx context.Context, b batch.Batch) (batch.Batch, Next, error) {
-	done, err := s.done(ctx, b)
+func (t *turn) reconcile(ctx context.Context, b batch.Batch) (batch.Batch, Next, error) {
+	done, err := t.done(ctx, b)
 	if err != nil {
 		return b, "", err
 	}
-	if b.AskDue(done, s.Clock()) {
-		b, err = s.enqueue(ctx, b, done)
+	if b.AskDue(done, t.Clock()) {
+		b, err = t.enqueue(ctx, b, done)
 		return b, "", err
 	}
-	if s.recountDue(b, done) {
+	if t.recountDue(b, done) {
 		was := done
-		b, done, err = s.recount(ctx, b)
+		b, done, err = t.recount(ctx, b)
 		last := done >= b.Counts.Total && was < done // the last outcomes came while it counted
-		if err != nil || b.Sealed || s.short(ctx) || b.AskDue(done, s.Clock()) || last {
+		if err != nil || b.Sealed || t.short(ctx) || b.AskDue(done, t.Clock()) || last {
 			return b, "", err
 		}
 	}
-	r, err := s.giveBack(ctx, b, done)
+	r, err := t.giveBack(ctx, b, done)
 	if err != nil {
 		return b, "", err
 	}
-	r = s.expectLast(b, r.See(done, s.Clock()), done)
+	r = t.expectLast(b, r.See(done, t.Clock()), done)
 	var whole bool
-	if r.Reenqueue, whole, err = s.reenqueueLost(ctx, b, r.Reenqueue, done); err != nil || !whole {
+	if r.Reenqueue, whole, err = t.reenqueueLost(ctx, b, r.Reenqueue, done); err != nil || !whole {
 		return b, "", err
 	}
-	b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
+	b, err = t.update(ctx, b.Ref, func(b *batch.Batch) error {
 		b.Reconcile(r)
 		return nil
 	})
-	if err != nil || !b.RecountAt.IsZero() && b.RecountDue(done, s.Clock()) { // asked for meanwhile
+	if err != nil || !b.RecountAt.IsZero() && b.RecountDue(done, t.Clock()) { // asked for meanwhile
 		return b, "", err
 	}
-	return b, s.parking(b), nil
+	return b, t.parking(b), nil
 }
 
 // recountDue reports whether b's requests are to be counted: all seem to have their
 // outcome, or the cells are to be doubted. Where nobody asked for a recount, the
 // last requests are judged before.
-func (s steps) recountDue(b batch.Batch, done int) bool {
+func (t *turn) recountDue(b batch.Batch, done int) bool {
 	return done >= b.Counts.Total ||
-		b.RecountDue(done, s.Clock()) && (!b.RecountAt.IsZero() || !s.lastDue(b.Reconciled.Reenqueue))
+		b.RecountDue(done, t.Clock()) && (!b.RecountAt.IsZero() || !t.lastDue(b.Reconciled.Reenqueue))
 }
 
 // reenqueueLost enqueues again what is lost, if that is due, and returns how the
 // search stands then; whole is false if time ran short.
-func (s steps) reenqueueLost(
+func (t *turn) reenqueueLost(
 	ctx context.Context, b batch.Batch, r batch.Reenqueue, done int,
 ) (_ batch.Reenqueue, whole bool, err error) {
 	switch {
-	case s.reenqueueDue(b):
-		return s.reenqueue(ctx, b, done)
-	case s.lastDue(r):
-		return s.reenqueueLast(ctx, b, r)
+	case t.reenqueueDue(b):
+		return t.reenqueue(ctx, b, done)
+	case t.lastDue(r):
+		return t.reenqueueLast(ctx, b, r)
 	}
 	return r, true, nil
 }
 
 // done returns how many of b's requests have their outcome, as the cells say.
-func (s steps) done(ctx context.Context, b batch.Batch) (int, error) {
-	cells, err := s.Requests.Cells(ctx, b.ID)
+func (t *turn) done(ctx context.Context, b batch.Batch) (int, error) {
+	cells, err := t.Requests.Cells(ctx, b.ID)
 	if err != nil {
 		return 0, fmt.Errorf("read cells: %w", err)
 	}

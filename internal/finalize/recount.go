@@ -19,9 +19,9 @@ const counterLag = 30 * time.Second
 // recount counts b's requests and seals it if all have their outcome. If not, it
 // writes the cells that lag what is true, and returns b and the sum of the cells
 // as they are then. Who dies in between leaves a recount that is due.
-func (s steps) recount(ctx context.Context, b batch.Batch) (batch.Batch, int, error) {
-	begun := s.Clock()
-	b, err := s.update(ctx, b.Ref, func(b *batch.Batch) error {
+func (t *turn) recount(ctx context.Context, b batch.Batch) (batch.Batch, int, error) {
+	begun := t.Clock()
+	b, err := t.update(ctx, b.Ref, func(b *batch.Batch) error {
 		b.BeginRecount(begun)
 		return nil
 	})
@@ -29,36 +29,36 @@ func (s steps) recount(ctx context.Context, b batch.Batch) (batch.Batch, int, er
 		return b, 0, err
 	}
 	c := actual{now: begun, counts: batch.Counts{Total: b.Counts.Total}, cells: map[string]batch.Counts{}, late: map[string]batch.Counts{}}
-	for rec, err := range s.walk(ctx, b, 0) {
-		if err != nil || s.short(ctx) {
+	for rec, err := range t.walk(ctx, b, 0) {
+		if err != nil || t.short(ctx) {
 			return b, 0, err
 		}
 		c.add(rec)
 	}
 	if c.counts.Done() == c.counts.Total {
-		b, err = s.seal(ctx, b, c.counts, c.usage)
+		b, err = t.seal(ctx, b, c.counts, c.usage)
 		return b, 0, err
 	}
-	lag, err := s.repairCounters(ctx, b, c)
+	lag, err := t.repairCounters(ctx, b, c)
 	if err != nil {
 		return b, 0, err
 	}
-	b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
+	b, err = t.update(ctx, b.Ref, func(b *batch.Batch) error {
 		b.EndRecount(begun, lag)
 		return nil
 	})
 	if err != nil {
 		return b, 0, err
 	}
-	done, err := s.done(ctx, b)
+	done, err := t.done(ctx, b)
 	return b, done, err
 }
 
 // repairCounters writes what is true into the cells that have less, whether their owner
 // is about to write it or has died. Stores keep the larger of that and what a
 // living owner has written since. It returns how far the cells were behind.
-func (s steps) repairCounters(ctx context.Context, b batch.Batch, c actual) (lag batch.Lag, err error) {
-	cells, err := s.Requests.Cells(ctx, b.ID)
+func (t *turn) repairCounters(ctx context.Context, b batch.Batch, c actual) (lag batch.Lag, err error) {
+	cells, err := t.Requests.Cells(ctx, b.ID)
 	if err != nil {
 		return 0, fmt.Errorf("read cells: %w", err)
 	}
@@ -74,9 +74,9 @@ func (s steps) repairCounters(ctx context.Context, b batch.Batch, c actual) (lag
 		if stored[id].Most(c.late[id]) != stored[id] {
 			lag = batch.LagOld
 		}
-		s.Log.InfoContext(ctx, "counters repaired", slog.String("batch", b.ID), slog.String("cell", id),
+		t.Log.InfoContext(ctx, "counters repaired", slog.String("batch", b.ID), slog.String("cell", id),
 			slog.Int("requests", c.cells[id].Done()-stored[id].Done()))
-		if err := s.Requests.PutCell(ctx, b.ID, batch.Cell{ID: id, Counts: c.cells[id]}); err != nil {
+		if err := t.Requests.PutCell(ctx, b.ID, batch.Cell{ID: id, Counts: c.cells[id]}); err != nil {
 			return 0, fmt.Errorf("put cell: %w", err)
 		}
 	}

@@ -61,8 +61,8 @@ const (
 // expectLast returns r with the time at which the last requests of b are to be
 // judged, if all of them are enqueued and, at the pace of those before them,
 // done within a medium park. It is set once, unless it is put off.
-func (s steps) expectLast(b batch.Batch, r batch.Reconciliation, done int) batch.Reconciliation {
-	now, remaining := s.Clock(), b.Counts.Total-done
+func (t *turn) expectLast(b batch.Batch, r batch.Reconciliation, done int) batch.Reconciliation {
+	now, remaining := t.Clock(), b.Counts.Total-done
 	if r.Reenqueue.LastTries >= batch.LastTries || !r.Reenqueue.LastAt.IsZero() || b.Enqueued < b.Counts.Total || remaining <= 0 {
 		return r
 	}
@@ -80,16 +80,16 @@ func (s steps) expectLast(b batch.Batch, r batch.Reconciliation, done int) batch
 }
 
 // lastDue reports whether the last requests of a batch are to be judged.
-func (s steps) lastDue(r batch.Reenqueue) bool {
-	return r.LastExpected() && !s.Clock().Before(r.LastAt)
+func (t *turn) lastDue(r batch.Reenqueue) bool {
+	return r.LastExpected() && !t.Clock().Before(r.LastAt)
 }
 
 // reenqueueLast enqueues those of a batch's last requests again, once, that wait
 // although they should be done: a worker that died before it hid their messages
 // for its own, short time has left them hidden for the queue's 16 minutes. If too
 // many wait the batch is only slower than it was, and that is put off.
-func (s steps) reenqueueLast(ctx context.Context, b batch.Batch, r batch.Reenqueue) (_ batch.Reenqueue, whole bool, err error) {
-	d := s.newLossDetector(b, 0, lastAge)
+func (t *turn) reenqueueLast(ctx context.Context, b batch.Batch, r batch.Reenqueue) (_ batch.Reenqueue, whole bool, err error) {
+	d := t.newLossDetector(b, 0, lastAge)
 	if whole, err := d.observeAll(ctx, &r); err != nil || !whole {
 		return r, false, err
 	}
@@ -106,21 +106,21 @@ func (s steps) reenqueueLast(ctx context.Context, b batch.Batch, r batch.Reenque
 
 // reenqueueDue reports whether b's requests are to be judged: some were enqueued
 // so long ago that they may be lost.
-func (s steps) reenqueueDue(b batch.Batch) bool {
-	r, now := b.Reconciled, s.Clock()
-	return len(r.Enqueues) > 0 && now.Sub(r.Enqueues[0].At) >= s.Config.Stall && !now.Before(r.Reenqueue.At)
+func (t *turn) reenqueueDue(b batch.Batch) bool {
+	r, now := b.Reconciled, t.Clock()
+	return len(r.Enqueues) > 0 && now.Sub(r.Enqueues[0].At) >= t.Config.Stall && !now.Before(r.Reenqueue.At)
 }
 
-func (s steps) judgeRest(b batch.Batch) time.Duration {
+func (t *turn) judgeRest(b batch.Batch) time.Duration {
 	return judgeRest * time.Duration(1+(b.Enqueued-b.Reconciled.Reenqueue.Finished)/judgeLines)
 }
 
 // reenqueue judges the requests that are enqueued one by one, and sends again
 // the messages of those that seem lost. It returns how the search stands then;
 // whole is false if time ran short. Who dies after sending sends them again.
-func (s steps) reenqueue(ctx context.Context, b batch.Batch, done int) (r batch.Reenqueue, whole bool, err error) {
+func (t *turn) reenqueue(ctx context.Context, b batch.Batch, done int) (r batch.Reenqueue, whole bool, err error) {
 	r = b.Reconciled.Reenqueue
-	d := s.newLossDetector(b, done, s.Config.Stall)
+	d := t.newLossDetector(b, done, t.Config.Stall)
 	if whole, err := d.observeAll(ctx, &r); err != nil || !whole {
 		return r, false, err
 	}
@@ -151,7 +151,7 @@ func (w waiting) last() time.Time {
 // A lossDetector gathers what waits, and decides what of it is lost and enqueued
 // again.
 type lossDetector struct {
-	steps
+	*turn
 	batch   batch.Batch
 	done    int           // outcomes
 	least   time.Duration // how long what waits has waited
@@ -163,8 +163,8 @@ type lossDetector struct {
 	expired map[string]time.Time // when the leases of a worker expired, of those looked up; zero: not yet
 }
 
-func (s steps) newLossDetector(b batch.Batch, done int, least time.Duration) *lossDetector {
-	return &lossDetector{steps: s, batch: b, done: done, least: least, now: s.Clock(), expired: map[string]time.Time{}}
+func (t *turn) newLossDetector(b batch.Batch, done int, least time.Duration) *lossDetector {
+	return &lossDetector{turn: t, batch: b, done: done, least: least, now: t.Clock(), expired: map[string]time.Time{}}
 }
 
 // observeAll observes the batch's requests that are enqueued and unfinished. whole is
@@ -190,7 +190,7 @@ func (d *lossDetector) observeAll(ctx context.Context, r *batch.Reenqueue) (whol
 
 // sendAll sends the messages of requests again.
 func (d *lossDetector) sendAll(ctx context.Context, lost []waiting) error {
-	out := outbox{steps: d.steps}
+	out := outbox{turn: d.turn}
 	for _, w := range lost {
 		if err := out.add(ctx, w.message); err != nil {
 			return err

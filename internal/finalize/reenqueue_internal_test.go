@@ -18,7 +18,7 @@ func minutes(n int) time.Time { return start().Add(time.Duration(n) * time.Minut
 // enqueued, 400 done, and 100 were at its last low water. Lines 1, 2, … have waited
 // for so many minutes.
 func judging(waited ...int) *lossDetector {
-	d := &lossDetector{steps: at(minutes(60)), least: 4 * time.Minute, now: minutes(60), done: 400, batch: running(func(b *batch.Batch) {
+	d := &lossDetector{turn: at(minutes(60)), least: 4 * time.Minute, now: minutes(60), done: 400, batch: running(func(b *batch.Batch) {
 		b.Enqueued, b.Counts.Total, b.Reconciled.FilledDone = 1_000, 2_000, 100
 	})}
 	for i, m := range waited {

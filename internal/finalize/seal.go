@@ -30,13 +30,13 @@ const maxKept = 50_000
 // when the grace is over and their workers record no more answers. What was
 // ended stays so: after a crash, or when time ran short, another walk finds the
 // less to do.
-func (s steps) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) {
+func (t *turn) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 	tally := newTally(b)
-	commits := s.newCommits(b)
+	commits := t.newCommits(b)
 	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(s.Config.Writers)
+	group.SetLimit(t.Config.Writers)
 	var walkErr error
-	for rec, err := range s.everyLine(gctx, b) {
+	for rec, err := range t.everyLine(gctx, b) {
 		if walkErr = err; err != nil {
 			break
 		}
@@ -44,36 +44,36 @@ func (s steps) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) 
 			tally.add(rec)
 			continue
 		}
-		if s.short(ctx) {
+		if t.short(ctx) {
 			break
 		}
-		group.Go(func() error { return s.end(gctx, tally, b, rec, commits) })
+		group.Go(func() error { return t.end(gctx, tally, b, rec, commits) })
 	}
 	if err := group.Wait(); err != nil || walkErr != nil {
 		return batch.Batch{}, errors.Join(err, walkErr)
 	}
-	if err := s.endDeferred(ctx, b, commits, tally); err != nil {
+	if err := t.endDeferred(ctx, b, commits, tally); err != nil {
 		return batch.Batch{}, err
 	}
 	if tally.counts.Done() < tally.counts.Total {
 		return b, nil // time ran short
 	}
-	*s.ended = tally.kept
-	return s.seal(ctx, b, tally.counts, tally.usage)
+	t.ended = tally.kept
+	return t.seal(ctx, b, tally.counts, tally.usage)
 }
 
 // endDeferred gives the requests that were deferred their last state, once
 // their workers have recorded what they could. One that somebody else has
 // claimed meanwhile, who did not know of the stop, is deferred once more.
-func (s steps) endDeferred(ctx context.Context, b batch.Batch, commits *commits, tally *tally) error {
-	for last := commits.drain(); len(last) > 0 && !s.short(ctx); last = commits.drain() {
+func (t *turn) endDeferred(ctx context.Context, b batch.Batch, commits *commits, tally *tally) error {
+	for last := commits.drain(); len(last) > 0 && !t.short(ctx); last = commits.drain() {
 		if err := commits.wait(ctx, last); err != nil {
 			return err
 		}
 		group, gctx := errgroup.WithContext(ctx)
-		group.SetLimit(s.Config.Writers)
+		group.SetLimit(t.Config.Writers)
 		for _, rec := range last {
-			group.Go(func() error { return s.end(gctx, tally, b, rec, commits) })
+			group.Go(func() error { return t.end(gctx, tally, b, rec, commits) })
 		}
 		if err := group.Wait(); err != nil {
 			return err
@@ -117,15 +117,15 @@ func usageOf(p state.Phase) state.Usage {
 // end gives a request its last state and counts it, or that of another writer
 // who was faster, unless commits defers it. A request without a phase
 // is missing.
-func (s steps) end(ctx context.Context, tally *tally, b batch.Batch, rec state.Record, commits *commits) error {
+func (t *turn) end(ctx context.Context, tally *tally, b batch.Batch, rec state.Record, commits *commits) error {
 	var conflict *state.ConflictError
 	for range maxConflicts {
 		if deferred, err := commits.deferred(ctx, rec); err != nil || deferred {
 			return err
 		}
-		change, err := ending(b, rec, s.Clock())
+		change, err := ending(b, rec, t.Clock())
 		if err == nil {
-			err = s.Requests.Apply(ctx, change)
+			err = t.Requests.Apply(ctx, change)
 		}
 		switch {
 		case err == nil:
@@ -175,19 +175,19 @@ func endingOf[S state.Active](b batch.Batch, r state.Request[S], deaths int, now
 }
 
 // seal freezes b's counts and usage and chooses the ids of its result files.
-func (s steps) seal(
+func (t *turn) seal(
 	ctx context.Context, b batch.Batch, counts batch.Counts, usage state.Usage,
 ) (batch.Batch, error) {
-	now := s.Clock()
-	outputID, err := s.NewFileID(now)
+	now := t.Clock()
+	outputID, err := t.NewFileID(now)
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("id of the output file: %w", err)
 	}
-	errorID, err := s.NewFileID(now)
+	errorID, err := t.NewFileID(now)
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("id of the error file: %w", err)
 	}
-	b, err = s.update(ctx, b.Ref, func(b *batch.Batch) error {
+	b, err = t.update(ctx, b.Ref, func(b *batch.Batch) error {
 		if b.Sealed {
 			return nil
 		}
@@ -195,7 +195,7 @@ func (s steps) seal(
 		return b.Seal(counts, now)
 	})
 	if err == nil {
-		s.Log.InfoContext(ctx, "batch sealed", slog.String("batch", b.ID),
+		t.Log.InfoContext(ctx, "batch sealed", slog.String("batch", b.ID),
 			slog.Int("completed", counts.Completed), slog.Int("failed", counts.Failed),
 			slog.Int("expired", counts.Expired), slog.Int("canceled", counts.Canceled))
 	}

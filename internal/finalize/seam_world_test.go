@@ -309,11 +309,11 @@ func (r ride) events() int { return 13*r.turns + 30 }
 // run plays the flow's definition until the batch ends.
 func (s *seam) run(cfg finalize.Config, each func()) ride {
 	s.t.Helper()
-	f := &finalize.Finalizer{
+	f := finalize.New(finalize.Deps{
 		Requests: s.store, Journal: s.store, Batches: s.store, Objects: s.files, Uploads: s.files, Queue: s.queue,
-		Flow: s.flow, Clock: time.Now, Log: slog.New(slog.DiscardHandler), Config: cfg,
+		Flow: s.flow, Clock: time.Now, Log: slog.New(slog.DiscardHandler),
 		NewFileID: func(time.Time) (string, error) { return "file-" + s.newID(), nil },
-	}
+	}, cfg)
 	start, r := time.Now(), ride{}
 	for {
 		ctx, cancel := context.WithTimeout(s.ctx, seamLimit)

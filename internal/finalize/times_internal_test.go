@@ -7,10 +7,9 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 )
 
-// at returns steps whose clock stands still.
-func at(now time.Time) steps {
-	f := &Finalizer{Clock: func() time.Time { return now }}
-	return f.steps()
+// at returns a turn whose clock stands still.
+func at(now time.Time) *turn {
+	return New(Deps{Clock: func() time.Time { return now }}, Config{}).turn()
 }
 
 func start() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }

@@ -116,12 +116,11 @@ func (w *world) finalizer(f *faults) *finalize.Finalizer {
 		f = &faults{}
 	}
 	store := storetest.FaultyStore{Store: w.store, Do: f.op}
-	return &finalize.Finalizer{
+	return finalize.New(finalize.Deps{
 		Requests: store, Journal: store, Batches: store, Objects: faultyObjects{w.files, f},
 		Uploads: faultyUploads{w.files, f}, Queue: faultyQueue{w.queue, f}, Flow: storetest.FaultyFlow{Flow: w.flow, Do: f.op},
 		Clock: time.Now, NewFileID: w.fileID, Log: slog.New(slog.DiscardHandler),
-		Config: finalize.Config{Part: 5 << 20},
-	}
+	}, finalize.Config{Part: 5 << 20})
 }
 
 func (w *world) fileID(now time.Time) (string, error) {

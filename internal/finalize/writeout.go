@@ -14,29 +14,29 @@ import (
 
 // publish makes a sealed batch's journal whole, writes out its result files,
 // one after the other, and ends it. It returns b unended if time runs short.
-func (s steps) publish(ctx context.Context, b batch.Batch) (batch.Batch, error) {
+func (t *turn) publish(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 	if b.WriteOut.Journal == 0 {
 		var err error
-		if b, err = s.completeJournal(ctx, b); err != nil || b.WriteOut.Journal == 0 || b.Status.Terminal() {
+		if b, err = t.completeJournal(ctx, b); err != nil || b.WriteOut.Journal == 0 || b.Status.Terminal() {
 			return b, err
 		}
 	}
 	for _, r := range results() {
 		for !r.done(&b) {
 			var err error
-			if b, err = s.write(ctx, b, r); err != nil {
+			if b, err = t.write(ctx, b, r); err != nil {
 				return batch.Batch{}, fmt.Errorf("write %s file: %w", r.name, err)
 			}
-			if b.Status.Terminal() || s.short(ctx) {
+			if b.Status.Terminal() || t.short(ctx) {
 				return b, nil
 			}
 		}
 	}
-	b, err := s.update(ctx, b.Ref, func(b *batch.Batch) error { return b.End(s.Clock()) })
+	b, err := t.update(ctx, b.Ref, func(b *batch.Batch) error { return b.End(t.Clock()) })
 	if err != nil {
 		return batch.Batch{}, err
 	}
-	s.Log.InfoContext(ctx, "batch ended", slog.String("batch", b.ID), slog.String("status", string(b.Status)))
+	t.Log.InfoContext(ctx, "batch ended", slog.String("batch", b.ID), slog.String("status", string(b.Status)))
 	return b, nil
 }
 
@@ -76,11 +76,11 @@ func (r result) key(b batch.Batch) string { return batch.FileKey(b.Tenant, r.id(
 // until another finalizer is seen to be ahead. A part ends with the line that
 // fills it, so where it ends depends on the lines alone, and all who write it
 // write the same bytes.
-func (s steps) write(ctx context.Context, b batch.Batch, r result) (batch.Batch, error) {
-	w := multipart.Writer{Batches: s.Batches, Objects: s.Objects, Uploads: s.Uploads, Key: r.key(b), Cursor: r.cursor}
+func (t *turn) write(ctx context.Context, b batch.Batch, r result) (batch.Batch, error) {
+	w := multipart.Writer{Batches: t.Batches, Objects: t.Objects, Uploads: t.Uploads, Key: r.key(b), Cursor: r.cursor}
 	c := chunk{Chunk: multipart.Chunk{After: r.cursor(&b).Line}}
-	for rec, err := range s.walkSealed(ctx, b, c.After) {
-		if err != nil || s.short(ctx) {
+	for rec, err := range t.walkSealed(ctx, b, c.After) {
+		if err != nil || t.short(ctx) {
 			return b, err
 		}
 		if !r.has(rec.Phase) {
@@ -89,21 +89,21 @@ func (s steps) write(ctx context.Context, b batch.Batch, r result) (batch.Batch,
 		if err := c.add(b, rec); err != nil {
 			return batch.Batch{}, err
 		}
-		if int64(len(c.Bytes)) < s.Config.Part {
+		if int64(len(c.Bytes)) < t.Config.Part {
 			continue
 		}
 		var ours bool
-		if b, ours, err = s.put(ctx, w, b, &c); err != nil || !ours {
+		if b, ours, err = t.put(ctx, w, b, &c); err != nil || !ours {
 			return b, err
 		}
 		c.reset()
 	}
-	return s.putRest(ctx, w, b, r, &c)
+	return t.putRest(ctx, w, b, r, &c)
 }
 
 // put uploads c, and reports whether nobody else is ahead.
-func (s steps) put(ctx context.Context, w multipart.Writer, b batch.Batch, c *chunk) (batch.Batch, bool, error) {
-	if err := s.fetch(ctx, c); err != nil {
+func (t *turn) put(ctx context.Context, w multipart.Writer, b batch.Batch, c *chunk) (batch.Batch, bool, error) {
+	if err := t.fetch(ctx, c); err != nil {
 		return batch.Batch{}, false, err
 	}
 	return w.Put(ctx, b, c.Chunk)
@@ -111,24 +111,24 @@ func (s steps) put(ctx context.Context, w multipart.Writer, b batch.Batch, c *ch
 
 // putRest writes what is left of r, which may be all or nothing of it, and
 // finishes it.
-func (s steps) putRest(
+func (t *turn) putRest(
 	ctx context.Context, w multipart.Writer, b batch.Batch, r result, c *chunk,
 ) (batch.Batch, error) {
-	if err := s.fetch(ctx, c); err != nil {
+	if err := t.fetch(ctx, c); err != nil {
 		return batch.Batch{}, err
 	}
 	b, made, whole, err := w.Finish(ctx, b, c.Chunk)
 	if err != nil || !whole {
 		return b, err
 	}
-	return s.finish(ctx, b, r, made)
+	return t.finish(ctx, b, r, made)
 }
 
 // finish gives a file that is whole its record, and then marks it done.
-func (s steps) finish(ctx context.Context, b batch.Batch, r result, made multipart.Whole) (batch.Batch, error) {
+func (t *turn) finish(ctx context.Context, b batch.Batch, r result, made multipart.Whole) (batch.Batch, error) {
 	created, _ := batch.ParseID(batch.PrefixFile, r.id(b.WriteOut)) // of both files, so that lists are in the order of it
-	life := cmp.Or(b.OutputExpiresAfter, s.Config.FileLife)
-	err := s.Batches.CreateFile(ctx, batch.File{
+	life := cmp.Or(b.OutputExpiresAfter, t.Config.FileLife)
+	err := t.Batches.CreateFile(ctx, batch.File{
 		Tenant: b.Tenant, ID: r.id(b.WriteOut), Name: fmt.Sprintf("%s_%s.jsonl", b.ID, r.name),
 		Purpose: batch.PurposeBatchOutput, Bytes: made.Bytes, SHA256: made.Digest.Sum(), CreatedAt: created, ExpiresAt: created.Add(life),
 		Batch: b.ID,
@@ -136,7 +136,7 @@ func (s steps) finish(ctx context.Context, b batch.Batch, r result, made multipa
 	if err != nil && !errors.Is(err, batch.ErrExists) {
 		return batch.Batch{}, fmt.Errorf("create record: %w", err)
 	}
-	return s.update(ctx, b.Ref, func(b *batch.Batch) error {
+	return t.update(ctx, b.Ref, func(b *batch.Batch) error {
 		m := r.cursor(b)
 		m.Bytes, m.Done = made.Bytes, true
 		return nil

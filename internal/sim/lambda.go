@@ -135,11 +135,11 @@ func (w *world) perform(ctx context.Context, p *process, task payload) (string, 
 	case "ended":
 		return "", s.Ended(ctx, task.Flow)
 	}
-	f := &finalize.Finalizer{
+	f := finalize.New(finalize.Deps{
 		Requests: q, Journal: q, Batches: q, Objects: q, Uploads: q, Queue: q, Flow: q,
-		Clock: p.now, Log: log, Config: w.plan.finalize,
+		Clock: p.now, Log: log,
 		NewFileID: func(now time.Time) (string, error) { return batch.NewID(batch.PrefixFile, now, p) },
-	}
+	}, w.plan.finalize)
 	switch task.Task {
 	case "advance":
 		next, err := f.Advance(ctx, ref)

@@ -30,12 +30,11 @@ func wire(kit boot.Kit) (handler, error) {
 	queue := sqsqueue.New(messages, sqsqueue.Config{URL: kit.QueueURL, Groups: kit.MessageGroups})
 	flow := sfnflow.New(sfn.NewFromConfig(kit.AWS), kit.FlowARN)
 	return handler{
-		finalizer: &finalize.Finalizer{
+		finalizer: finalize.New(finalize.Deps{
 			Requests: dynamostore.NewGrouping(store), Journal: store, Batches: store, Objects: bucket, Uploads: bucket,
 			Queue: queue, Flow: flow, Clock: kit.Clock, Log: kit.Log,
-			Config:    finalize.Config{Allowance: kit.Settings.Allowance},
 			NewFileID: func(now time.Time) (string, error) { return batch.NewID(batch.PrefixFile, now, rand.Reader) },
-		},
+		}, finalize.Config{Allowance: kit.Settings.Allowance}),
 		sweeper: sweep.New(sweep.Deps{
 			Batches: store, Flows: flow, Requests: store, Letters: sqsqueue.NewDeadLetters(messages, kit.DeadLettersURL),
 			Queue: queue, Metrics: kit.Metrics, Clock: kit.Clock, Log: kit.Log,
