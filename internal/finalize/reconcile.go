@@ -54,16 +54,19 @@ func (t *turn) recountDue(b batch.Batch, done int) bool {
 		b.RecountDue(done, t.Clock()) && (!b.RecountAt.IsZero() || !t.lastDue(b.Reconciled.Reenqueue))
 }
 
-// reenqueueLost enqueues again what is lost, if that is due, and returns how the
-// search stands then; whole is false if time ran short.
+// reenqueueLost enqueues again what is lost, where that is due: the last requests
+// of a batch too, which those that are judged at any time must not put off. It
+// returns how the search stands then; whole is false if time ran short.
 func (t *turn) reenqueueLost(
 	ctx context.Context, b batch.Batch, r batch.Reenqueue, done int,
 ) (_ batch.Reenqueue, whole bool, err error) {
-	switch {
-	case t.reenqueueDue(b):
+	if t.lastDue(r) {
+		if r, whole, err = t.reenqueueLast(ctx, b, r); err != nil || !whole {
+			return r, false, err
+		}
+	}
+	if b.Reconciled.Reenqueue = r; t.reenqueueDue(b) {
 		return t.reenqueue(ctx, b, done)
-	case t.lastDue(r):
-		return t.reenqueueLast(ctx, b, r)
 	}
 	return r, true, nil
 }

@@ -1,0 +1,42 @@
+package finalize_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/musketry/musketry/internal/finalize"
+)
+
+// TestLastOfALongBatch loses the message of a batch's last line, of which all
+// others were enqueued so long ago that requests are judged at each turn anyway.
+func TestLastOfALongBatch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 25, 10)
+		f := w.finalizer(nil)
+		f.Config.MaxEnqueued = 24
+		advance := func(want finalize.Next, sent ...int) {
+			t.Helper()
+			next, err := f.Advance(t.Context(), w.ref)
+			if next != want || err != nil {
+				t.Fatalf("next is %q, %v; want %q", next, err, want)
+			}
+			if diff := cmp.Diff(sent, w.drop()); diff != "" {
+				t.Fatal(diff)
+			}
+		}
+		lines := make([]int, 24)
+		for i := range lines {
+			lines[i] = i + 1
+		}
+		advance(finalize.NextLong, lines...)
+		time.Sleep(5 * time.Minute)
+		w.count("w1", w.call("w1", lines...)...)
+		advance(finalize.NextMedium, 25)
+		time.Sleep(finalize.MediumPark)
+		advance(finalize.NextLong, 25)
+	})
+}
