@@ -40,3 +40,31 @@ func TestLastOfALongBatch(t *testing.T) {
 		advance(finalize.NextLong, 25)
 	})
 }
+
+// TestWithheldIsNotAmongTheLast lets a worker die that was told to wait and could
+// not write so: it has hidden the message for that long, which none may overtake
+// (docs/architecture.md, Execute).
+func TestWithheldIsNotAmongTheLast(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 21, 10)
+		w.advance()
+		w.drop()
+		w.beat("w2")
+		newLate(w, 1) // its worker beats once and no more
+		lines := make([]int, 19)
+		for i := range lines {
+			lines[i] = i + 2
+		}
+		time.Sleep(time.Minute)
+		w.count("w1", w.call("w1", lines...)...)
+		if next := w.advance(); next != finalize.NextMedium {
+			t.Fatalf("next is %q", next)
+		}
+		time.Sleep(finalize.MediumPark)
+		w.advance()
+		if diff := cmp.Diff([]int{21}, w.drop()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}

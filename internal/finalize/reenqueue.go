@@ -86,10 +86,13 @@ func (t *turn) lastDue(r batch.Reenqueue) bool {
 
 // reenqueueLast enqueues those of a batch's last requests again, once, that wait
 // although they should be done: a worker that died before it hid their messages
-// for its own, short time has left them hidden for the queue's 16 minutes. If too
-// many wait the batch is only slower than it was, and that is put off.
+// for its own, short time has left them hidden for the queue's 16 minutes. What it
+// had claimed comes by itself, and not before the wait that the upstream may have
+// asked for. If too many wait the batch is only slower than it was, and that is
+// put off.
 func (t *turn) reenqueueLast(ctx context.Context, b batch.Batch, r batch.Reenqueue) (_ batch.Reenqueue, whole bool, err error) {
 	d := t.newLossDetector(b, 0, lastAge)
+	d.pendingOnly = true
 	if whole, err := d.observeAll(ctx, &r); err != nil || !whole {
 		return r, false, err
 	}
@@ -161,6 +164,8 @@ type lossDetector struct {
 	resting int                  // requests whose not-before has not come
 	waiting []waiting            // in the order of lines; fewer than are enqueued and unfinished
 	expired map[string]time.Time // when the leases of a worker expired, of those looked up; zero: not yet
+
+	pendingOnly bool // what was claimed is passed over, though its lease has expired
 }
 
 func (t *turn) newLossDetector(b batch.Batch, done int, least time.Duration) *lossDetector {
@@ -206,6 +211,9 @@ func (d *lossDetector) sendAll(ctx context.Context, lost []waiting) error {
 
 // observe notes rec if it could have been claimed for at least that long.
 func (d *lossDetector) observe(ctx context.Context, rec state.Record) error {
+	if d.pendingOnly && rec.Phase.Status() != state.StatusPending {
+		return nil
+	}
 	since, err := d.since(ctx, rec)
 	if err != nil {
 		return err
