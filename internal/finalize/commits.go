@@ -1,9 +1,11 @@
 package finalize
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -80,12 +82,14 @@ func (c *commits) deferred(ctx context.Context, rec state.Record) (bool, error) 
 	return pending, err
 }
 
-// drain returns the requests that were deferred since it was called before.
+// drain returns the requests that were deferred since it was called before, by
+// line: those who deferred them ran beside one another.
 func (c *commits) drain() []state.Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	last := c.last
 	c.last = nil
+	slices.SortFunc(last, func(a, b state.Record) int { return cmp.Compare(a.Spec.Key.Line, b.Spec.Key.Line) })
 	return last
 }
 
