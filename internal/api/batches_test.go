@@ -201,7 +201,7 @@ func TestBatchOverItsLife(t *testing.T) {
 		}
 	})
 	w.change(id, func(b *batch.Batch) {
-		b.Usage = state.Usage{Input: 40, Cached: 8, Output: 30, Reasoning: 20, Total: 70}
+		b.Tokens = state.Tokens{Input: 40, Cached: 8, Output: 30, Reasoning: 20, Total: 70}
 	})
 	r := check("finalizing", 5, 3, 1, 1, 0)
 	if r.json["output_file_id"] != nil || r.json["error_file_id"] != nil || r.json["usage"] != nil {

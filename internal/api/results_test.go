@@ -276,7 +276,7 @@ func (slow) Call(ctx context.Context, c execute.Call) (execute.Reply, error) {
 	case <-ctx.Done():
 		return execute.Reply{}, ctx.Err()
 	}
-	reply := execute.Reply{StatusCode: 200, Body: fmt.Appendf(nil, `{"n":%d}`, n), Usage: state.Usage{Input: 1, Total: 1}}
+	reply := execute.Reply{StatusCode: 200, Body: fmt.Appendf(nil, `{"n":%d}`, n), Tokens: state.Tokens{Input: 1, Total: 1}}
 	if n%4 == 3 {
 		reply.StatusCode = 400
 	}
@@ -446,8 +446,8 @@ func readAlong(t *testing.T, r *running, cancel time.Duration, want batch.Status
 	if b.Status != want || early < 10 {
 		t.Errorf("batch is %s with %+v, %d lines came before its end", b.Status, b.Counts, early)
 	}
-	if b.Usage.Total != int64(b.Counts.Completed) || b.Counts.Completed == 0 {
-		t.Errorf("usage is %+v with %+v", b.Usage, b.Counts)
+	if b.Tokens.Total != int64(b.Counts.Completed) || b.Counts.Completed == 0 {
+		t.Errorf("tokens are %+v with %+v", b.Tokens, b.Counts)
 	}
 	lines := func(text string) []string { return slices.Sorted(strings.Lines(text)) }
 	files := lines(r.content(b.OutputFileID) + r.content(b.ErrorFileID))

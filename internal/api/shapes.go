@@ -162,7 +162,7 @@ func shapeBatch(b batch.Batch, counts batch.Counts) batchShape {
 	}
 	if b.Status.Terminal() {
 		shape.OutputFileID, shape.ErrorFileID = orNull(b.OutputFileID), orNull(b.ErrorFileID)
-		shape.Usage = shapeUsage(b.Usage)
+		shape.Usage = shapeUsage(b.Tokens)
 	}
 	if len(b.Errors) > 0 {
 		shape.Errors = &errorsShape{Object: "list", Data: make([]lineErrorShape, 0, len(b.Errors))}
@@ -178,8 +178,8 @@ func shapeBatch(b batch.Batch, counts batch.Counts) batchShape {
 }
 
 // shapeUsage shapes sums of tokens; nil where no answer told any.
-func shapeUsage(u state.Usage) *usageShape {
-	if u == (state.Usage{}) {
+func shapeUsage(u state.Tokens) *usageShape {
+	if u == (state.Tokens{}) {
 		return nil
 	}
 	return &usageShape{

@@ -118,10 +118,10 @@ type Batch struct {
 	Enqueued int   // lines whose messages have been sent once
 	Stopped  []int // lines that their owner canceled one by one, the last MaxCanceledLines, until the seal
 	Counts   Counts
-	Token    string      // the flow's task token while it is parked; empty otherwise
-	Mark     int         // outcomes at which the flow wants to be woken
-	Sealed   bool        // every line has its outcome and Counts are final
-	Usage    state.Usage // the sum of the answers'; zero until the seal, and where no answer told
+	Token    string       // the flow's task token while it is parked; empty otherwise
+	Mark     int          // outcomes at which the flow wants to be woken
+	Sealed   bool         // every line has its outcome and Counts are final
+	Tokens   state.Tokens // the sum of the answers'; zero until the seal, and where no answer told
 	WriteOut WriteOut
 	GivenUp  string // why the batch will end failed, for a person; empty if all is well
 

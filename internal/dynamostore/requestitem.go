@@ -93,7 +93,7 @@ func (it item) setPhase(p state.Phase) {
 		it.setString(attrClaim, p.ClaimID)
 		it.setInt(attrCode, int64(p.StatusCode))
 		it.setAnswer(p.Answer, p.Model)
-		it.setUsage(p.Usage)
+		it.setTokens(p.Tokens)
 		it.setTimes(p.ClaimedAt, p.StartedAt, p.CompletedAt)
 	case state.Failed:
 		it.setTries(p.Attempt, p.Reclaims, "")
@@ -143,7 +143,7 @@ func (it item) setAnswer(at state.Span, model string) {
 	it.setString(attrModel, model)
 }
 
-func (it item) setUsage(u state.Usage) {
+func (it item) setTokens(u state.Tokens) {
 	it.setInt(attrInputTokens, u.Input)
 	it.setInt(attrCachedTokens, u.Cached)
 	it.setInt(attrOutputTokens, u.Output)
@@ -218,7 +218,7 @@ func (r *reader) phase() state.Phase {
 	case state.StatusCompleted:
 		return state.Completed{
 			Attempt: attempt, ClaimID: claim, StatusCode: r.int(attrCode), Answer: r.answer(),
-			Model: r.string(attrModel), Usage: r.usage(), ClaimedAt: claimed, StartedAt: started, CompletedAt: ended,
+			Model: r.string(attrModel), Tokens: r.tokens(), ClaimedAt: claimed, StartedAt: started, CompletedAt: ended,
 		}
 	case state.StatusFailed:
 		return state.Failed{
@@ -244,8 +244,8 @@ func (r *reader) answer() state.Span {
 	}
 }
 
-func (r *reader) usage() state.Usage {
-	return state.Usage{
+func (r *reader) tokens() state.Tokens {
+	return state.Tokens{
 		Input: r.int64(attrInputTokens), Cached: r.int64(attrCachedTokens), Output: r.int64(attrOutputTokens),
 		Reasoning: r.int64(attrReasoningTokens), Total: r.int64(attrTotalTokens),
 	}

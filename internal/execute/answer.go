@@ -97,7 +97,7 @@ func called(r state.Request[state.Processing], v verdict, model string, why stat
 	}
 	if v.reason == nil {
 		o.ending = completed{r, state.Result{
-			StatusCode: v.reply.StatusCode, Model: v.reply.Model, Usage: v.reply.Usage,
+			StatusCode: v.reply.StatusCode, Model: v.reply.Model, Tokens: v.reply.Tokens,
 		}, now}
 	} else {
 		o.ending = failed[state.Processing]{r, state.Failure{Reason: v.reason, Model: model}, why, now}

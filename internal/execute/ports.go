@@ -103,7 +103,7 @@ type Reply struct {
 	ErrorCode   string        // the body's error.code; empty if it has none
 	ErrorInBody bool          // the status says success and the body an error
 	Model       string        // the model that answered; empty if the body does not say
-	Usage       state.Usage   // the tokens the answer took; zero if the body does not say
+	Tokens      state.Tokens  // the tokens the answer took; zero if the body does not say
 	RetryAfter  time.Duration // the wait that the upstream asks for; 0 if none
 }
 

@@ -251,8 +251,8 @@ func (w *world) done(want ...state.Status) {
 		if status.Terminal() {
 			w.line(i + 1)
 		}
-		if c, ok := rec.Phase.(state.Completed); ok && c.Usage != answered() {
-			w.Errorf("line %d took %+v tokens", i+1, c.Usage)
+		if c, ok := rec.Phase.(state.Completed); ok && c.Tokens != answered() {
+			w.Errorf("line %d took %+v tokens", i+1, c.Tokens)
 		}
 	}
 	w.kept()
@@ -342,12 +342,12 @@ type upstream struct {
 }
 
 func ok(body string) (execute.Reply, error) {
-	return execute.Reply{StatusCode: 200, RequestID: "r", Body: []byte(body), Model: "m-1", Usage: answered()}, nil
+	return execute.Reply{StatusCode: 200, RequestID: "r", Body: []byte(body), Model: "m-1", Tokens: answered()}, nil
 }
 
 // answered are the tokens of each answer.
-func answered() state.Usage {
-	return state.Usage{Input: 3, Cached: 1, Output: 4, Reasoning: 2, Total: 7}
+func answered() state.Tokens {
+	return state.Tokens{Input: 3, Cached: 1, Output: 4, Reasoning: 2, Total: 7}
 }
 
 func status(code int) (execute.Reply, error) {

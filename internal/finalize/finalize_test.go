@@ -400,7 +400,7 @@ func newLate(w *world, line int) late {
 	id := fmt.Sprint("late-", line)
 	w.must(w.files.Put(w.t.Context(), batch.SegmentKey(w.ref.ID, id), result))
 	c, err = state.Complete(started.Stored(), state.Result{
-		StatusCode: 200, Answer: state.Span{Object: id, Length: int64(len(result))}, Usage: state.Usage{Output: 1, Total: 1},
+		StatusCode: 200, Answer: state.Span{Object: id, Length: int64(len(result))}, Tokens: state.Tokens{Output: 1, Total: 1},
 	}, now).Change()
 	w.must(err)
 	return late{w, c}

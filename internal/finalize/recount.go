@@ -36,7 +36,7 @@ func (t *turn) recount(ctx context.Context, b batch.Batch) (batch.Batch, int, er
 		c.add(rec)
 	}
 	if c.counts.Done() == c.counts.Total {
-		b, err = t.seal(ctx, b, c.counts, c.usage)
+		b, err = t.seal(ctx, b, c.counts, c.tokens)
 		return b, 0, err
 	}
 	lag, err := t.repairCounters(ctx, b, c)
@@ -87,7 +87,7 @@ func (t *turn) repairCounters(ctx context.Context, b batch.Batch, c actual) (lag
 type actual struct {
 	now    time.Time
 	counts batch.Counts
-	usage  state.Usage
+	tokens state.Tokens
 	cells  map[string]batch.Counts // what is true of each
 	late   map[string]batch.Counts // of that, what must be in the cells
 }
@@ -96,7 +96,7 @@ func (c *actual) add(rec state.Record) {
 	if !rec.Phase.Status().Terminal() {
 		return
 	}
-	c.counts, c.usage = c.counts.Add(rec.Phase), c.usage.Plus(usageOf(rec.Phase))
+	c.counts, c.tokens = c.counts.Add(rec.Phase), c.tokens.Plus(tokensOf(rec.Phase))
 	id := batch.CellOf(rec)
 	c.cells[id] = c.cells[id].Add(rec.Phase)
 	if c.now.Sub(state.EndedAt(rec.Phase)) >= counterLag {

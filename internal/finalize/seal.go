@@ -59,7 +59,7 @@ func (t *turn) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) 
 		return b, nil // time ran short
 	}
 	t.ended = tally.kept
-	return t.seal(ctx, b, tally.counts, tally.usage)
+	return t.seal(ctx, b, tally.counts, tally.tokens)
 }
 
 // endDeferred gives the requests that were deferred their last state, once
@@ -86,7 +86,7 @@ func (t *turn) endDeferred(ctx context.Context, b batch.Batch, commits *commits,
 type tally struct {
 	mu     sync.Mutex
 	counts batch.Counts
-	usage  state.Usage
+	tokens state.Tokens
 	kept   []state.Record // in the order of lines; nil if they are more than maxKept
 }
 
@@ -102,16 +102,16 @@ func newTally(b batch.Batch) *tally {
 func (t *tally) add(rec state.Record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.counts, t.usage = t.counts.Add(rec.Phase), t.usage.Plus(usageOf(rec.Phase))
+	t.counts, t.tokens = t.counts.Add(rec.Phase), t.tokens.Plus(tokensOf(rec.Phase))
 	if t.kept != nil {
 		t.kept[rec.Spec.Key.Line-1] = rec
 	}
 }
 
-// usageOf returns the tokens that an outcome took.
-func usageOf(p state.Phase) state.Usage {
+// tokensOf returns the tokens that an outcome took.
+func tokensOf(p state.Phase) state.Tokens {
 	done, _ := p.(state.Completed)
-	return done.Usage
+	return done.Tokens
 }
 
 // end gives a request its last state and counts it, or that of another writer
@@ -174,9 +174,9 @@ func endingOf[S state.Active](b batch.Batch, r state.Request[S], deaths int, now
 	return state.Expire(r, now).Change()
 }
 
-// seal freezes b's counts and usage and chooses the ids of its result files.
+// seal freezes b's counts and tokens and chooses the ids of its result files.
 func (t *turn) seal(
-	ctx context.Context, b batch.Batch, counts batch.Counts, usage state.Usage,
+	ctx context.Context, b batch.Batch, counts batch.Counts, tokens state.Tokens,
 ) (batch.Batch, error) {
 	now := t.Clock()
 	outputID, err := t.NewFileID(now)
@@ -191,7 +191,7 @@ func (t *turn) seal(
 		if b.Sealed {
 			return nil
 		}
-		b.WriteOut, b.Usage = batch.WriteOut{OutputID: outputID, ErrorID: errorID}, usage
+		b.WriteOut, b.Tokens = batch.WriteOut{OutputID: outputID, ErrorID: errorID}, tokens
 		return b.Seal(counts, now)
 	})
 	if err == nil {

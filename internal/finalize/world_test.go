@@ -188,7 +188,7 @@ func (w *world) call(worker string, lines ...int) []int {
 		switch started = started.Stored(); kind(line) {
 		case "answered":
 			change, err = state.Complete(started, state.Result{
-				StatusCode: 200, Answer: span, Usage: state.Usage{Input: 10, Output: int64(line), Total: int64(10 + line)},
+				StatusCode: 200, Answer: span, Tokens: state.Tokens{Input: 10, Output: int64(line), Total: int64(10 + line)},
 			}, now).Change()
 			segment = append(segment, result...)
 		case "refused":
@@ -340,8 +340,8 @@ func (w *world) check(status batch.Status, wantOutput, wantErrs []byte) {
 	if len(wantOutput)+len(wantErrs) > 0 || b.Counts.Total == 0 { // otherwise its segments are gone
 		w.checkJournal(b, append(bytes.Clone(output), errs...))
 	}
-	if usage := w.usage(b); b.Usage != usage || (b.Usage == state.Usage{}) != (b.Counts.Completed == 0) {
-		w.t.Errorf("usage is %+v, want %+v", b.Usage, usage)
+	if tokens := w.tokens(b); b.Tokens != tokens || (b.Tokens == state.Tokens{}) != (b.Counts.Completed == 0) {
+		w.t.Errorf("tokens are %+v, want %+v", b.Tokens, tokens)
 	}
 	f, err := w.store.File(w.t.Context(), "acme", "file-in")
 	w.must(err)
@@ -390,14 +390,14 @@ func (w *world) checkJournal(b batch.Batch, results []byte) {
 
 func sortedLines(text []byte) []string { return slices.Sorted(strings.Lines(string(text))) }
 
-// usage sums up what the stored requests say.
-func (w *world) usage(b batch.Batch) state.Usage {
+// tokens sums up what the stored requests say.
+func (w *world) tokens(b batch.Batch) state.Tokens {
 	w.t.Helper()
-	var sum state.Usage
+	var sum state.Tokens
 	for rec, err := range w.store.Requests(w.t.Context(), b.ID, b.Shards, 0) {
 		w.must(err)
 		if done, ok := rec.Phase.(state.Completed); ok {
-			sum = sum.Plus(done.Usage)
+			sum = sum.Plus(done.Tokens)
 		}
 	}
 	return sum

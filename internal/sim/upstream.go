@@ -105,7 +105,7 @@ func answerOf(kind fault, id string, n int, wait time.Duration) (execute.Reply, 
 	default:
 	}
 	return execute.Reply{
-		StatusCode: 200, RequestID: id, Model: "m", Usage: state.Usage{Input: 3, Output: 4, Total: 7},
+		StatusCode: 200, RequestID: id, Model: "m", Tokens: state.Tokens{Input: 3, Output: 4, Total: 7},
 		Body: fmt.Appendf(nil, `{"id":%q,"call":%d}`, id, n),
 	}, nil
 }

@@ -91,7 +91,7 @@ type (
 		StatusCode  int
 		Answer      Span   // the finished output line
 		Model       string // the model that answered; empty if it did not say
-		Usage       Usage  // the tokens it took; zero if the answer did not say
+		Tokens      Tokens // the tokens it took; zero if the answer did not say
 		ClaimedAt   time.Time
 		StartedAt   time.Time
 		CompletedAt time.Time

@@ -69,7 +69,7 @@ type Result struct {
 	StatusCode int
 	Answer     Span   // the finished output line, already durable
 	Model      string // the model that answered; empty if it did not say
-	Usage      Usage  // the tokens it took, as the answer says
+	Tokens     Tokens // the tokens it took, as the answer says
 }
 
 // Complete records r's answer.
@@ -77,7 +77,7 @@ func Complete(r Request[Processing], res Result, now time.Time) Request[Complete
 	p := r.phase
 	return move(r, Completed{
 		Attempt: p.Attempt, ClaimID: p.Lease.ClaimID,
-		StatusCode: res.StatusCode, Answer: res.Answer, Model: clip(res.Model), Usage: res.Usage,
+		StatusCode: res.StatusCode, Answer: res.Answer, Model: clip(res.Model), Tokens: res.Tokens,
 		ClaimedAt: p.ClaimedAt, StartedAt: p.StartedAt, CompletedAt: stamp(now),
 	})
 }

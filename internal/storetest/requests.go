@@ -77,7 +77,7 @@ func lives() []life {
 			res := state.Result{
 				StatusCode: 200, Model: "gpt-4o-mini",
 				Answer: state.Span{Object: "segment-7", Offset: 123_456_789_012, Length: 4_321},
-				Usage:  state.Usage{Input: 1_234, Cached: 1_000, Output: 56, Reasoning: 7, Total: 1_290},
+				Tokens: state.Tokens{Input: 1_234, Cached: 1_000, Output: 56, Reasoning: 7, Total: 1_290},
 			}
 			return []state.Change{change(t, p), change(t, state.Complete(p.Stored(), res, noon().Add(time.Hour)))}
 		}},

@@ -10,9 +10,9 @@ import (
 	"github.com/musketry/musketry/internal/upstream"
 )
 
-func TestUsage(t *testing.T) {
+func TestTokens(t *testing.T) {
 	t.Parallel()
-	for body, want := range map[string]state.Usage{
+	for body, want := range map[string]state.Tokens{
 		`{"usage":{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29,` +
 			`"prompt_tokens_details":{"cached_tokens":8,"audio_tokens":0},` +
 			`"completion_tokens_details":{"reasoning_tokens":4}}}`: {Input: 19, Cached: 8, Output: 10, Reasoning: 4, Total: 29},

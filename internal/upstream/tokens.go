@@ -14,16 +14,16 @@ const maxTokens = 1_000_000_000
 // Tokens returns the tokens that an answer says it took, the body's `usage` as chat completions, completions and
 // embeddings (`prompt_tokens`) or responses (`input_tokens`) spell it. What is absent, no whole number, negative or above
 // 1,000,000,000 counts as 0; a total that is missing is the sum of the two. The result does not hold on to the body.
-func Tokens(body []byte) state.Usage {
+func Tokens(body []byte) state.Tokens {
 	if !bytes.Contains(body, []byte(`"usage"`)) {
-		return state.Usage{} // The common case of errors, for the price of a search.
+		return state.Tokens{} // The common case of errors, for the price of a search.
 	}
 	u, err := jsonscan.Pick(member(body, "usage"), "prompt_tokens", "input_tokens", "completion_tokens", "output_tokens",
 		"total_tokens", "prompt_tokens_details", "input_tokens_details", "completion_tokens_details", "output_tokens_details")
 	if err != nil {
-		return state.Usage{}
+		return state.Tokens{}
 	}
-	s := state.Usage{
+	s := state.Tokens{
 		Input: max(count(u[0]), count(u[1])), Output: max(count(u[2]), count(u[3])), Total: count(u[4]),
 		Cached:    max(count(member(u[5], "cached_tokens")), count(member(u[6], "cached_tokens"))),
 		Reasoning: max(count(member(u[7], "reasoning_tokens")), count(member(u[8], "reasoning_tokens"))),

@@ -48,7 +48,7 @@ func (a *caller) Call(ctx context.Context, c execute.Call) (execute.Reply, error
 	}
 	reply := execute.Reply{
 		StatusCode: res.Status, RequestID: res.RequestID, Body: res.Body, ErrorInBody: res.ErrorInBody,
-		Model: upstream.Model(res.Body), Usage: upstream.Tokens(res.Body), RetryAfter: retryAfter(res, a.clock()),
+		Model: upstream.Model(res.Body), Tokens: upstream.Tokens(res.Body), RetryAfter: retryAfter(res, a.clock()),
 	}
 	if res.Status >= http.StatusBadRequest || res.ErrorInBody {
 		reply.ErrorCode = upstream.ErrorCode(res.Body)

@@ -103,7 +103,7 @@ func TestReplies(t *testing.T) {
 		"answer": {
 			status: 200, header: map[string]string{"X-Request-Id": "r"}, body: `{"model":"m-1","choices":[{}],"usage":{"prompt_tokens":3,"total_tokens":5}}`,
 			want: execute.Reply{
-				StatusCode: 200, RequestID: "r", Model: "m-1", Usage: state.Usage{Input: 3, Total: 5},
+				StatusCode: 200, RequestID: "r", Model: "m-1", Tokens: state.Tokens{Input: 3, Total: 5},
 			},
 		},
 		"busy": {

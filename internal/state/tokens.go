@@ -1,7 +1,7 @@
 package state
 
-// A Usage is numbers of tokens, of one answer or summed over many.
-type Usage struct {
+// Tokens are numbers of tokens, of one answer or summed over many.
+type Tokens struct {
 	Input     int64
 	Cached    int64 // of Input
 	Output    int64
@@ -10,8 +10,8 @@ type Usage struct {
 }
 
 // Plus returns the sum of u and v.
-func (u Usage) Plus(v Usage) Usage {
-	return Usage{
+func (u Tokens) Plus(v Tokens) Tokens {
+	return Tokens{
 		Input: u.Input + v.Input, Cached: u.Cached + v.Cached,
 		Output: u.Output + v.Output, Reasoning: u.Reasoning + v.Reasoning, Total: u.Total + v.Total,
 	}
