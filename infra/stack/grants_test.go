@@ -26,8 +26,8 @@ func TestRoles(t *testing.T) {
 	const (
 		flow = "states:stateMachine:Musketry-batch"
 		each = "states:execution:Musketry-batch:*"
-		work = "Table where dynamodb:LeadingKeys like [req#* cells#* journal#* worker#* tenant#*]"
-		most = "Table where dynamodb:LeadingKeys like [req#* cells#* journal#* worker#* tenant#* running]"
+		work = "Table where dynamodb:LeadingKeys like [req#* counters#* journal#* worker#* tenant#*]"
+		most = "Table where dynamodb:LeadingKeys like [req#* counters#* journal#* worker#* tenant#* running]"
 		runs = "Table where dynamodb:LeadingKeys like [running]"
 	)
 	for role, want := range map[string]map[string]string{

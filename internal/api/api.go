@@ -41,7 +41,8 @@ type BatchStore interface {
 	Batch(ctx context.Context, ref batch.Ref) (batch.Batch, error)
 	// Batches returns a page, newest first, and whether there are more.
 	Batches(ctx context.Context, tenant, after string, limit int) ([]batch.Batch, bool, error)
-	// Progress returns the sum of a running batch's cells, its Total 0.
+	// Progress returns the sum of a running batch's counter shards, its Total
+	// 0.
 	Progress(ctx context.Context, batchID string) (batch.Counts, error)
 	// Journal returns at most limit entries of a batch's journal after the one
 	// numbered after, read consistently.

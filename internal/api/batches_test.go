@@ -188,9 +188,9 @@ func TestBatchOverItsLife(t *testing.T) {
 	check("validating", 0, 0, 0, 0, 0)
 	w.change(id, func(b *batch.Batch) { must(b.Loaded(5, 100, w.clock())) })
 	check("in_progress", 5, 0, 0, 0, 0)
-	must(w.store.PutCell(t.Context(), id, batch.Cell{ID: "x", Counts: batch.Counts{Completed: 2, Failed: 1}}))
+	must(w.store.PutCounter(t.Context(), id, batch.CounterShard{ID: "x", Counts: batch.Counts{Completed: 2, Failed: 1}}))
 	check("in_progress", 5, 2, 1, 0, 0)
-	must(w.store.PutCell(t.Context(), id, batch.Cell{ID: "y", Counts: batch.Counts{Completed: 2, Failed: 1}}))
+	must(w.store.PutCounter(t.Context(), id, batch.CounterShard{ID: "y", Counts: batch.Counts{Completed: 2, Failed: 1}}))
 	check("in_progress", 5, 4, 1, 0, 0) // one was counted twice
 	w.advance(time.Hour)
 	w.change(id, func(b *batch.Batch) {

@@ -36,8 +36,8 @@ func (s Status) Terminal() bool {
 }
 
 // Counts are numbers of requests. While a batch runs they are sums of the
-// workers' cells; from the seal on they are counted from the requests and
-// frozen, and then Total = Completed + Failed + Expired + Canceled.
+// workers' counter shards; from the seal on they are counted from the requests
+// and frozen, and then Total = Completed + Failed + Expired + Canceled.
 type Counts struct {
 	Total     int
 	Completed int

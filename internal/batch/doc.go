@@ -7,7 +7,7 @@
 //	the lines that come out, and their journal   output.go, journal.go
 //	files, pins, and uploads                     file.go, upload.go, digest.go, coalesce.go
 //	messages to workers, and write shards        message.go, shard.go
-//	the counter, in shards that only grow        cell.go
+//	the counter, in shards that only grow        countershard.go
 //	what a flow remembers, and when it acts      reconcile.go
 //	how the messages in flight are shared        allowance.go
 //	which batches may be unfinished, and flows   running.go

@@ -20,8 +20,8 @@ const (
 	flowing = 10 * time.Minute
 
 	// CommitLimit is the longest that an outcome takes from the time it bears to
-	// the cell that counts it, clocks that differ included; a worker that takes
-	// longer died.
+	// the counter shard that counts it, clocks that differ included; a worker
+	// that takes longer died.
 	CommitLimit = 3 * time.Minute
 	// commitUsual is how long that takes unless writes fail.
 	commitUsual = 10 * time.Second
@@ -43,7 +43,7 @@ const (
 // A Reconciliation is what the flow of a running batch remembers from one turn
 // to the next. Its zero value has seen nothing.
 type Reconciliation struct {
-	Done    int       // outcomes that the cells added up to
+	Done    int       // outcomes that the counter shards added up to
 	MovedAt time.Time // when Done was first seen
 
 	HighWater  int       // the most requests that are enqueued and unfinished; 0: none was enqueued yet
@@ -116,7 +116,7 @@ func (r Reconciliation) Kept() Reconciliation {
 	return r
 }
 
-// See returns r after the cells were seen to add up to done.
+// See returns r after the counter shards were seen to add up to done.
 func (r Reconciliation) See(done int, now time.Time) Reconciliation {
 	if done != r.Done || r.MovedAt.IsZero() {
 		r.Done, r.MovedAt = done, stamp(now)
@@ -241,15 +241,15 @@ func (b *Batch) Reconcile(r Reconciliation) {
 }
 
 // Due reports whether b's flow has something to do for which it did not park:
-// the cells have come to its mark, or a recount was asked for since.
+// the counter shards have come to its mark, or a recount was asked for since.
 func (b *Batch) Due(done int) bool {
 	return done >= b.Mark || !b.RecountAt.Equal(b.Reconciled.RecountAt)
 }
 
 // AskRecount asks b's flow to count the requests, because an outcome was found
-// that bears the time dated (zero if that is not known) and may be in no cell.
-// It reports whether the flow is to be woken for it. An outcome that the last
-// recount must have counted changes nothing. One that is counted unless two
+// that bears the time dated (zero if that is not known) and may be in no counter
+// shard. It reports whether the flow is to be woken for it. An outcome that the
+// last recount must have counted changes nothing. One that is counted unless two
 // things went wrong (again: it was found by a message that the flow sent again;
 // or the last recount missed it since it was stored uncommonly late) is left for
 // a recount that is put off. Otherwise a recount is due, at the earliest the
@@ -276,7 +276,7 @@ func (b *Batch) AskRecount(dated time.Time, again bool, now time.Time) (wake boo
 }
 
 // RecountDue reports whether a recount was asked for and is due, or nothing has
-// moved for so long that the cells are to be doubted.
+// moved for so long that the counter shards are to be doubted.
 func (b *Batch) RecountDue(done int, now time.Time) bool {
 	if !b.RecountAt.IsZero() {
 		return !now.Before(b.RecountAt)
@@ -296,20 +296,21 @@ func (b *Batch) BeginRecount(now time.Time) {
 	}
 }
 
-// A Lag is how the cells stood at a recount.
+// A Lag is how the counter shards stood at a recount.
 type Lag int
 
 // The lags.
 const (
-	LagNone Lag = iota // every outcome was in its cell
+	LagNone Lag = iota // every outcome was in its counter shard
 	LagNew             // some were not that their workers may have been about to count
 	LagOld             // some were not that nobody counted for long
 )
 
-// EndRecount records that the recount begun at begun has put the cells right. If
-// they lagged for long that is likely to go on, and the next is due after the
-// least rest, as it is the first time that they lagged at all. Otherwise the rest
-// doubles, up to two minutes. It changes nothing if a later one has begun.
+// EndRecount records that the recount begun at begun has put the counter shards
+// right. If they lagged for long that is likely to go on, and the next is due
+// after the least rest, as it is the first time that they lagged at all.
+// Otherwise the rest doubles, up to two minutes. It changes nothing if a later
+// one has begun.
 func (b *Batch) EndRecount(begun time.Time, lag Lag) {
 	if !b.RecountedAt.Equal(stamp(begun)) {
 		return

@@ -152,7 +152,7 @@ func TestRecounts(t *testing.T) {
 	wantAt("a later asking stays", 82*s)
 	b.BeginRecount(at(82 * s))
 	b.EndRecount(at(82*s), batch.LagOld)
-	wantAt("cells that lag lag again", 112*s)
+	wantAt("counters that lag lag again", 112*s)
 	b.BeginRecount(at(112 * s))
 	b.EndRecount(at(112*s), batch.LagNone)
 	wantAt("nothing lagged", never)

@@ -58,8 +58,8 @@ func isAbsentOrOver(now time.Time) condition {
 	}
 }
 
-// countsAtMost holds where there is no cell, or one of which no component is
-// larger than c's. A component of 0 has no attribute.
+// countsAtMost holds where there is no counter shard, or one of which no
+// component is larger than c's. A component of 0 has no attribute.
 func countsAtMost(c batch.Counts) condition {
 	return condition{
 		expression: "(attribute_not_exists(#c) OR #c <= :c) AND (attribute_not_exists(#f) OR #f <= :f) AND " +

@@ -274,7 +274,7 @@ func TestAWriteWhoseAnswerWasLostCountsOnce(t *testing.T) {
 		t.Errorf("entries %+v", entries)
 	}
 
-	check(t, s.PutCell(ctx, batchID, batch.Cell{ID: "a", Counts: batch.Counts{Completed: 2}}))
+	check(t, s.PutCounter(ctx, batchID, batch.CounterShard{ID: "a", Counts: batch.Counts{Completed: 2}}))
 	mine := batch.Receipt{Tenant: "acme", Key: "k", BatchID: "b", CreatedAt: noon(), ExpiresAt: noon().Add(time.Hour)}
 	held, err := s.ClaimReceipt(ctx, mine)
 	check(t, err)

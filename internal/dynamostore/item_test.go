@@ -196,7 +196,7 @@ func TestABrokenItemIsAnError(t *testing.T) {
 		"number as text":  func(it map[string]types.AttributeValue) { it["u"] = &types.AttributeValueMemberN{Value: "1"} },
 		"fraction":        func(it map[string]types.AttributeValue) { it["i"] = &types.AttributeValueMemberN{Value: "1.5"} },
 		"unknown reason":  func(it map[string]types.AttributeValue) { it["f"] = &types.AttributeValueMemberS{Value: "x"} },
-		"another's key":   func(it map[string]types.AttributeValue) { it["pk"] = &types.AttributeValueMemberS{Value: "cells#x"} },
+		"another's key":   func(it map[string]types.AttributeValue) { it["pk"] = &types.AttributeValueMemberS{Value: "counters#x"} },
 		"key, no shard":   func(it map[string]types.AttributeValue) { it["pk"] = &types.AttributeValueMemberS{Value: "req#x#"} },
 		"key, no line":    func(it map[string]types.AttributeValue) { it["sk"] = &types.AttributeValueMemberS{Value: "worker"} },
 		"key, no sort":    func(it map[string]types.AttributeValue) { delete(it, "sk") },

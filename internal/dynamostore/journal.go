@@ -72,7 +72,7 @@ func (s *Store) AppendJournal(ctx context.Context, batchID string, e batch.Entry
 func (s *Store) putEntry(ctx context.Context, batchID string, e batch.Entry) error {
 	it := encodeEntry(batchID, e)
 	if s.retention > 0 {
-		it.setExpiry(s.now().Add(cellLife + s.retention))
+		it.setExpiry(s.now().Add(counterLife + s.retention))
 	}
 	err := s.put(ctx, it, isAbsent())
 	var lost *lostError

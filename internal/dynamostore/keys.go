@@ -14,7 +14,7 @@ import (
 //
 //	pk                  sk             what
 //	req#BATCH#SHARD     LINE           a request; LINE has nine digits, so that it sorts as a number
-//	cells#BATCH         CELL           a worker process's counts of a batch
+//	counters#BATCH      COUNTER        a worker process's counts of a batch
 //	journal#BATCH       N              which lines were recorded next; N has nine digits
 //	worker#WORKER       worker         a worker's heartbeat
 //	tenant#TENANT       batch#BATCH    a batch; its id sorts by time
@@ -71,23 +71,23 @@ func keyOf(it item) (k key) {
 
 func requestsOf(batchID string, shard int) string { return fmt.Sprintf("req#%s#%d", batchID, shard) }
 func lineKey(line int) string                     { return fmt.Sprintf("%0*d", lineDigits, line) }
-func cellsOf(batchID string) string               { return "cells#" + batchID }
+func countersOf(batchID string) string            { return "counters#" + batchID }
 func ownedBy(tenant string) string                { return "tenant#" + tenant }
 
-func requestKey(k state.Key) key       { return key{requestsOf(k.Batch, k.Shard), lineKey(k.Line)} }
-func cellKey(batchID, cell string) key { return key{cellsOf(batchID), cell} }
-func workerKey(id string) key          { return key{"worker#" + id, skWorker} }
-func batchKey(tenant, id string) key   { return key{ownedBy(tenant), prefixBatch + id} }
-func fileKey(tenant, id string) key    { return key{ownedBy(tenant), prefixFile + id} }
-func uploadKey(tenant, id string) key  { return key{ownedBy(tenant), prefixUpload + id} }
-func receiptKey(tenant, k string) key  { return key{ownedBy(tenant), prefixReceipt + k} }
-func quotaKey(tenant string) key       { return key{ownedBy(tenant), skQuota} }
-func runningKey(batchID string) key    { return key{pkRunning, prefixBatch + batchID} }
-func allowanceKey() key                { return key{pkRunning, skAllowance} }
-func keyKey(hash string) key           { return key{prefixKey + hash, skKey} }
-func keyMark(tenant, hash string) key  { return key{pkKeys, keysOf(tenant) + hash} }
-func idOf(prefix, sk string) string    { return strings.TrimPrefix(sk, prefix) }
-func tenantOf(pk string) string        { return strings.TrimPrefix(pk, "tenant#") }
+func requestKey(k state.Key) key           { return key{requestsOf(k.Batch, k.Shard), lineKey(k.Line)} }
+func counterKey(batchID, shard string) key { return key{countersOf(batchID), shard} }
+func workerKey(id string) key              { return key{"worker#" + id, skWorker} }
+func batchKey(tenant, id string) key       { return key{ownedBy(tenant), prefixBatch + id} }
+func fileKey(tenant, id string) key        { return key{ownedBy(tenant), prefixFile + id} }
+func uploadKey(tenant, id string) key      { return key{ownedBy(tenant), prefixUpload + id} }
+func receiptKey(tenant, k string) key      { return key{ownedBy(tenant), prefixReceipt + k} }
+func quotaKey(tenant string) key           { return key{ownedBy(tenant), skQuota} }
+func runningKey(batchID string) key        { return key{pkRunning, prefixBatch + batchID} }
+func allowanceKey() key                    { return key{pkRunning, skAllowance} }
+func keyKey(hash string) key               { return key{prefixKey + hash, skKey} }
+func keyMark(tenant, hash string) key      { return key{pkKeys, keysOf(tenant) + hash} }
+func idOf(prefix, sk string) string        { return strings.TrimPrefix(sk, prefix) }
+func tenantOf(pk string) string            { return strings.TrimPrefix(pk, "tenant#") }
 
 // keysOf returns how the sort keys of a tenant's marks begin. No tenant's name has a '#'.
 func keysOf(tenant string) string { return prefixKey + tenant + "#" }

@@ -24,7 +24,7 @@ const (
 	defaultParallel = 8
 	defaultTimeout  = 30 * time.Second
 	workerLife      = 24 * time.Hour  // far longer than any lease
-	cellLife        = batch.MaxWindow // and the retention: a cell outlives its batch
+	counterLife     = batch.MaxWindow // and the retention: a counter shard outlives its batch
 )
 
 // ErrConfig reports a Config that makes no Store; the error wrapping it says why.
@@ -33,7 +33,7 @@ var ErrConfig = errors.New("dynamostore: invalid configuration")
 // A Config says how a Store behaves.
 type Config struct {
 	Table     string           // the table's name; required
-	Now       func() time.Time // the clock that dates the expiry of cells; required
+	Now       func() time.Time // the clock that dates the expiry of counter shards; required
 	Retention time.Duration    // how long ended batches and their requests are kept; 0: for good
 	Parallel  int              // how many calls Create and Requests make at once; 0: 8
 	Timeout   time.Duration    // a call's time, its repeats included; 0: 30 s

@@ -167,7 +167,7 @@ func (c *committer) count(ref batch.Ref, phases []state.Phase) bool {
 		return true
 	}
 	err := c.persist(opLimit, func(ctx context.Context) error {
-		return c.batches.PutCell(ctx, ref.ID, shard)
+		return c.batches.PutCounter(ctx, ref.ID, shard)
 	})
 	if err != nil {
 		c.log.Warn("cannot write counts", slog.String("batch", ref.ID), errAttr(err))

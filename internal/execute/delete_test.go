@@ -22,9 +22,9 @@ func TestMessagesGoAsTheyAreDone(t *testing.T) {
 		stay  int      // by the event's answer
 		ops   []string // nil: any but a deletion
 	}{
-		"in good order":         {left: 1, ops: []string{"cell", "delete", "cell", "wake"}},
-		"deleting fails":        {fails: "delete", left: n, ops: []string{"cell", "delete", "cell", "wake"}},
-		"counting fails":        {fails: "cell", left: n, stay: n},
+		"in good order":         {left: 1, ops: []string{"counter", "delete", "counter", "wake"}},
+		"deleting fails":        {fails: "delete", left: n, ops: []string{"counter", "delete", "counter", "wake"}},
+		"counting fails":        {fails: "counter", left: n, stay: n},
 		"recording fails":       {fails: "outcome", left: n, stay: n},
 		"writing answers fails": {fails: "put", left: n, stay: n},
 	} {
@@ -45,7 +45,7 @@ func TestMessagesGoAsTheyAreDone(t *testing.T) {
 				m := &machine{world: w, plan: func(op string, _ int) fault {
 					mu.Lock()
 					defer mu.Unlock()
-					if slices.Contains([]string{"cell", "wake", "delete"}, op) && (len(ops) == 0 || ops[len(ops)-1] != op) {
+					if slices.Contains([]string{"counter", "wake", "delete"}, op) && (len(ops) == 0 || ops[len(ops)-1] != op) {
 						ops = append(ops, op)
 					}
 					if op == tc.fails {

@@ -55,7 +55,7 @@ func TestEveryLineIsAnsweredOnce(t *testing.T) {
 			t.Error("the flow was not woken")
 		}
 		// Three events: a read of the lines and a segment each; two writes a request.
-		want := map[string]int{"start": 25, "outcome": 25, "read": 3, "put": 3, "cell": 3, "request": 0, "worker": 0, "retry": 0}
+		want := map[string]int{"start": 25, "outcome": 25, "read": 3, "put": 3, "counter": 3, "request": 0, "worker": 0, "retry": 0}
 		for op, n := range want {
 			if writes[op] != n {
 				t.Errorf("%d operations of kind %s, want %d", writes[op], op, n)

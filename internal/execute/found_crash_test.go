@@ -85,7 +85,7 @@ func TestCrashesOverAStoppedRequest(t *testing.T) {
 					time.Sleep(time.Second) // it answers before the worker looks
 					return ok("{}")
 				}
-				m, died := w.dying("cell", f)
+				m, died := w.dying("counter", f)
 				w.drive(10*time.Minute, w.inTurn(m))
 				if !*died {
 					t.Fatal("nobody died over the stopped request")

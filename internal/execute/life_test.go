@@ -62,7 +62,7 @@ func TestCrashAtEveryWrite(t *testing.T) {
 	}
 	var crashes []crash
 	for _, op := range []string{
-		"beat", "hide", "batch", "read", "start", "call", "put", "outcome", "cell", "progress", "wake", "delete", "ended",
+		"beat", "hide", "batch", "read", "start", "call", "put", "outcome", "counter", "progress", "wake", "delete", "ended",
 		"retry", "journal",
 	} {
 		for _, f := range []fault{dieBefore, dieAfter} {
@@ -521,7 +521,7 @@ func TestStoreThatFailsForAWhileLosesNothing(t *testing.T) {
 		faults []fault // in turn
 	}
 	var all []failing
-	for _, op := range []string{"put", "outcome", "start", "retry", "cell", "batch", "read", "request", "worker", "hide", "delete"} {
+	for _, op := range []string{"put", "outcome", "start", "retry", "counter", "batch", "read", "request", "worker", "hide", "delete"} {
 		all = append(all, failing{op, []fault{failBefore}}, failing{op, []fault{failAfter}}, failing{op, []fault{failBefore, failAfter}})
 	}
 	for _, f := range all {
@@ -556,7 +556,7 @@ func TestOutcomesThatAreNotCountedComeBack(t *testing.T) {
 		w := newWorld(t, input(2))
 		w.sendAll(2)
 		broken := &machine{world: w, plan: func(op string, _ int) fault {
-			if op == "cell" {
+			if op == "counter" {
 				return failBefore
 			}
 			return none

@@ -37,7 +37,7 @@ func TestTroubleIsLogged(t *testing.T) {
 		"outcome":  {op: "outcome", from: 1, want: []string{"cannot record what came of a call"}},
 		"retry":    {op: "retry", from: 1, want: []string{"cannot record what came of a call"}},
 		"journal":  {op: "journal", from: 1, metric: "journal_failures_total{}", want: []string{"cannot enter lines into the journal"}},
-		"counts":   {op: "cell", from: 1, want: []string{"cannot write counts"}},
+		"counts":   {op: "counter", from: 1, want: []string{"cannot write counts"}},
 		"recount":  {op: "ask", from: 1, want: []string{"cannot have an outcome counted"}},
 		"outcome and recount": {op: "outcome", from: 1, also: "ask", want: []string{
 			"cannot have an outcome counted", "cannot record what came of a call",

@@ -177,8 +177,8 @@ func (m *machine) UpdateBatch(
 	return b, err
 }
 
-func (m *machine) PutCell(ctx context.Context, batchID string, c batch.Cell) error {
-	return m.do(ctx, "cell", func() error { return m.world.store.PutCell(ctx, batchID, c) })
+func (m *machine) PutCounter(ctx context.Context, batchID string, c batch.CounterShard) error {
+	return m.do(ctx, "counter", func() error { return m.world.store.PutCounter(ctx, batchID, c) })
 }
 
 func (m *machine) AppendJournal(ctx context.Context, batchID string, e batch.Entry) (n int, err error) {

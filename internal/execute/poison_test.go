@@ -30,7 +30,7 @@ func (w *world) suffer(line, attempt, deaths int, retried bool) {
 		write(started.Change())
 	}
 	lease := func(i int) state.Lease {
-		return state.Lease{ClaimID: fmt.Sprintf("cell/%d-%d", attempt, i), Worker: "dead", Expires: time.Now()}
+		return state.Lease{ClaimID: fmt.Sprintf("counter/%d-%d", attempt, i), Worker: "dead", Expires: time.Now()}
 	}
 	pending, err := state.As[state.Pending](w.record(line))
 	must(w.T, err)
@@ -154,7 +154,7 @@ func TestMessageOfADyingWorkerComesWithItsStaleness(t *testing.T) {
 		pending, err := state.As[state.Pending](w.record(1))
 		must(t, err)
 		claimed, err := state.Claim(pending, state.Lease{
-			ClaimID: "cell/1", Worker: "dead", Expires: time.Now().Add(15 * time.Minute).UTC(),
+			ClaimID: "counter/1", Worker: "dead", Expires: time.Now().Add(15 * time.Minute).UTC(),
 		}, time.Now())
 		must(t, err)
 		started, err := state.Start(claimed, time.Now())

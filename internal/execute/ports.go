@@ -42,9 +42,10 @@ type Batches interface {
 	// change leaves it as it was. Returns batch.ErrNotFound, and batch.ErrBusy if
 	// others write it all the time.
 	UpdateBatch(ctx context.Context, ref batch.Ref, change func(*batch.Batch) error) (batch.Batch, error)
-	// PutCell raises a cell's absolute counts, component by component.
-	PutCell(ctx context.Context, batchID string, c batch.Cell) error
-	// Progress returns the sum of all cells, read consistently.
+	// PutCounter raises a counter shard's absolute counts, component by
+	// component.
+	PutCounter(ctx context.Context, batchID string, c batch.CounterShard) error
+	// Progress returns the sum of all counter shards, read consistently.
 	Progress(ctx context.Context, batchID string) (batch.Counts, error)
 	// AppendJournal adds e after the last entry. Returns batch.ErrJournalClosed.
 	// After any other error e may have been added, so it is not to be repeated.

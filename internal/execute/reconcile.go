@@ -70,7 +70,7 @@ func (c *reconciler) conclude(found []*entry, err error) {
 
 func (c *reconciler) countCanceled(ref batch.Ref, line int) error {
 	return c.persist(opLimit, func(ctx context.Context) error {
-		return c.batches.PutCell(ctx, ref.ID, batch.StoppedCell(line))
+		return c.batches.PutCounter(ctx, ref.ID, batch.CanceledLineShard(line))
 	})
 }
 

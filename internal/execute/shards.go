@@ -23,7 +23,7 @@ type shards struct {
 }
 
 type shard struct {
-	batch.Cell
+	batch.CounterShard
 
 	used    uint64 // the turn of its last use
 	lagging bool   // it may lack outcomes whose claim ids name it
@@ -45,7 +45,7 @@ func (s *shards) claimID(batchID string) string {
 func (s *shards) of(batchID string) *shard {
 	own, ok := s.byBatch[batchID]
 	if !ok {
-		own = &shard{Cell: batch.Cell{ID: s.newID()}}
+		own = &shard{CounterShard: batch.CounterShard{ID: s.newID()}}
 		s.byBatch[batchID] = own
 	}
 	s.turn++
@@ -55,7 +55,7 @@ func (s *shards) of(batchID string) *shard {
 
 // add counts phases, which this process wrote, and returns the batch's shard. It
 // reports whether there was anything to count; a nil phase is nothing.
-func (s *shards) add(batchID string, phases []state.Phase) (own batch.Cell, changed bool) {
+func (s *shards) add(batchID string, phases []state.Phase) (own batch.CounterShard, changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var counts batch.Counts
@@ -65,11 +65,11 @@ func (s *shards) add(batchID string, phases []state.Phase) (own batch.Cell, chan
 		}
 	}
 	if !changed {
-		return batch.Cell{}, false
+		return batch.CounterShard{}, false
 	}
 	kept := s.of(batchID)
 	kept.Counts = kept.Counts.Plus(counts)
-	return kept.Cell, true
+	return kept.CounterShard, true
 }
 
 // lag says that an outcome of batchID may be stored that is not counted here:

@@ -117,7 +117,7 @@ func TestWhoStopsMayDie(t *testing.T) {
 		want  batch.Counts
 	}{
 		"usual":                {want: batch.Counts{Canceled: 1}},
-		"it cannot be counted": {fails: "cell", stay: 1},
+		"it cannot be counted": {fails: "counter", stay: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -218,7 +218,7 @@ func TestStoppedRequestsAreCountedTogether(t *testing.T) {
 		}
 		start := time.Now()
 		m := &machine{world: w, plan: func(op string, _ int) fault {
-			if op == "cell" {
+			if op == "counter" {
 				time.Sleep(time.Second)
 			}
 			return none

@@ -6,11 +6,11 @@
 //
 // A running batch is reconciled in three steps, each due at times of its own.
 // Enqueue sends requests to the queue at low water, when half of those enqueued
-// are done. Recount counts the requests themselves where the workers' cells, the
-// shards of its counter, may lag or are quiescent, and puts the cells right.
-// Re-enqueue sends again what waits although others are served: its message is
-// lost. Seal gives every request its outcome and freezes the counts. Write-out
-// joins the answers into the output and error files, in the order of the input.
+// are done. Recount counts the requests themselves where the workers' counter
+// shards may lag or are quiescent, and puts them right. Re-enqueue sends again
+// what waits although others are served: its message is lost. Seal gives every
+// request its outcome and freezes the counts. Write-out joins the answers into
+// the output and error files, in the order of the input.
 //
 // Whatever it needs to know lies in the batch's record and requests, so each
 // step may run twice, at the same time too, or die anywhere, and whoever comes

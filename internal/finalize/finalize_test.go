@@ -651,11 +651,11 @@ func TestPark(t *testing.T) {
 		}, true},
 		"ended": {func(w *world) { w.work(); w.advance() }, true},
 		"gone":  {func(w *world) { w.ref.ID = "batch_none" }, true},
-		"cells that count too much, which Advance has seen": {func(w *world) {
+		"counters that count too much, which Advance has seen": {func(w *world) {
 			w.count("w1", 1, 2, 3, 4, 5)
 			w.advance()
 		}, false},
-		"cells that count too much, and have moved": {func(w *world) {
+		"counters that count too much, and have moved": {func(w *world) {
 			w.count("w1", 1, 2, 3, 4, 5)
 			w.advance()
 			w.count("w1", 6)
@@ -707,10 +707,11 @@ func TestParkCrashes(t *testing.T) {
 	}
 }
 
-// TestCellsFallShort lets a worker record outcomes and not count them. Whoever
-// is brought its messages again asks for a recount, which writes what is true
-// into the cells. If the worker lives on after all, nothing is counted twice.
-func TestCellsFallShort(t *testing.T) {
+// TestCountersFallShort lets a worker record outcomes and not count them.
+// Whoever is brought its messages again asks for a recount, which writes what
+// is true into the counter shards. If the worker lives on after all, nothing is
+// counted twice.
+func TestCountersFallShort(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]int{"all done": 0, "some open": 2} {
 		t.Run(name, func(t *testing.T) {
@@ -726,17 +727,17 @@ func TestCellsFallShort(t *testing.T) {
 				next := w.advance()
 				if open == 0 {
 					if next != finalize.NextEnd || w.progress().Done() != 3 {
-						t.Errorf("next is %q, %+v in the cells", next, w.progress())
+						t.Errorf("next is %q, %+v in the counters", next, w.progress())
 					}
 					return
 				}
 				want := batch.Counts{Completed: 6, Failed: 2}
 				if next != finalize.NextMedium || w.progress() != want {
-					t.Errorf("next is %q, %+v in the cells", next, w.progress())
+					t.Errorf("next is %q, %+v in the counters", next, w.progress())
 				}
 				w.count("w2", uncounted...)
 				if w.progress() != want {
-					t.Errorf("once their worker counts as well, %+v are in the cells", w.progress())
+					t.Errorf("once their worker counts as well, %+v are in the counters", w.progress())
 				}
 				w.count("w3", w.call("w3", 9, 10)...)
 				w.must(w.finalizer(nil).Park(t.Context(), w.ref, "token"))

@@ -14,9 +14,9 @@ import (
 //
 // Nothing that happens while it parks is missed. Who cancels writes the batch
 // and then wakes the token that the write found there: either it finds this
-// one, or the write of the token finds the cancel. A worker writes its cell and
-// then reads the token: either it finds this one, or the cells, read after the
-// token was written, hold what it counted.
+// one, or the write of the token finds the cancel. A worker writes its counter
+// shard and then reads the token: either it finds this one, or the counter
+// shards, read after the token was written, hold what it counted.
 func (f *Finalizer) Park(ctx context.Context, ref batch.Ref, token string) error {
 	t := f.turn()
 	due, err := t.park(ctx, ref, token)

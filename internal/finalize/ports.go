@@ -19,10 +19,11 @@ type Requests interface {
 	Requests(ctx context.Context, batchID string, shards, afterLine int) iter.Seq2[state.Record, error]
 	// Worker reads consistently; BeatAt is zero if id was never seen.
 	Worker(ctx context.Context, id string) (state.Worker, error)
-	// PutCell raises a cell's absolute counts, component by component.
-	PutCell(ctx context.Context, batchID string, c batch.Cell) error
-	// Cells reads consistently.
-	Cells(ctx context.Context, batchID string) ([]batch.Cell, error)
+	// PutCounter raises a counter shard's absolute counts, component by
+	// component.
+	PutCounter(ctx context.Context, batchID string, c batch.CounterShard) error
+	// Counters reads consistently.
+	Counters(ctx context.Context, batchID string) ([]batch.CounterShard, error)
 }
 
 // A Journal keeps in what order lines were recorded.

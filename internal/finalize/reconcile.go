@@ -8,8 +8,9 @@ import (
 )
 
 // reconcile keeps a batch in progress going by three steps, each due at times of
-// its own: enqueue at low water, recount where the cells are to be doubted, and
-// re-enqueue where messages may be lost. With nothing due the batch is parked.
+// its own: enqueue at low water, recount where the counter shards are to be
+// doubted, and re-enqueue where messages may be lost. With nothing due the batch
+// is parked.
 func (t *turn) reconcile(ctx context.Context, b batch.Batch) (batch.Batch, Next, error) {
 	done, err := t.done(ctx, b)
 	if err != nil {
@@ -47,8 +48,8 @@ func (t *turn) reconcile(ctx context.Context, b batch.Batch) (batch.Batch, Next,
 }
 
 // recountDue reports whether b's requests are to be counted: all seem to have their
-// outcome, or the cells are to be doubted. Where nobody asked for a recount, the
-// last requests are judged before.
+// outcome, or the counter shards are to be doubted. Where nobody asked for a
+// recount, the last requests are judged before.
 func (t *turn) recountDue(b batch.Batch, done int) bool {
 	return done >= b.Counts.Total ||
 		b.RecountDue(done, t.Clock()) && (!b.RecountAt.IsZero() || !t.lastDue(b.Reconciled.Reenqueue))
@@ -71,11 +72,12 @@ func (t *turn) reenqueueLost(
 	return r, true, nil
 }
 
-// done returns how many of b's requests have their outcome, as the cells say.
+// done returns how many of b's requests have their outcome, as the counter
+// shards say.
 func (t *turn) done(ctx context.Context, b batch.Batch) (int, error) {
-	cells, err := t.Requests.Cells(ctx, b.ID)
+	counters, err := t.Requests.Counters(ctx, b.ID)
 	if err != nil {
-		return 0, fmt.Errorf("read cells: %w", err)
+		return 0, fmt.Errorf("read counters: %w", err)
 	}
-	return batch.Sum(cells).Done(), nil
+	return batch.Sum(counters).Done(), nil
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/musketry/musketry/internal/finalize"
 )
 
-// TestReconcileCrashes has cells that lag and messages that are lost, and fails
-// each call of the turn that puts both right, before it takes effect and after.
-// The turns that follow count and send what that one did not.
+// TestReconcileCrashes has counter shards that lag and messages that are lost,
+// and fails each call of the turn that puts both right, before it takes effect
+// and after. The turns that follow count and send what that one did not.
 func TestReconcileCrashes(t *testing.T) {
 	t.Parallel()
 	for _, after := range []bool{false, true} {
@@ -34,8 +34,8 @@ func TestReconcileCrashes(t *testing.T) {
 					if calls = max(calls, f.calls); at > 0 && !errors.Is(err, errCrash) {
 						t.Fatalf("crash %d: error is %v", at, err)
 					}
-					if at == 0 && (err != nil || f.sent == 0 || f.cells == 0) {
-						t.Fatalf("%d messages are sent and %d cells written in this turn: %v", f.sent, f.cells, err)
+					if at == 0 && (err != nil || f.sent == 0 || f.counters == 0) {
+						t.Fatalf("%d messages are sent and %d counters written in this turn: %v", f.sent, f.counters, err)
 					}
 					var seen []int
 					for tick := 0; len(seen) < 4 && tick < 4; tick++ {
@@ -51,7 +51,7 @@ func TestReconcileCrashes(t *testing.T) {
 						t.Errorf("crash %d: sent again are %v", at, seen)
 					}
 					if got, want := w.progress(), (batch.Counts{Completed: 4, Failed: 2}); got != want {
-						t.Errorf("crash %d: %+v are in the cells, want %+v", at, got, want)
+						t.Errorf("crash %d: %+v are in the counters, want %+v", at, got, want)
 					}
 					w.count("w3", w.call("w3", 7, 8, 9, 10)...)
 					if next := w.advance(); next != finalize.NextEnd {

@@ -90,10 +90,10 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// TestKilledBeforeTheCell kills every worker when one has recorded outcomes and
-// is about to count them, and once more half a minute later, when what the
+// TestKilledBeforeTheCounter kills every worker when one has recorded outcomes
+// and is about to count them, and once more half a minute later, when what the
 // first kill left has just been counted: 2,000 lines of 200 ms, at 40 %.
-func TestKilledBeforeTheCell(t *testing.T) {
+func TestKilledBeforeTheCounter(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		kills []time.Duration
@@ -132,11 +132,11 @@ func TestKilledBeforeTheCell(t *testing.T) {
 	}
 }
 
-// A killer kills all processes right before one writes its cell, at each of
-// kills after the first time that so many lines are done; not while one has
-// received messages that it has not hidden for its own, short time, which the
-// queue would show after its own 16 minutes, but for so many events that are
-// taken then.
+// A killer kills all processes right before one writes its counter shard, at
+// each of kills after the first time that so many lines are done; not while one
+// has received messages that it has not hidden for its own, short time, which
+// the queue would show after its own 16 minutes, but for so many events that
+// are taken then.
 type killer struct {
 	seam  *seam
 	from  int
@@ -155,7 +155,7 @@ func (k *killer) before(p *process, write string) {
 	if p.alive() == nil && !slices.Contains(k.living, p) {
 		k.living = append(k.living, p)
 	}
-	if len(k.kills) == 0 || write != "PutCell" || k.seam.done() < k.from {
+	if len(k.kills) == 0 || write != "PutCounter" || k.seam.done() < k.from {
 		return
 	}
 	if k.first.IsZero() {

@@ -149,8 +149,8 @@ func (p *process) Beat(ctx context.Context, w state.Worker) error {
 	return p.Store.Beat(ctx, w)
 }
 
-func (p *process) PutCell(ctx context.Context, id string, c batch.Cell) error {
-	if err := p.write("PutCell"); err != nil {
+func (p *process) PutCounter(ctx context.Context, id string, c batch.CounterShard) error {
+	if err := p.write("PutCounter"); err != nil {
 		return err
 	}
 	if p.seam.putErr != nil {
@@ -158,7 +158,7 @@ func (p *process) PutCell(ctx context.Context, id string, c batch.Cell) error {
 			return err
 		}
 	}
-	return p.Store.PutCell(ctx, id, c)
+	return p.Store.PutCounter(ctx, id, c)
 }
 
 func (p *process) UpdateBatch(ctx context.Context, ref batch.Ref, change func(*batch.Batch) error) (batch.Batch, error) {

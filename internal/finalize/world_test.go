@@ -239,7 +239,7 @@ func spanOf(p state.Phase) state.Span {
 	return state.Span{}
 }
 
-// count adds the outcomes of lines to a worker's cell.
+// count adds the outcomes of lines to a worker's counter shard.
 func (w *world) count(worker string, lines ...int) {
 	w.t.Helper()
 	c := w.counted[worker]
@@ -251,7 +251,7 @@ func (w *world) count(worker string, lines ...int) {
 		}
 	}
 	w.counted[worker] = c
-	w.must(w.store.PutCell(w.t.Context(), w.ref.ID, batch.Cell{ID: worker, Counts: c}))
+	w.must(w.store.PutCounter(w.t.Context(), w.ref.ID, batch.CounterShard{ID: worker, Counts: c}))
 }
 
 // work does what a worker does with all the messages in the queue.
@@ -410,10 +410,10 @@ type faults struct {
 	at    int // the call that fails, counted from 1; 0 for none
 	after bool
 
-	mu    sync.Mutex
-	calls int
-	sent  int // messages
-	cells int // that were written
+	mu       sync.Mutex
+	calls    int
+	sent     int // messages
+	counters int // that were written
 }
 
 func (f *faults) do(call func() error) error {
@@ -433,8 +433,8 @@ func (f *faults) do(call func() error) error {
 
 // op is do of an operation of the store or the flow.
 func (f *faults) op(op string, call func() error) error {
-	if op == "PutCell" {
-		f.note(&f.cells, 1)
+	if op == "PutCounter" {
+		f.note(&f.counters, 1)
 	}
 	return f.do(call)
 }

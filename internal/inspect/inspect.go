@@ -107,9 +107,9 @@ func absent(b batch.Batch) error {
 //
 // What a crash after each write leaves:
 //
-//	the request       it has its outcome; a call of it comes to nothing; the next count finds it
-//	the batch's list  the call is aborted, its message acknowledged and the flow woken by its worker
-//	the cell          the flow sees it at its next tick
+//	the request        it has its outcome; a call of it comes to nothing; the next count finds it
+//	the batch's list   the call is aborted, its message acknowledged and the flow woken by its worker
+//	the counter shard  the flow sees it at its next tick
 func (i *Inspector) Cancel(ctx context.Context, b batch.Batch, id string) (state.Record, error) {
 	rec, err := i.Get(ctx, b, id)
 	if err != nil {
@@ -181,14 +181,15 @@ func (i *Inspector) notify(ctx context.Context, ref batch.Ref, line int) error {
 	if b.Sealed || b.Status.Terminal() {
 		return nil
 	}
-	if err := i.Batches.PutCell(ctx, ref.ID, batch.StoppedCell(line)); err != nil {
+	if err := i.Batches.PutCounter(ctx, ref.ID, batch.CanceledLineShard(line)); err != nil {
 		return fmt.Errorf("count it: %w", err)
 	}
 	counts, err := i.Batches.Progress(ctx, ref.ID)
 	if err != nil {
 		return fmt.Errorf("read counts: %w", err)
 	}
-	// Read after the cell was written: a flow that parks later reads the cells later.
+	// Read after the counter shard was written: a flow that parks later reads the
+	// counter shards later.
 	if b, err = i.Batches.Batch(ctx, ref); err != nil {
 		return fmt.Errorf("read batch: %w", err)
 	}

@@ -339,7 +339,7 @@ func TestCancelOfTheLastWakesTheFlow(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
 	w.complete(1)
-	w.must(w.store.PutCell(t.Context(), w.ref.ID, batch.Cell{ID: "c", Counts: batch.Counts{Completed: 1}}))
+	w.must(w.store.PutCounter(t.Context(), w.ref.ID, batch.CounterShard{ID: "c", Counts: batch.Counts{Completed: 1}}))
 	_, err := w.Cancel(t.Context(), w.batch(), requestID(2))
 	w.must(err)
 	if diff := cmp.Diff([]string{"token"}, w.flow.Wakes()); diff != "" {

@@ -28,9 +28,10 @@ type Batches interface {
 	// batch.ErrNotFound, batch.ErrBusy if others write it all the time, and
 	// change's own error as it is.
 	UpdateBatch(ctx context.Context, ref batch.Ref, change func(*batch.Batch) error) (batch.Batch, error)
-	// PutCell raises a cell's absolute counts, component by component.
-	PutCell(ctx context.Context, batchID string, c batch.Cell) error
-	// Progress returns the sum of all cells, read consistently.
+	// PutCounter raises a counter shard's absolute counts, component by
+	// component.
+	PutCounter(ctx context.Context, batchID string, c batch.CounterShard) error
+	// Progress returns the sum of all counter shards, read consistently.
 	Progress(ctx context.Context, batchID string) (batch.Counts, error)
 }
 

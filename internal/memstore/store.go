@@ -15,14 +15,14 @@ import (
 	"github.com/musketry/musketry/internal/tenant"
 )
 
-// A Store keeps requests, workers, cells, batches, files, uploads, receipts and
-// keys.
+// A Store keeps requests, workers, counter shards, batches, files, uploads,
+// receipts and keys.
 type Store struct {
 	mu       sync.Mutex
 	requests map[string]map[int]state.Record // by batch and line
 	workers  map[string]state.Worker
-	cells    map[string]map[string]batch.Cell // by batch and cell
-	journals map[string][]batch.Entry         // by batch, in their order
+	counters map[string]map[string]batch.CounterShard // by batch and counter shard
+	journals map[string][]batch.Entry                 // by batch, in their order
 	keys     map[string]tenant.Key
 	receipts map[receiptKey]batch.Receipt
 	running  map[string]batch.Running // by batch
@@ -39,7 +39,7 @@ func NewStore() *Store {
 	return &Store{
 		requests: map[string]map[int]state.Record{},
 		workers:  map[string]state.Worker{},
-		cells:    map[string]map[string]batch.Cell{},
+		counters: map[string]map[string]batch.CounterShard{},
 		journals: map[string][]batch.Entry{},
 		keys:     map[string]tenant.Key{},
 		receipts: map[receiptKey]batch.Receipt{},
@@ -185,39 +185,39 @@ func (s *Store) Worker(ctx context.Context, id string) (state.Worker, error) {
 	return w, nil
 }
 
-// PutCell raises a cell's absolute counts to c's, component by component: none
-// ever falls.
-func (s *Store) PutCell(ctx context.Context, batchID string, c batch.Cell) error {
+// PutCounter raises a counter shard's absolute counts to c's, component by
+// component: none ever falls.
+func (s *Store) PutCounter(ctx context.Context, batchID string, c batch.CounterShard) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("memstore: put cell: %w", err)
+		return fmt.Errorf("memstore: put counter: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cells[batchID] == nil {
-		s.cells[batchID] = map[string]batch.Cell{}
+	if s.counters[batchID] == nil {
+		s.counters[batchID] = map[string]batch.CounterShard{}
 	}
-	c.Counts = c.Counts.Most(s.cells[batchID][c.ID].Counts)
+	c.Counts = c.Counts.Most(s.counters[batchID][c.ID].Counts)
 	c.Counts.Total = 0
-	s.cells[batchID][c.ID] = c
+	s.counters[batchID][c.ID] = c
 	return nil
 }
 
-// Cells returns a batch's cells in the order of their ids.
-func (s *Store) Cells(ctx context.Context, batchID string) ([]batch.Cell, error) {
+// Counters returns a batch's counter shards in the order of their ids.
+func (s *Store) Counters(ctx context.Context, batchID string) ([]batch.CounterShard, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("memstore: cells: %w", err)
+		return nil, fmt.Errorf("memstore: counters: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	cells := slices.Collect(maps.Values(s.cells[batchID]))
-	slices.SortFunc(cells, func(a, b batch.Cell) int { return cmp.Compare(a.ID, b.ID) })
-	return cells, nil
+	counters := slices.Collect(maps.Values(s.counters[batchID]))
+	slices.SortFunc(counters, func(a, b batch.CounterShard) int { return cmp.Compare(a.ID, b.ID) })
+	return counters, nil
 }
 
-// Progress returns the sum of a batch's cells. Its Total is 0.
+// Progress returns the sum of a batch's counter shards. Its Total is 0.
 func (s *Store) Progress(ctx context.Context, batchID string) (batch.Counts, error) {
-	cells, err := s.Cells(ctx, batchID)
-	return batch.Sum(cells), err
+	counters, err := s.Counters(ctx, batchID)
+	return batch.Sum(counters), err
 }
 
 // Key returns the key of a hash. It returns tenant.ErrUnknownKey if there is

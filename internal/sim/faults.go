@@ -89,7 +89,7 @@ var (
 
 // An operation is what a process asks of a service.
 type operation struct {
-	name   string // Apply, PutCell, …
+	name   string // Apply, PutCounter, …
 	key    string // what it is about
 	writes bool
 	by     string // the process

@@ -142,13 +142,13 @@ func (p ports) Worker(ctx context.Context, id string) (found state.Worker, err e
 	return found, err
 }
 
-// PutCell writes a cell.
-func (p ports) PutCell(ctx context.Context, batchID string, c batch.Cell) error {
-	o := operation{name: "PutCell", key: p.world.nick(batchID), writes: true}
-	return p.call(ctx, o, func(ctx context.Context) error { return p.world.store.PutCell(ctx, batchID, c) })
+// PutCounter writes a counter shard.
+func (p ports) PutCounter(ctx context.Context, batchID string, c batch.CounterShard) error {
+	o := operation{name: "PutCounter", key: p.world.nick(batchID), writes: true}
+	return p.call(ctx, o, func(ctx context.Context) error { return p.world.store.PutCounter(ctx, batchID, c) })
 }
 
-// Progress adds up a batch's cells.
+// Progress adds up a batch's counter shards.
 func (p ports) Progress(ctx context.Context, batchID string) (sum batch.Counts, err error) {
 	err = p.call(ctx, operation{name: "Progress", key: p.world.nick(batchID)}, func(ctx context.Context) error {
 		var err error
@@ -158,14 +158,14 @@ func (p ports) Progress(ctx context.Context, batchID string) (sum batch.Counts, 
 	return sum, err
 }
 
-// Cells lists a batch's cells.
-func (p ports) Cells(ctx context.Context, batchID string) (cells []batch.Cell, err error) {
-	err = p.call(ctx, operation{name: "Cells", key: p.world.nick(batchID)}, func(ctx context.Context) error {
+// Counters lists a batch's counter shards.
+func (p ports) Counters(ctx context.Context, batchID string) (counters []batch.CounterShard, err error) {
+	err = p.call(ctx, operation{name: "Counters", key: p.world.nick(batchID)}, func(ctx context.Context) error {
 		var err error
-		cells, err = p.world.store.Cells(ctx, batchID)
+		counters, err = p.world.store.Counters(ctx, batchID)
 		return err
 	})
-	return cells, err
+	return counters, err
 }
 
 // AppendJournal adds an entry to a batch's journal.

@@ -83,7 +83,7 @@ func TestOneSlowLineHoldsNobodyUp(t *testing.T) {
 }
 
 // TestKilledWorkersAreMadeUpFor is row b: all workers are killed at once, many
-// of them between their outcomes and their cells.
+// of them between their outcomes and their counter shards.
 func TestKilledWorkersAreMadeUpFor(t *testing.T) {
 	t.Parallel()
 	for seed := range 20 {
@@ -117,13 +117,14 @@ func TestKilledWorkersAreMadeUpFor(t *testing.T) {
 	}
 }
 
-// TestCountsSurviveAnOutage is row c: cells cannot be written for two minutes.
+// TestCountsSurviveAnOutage is row c: counter shards cannot be written for two
+// minutes.
 func TestCountsSurviveAnOutage(t *testing.T) {
 	t.Parallel()
 	outage := func(fails bool) report {
 		p := fair(3_000, 20*time.Second)
 		p.meddle = func(w *world, o operation) (time.Duration, error) {
-			if at := w.sched.now(); fails && o.name == "PutCell" && at > time.Minute && at < 3*time.Minute {
+			if at := w.sched.now(); fails && o.name == "PutCounter" && at > time.Minute && at < 3*time.Minute {
 				return 0, errMeddled
 			}
 			return 0, nil

@@ -45,8 +45,8 @@ type Requests interface {
 type Workers interface {
 	Beat(ctx context.Context, w state.Worker) error
 	Worker(ctx context.Context, id string) (state.Worker, error)
-	PutCell(ctx context.Context, batchID string, c batch.Cell) error
-	Cells(ctx context.Context, batchID string) ([]batch.Cell, error)
+	PutCounter(ctx context.Context, batchID string, c batch.CounterShard) error
+	Counters(ctx context.Context, batchID string) ([]batch.CounterShard, error)
 	Progress(ctx context.Context, batchID string) (batch.Counts, error)
 }
 

@@ -51,14 +51,14 @@ func (s FaultyStore) Create(ctx context.Context, cs []state.Change) error {
 	return s.Do("Create", func() error { return s.Store.Create(ctx, cs) })
 }
 
-// PutCell goes by Do.
-func (s FaultyStore) PutCell(ctx context.Context, batchID string, c batch.Cell) error {
-	return s.Do("PutCell", func() error { return s.Store.PutCell(ctx, batchID, c) })
+// PutCounter goes by Do.
+func (s FaultyStore) PutCounter(ctx context.Context, batchID string, c batch.CounterShard) error {
+	return s.Do("PutCounter", func() error { return s.Store.PutCounter(ctx, batchID, c) })
 }
 
-// Cells goes by Do.
-func (s FaultyStore) Cells(ctx context.Context, batchID string) ([]batch.Cell, error) {
-	return faulty(s.Do, "Cells", func() ([]batch.Cell, error) { return s.Store.Cells(ctx, batchID) })
+// Counters goes by Do.
+func (s FaultyStore) Counters(ctx context.Context, batchID string) ([]batch.CounterShard, error) {
+	return faulty(s.Do, "Counters", func() ([]batch.CounterShard, error) { return s.Store.Counters(ctx, batchID) })
 }
 
 // AppendJournal goes by Do.

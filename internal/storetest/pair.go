@@ -302,7 +302,7 @@ func looksAtBatch(id string) []look {
 		newLook("requests of "+id, func(ctx context.Context, s Store) ([]state.Record, error) {
 			return collect(s.Requests(ctx, id, pairShards, 0))
 		}),
-		newLook("cells of "+id, func(ctx context.Context, s Store) ([]batch.Cell, error) { return s.Cells(ctx, id) }),
+		newLook("counters of "+id, func(ctx context.Context, s Store) ([]batch.CounterShard, error) { return s.Counters(ctx, id) }),
 		newLook("journal of "+id, func(ctx context.Context, s Store) ([]batch.Entry, error) {
 			return s.Journal(ctx, id, 0, most)
 		}),

@@ -83,7 +83,7 @@ func whole[T any](v T) func(*T) error {
 func (p *pair) operations() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
 		"Apply": p.apply, "Create": p.create, "Request": p.request, "Requests": p.requests,
-		"Beat": p.beat, "Worker": p.worker, "PutCell": p.putCell, "Cells": p.cells, "Progress": p.progress,
+		"Beat": p.beat, "Worker": p.worker, "PutCounter": p.putCounter, "Counters": p.counters, "Progress": p.progress,
 		"AppendJournal": p.appendJournal, "Journal": p.journal,
 		"CreateRunning": p.createRunning, "Running": p.running, "Runnings": p.listRunning,
 		"NextFlow": p.nextFlow, "RemoveRunning": p.removeRunning,
@@ -169,19 +169,19 @@ func (p *pair) worker(rt *rapid.T) {
 	both(rt, p, "Worker", func(ctx context.Context, s Store) (state.Worker, error) { return s.Worker(ctx, id) })
 }
 
-func (p *pair) putCell(rt *rapid.T) {
+func (p *pair) putCounter(rt *rapid.T) {
 	id := aBatch(rt)
 	count := func(label string) int { return upTo(rt, label, 0, 3) }
-	c := batch.Cell{ID: one(rt, "cell", "a", "line-1", "ab"), Counts: batch.Counts{
+	c := batch.CounterShard{ID: one(rt, "counter", "a", "line-1", "ab"), Counts: batch.Counts{
 		Total: count("total"), Completed: count("completed"), Failed: count("failed"),
 		Expired: count("expired"), Canceled: count("canceled"),
 	}}
-	write(rt, p, "PutCell", func(ctx context.Context, s Store) error { return s.PutCell(ctx, id, c) })
+	write(rt, p, "PutCounter", func(ctx context.Context, s Store) error { return s.PutCounter(ctx, id, c) })
 }
 
-func (p *pair) cells(rt *rapid.T) {
+func (p *pair) counters(rt *rapid.T) {
 	id := aBatch(rt)
-	both(rt, p, "Cells", func(ctx context.Context, s Store) ([]batch.Cell, error) { return s.Cells(ctx, id) })
+	both(rt, p, "Counters", func(ctx context.Context, s Store) ([]batch.CounterShard, error) { return s.Counters(ctx, id) })
 }
 
 func (p *pair) progress(rt *rapid.T) {

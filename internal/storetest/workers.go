@@ -16,12 +16,12 @@ func workerTrials() []trial[Store] {
 	return []trial[Store]{
 		{"Worker/beats and ends", workerBeats},
 		{"Worker/lets go of nothing", workerLetsGo},
-		{"Progress/sums cells", progressSums},
-		{"Cells/each by itself", cellsListed},
-		{"PutCell/no component goes back", cellMonotonic},
-		{"PutCell/any order of writes", cellAnyOrder},
-		{"PutCell/writes at once", cellRace},
-		{"PutCell/a recount among its owner's writes", cellRecountRace},
+		{"Progress/sums counters", progressSums},
+		{"Counters/each by itself", countersListed},
+		{"PutCounter/no component goes back", counterMonotonic},
+		{"PutCounter/any order of writes", counterAnyOrder},
+		{"PutCounter/writes at once", counterRace},
+		{"PutCounter/a recount among its owner's writes", counterRecountRace},
 	}
 }
 
@@ -56,7 +56,7 @@ func workerLetsGo(t *testing.T, s Store) {
 	same(t, "worker", w, state.Worker{ID: id, BeatAt: noon()})
 }
 
-// wantProgress ends the test unless a batch's cells sum up to want.
+// wantProgress ends the test unless a batch's counter shards sum up to want.
 func wantProgress(t *testing.T, s Store, batchID string, want batch.Counts) {
 	t.Helper()
 	got, err := s.Progress(t.Context(), batchID)
@@ -68,36 +68,36 @@ func progressSums(t *testing.T, s Store) {
 	batchID := unique("batch_")
 	wantProgress(t, s, batchID, batch.Counts{})
 	one := batch.Counts{Total: 77, Completed: 5, Failed: 4, Expired: 3, Canceled: 2}
-	ok(t, s.PutCell(t.Context(), batchID, batch.Cell{ID: "a", Counts: one}))
-	ok(t, s.PutCell(t.Context(), batchID, batch.Cell{ID: "b", Counts: batch.Counts{Completed: 10}}))
-	ok(t, s.PutCell(t.Context(), batchID, batch.Cell{ID: "c"}))
-	ok(t, s.PutCell(t.Context(), batchID+"1", batch.Cell{ID: "a", Counts: one}))
+	ok(t, s.PutCounter(t.Context(), batchID, batch.CounterShard{ID: "a", Counts: one}))
+	ok(t, s.PutCounter(t.Context(), batchID, batch.CounterShard{ID: "b", Counts: batch.Counts{Completed: 10}}))
+	ok(t, s.PutCounter(t.Context(), batchID, batch.CounterShard{ID: "c"}))
+	ok(t, s.PutCounter(t.Context(), batchID+"1", batch.CounterShard{ID: "a", Counts: one}))
 	want := batch.Counts{Completed: 15, Failed: 4, Expired: 3, Canceled: 2}
 	wantProgress(t, s, batchID, want)
-	ok(t, s.PutCell(t.Context(), batchID, batch.Cell{ID: "a", Counts: one})) // absolute: nothing is added
+	ok(t, s.PutCounter(t.Context(), batchID, batch.CounterShard{ID: "a", Counts: one})) // absolute: nothing is added
 	wantProgress(t, s, batchID, want)
 }
 
-func cellsListed(t *testing.T, s Store) {
+func countersListed(t *testing.T, s Store) {
 	batchID := unique("batch_")
-	none, err := s.Cells(t.Context(), batchID)
+	none, err := s.Counters(t.Context(), batchID)
 	ok(t, err)
-	same(t, "cells of a new batch", len(none), 0)
-	b := batch.Cell{ID: "b", Counts: batch.Counts{Completed: 5, Failed: 4, Expired: 3, Canceled: 2}}
-	a := batch.Cell{ID: "a"}
-	for _, c := range []batch.Cell{b, a} {
-		ok(t, s.PutCell(t.Context(), batchID, c))
+	same(t, "counters of a new batch", len(none), 0)
+	b := batch.CounterShard{ID: "b", Counts: batch.Counts{Completed: 5, Failed: 4, Expired: 3, Canceled: 2}}
+	a := batch.CounterShard{ID: "a"}
+	for _, c := range []batch.CounterShard{b, a} {
+		ok(t, s.PutCounter(t.Context(), batchID, c))
 	}
-	ok(t, s.PutCell(t.Context(), batchID+"1", batch.Cell{ID: "c"}))
-	got, err := s.Cells(t.Context(), batchID)
+	ok(t, s.PutCounter(t.Context(), batchID+"1", batch.CounterShard{ID: "c"}))
+	got, err := s.Counters(t.Context(), batchID)
 	ok(t, err)
-	same(t, "cells", got, []batch.Cell{a, b})
+	same(t, "counters", got, []batch.CounterShard{a, b})
 }
 
-func cellMonotonic(t *testing.T, s Store) {
+func counterMonotonic(t *testing.T, s Store) {
 	batchID := unique("batch_")
 	put := func(completed, failed, expired, canceled int) {
-		ok(t, s.PutCell(t.Context(), batchID, batch.Cell{ID: "a", Counts: batch.Counts{
+		ok(t, s.PutCounter(t.Context(), batchID, batch.CounterShard{ID: "a", Counts: batch.Counts{
 			Completed: completed, Failed: failed, Expired: expired, Canceled: canceled,
 		}}))
 	}
@@ -113,8 +113,9 @@ func cellMonotonic(t *testing.T, s Store) {
 	wantProgress(t, s, batchID, batch.Counts{Completed: 10, Failed: 7, Expired: 3, Canceled: 6})
 }
 
-// cellAnyOrder draws what is written, and demands the largest of each component.
-func cellAnyOrder(t *testing.T, s Store) {
+// counterAnyOrder draws what is written, and demands the largest of each
+// component.
+func counterAnyOrder(t *testing.T, s Store) {
 	rapid.Check(t, func(rt *rapid.T) {
 		batchID := unique("batch_")
 		count := rapid.IntRange(0, 3)
@@ -124,7 +125,7 @@ func cellAnyOrder(t *testing.T, s Store) {
 				Completed: count.Draw(rt, "completed"), Failed: count.Draw(rt, "failed"),
 				Expired: count.Draw(rt, "expired"), Canceled: count.Draw(rt, "canceled"),
 			}
-			ok(rt, s.PutCell(rt.Context(), batchID, batch.Cell{ID: "a", Counts: c}))
+			ok(rt, s.PutCounter(rt.Context(), batchID, batch.CounterShard{ID: "a", Counts: c}))
 			want = want.Most(c)
 			got, err := s.Progress(rt.Context(), batchID)
 			ok(rt, err)
@@ -133,17 +134,17 @@ func cellAnyOrder(t *testing.T, s Store) {
 	})
 }
 
-func cellRace(t *testing.T, s Store) {
+func counterRace(t *testing.T, s Store) {
 	batchID := unique("batch_")
 	ok(t, errors.Join(atOnce(20, func(i int) error {
-		return s.PutCell(t.Context(), batchID, batch.Cell{ID: "a", Counts: batch.Counts{Completed: i}})
+		return s.PutCounter(t.Context(), batchID, batch.CounterShard{ID: "a", Counts: batch.Counts{Completed: i}})
 	})...))
 	wantProgress(t, s, batchID, batch.Counts{Completed: 19})
 }
 
-// cellRecountRace has a cell's owner count up while recounts write other
-// components of what is true: nothing of either is lost.
-func cellRecountRace(t *testing.T, s Store) {
+// counterRecountRace has a counter shard's owner count up while recounts write
+// other components of what is true: nothing of either is lost.
+func counterRecountRace(t *testing.T, s Store) {
 	batchID := unique("batch_")
 	ok(t, errors.Join(atOnce(4, func(i int) error {
 		var errs []error
@@ -152,7 +153,7 @@ func cellRecountRace(t *testing.T, s Store) {
 			if i > 0 {
 				c = batch.Counts{Completed: n - 1, Failed: i, Canceled: n}
 			}
-			errs = append(errs, s.PutCell(t.Context(), batchID, batch.Cell{ID: "a", Counts: c}))
+			errs = append(errs, s.PutCounter(t.Context(), batchID, batch.CounterShard{ID: "a", Counts: c}))
 		}
 		return errors.Join(errs...)
 	})...))

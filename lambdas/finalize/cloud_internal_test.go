@@ -175,6 +175,6 @@ func answerAll(t *testing.T, store *dynamostore.Store, bucket *s3file.Bucket, re
 	for _, change := range changes {
 		must(t, store.Apply(ctx, change))
 	}
-	must(t, store.PutCell(ctx, ref.ID, batch.Cell{ID: "c1", Counts: batch.Counts{Completed: b.Counts.Total}}))
+	must(t, store.PutCounter(ctx, ref.ID, batch.CounterShard{ID: "c1", Counts: batch.Counts{Completed: b.Counts.Total}}))
 	return segment
 }

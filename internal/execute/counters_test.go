@@ -12,34 +12,35 @@ import (
 	"github.com/musketry/musketry/internal/execute"
 )
 
-// truth counts the requests by the cells that their claim ids name.
+// truth counts the requests by the counter shards that their claim ids name.
 func (w *world) truth(lines int) map[string]batch.Counts {
 	w.Helper()
 	counts := map[string]batch.Counts{}
 	for line := 1; line <= lines; line++ {
 		if rec := w.record(line); rec.Phase.Status().Terminal() {
-			id := batch.CellOf(rec)
+			id := batch.CounterShardOf(rec)
 			counts[id] = counts[id].Add(rec.Phase)
 		}
 	}
 	return counts
 }
 
-func (w *world) cells() map[string]batch.Counts {
+func (w *world) counters() map[string]batch.Counts {
 	w.Helper()
-	cells, err := w.store.Cells(w.Context(), testBatch)
+	counters, err := w.store.Counters(w.Context(), testBatch)
 	must(w.T, err)
 	counts := map[string]batch.Counts{}
-	for _, c := range cells {
+	for _, c := range counters {
 		counts[c.ID] = c.Counts
 	}
 	return counts
 }
 
-// TestClaimsNameTheirCells lets several processes work, again and again, for a
-// batch whose requests are answered, refused, tried again and left by a worker
-// that dies: each outcome is in the cell that its claim id names.
-func TestClaimsNameTheirCells(t *testing.T) {
+// TestClaimsNameTheirCounters lets several processes work, again and again, for
+// a batch whose requests are answered, refused, tried again and left by a
+// worker that dies: each outcome is in the counter shard that its claim id
+// names.
+func TestClaimsNameTheirCounters(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const lines = 60
@@ -73,11 +74,11 @@ func TestClaimsNameTheirCells(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if diff := cmp.Diff(w.truth(lines), w.cells()); diff != "" {
-			t.Errorf("the requests by their claims, and the cells (-want +got):\n%s", diff)
+		if diff := cmp.Diff(w.truth(lines), w.counters()); diff != "" {
+			t.Errorf("the requests by their claims, and the counters (-want +got):\n%s", diff)
 		}
-		if got := w.progress().Done(); got != lines || len(w.cells()) != 2 {
-			t.Errorf("%d done in %d cells", got, len(w.cells()))
+		if got := w.progress().Done(); got != lines || len(w.counters()) != 2 {
+			t.Errorf("%d done in %d counters", got, len(w.counters()))
 		}
 		w.kept()
 	})

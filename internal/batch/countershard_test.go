@@ -8,20 +8,20 @@ import (
 	"github.com/musketry/musketry/internal/state"
 )
 
-func TestCellOf(t *testing.T) {
+func TestCounterShardOf(t *testing.T) {
 	t.Parallel()
 	spec := state.Spec{Key: state.Key{Batch: "batch_1", Line: 7}, Deadline: noon().Add(time.Hour)}
 	for name, tt := range map[string]struct {
 		phase state.Phase
 		want  string
 	}{
-		"a claim names its cell":      {state.Completed{ClaimID: batch.ClaimID("cell-1", "x")}, "cell-1"},
-		"so does a failed one's":      {state.Failed{ClaimID: batch.ClaimID("cell-1", "x#y")}, "cell-1"},
-		"its owner's cancel, claimed": {state.Canceled{ClaimID: batch.ClaimID("cell-1", "x")}, "line-7"},
+		"a claim names its counter":   {state.Completed{ClaimID: batch.ClaimID("counter-1", "x")}, "counter-1"},
+		"so does a failed one's":      {state.Failed{ClaimID: batch.ClaimID("counter-1", "x#y")}, "counter-1"},
+		"its owner's cancel, claimed": {state.Canceled{ClaimID: batch.ClaimID("counter-1", "x")}, "line-7"},
 		"its owner's cancel":          {state.Canceled{}, "line-7"},
 		"a claim of another kind":     {state.Completed{ClaimID: "x"}, "stray"},
 	} {
-		if got := batch.CellOf(state.Record{Spec: spec, Phase: tt.phase}); got != tt.want {
+		if got := batch.CounterShardOf(state.Record{Spec: spec, Phase: tt.phase}); got != tt.want {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)
 		}
 	}
