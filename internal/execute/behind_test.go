@@ -27,8 +27,8 @@ func TestNobodyIsBehindASlowOperation(t *testing.T) {
 	}{
 		"nothing is slow":           {op: "none", at: time.Millisecond, calls: n, reads: 1},
 		"a request's read":          {op: "request", again: true, at: 20 * time.Millisecond, calls: n - 1, reads: 1},
-		"the first hiding":          {op: "hide", at: 1100 * time.Millisecond, calls: n, reads: 1},
-		"the first hiding, shortly": {op: "hide", takes: 500 * time.Millisecond, at: 499 * time.Millisecond},
+		"the first hiding":          {op: "visibility", at: 1100 * time.Millisecond, calls: n, reads: 1},
+		"the first hiding, shortly": {op: "visibility", takes: 500 * time.Millisecond, at: 499 * time.Millisecond},
 		"a start's write":           {op: "start", at: time.Millisecond, calls: n - 1, reads: 1},
 		"nothing, at its next time": {op: "none", again: true, at: time.Millisecond, calls: n, reads: 1},
 	} {
@@ -44,7 +44,7 @@ func TestNobodyIsBehindASlowOperation(t *testing.T) {
 				got := w.deliver(n)
 				if tc.again {
 					for _, d := range got {
-						must(t, w.queue.Hide(t.Context(), []string{d.Handle}, 0))
+						must(t, w.queue.ChangeVisibility(t.Context(), []string{d.Handle}, 0))
 					}
 					got = w.deliver(n)
 				}

@@ -395,7 +395,7 @@ func TestBackoffIsKeptByWhoeverGetsTheMessage(t *testing.T) {
 		// The backoff is stored and the message is not hidden for it: it comes back
 		// at the next step.
 		first.plan = func(op string, n int) fault {
-			if op == "hide" && n > 1 {
+			if op == "visibility" && n > 1 {
 				return dieBefore
 			}
 			return none

@@ -12,12 +12,12 @@ const (
 	extendFor = 45 * time.Second
 	// extendEvery is the time between two extensions.
 	extendEvery = 15 * time.Second
-	// maxHide is the longest that a message is hidden for: SQS allows 12 hours
+	// maxVisibility is the longest that a message is hidden for: SQS allows 12 hours
 	// from its receive, of which an invocation may have used 15 minutes
 	// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html).
-	maxHide = 11*time.Hour + 30*time.Minute
-	// hideLimit bounds a hiding: jobs wait for it.
-	hideLimit = 15 * time.Second
+	maxVisibility = 11*time.Hour + 30*time.Minute
+	// visibilityLimit bounds a hiding: jobs wait for it.
+	visibilityLimit = 15 * time.Second
 	// firstWait is the longest that the first hiding delays claims: until it is
 	// over, a dead worker's messages stay hidden for the queue's own time.
 	firstWait = time.Second
@@ -65,9 +65,9 @@ func (x *extender) extend(ctx context.Context) {
 	if len(handles) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, hideLimit)
+	ctx, cancel := context.WithTimeout(ctx, visibilityLimit)
 	defer cancel()
-	if err := x.queue.Hide(ctx, handles, extendFor); err != nil && ctx.Err() == nil {
+	if err := x.queue.ChangeVisibility(ctx, handles, extendFor); err != nil && ctx.Err() == nil {
 		x.log.Warn("cannot hide messages", errAttr(err))
 	}
 }
@@ -82,7 +82,7 @@ func (x *extender) drop(jobs ...*job) {
 // requeue shows j's message again after d.
 func (x *extender) requeue(j *job, d time.Duration) error {
 	x.drop(j)
-	return x.hide(d, j.delivery.Handle)
+	return x.changeVisibility(d, j.delivery.Handle)
 }
 
 // withhold hides j's message for d and extends it no more, unless it returns an
@@ -90,16 +90,16 @@ func (x *extender) requeue(j *job, d time.Duration) error {
 func (x *extender) withhold(j *job, d time.Duration) error {
 	x.turn.take()
 	defer x.turn.pass()
-	err := x.hide(d, j.delivery.Handle)
+	err := x.changeVisibility(d, j.delivery.Handle)
 	if err == nil {
 		x.ledger.stopExtending(j)
 	}
 	return err
 }
 
-// hide shows messages again after d.
-func (x *extender) hide(d time.Duration, handles ...string) error {
-	ctx, cancel := context.WithTimeout(x.ctx, hideLimit)
+// changeVisibility shows messages again after d.
+func (x *extender) changeVisibility(d time.Duration, handles ...string) error {
+	ctx, cancel := context.WithTimeout(x.ctx, visibilityLimit)
 	defer cancel()
-	return x.queue.Hide(ctx, handles, min(d, maxHide))
+	return x.queue.ChangeVisibility(ctx, handles, min(d, maxVisibility))
 }

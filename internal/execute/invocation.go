@@ -254,7 +254,7 @@ func (i *invocation) end() {
 	if !ended { // the others must wait until the heartbeat is stale
 		after = i.jitter(i.stale)
 	}
-	if err := i.visibility.hide(after, released...); err != nil {
+	if err := i.visibility.changeVisibility(after, released...); err != nil {
 		i.log.Warn("cannot show messages", errAttr(err))
 	}
 }

@@ -62,7 +62,7 @@ func TestCrashAtEveryWrite(t *testing.T) {
 	}
 	var crashes []crash
 	for _, op := range []string{
-		"beat", "hide", "batch", "read", "start", "call", "put", "outcome", "counter", "progress", "wake", "delete", "ended",
+		"beat", "visibility", "batch", "read", "start", "call", "put", "outcome", "counter", "progress", "wake", "delete", "ended",
 		"retry", "journal",
 	} {
 		for _, f := range []fault{dieBefore, dieAfter} {
@@ -114,7 +114,7 @@ func TestCrashAtEveryWrite(t *testing.T) {
 				if c.op == "beat" && c.n == 1 { // hold the messages' first step against the clock
 					return
 				}
-				if !died.IsZero() && c.op != "hide" && time.Since(died) > 2*time.Minute {
+				if !died.IsZero() && c.op != "visibility" && time.Since(died) > 2*time.Minute {
 					t.Errorf("it took %v from the death to the end", time.Since(died))
 				}
 			})
@@ -129,7 +129,7 @@ func TestZombieWritesNothing(t *testing.T) {
 		w.up.lasts = true
 		w.send(1)
 		m := &machine{world: w, plan: func(op string, n int) fault {
-			if op == "beat" && n > 1 || op == "hide" && n > 1 {
+			if op == "beat" && n > 1 || op == "visibility" && n > 1 {
 				return failBefore
 			}
 			return none
@@ -159,7 +159,7 @@ func TestZombieRetriesNothing(t *testing.T) {
 		w.up.lasts = true
 		w.send(1)
 		m := &machine{world: w, plan: func(op string, n int) fault {
-			if op == "beat" && n > 1 || op == "hide" && n > 1 {
+			if op == "beat" && n > 1 || op == "visibility" && n > 1 {
 				return failBefore
 			}
 			return none
@@ -394,7 +394,7 @@ func TestShutdownLeavesNothingBehind(t *testing.T) {
 			if op == "ended" {
 				ended.Store(true)
 			}
-			if op == "hide" && n > 1 && !ended.Load() {
+			if op == "visibility" && n > 1 && !ended.Load() {
 				t.Error("a message is shown whose lease has not ended")
 			}
 			return none
@@ -521,7 +521,7 @@ func TestStoreThatFailsForAWhileLosesNothing(t *testing.T) {
 		faults []fault // in turn
 	}
 	var all []failing
-	for _, op := range []string{"put", "outcome", "start", "retry", "counter", "batch", "read", "request", "worker", "hide", "delete"} {
+	for _, op := range []string{"put", "outcome", "start", "retry", "counter", "batch", "read", "request", "worker", "visibility", "delete"} {
 		all = append(all, failing{op, []fault{failBefore}}, failing{op, []fault{failAfter}}, failing{op, []fault{failBefore, failAfter}})
 	}
 	for _, f := range all {
@@ -674,16 +674,16 @@ func TestMessagesOfAStoppingBatchRest(t *testing.T) {
 		const n = 10
 		w := newWorld(t, input(n), func(b *batch.Batch) { b.Deadline = time.Now().UTC() })
 		w.sendAll(n)
-		hides := 0
+		changes := 0
 		m := &machine{world: w, plan: func(op string, _ int) fault {
-			if op == "hide" {
-				hides++
+			if op == "visibility" {
+				changes++
 			}
 			return none
 		}}
 		p := w.process(m, execute.Config{})
-		if failed := w.invoke(m, p, w.deliver(n)); len(failed) != n || hides != 1 {
-			t.Errorf("%d of %d messages stay, with %d changes of what is hidden, want 1", len(failed), n, hides)
+		if failed := w.invoke(m, p, w.deliver(n)); len(failed) != n || changes != 1 {
+			t.Errorf("%d of %d messages stay, with %d changes of what is hidden, want 1", len(failed), n, changes)
 		}
 		time.Sleep(20 * time.Second)
 		if got := w.deliver(n); len(got) != 0 {

@@ -212,8 +212,8 @@ func (m *machine) Put(ctx context.Context, key string, body []byte) error {
 	return m.do(ctx, "put", func() error { return m.world.files.Put(ctx, key, body) })
 }
 
-func (m *machine) Hide(ctx context.Context, handles []string, d time.Duration) error {
-	return m.do(ctx, "hide", func() error {
+func (m *machine) ChangeVisibility(ctx context.Context, handles []string, d time.Duration) error {
+	return m.do(ctx, "visibility", func() error {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if m.hidden == nil {
@@ -222,7 +222,7 @@ func (m *machine) Hide(ctx context.Context, handles []string, d time.Duration) e
 		for _, h := range handles {
 			m.hidden[h] = d
 		}
-		return m.world.queue.Hide(ctx, handles, d)
+		return m.world.queue.ChangeVisibility(ctx, handles, d)
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 // A Delivery is a message as the queue handed it over.
 type Delivery struct {
 	MessageID string
-	Handle    string // what Queue.Hide and Queue.Delete take
+	Handle    string // what Queue.ChangeVisibility and Queue.Delete take
 	Receives  int    // how often the queue has handed it over, this time included
 	Body      string // a batch.Message, encoded
 }
@@ -61,8 +61,9 @@ type Files interface {
 
 // Queue hides and deletes messages that were received.
 type Queue interface {
-	// Hide shows the messages again after d, 0 to 12 hours from their receive.
-	Hide(ctx context.Context, handles []string, d time.Duration) error
+	// ChangeVisibility shows the messages again after d, 0 to 12 hours from
+	// their receive.
+	ChangeVisibility(ctx context.Context, handles []string, d time.Duration) error
 	// Delete deletes the messages. One that is gone already is no error.
 	Delete(ctx context.Context, handles []string) error
 }

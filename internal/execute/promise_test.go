@@ -40,7 +40,7 @@ func drawScenario(rt *rapid.T) scenario {
 	s.order = rapid.Permutation(s.order).Draw(rt, "order")
 	s.events = rapid.SliceOfN(rapid.IntRange(1, 10), 1, 5).Draw(rt, "events")
 	ops := []string{
-		"beat", "hide", "batch", "read", "start", "call", "put", "outcome", "counter",
+		"beat", "visibility", "batch", "read", "start", "call", "put", "outcome", "counter",
 		"progress", "wake", "delete", "ended", "retry", "request", "worker",
 	}
 	for range rapid.IntRange(0, 6).Draw(rt, "machines") {

@@ -45,7 +45,7 @@ func TestRetryAfterOutlivesAFailedWrite(t *testing.T) {
 		},
 		"until the worker ends, and hiding for twenty seconds": {
 			copies: 1, late: 2 * time.Second, lasts: 20 * time.Minute, fault: func(op string, n int) fault {
-				if op == "retry" || op == "hide" && n > 1 && n < 6 {
+				if op == "retry" || op == "visibility" && n > 1 && n < 6 {
 					return failBefore
 				}
 				return none

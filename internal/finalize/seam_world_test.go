@@ -179,11 +179,11 @@ func (p *process) Put(ctx context.Context, key string, body []byte) error {
 	return p.seam.files.Put(ctx, key, body)
 }
 
-func (p *process) Hide(_ context.Context, handles []string, d time.Duration) error {
-	if err := p.write("Hide"); err != nil {
+func (p *process) ChangeVisibility(_ context.Context, handles []string, d time.Duration) error {
+	if err := p.write("ChangeVisibility"); err != nil {
 		return err
 	}
-	p.seam.queue.hide(handles, d)
+	p.seam.queue.changeVisibility(handles, d)
 	return nil
 }
 
@@ -450,7 +450,7 @@ func (q *bag) show() {
 	}
 }
 
-func (q *bag) hide(handles []string, d time.Duration) {
+func (q *bag) changeVisibility(handles []string, d time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.show()

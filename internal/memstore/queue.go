@@ -11,12 +11,12 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 )
 
-// maxHide is the longest that a message can be hidden from its receive on
+// maxVisibility is the longest that a message can be hidden from its receive on
 // (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html).
-const maxHide = 12 * time.Hour
+const maxVisibility = 12 * time.Hour
 
-// errHide reports a time out of SQS's bounds.
-var errHide = errors.New("memstore: a message is hidden for 0 to 12 hours")
+// errVisibility reports a time out of SQS's bounds.
+var errVisibility = errors.New("memstore: a message is hidden for 0 to 12 hours")
 
 // A Queue hands out messages as SQS does: at least once, each hidden from the
 // others for a while after it was received.
@@ -51,7 +51,7 @@ type Received struct {
 // NewQueue returns an empty Queue that hides a received message for visibility,
 // at most 12 hours, by the clock now.
 func NewQueue(now func() time.Time, visibility time.Duration) *Queue {
-	return &Queue{now: now, visibility: min(max(visibility, 0), maxHide)}
+	return &Queue{now: now, visibility: min(max(visibility, 0), maxVisibility)}
 }
 
 // Send puts messages into the queue, visible at once.
@@ -92,24 +92,24 @@ func (q *Queue) Receive(ctx context.Context, limit int) ([]Received, error) {
 	return got, nil
 }
 
-// Hide hides received messages for d from now on; 0 makes them visible. It
-// passes over a handle whose message was deleted, became visible or was
-// received again. It returns an error if d is out of bounds, or if a message
-// would be hidden for more than 12 hours since its receive.
-func (q *Queue) Hide(ctx context.Context, handles []string, d time.Duration) error {
+// ChangeVisibility hides received messages for d from now on; 0 makes them
+// visible. It passes over a handle whose message was deleted, became visible or
+// was received again. It returns an error if d is out of bounds, or if a
+// message would be hidden for more than 12 hours since its receive.
+func (q *Queue) ChangeVisibility(ctx context.Context, handles []string, d time.Duration) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("memstore: hide: %w", err)
+		return fmt.Errorf("memstore: change visibility: %w", err)
 	}
-	if d < 0 || d > maxHide {
-		return fmt.Errorf("%w, not %v", errHide, d)
+	if d < 0 || d > maxVisibility {
+		return fmt.Errorf("%w, not %v", errVisibility, d)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.now()
 	held := q.held(handles)
 	for _, m := range held {
-		if now.Before(m.visibleAt) && now.Add(d).Sub(m.receivedAt) > maxHide {
-			return fmt.Errorf("%w since its receive", errHide)
+		if now.Before(m.visibleAt) && now.Add(d).Sub(m.receivedAt) > maxVisibility {
+			return fmt.Errorf("%w since its receive", errVisibility)
 		}
 	}
 	for _, m := range held {

@@ -76,15 +76,15 @@ func TestQueueHidesAndShowsAsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := sent(t, 2)
 		old, _ := receive(t, q, 10)
-		if err := q.Hide(t.Context(), old[:1], time.Hour); err != nil {
+		if err := q.ChangeVisibility(t.Context(), old[:1], time.Hour); err != nil {
 			t.Fatal(err)
 		}
-		if err := q.Hide(t.Context(), old[1:], 0); err != nil {
+		if err := q.ChangeVisibility(t.Context(), old[1:], 0); err != nil {
 			t.Fatal(err)
 		}
 		fresh, got := receive(t, q, 10)
 		want(t, got, [2]int{2, 2})
-		if err := q.Hide(t.Context(), old[1:], 0); err != nil { // stale: passed over
+		if err := q.ChangeVisibility(t.Context(), old[1:], 0); err != nil { // stale: passed over
 			t.Fatal(err)
 		}
 		if err := q.Delete(t.Context(), old[1:]); err != nil {
@@ -110,18 +110,18 @@ func TestQueueHidesForTwelveHoursAtMost(t *testing.T) {
 		q := sent(t, 1)
 		handles, _ := receive(t, q, 1)
 		for _, d := range []time.Duration{-1, 12*time.Hour + 1} {
-			if err := q.Hide(t.Context(), handles, d); err == nil {
+			if err := q.ChangeVisibility(t.Context(), handles, d); err == nil {
 				t.Errorf("hidden for %v", d)
 			}
 		}
-		if err := q.Hide(t.Context(), handles, 12*time.Hour); err != nil {
+		if err := q.ChangeVisibility(t.Context(), handles, 12*time.Hour); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(time.Hour)
-		if err := q.Hide(t.Context(), handles, 12*time.Hour); err == nil {
+		if err := q.ChangeVisibility(t.Context(), handles, 12*time.Hour); err == nil {
 			t.Error("hidden for 13 hours since its receive")
 		}
-		if err := q.Hide(t.Context(), handles, 11*time.Hour); err != nil {
+		if err := q.ChangeVisibility(t.Context(), handles, 11*time.Hour); err != nil {
 			t.Error(err)
 		}
 	})

@@ -190,7 +190,7 @@ func (p *plan) trouble(d *dice) {
 	}
 	p.freeze = one(d, 10*time.Second, 2*time.Minute, 5*time.Minute)
 	for range one(d, 0, 1, 2, 2) {
-		p.outages = append(p.outages, outageOf(one(d, "Apply", "Apply", "PutCounter", "Progress", "Counters", "Put", "Put", "Get", "Hide",
+		p.outages = append(p.outages, outageOf(one(d, "Apply", "Apply", "PutCounter", "Progress", "Counters", "Put", "Put", "Get", "ChangeVisibility",
 			"Beat", "Beat", "Request", "AppendJournal", "UpdateBatch", "ReadBatch", "Send", "Wake", "Requests", "Worker", "CreateFile",
 			"UpdateQuota"), d.between(0, 10*time.Minute), d.between(10*time.Second, 4*time.Minute)))
 	}

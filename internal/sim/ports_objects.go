@@ -133,11 +133,11 @@ func (p ports) Send(ctx context.Context, ms []batch.Message) error {
 	})
 }
 
-// Hide hides received messages for d.
-func (p ports) Hide(ctx context.Context, handles []string, d time.Duration) error {
+// ChangeVisibility hides received messages for d.
+func (p ports) ChangeVisibility(ctx context.Context, handles []string, d time.Duration) error {
 	handles = slices.Sorted(slices.Values(handles))
-	o := operation{name: "Hide", key: strings.Join(handles, ","), writes: true}
-	return p.call(ctx, o, func(context.Context) error { return p.world.queue.hide(handles, d) })
+	o := operation{name: "ChangeVisibility", key: strings.Join(handles, ","), writes: true}
+	return p.call(ctx, o, func(context.Context) error { return p.world.queue.changeVisibility(handles, d) })
 }
 
 // Delete deletes received messages.

@@ -11,11 +11,11 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 )
 
-// maxHide is the longest that a message is hidden from its receive on
+// maxVisibility is the longest that a message is hidden from its receive on
 // (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html).
-const maxHide = 12 * time.Hour
+const maxVisibility = 12 * time.Hour
 
-var errHide = errors.New("sim: a message is hidden for 0 to 12 hours")
+var errVisibility = errors.New("sim: a message is hidden for 0 to 12 hours")
 
 // A queue is a standard queue of SQS: it has no order, may hand a message out
 // twice, and hands out nothing while too many are in flight. Its caller has a
@@ -160,15 +160,15 @@ func (q *queue) held(handle string) (*message, bool) {
 	return m, ok && m.handle() == handle
 }
 
-// hide shows messages after d, if they are hidden still.
-func (q *queue) hide(handles []string, d time.Duration) error {
-	if d < 0 || d > maxHide {
-		return errHide
+// changeVisibility shows messages after d, if they are hidden still.
+func (q *queue) changeVisibility(handles []string, d time.Duration) error {
+	if d < 0 || d > maxVisibility {
+		return errVisibility
 	}
 	now := q.world.sched.now()
 	for _, h := range handles {
-		if m, ok := q.held(h); ok && m.isHidden && now+d-m.received > maxHide {
-			return errHide
+		if m, ok := q.held(h); ok && m.isHidden && now+d-m.received > maxVisibility {
+			return errVisibility
 		}
 	}
 	for _, h := range handles {

@@ -92,7 +92,7 @@ func TestOnTheCloud(t *testing.T) {
 		if len(lines) != 25 || lines[0] != 1 || lines[24] != 25 {
 			t.Fatalf("received lines %v", lines)
 		}
-		if err := q.Hide(t.Context(), held[:12], 0); err != nil {
+		if err := q.ChangeVisibility(t.Context(), held[:12], 0); err != nil {
 			t.Fatal(err)
 		}
 		again := receive(t, api, url)
@@ -102,7 +102,7 @@ func TestOnTheCloud(t *testing.T) {
 		for _, m := range again {
 			held = append(held, *m.ReceiptHandle)
 		}
-		if err := q.Hide(t.Context(), held[25:], 10*time.Minute); err != nil {
+		if err := q.ChangeVisibility(t.Context(), held[25:], 10*time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(receive(t, api, url)); n > 0 {
@@ -114,7 +114,7 @@ func TestOnTheCloud(t *testing.T) {
 		if err := q.Delete(t.Context(), held); err != nil { // and now all
 			t.Errorf("delete again: %v", err)
 		}
-		if err := q.Hide(t.Context(), held, 0); err != nil {
+		if err := q.ChangeVisibility(t.Context(), held, 0); err != nil {
 			t.Errorf("hide what is gone: %v", err)
 		}
 		goneOnAWS(t, api, url, held[0])

@@ -23,9 +23,9 @@ const (
 	// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html).
 	maxEntries = 10
 	maxBytes   = 256 << 10
-	// maxHide is the longest that a message is hidden, counted from its receive
+	// maxVisibility is the longest that a message is hidden, counted from its receive
 	// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html).
-	maxHide = 12 * time.Hour
+	maxVisibility = 12 * time.Hour
 	// attempts bounds how often an entry that SQS failed is tried, with pauses
 	// that double from pause to maxPause, of which jitter takes up to half.
 	attempts = 6
@@ -117,16 +117,16 @@ func (q *Queue) Send(ctx context.Context, ms []batch.Message) error {
 	return nil
 }
 
-// Hide hides received messages for d from now on, at least; 0 shows them. It
-// takes d as within 0 and 12 hours, by which time since its receive SQS shows a
-// message anyway.
+// ChangeVisibility hides received messages for d from now on, at least; 0 shows
+// them. It takes d as within 0 and 12 hours, by which time since its receive
+// SQS shows a message anyway.
 //
 // A handle that is not good any more is no error: its message was deleted, or
 // is visible again and somebody else's, or shows itself at the end of its 12
 // hours. There is nothing left to hide, and none of this loses a message. For
 // the others it returns an *EntriesError.
-func (q *Queue) Hide(ctx context.Context, handles []string, d time.Duration) error {
-	d = min(max(d, 0), maxHide)
+func (q *Queue) ChangeVisibility(ctx context.Context, handles []string, d time.Duration) error {
+	d = min(max(d, 0), maxVisibility)
 	seconds := int32((d + time.Second - 1) / time.Second) // at most 43,200
 	change := func(ctx context.Context, chunk []string) (outcome, error) {
 		entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(chunk))
@@ -143,7 +143,7 @@ func (q *Queue) Hide(ctx context.Context, handles []string, d time.Duration) err
 		return outcomeOf(out.Successful, func(s types.ChangeMessageVisibilityBatchResultEntry) *string { return s.Id }, out.Failed), nil
 	}
 	if err := each(ctx, q, handles, handleSize, change, isStale); err != nil {
-		return fmt.Errorf("sqsqueue: hide: %w", err)
+		return fmt.Errorf("sqsqueue: change visibility: %w", err)
 	}
 	return nil
 }

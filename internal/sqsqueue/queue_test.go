@@ -211,7 +211,9 @@ func TestEntriesThatFail(t *testing.T) {
 	}
 	type do func(ctx context.Context, q *sqsqueue.Queue) error
 	send := func(ctx context.Context, q *sqsqueue.Queue) error { return q.Send(ctx, messages(5)) }
-	hide := func(ctx context.Context, q *sqsqueue.Queue) error { return q.Hide(ctx, handles(5), time.Minute) }
+	changeVisibility := func(ctx context.Context, q *sqsqueue.Queue) error {
+		return q.ChangeVisibility(ctx, handles(5), time.Minute)
+	}
 	remove := func(ctx context.Context, q *sqsqueue.Queue) error { return q.Delete(ctx, handles(5)) }
 	for name, tt := range map[string]struct {
 		verdict func(seen int) string // of one entry
@@ -222,25 +224,25 @@ func TestEntriesThatFail(t *testing.T) {
 	}{
 		"at first": {
 			func(seen int) string { return map[int]string{1: "InternalError", 2: "ServiceUnavailable"}[seen] },
-			[]do{send, hide, remove},
+			[]do{send, changeVisibility, remove},
 			3, 300 * time.Millisecond, false,
 		},
 		"by silence": {
 			func(seen int) string { return map[int]string{1: "-"}[seen] },
-			[]do{send, hide, remove},
+			[]do{send, changeVisibility, remove},
 			2, 100 * time.Millisecond, false,
 		},
 		"for ever": {
 			func(int) string { return "InternalError" },
-			[]do{send, hide, remove},
+			[]do{send, changeVisibility, remove},
 			6, 3100 * time.Millisecond, true,
 		},
-		"by our fault":          {func(int) string { return "!InvalidMessageContents" }, []do{send, hide, remove}, 1, 0, true},
-		"gone":                  {func(int) string { return "!ReceiptHandleIsInvalid" }, []do{hide, remove}, 1, 0, false},
-		"gone, on the wire":     {func(int) string { return "!AWS.SimpleQueueService.MessageNotInflight" }, []do{hide}, 1, 0, false},
-		"expired":               {func(int) string { return "!InvalidParameterValue" }, []do{hide, remove}, 1, 0, false},
-		"deleted, on an engine": {func(int) string { return "!InvalidParameterValueException" }, []do{hide, remove}, 1, 0, false},
-		"another exception":     {func(int) string { return "!InvalidBatchEntryIdException" }, []do{hide, remove}, 1, 0, true},
+		"by our fault":          {func(int) string { return "!InvalidMessageContents" }, []do{send, changeVisibility, remove}, 1, 0, true},
+		"gone":                  {func(int) string { return "!ReceiptHandleIsInvalid" }, []do{changeVisibility, remove}, 1, 0, false},
+		"gone, on the wire":     {func(int) string { return "!AWS.SimpleQueueService.MessageNotInflight" }, []do{changeVisibility}, 1, 0, false},
+		"expired":               {func(int) string { return "!InvalidParameterValue" }, []do{changeVisibility, remove}, 1, 0, false},
+		"deleted, on an engine": {func(int) string { return "!InvalidParameterValueException" }, []do{changeVisibility, remove}, 1, 0, false},
+		"another exception":     {func(int) string { return "!InvalidBatchEntryIdException" }, []do{changeVisibility, remove}, 1, 0, true},
 		"sent, but not as such": {func(int) string { return "!ReceiptHandleIsInvalid" }, []do{send}, 1, 0, true},
 	} {
 		for i, do := range tt.do {
@@ -278,7 +280,7 @@ func TestCallsThatFail(t *testing.T) {
 	c.fail = errCall
 	q := sqsqueue.New(c, sqsqueue.Config{URL: "u"})
 	for _, err := range []error{
-		q.Send(t.Context(), messages(1)), q.Hide(t.Context(), handles(1), 0), q.Delete(t.Context(), handles(1)),
+		q.Send(t.Context(), messages(1)), q.ChangeVisibility(t.Context(), handles(1), 0), q.Delete(t.Context(), handles(1)),
 	} {
 		if !errors.Is(err, errCall) {
 			t.Errorf("error is %v", err)
@@ -292,8 +294,10 @@ func TestCallsThatFail(t *testing.T) {
 func TestDeadConnections(t *testing.T) {
 	t.Parallel()
 	for name, do := range map[string]func(ctx context.Context, q *sqsqueue.Queue) error{
-		"send":   func(ctx context.Context, q *sqsqueue.Queue) error { return q.Send(ctx, messages(25)) },
-		"hide":   func(ctx context.Context, q *sqsqueue.Queue) error { return q.Hide(ctx, handles(25), time.Minute) },
+		"send": func(ctx context.Context, q *sqsqueue.Queue) error { return q.Send(ctx, messages(25)) },
+		"visibility": func(ctx context.Context, q *sqsqueue.Queue) error {
+			return q.ChangeVisibility(ctx, handles(25), time.Minute)
+		},
 		"delete": func(ctx context.Context, q *sqsqueue.Queue) error { return q.Delete(ctx, handles(25)) },
 	} {
 		for _, heals := range []bool{false, true} {
@@ -382,7 +386,7 @@ func TestPausesEndWithTheirContext(t *testing.T) {
 	})
 }
 
-func TestHideSeconds(t *testing.T) {
+func TestVisibilitySeconds(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		d    time.Duration
@@ -397,7 +401,7 @@ func TestHideSeconds(t *testing.T) {
 		{13 * time.Hour, 43_200},
 	} {
 		c := newCloud(t, nil)
-		if err := sqsqueue.New(c, sqsqueue.Config{URL: "u"}).Hide(t.Context(), handles(1), tt.d); err != nil {
+		if err := sqsqueue.New(c, sqsqueue.Config{URL: "u"}).ChangeVisibility(t.Context(), handles(1), tt.d); err != nil {
 			t.Fatal(err)
 		}
 		if c.seconds[0] != tt.want {
