@@ -135,7 +135,7 @@ func piecesOf(entries []batch.Entry, from cursor, limit int, room int64) (pieces
 		if e.N == from.entry {
 			skip = from.offset
 		}
-		for _, at := range e.Places {
+		for _, at := range e.Spans {
 			if !p.add(e, at, skip) {
 				return p.pieces, false
 			}
@@ -149,9 +149,9 @@ func piecesOf(entries []batch.Entry, from cursor, limit int, room int64) (pieces
 	return p.pieces, true
 }
 
-// add plans to read what lies at a place of e from skip on, and reports whether
+// add plans to read what lies in a span of e from skip on, and reports whether
 // all of it fits.
-func (p *plan) add(e batch.Entry, at batch.Place, skip int64) bool {
+func (p *plan) add(e batch.Entry, at batch.LineSpan, skip int64) bool {
 	begin, end := max(at.Offset, skip), at.Offset+at.Length
 	if begin >= end {
 		return true // told already

@@ -94,7 +94,7 @@ func TestResultsFollowTheJournal(t *testing.T) {
 		entry := func() {
 			e := batch.Entry{Segment: fmt.Sprintf("s%d", line), Closed: closed}
 			var segment []byte
-			for range rapid.IntRange(0, 5).Draw(rt, "places") {
+			for range rapid.IntRange(0, 5).Draw(rt, "spans") {
 				line++
 				segment = append(segment, strings.Repeat("?", rapid.IntRange(0, 9).Draw(rt, "gap"))...)
 				begin := len(segment)
@@ -103,10 +103,10 @@ func TestResultsFollowTheJournal(t *testing.T) {
 					segment = append(segment, text...)
 					want.WriteString(text)
 					if !closed {
-						break // a worker's place has one line
+						break // a worker's span has one line
 					}
 				}
-				e.Places = append(e.Places, batch.Place{Line: line, Offset: int64(begin), Length: int64(len(segment) - begin)})
+				e.Spans = append(e.Spans, batch.LineSpan{Line: line, Offset: int64(begin), Length: int64(len(segment) - begin)})
 			}
 			if closed {
 				e.N = w.entries(id) + 1
@@ -164,7 +164,7 @@ func TestResultsOfManySegments(t *testing.T) {
 	for n := 1; n <= 450; n++ { // more than are read for one answer
 		text := fmt.Sprintf("{%d}\n", n)
 		want.WriteString(text)
-		e := batch.Entry{Segment: strconv.Itoa(n), Places: []batch.Place{{Line: n, Length: int64(len(text))}}}
+		e := batch.Entry{Segment: strconv.Itoa(n), Spans: []batch.LineSpan{{Line: n, Length: int64(len(text))}}}
 		if err := errors.Join(w.files.Put(t.Context(), batch.SegmentKey(id, e.Segment), []byte(text)), w.enter(id, e)); err != nil {
 			t.Fatal(err)
 		}
@@ -206,7 +206,7 @@ func TestResultsRefused(t *testing.T) {
 	w.get("/v1/batches/batch_1/results").refused(404, "", "", "No batch found")
 	w.ask(ask{method: http.MethodGet, path: path}).want(401)
 
-	if err := w.enter(id, batch.Entry{Segment: "gone", Places: []batch.Place{{Line: 1, Length: 5}}}); err != nil {
+	if err := w.enter(id, batch.Entry{Segment: "gone", Spans: []batch.LineSpan{{Line: 1, Length: 5}}}); err != nil {
 		t.Fatal(err)
 	}
 	w.get(path).refused(410, "", "results_expired", "output_file_id")

@@ -15,12 +15,12 @@ type Entry struct {
 	// Closed marks the entry that closes the journal, and all after it, which
 	// make up for what was recorded and not entered.
 	Closed bool
-	Places []Place // by Offset
+	Spans  []LineSpan // by Offset
 }
 
-// A Place is where in a segment a finished line lies. In a closed entry it
+// A LineSpan is where in a segment a finished line lies. In a closed entry it
 // holds all lines up to Line that no entry has before it.
-type Place struct {
+type LineSpan struct {
 	Line   int
 	Offset int64
 	Length int64

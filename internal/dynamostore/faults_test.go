@@ -262,7 +262,7 @@ func TestAWriteWhoseAnswerWasLostCountsOnce(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", cmp.Diff(c.Record(), rec))
 	}
 
-	e := batch.Entry{Segment: "s", Places: []batch.Place{{Line: 1, Length: 9}}}
+	e := batch.Entry{Segment: "s", Spans: []batch.LineSpan{{Line: 1, Length: 9}}}
 	for n, e := range []batch.Entry{e, {Closed: true}} {
 		if got, err := s.AppendJournal(ctx, batchID, e); err != nil || got != n+1 {
 			t.Errorf("entry %d, %v, want %d", got, err, n+1)

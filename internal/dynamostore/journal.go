@@ -20,7 +20,7 @@ import (
 const (
 	attrSegment = "g"
 	attrClosed  = "z"
-	attrPlaces  = "l"
+	attrSpans   = "l"
 )
 
 const (
@@ -32,7 +32,7 @@ const (
 	appendPauseMax = 400 * time.Millisecond
 )
 
-var errPlaces = errors.New("not whole")
+var errSpans = errors.New("not whole")
 
 func journalOf(batchID string) string      { return "journal#" + batchID }
 func entryKey(batchID string, n int) key   { return key{journalOf(batchID), lineKey(n)} }
@@ -140,7 +140,7 @@ func encodeEntry(batchID string, e batch.Entry) item {
 	it := entryKey(batchID, e.N).item()
 	it.setString(attrSegment, e.Segment)
 	it.setBool(attrClosed, e.Closed)
-	it.setString(attrPlaces, packPlaces(e.Places))
+	it.setString(attrSpans, packSpans(e.Spans))
 	return it
 }
 
@@ -152,19 +152,19 @@ func decodeEntry(it item) (batch.Entry, error) {
 	if e.N, err = strconv.Atoi(r.string(attrSK)); err != nil {
 		r.fail(attrSK, err)
 	}
-	if e.Places, err = unpackPlaces(r.string(attrPlaces)); err != nil {
-		r.fail(attrPlaces, err)
+	if e.Spans, err = unpackSpans(r.string(attrSpans)); err != nil {
+		r.fail(attrSpans, err)
 	}
 	return e, r.err
 }
 
-// packPlaces writes places as variable-length numbers, each the difference to
+// packSpans writes spans as variable-length numbers, each the difference to
 // what the one before lets expect, so that an entry of 64 lines is one write
 // unit (1 KB).
-func packPlaces(places []batch.Place) string {
+func packSpans(spans []batch.LineSpan) string {
 	var raw []byte
-	var last batch.Place
-	for _, p := range places {
+	var last batch.LineSpan
+	for _, p := range spans {
 		raw = binary.AppendVarint(raw, int64(p.Line-last.Line))
 		raw = binary.AppendVarint(raw, p.Offset-last.Offset-last.Length)
 		raw = binary.AppendVarint(raw, p.Length)
@@ -173,27 +173,27 @@ func packPlaces(places []batch.Place) string {
 	return base64.RawStdEncoding.EncodeToString(raw)
 }
 
-// unpackPlaces reads what packPlaces wrote.
-func unpackPlaces(text string) ([]batch.Place, error) {
+// unpackSpans reads what packSpans wrote.
+func unpackSpans(text string) ([]batch.LineSpan, error) {
 	raw, err := base64.RawStdEncoding.DecodeString(text)
 	if err != nil {
-		return nil, fmt.Errorf("places: %w", err)
+		return nil, fmt.Errorf("spans: %w", err)
 	}
-	var places []batch.Place
-	var last batch.Place
+	var spans []batch.LineSpan
+	var last batch.LineSpan
 	for len(raw) > 0 {
 		var numbers [3]int64
 		for i := range numbers {
 			n, size := binary.Varint(raw)
 			if size <= 0 {
-				return nil, errPlaces
+				return nil, errSpans
 			}
 			numbers[i], raw = n, raw[size:]
 		}
-		last = batch.Place{
+		last = batch.LineSpan{
 			Line: last.Line + int(numbers[0]), Offset: last.Offset + last.Length + numbers[1], Length: numbers[2],
 		}
-		places = append(places, last)
+		spans = append(spans, last)
 	}
-	return places, nil
+	return spans, nil
 }

@@ -144,10 +144,10 @@ func (c *committer) appendJournal(ref batch.Ref, spans []state.Span, outcomes []
 	for i, at := range spans {
 		if phases[i] != nil {
 			e.Segment = at.Object
-			e.Places = append(e.Places, batch.Place{Line: outcomes[i].job.message.Line, Offset: at.Offset, Length: at.Length})
+			e.Spans = append(e.Spans, batch.LineSpan{Line: outcomes[i].job.message.Line, Offset: at.Offset, Length: at.Length})
 		}
 	}
-	if len(e.Places) == 0 {
+	if len(e.Spans) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, opLimit)

@@ -64,7 +64,7 @@ func benchmarkFinalize(b *testing.B, lines int) {
 		}
 		var entered batch.Entry
 		for line := 1; line <= lines; line++ {
-			entered.Places = append(entered.Places, batch.Place{Line: line})
+			entered.Spans = append(entered.Spans, batch.LineSpan{Line: line})
 		}
 		if _, err := store.AppendJournal(b.Context(), record.ID, entered); err != nil {
 			b.Fatal(err)

@@ -84,7 +84,7 @@ func (j *journal) read(ctx context.Context) error {
 
 func (j *journal) add(e batch.Entry) {
 	j.last, j.closed = e.N, j.closed || e.Closed
-	for _, p := range e.Places {
+	for _, p := range e.Spans {
 		switch {
 		case e.Closed:
 			j.after = p.Line
@@ -137,7 +137,7 @@ func (j *journal) enter(ctx context.Context, c *chunk) error {
 	}
 	e := batch.Entry{
 		N: j.last + 1, Segment: name, Closed: true,
-		Places: []batch.Place{{Line: c.Line, Length: int64(len(c.Bytes))}},
+		Spans: []batch.LineSpan{{Line: c.Line, Length: int64(len(c.Bytes))}},
 	}
 	if _, err := j.Journal.AppendJournal(ctx, j.batch.ID, e); err != nil {
 		return fmt.Errorf("complete journal: %w", err)

@@ -15,7 +15,7 @@ func TestJournalCountsLinesOnce(t *testing.T) {
 	add := func(n int, closed bool, lines ...int) {
 		e := batch.Entry{N: n, Closed: closed}
 		for _, line := range lines {
-			e.Places = append(e.Places, batch.Place{Line: line})
+			e.Spans = append(e.Spans, batch.LineSpan{Line: line})
 		}
 		j.add(e)
 	}

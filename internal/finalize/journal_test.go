@@ -46,7 +46,7 @@ func TestRestOfTheJournal(t *testing.T) {
 					w.must(err)
 					got := map[string]int{} // the last line, by segment
 					for _, e := range entries {
-						for _, p := range e.Places {
+						for _, p := range e.Spans {
 							got[e.Segment] = p.Line
 						}
 					}

@@ -214,14 +214,14 @@ func (w *world) call(worker string, lines ...int) []int {
 		case err == nil:
 			done = append(done, change.Spec().Key.Line)
 			if at := spanOf(change.To()); at.Length > 0 {
-				entry.Places = append(entry.Places, batch.Place{Line: done[len(done)-1], Offset: at.Offset, Length: at.Length})
+				entry.Spans = append(entry.Spans, batch.LineSpan{Line: done[len(done)-1], Offset: at.Offset, Length: at.Length})
 			}
 		case !errors.As(err, &conflict):
 			w.t.Fatal(err)
 		}
 	}
 
-	if len(entry.Places) > 0 && entry.Places[0].Line%4 != 0 { // it dies before its entry now and then
+	if len(entry.Spans) > 0 && entry.Spans[0].Line%4 != 0 { // it dies before its entry now and then
 		_, err := w.store.AppendJournal(ctx, w.ref.ID, entry)
 		w.must(err)
 	}
@@ -374,7 +374,7 @@ func (w *world) checkJournal(b batch.Batch, results []byte) {
 	w.must(err)
 	var lines []byte
 	for _, e := range entries {
-		for _, p := range e.Places {
+		for _, p := range e.Spans {
 			body, err := w.files.Read(w.t.Context(), batch.SegmentKey(b.ID, e.Segment), p.Offset, p.Length)
 			w.must(err)
 			lines = append(lines, body...)

@@ -35,7 +35,7 @@ func (s *Store) AppendJournal(ctx context.Context, batchID string, e batch.Entry
 	case e.N > last+1:
 		return 0, errGap
 	}
-	e.Places = own(e.Places)
+	e.Spans = own(e.Spans)
 	s.journals[batchID] = append(all, e)
 	return e.N, nil
 }
@@ -55,7 +55,7 @@ func (s *Store) Journal(ctx context.Context, batchID string, after, limit int) (
 	from := min(max(after, 0), len(all))
 	var page []batch.Entry
 	for _, e := range all[from:min(from+limit, len(all))] {
-		e.Places = own(e.Places)
+		e.Spans = own(e.Spans)
 		page = append(page, e)
 	}
 	return page, nil

@@ -17,17 +17,17 @@ func journalTrials() []trial[Store] {
 		{"Journal/many at once, none lost, no gaps", journalRace},
 		{"Journal/closed", journalClosed},
 		{"Journal/an entry with a number", journalNumbered},
-		{"Journal/an entry of no places", journalEmpty},
+		{"Journal/an entry of no spans", journalEmpty},
 		{"Journal/keeps batches apart", journalApart},
 		{"Journal/canceled context", journalCanceled},
 	}
 }
 
-// entry returns an entry of places that nobody else has.
+// entry returns an entry of spans that nobody else has.
 func entry(lines ...int) batch.Entry {
 	e := batch.Entry{Segment: unique("segment-")}
 	for i, line := range lines {
-		e.Places = append(e.Places, batch.Place{Line: line, Offset: int64(1000 * i), Length: int64(900 + line)})
+		e.Spans = append(e.Spans, batch.LineSpan{Line: line, Offset: int64(1000 * i), Length: int64(900 + line)})
 	}
 	return e
 }
@@ -57,7 +57,7 @@ func journalOrder(t *testing.T, s Store) {
 	for i := range 12 {
 		e := entry(100-i, 3, 1_000_000*i+1)
 		if i == 7 {
-			e.Places = []batch.Place{{Line: math.MaxInt32, Offset: 1 << 40, Length: 1 << 33}, {Line: 1, Length: 1}}
+			e.Spans = []batch.LineSpan{{Line: math.MaxInt32, Offset: 1 << 40, Length: 1 << 33}, {Line: 1, Length: 1}}
 		}
 		all = append(all, enter(t, s, batchID, e, i+1))
 	}
@@ -123,9 +123,9 @@ func journalNumbered(t *testing.T, s Store) {
 
 func journalEmpty(t *testing.T, s Store) {
 	batchID := unique("batch_")
-	e := batch.Entry{Segment: unique("segment-"), Places: []batch.Place{}}
+	e := batch.Entry{Segment: unique("segment-"), Spans: []batch.LineSpan{}}
 	enter(t, s, batchID, e, 1)
-	e.N, e.Places = 1, nil
+	e.N, e.Spans = 1, nil
 	wantJournal(t, s, batchID, 0, 10, e)
 }
 
