@@ -350,7 +350,7 @@ func TestCancelOneRequest(t *testing.T) {
 	if r.text("status") != "in_progress" || counts["cancelled"] != 1.0 {
 		t.Errorf("batch is %v", r.json)
 	}
-	if got := w.stored(id).Stopped; len(got) != 1 || got[0] != 1 {
+	if got := w.stored(id).CanceledLines; len(got) != 1 || got[0] != 1 {
 		t.Errorf("stopped %v", got)
 	}
 	w.change(id, func(b *batch.Batch) { _ = b.Fail(batch.FailNow, batch.InternalError("given up"), w.clock()) })

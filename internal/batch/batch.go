@@ -111,19 +111,19 @@ type Batch struct {
 	OutputExpiresAfter time.Duration // 0: the default retention
 	Policy             retry.Policy
 
-	Status   Status
-	Errors   []LineError // why the file was refused, at most MaxErrors
-	Load     LoadCursor
-	Shards   int   // write shards; 0 until validated
-	Enqueued int   // lines whose messages have been sent once
-	Stopped  []int // lines that their owner canceled one by one, the last MaxCanceledLines, until the seal
-	Counts   Counts
-	Token    string       // the flow's task token while it is parked; empty otherwise
-	Mark     int          // outcomes at which the flow wants to be woken
-	Sealed   bool         // every line has its outcome and Counts are final
-	Tokens   state.Tokens // the sum of the answers'; zero until the seal, and where no answer told
-	WriteOut WriteOut
-	GivenUp  string // why the batch will end failed, for a person; empty if all is well
+	Status        Status
+	Errors        []LineError // why the file was refused, at most MaxErrors
+	Load          LoadCursor
+	Shards        int   // write shards; 0 until validated
+	Enqueued      int   // lines whose messages have been sent once
+	CanceledLines []int // what their owner canceled one by one, the last MaxCanceledLines, until the seal
+	Counts        Counts
+	Token         string       // the flow's task token while it is parked; empty otherwise
+	Mark          int          // outcomes at which the flow wants to be woken
+	Sealed        bool         // every line has its outcome and Counts are final
+	Tokens        state.Tokens // the sum of the answers'; zero until the seal, and where no answer told
+	WriteOut      WriteOut
+	FailCause     string // why the batch will end failed, for a person; empty if all is well
 
 	Reconciled Reconciliation // what the flow of the running batch remembers
 
@@ -139,7 +139,7 @@ type Batch struct {
 	ExpiredAt    time.Time
 	CancelingAt  time.Time
 	CanceledAt   time.Time
-	GivenUpAt    time.Time
+	FailingSince time.Time
 	RecountAt    time.Time // when the requests are to be counted again; zero: nobody asks
 	RecountedAt  time.Time // when the last count of them began
 }
@@ -288,7 +288,7 @@ func (b *Batch) Seal(counts Counts, now time.Time) error {
 		return fmt.Errorf("batch: cannot seal: %d of %d requests of %s have an outcome",
 			counts.Done(), b.Counts.Total, b.ID)
 	}
-	b.Sealed, b.Counts, b.Token, b.Stopped = true, counts, "", nil
+	b.Sealed, b.Counts, b.Token, b.CanceledLines = true, counts, "", nil
 	b.Status, b.FinalizingAt = StatusFinalizing, stamp(now)
 	return nil
 }
@@ -307,9 +307,9 @@ func (b *Batch) End(now time.Time) error {
 	switch {
 	case b.Canceling():
 		b.Status, b.CanceledAt = StatusCanceled, stamp(now)
-	case b.GivenUp != "":
+	case b.FailCause != "":
 		b.Status, b.FailedAt = StatusFailed, stamp(now)
-		b.Errors = InternalError(b.GivenUp)
+		b.Errors = InternalError(b.FailCause)
 	case b.Counts.Expired > 0 || b.Counts.Total == 0:
 		b.Status, b.ExpiredAt = StatusExpired, stamp(now)
 	default:
@@ -338,8 +338,8 @@ func (b *Batch) Fail(why FailReason, errs []LineError, now time.Time) error {
 		return &StatusError{Op: "fail", Status: b.Status}
 	}
 	if why == FailFlow {
-		if b.GivenUp == "" {
-			b.GivenUp, b.GivenUpAt = errs[0].Message, stamp(now)
+		if b.FailCause == "" {
+			b.FailCause, b.FailingSince = errs[0].Message, stamp(now)
 		}
 		return nil
 	}

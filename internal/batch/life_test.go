@@ -78,19 +78,19 @@ func situations(t *testing.T) map[string]batch.Batch {
 	come("cancelling", validating, func(b *batch.Batch) error { return b.Cancel(noon()) })
 	come("cancelling, validated", validated, func(b *batch.Batch) error { return b.Cancel(noon()) })
 	canceling := come("cancelling, loaded", running, func(b *batch.Batch) error { return b.Cancel(noon()) })
-	givenUp := come("given up", running, func(b *batch.Batch) error { return b.Fail(batch.FailFlow, batch.InternalError("no more"), noon()) })
+	failing := come("given up", running, func(b *batch.Batch) error { return b.Fail(batch.FailFlow, batch.InternalError("no more"), noon()) })
 
 	sealed := come("finalizing", running, func(b *batch.Batch) error { return b.Seal(completed, noon()) })
 	sealedCanceled := come("finalizing, cancelled", canceling, func(b *batch.Batch) error { return b.Seal(done, noon()) })
 	sealedLate := come("finalizing, late", running, func(b *batch.Batch) error { return b.Seal(late, noon()) })
-	sealedGivenUp := come("finalizing, given up", givenUp, func(b *batch.Batch) error { return b.Seal(late, noon()) })
+	sealedFailing := come("finalizing, given up", failing, func(b *batch.Batch) error { return b.Seal(late, noon()) })
 	sealedUnread := come("finalizing, unread", validating, func(b *batch.Batch) error { return b.Seal(batch.Counts{}, noon()) })
 	end := func(b *batch.Batch) error { return b.End(noon()) }
 	come("completed", sealed, end)
 	come("cancelled", sealedCanceled, end)
 	come("expired", sealedLate, end)
 	come("expired, unread", sealedUnread, end)
-	come("failed, given up", sealedGivenUp, end)
+	come("failed, given up", sealedFailing, end)
 	come("failed, refused", validating, func(b *batch.Batch) error { return b.Fail(batch.FailInput, nil, noon()) })
 	come("failed, abandoned", running, func(b *batch.Batch) error { return b.Fail(batch.FailNow, batch.InternalError("lost"), noon()) })
 	return all
@@ -247,7 +247,7 @@ func TestSteps(t *testing.T) {
 			}),
 		},
 		"given up": {"in_progress", methods()["FailFlow"], some("in_progress", func(b *batch.Batch) {
-			b.GivenUp, b.GivenUpAt = "cannot", at
+			b.FailCause, b.FailingSince = "cannot", at
 		})},
 		"abandoned": {"in_progress", methods()["FailNow"], some("in_progress", func(b *batch.Batch) {
 			b.Status, b.FailedAt = batch.StatusFailed, at
@@ -499,7 +499,7 @@ func checkStep(t *rapid.T, name string, before, after batch.Batch) {
 
 func instants(b batch.Batch) []time.Time {
 	return []time.Time{
-		b.CreatedAt, b.Deadline, b.InProgressAt, b.FinalizingAt, b.CancelingAt, b.GivenUpAt,
+		b.CreatedAt, b.Deadline, b.InProgressAt, b.FinalizingAt, b.CancelingAt, b.FailingSince,
 		b.CompletedAt, b.FailedAt, b.ExpiredAt, b.CanceledAt,
 	}
 }

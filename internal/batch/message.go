@@ -11,13 +11,13 @@ import (
 // A Message tells a worker of one request. It carries what finding the
 // request's body takes, and no body.
 type Message struct {
-	Tenant string `json:"t"`
-	Batch  string `json:"b"`
-	Line   int    `json:"l"`
-	Shard  int    `json:"s"`
-	Offset int64  `json:"o"`
-	Length int64  `json:"n"`
-	Again  bool   `json:"a,omitempty"` // the flow sends it because another may be lost
+	Tenant     string `json:"t"`
+	Batch      string `json:"b"`
+	Line       int    `json:"l"`
+	Shard      int    `json:"s"`
+	Offset     int64  `json:"o"`
+	Length     int64  `json:"n"`
+	Reenqueued bool   `json:"a,omitempty"` // the flow enqueued it again, because another may be lost
 }
 
 // MessageOf returns the message of the request that spec describes.

@@ -250,17 +250,17 @@ func (b *Batch) Due(done int) bool {
 // that bears the time dated (zero if that is not known) and may be in no counter
 // shard. It reports whether the flow is to be woken for it. An outcome that the
 // last recount must have counted changes nothing. One that is counted unless two
-// things went wrong (again: it was found by a message that the flow sent again;
-// or the last recount missed it since it was stored uncommonly late) is left for
-// a recount that is put off. Otherwise a recount is due, at the earliest the
+// things went wrong (reenqueued: it was found by a message that the flow
+// enqueued again; or the last recount missed it since it was stored uncommonly
+// late) is left for a recount that is put off. Otherwise a recount is due, at the earliest the
 // rest after the last one; one that is to come by then, and has not begun,
 // serves too, and the flow is woken again if that is overdue.
-func (b *Batch) AskRecount(dated time.Time, again bool, now time.Time) (wake bool) {
+func (b *Batch) AskRecount(dated time.Time, reenqueued bool, now time.Time) (wake bool) {
 	counted := b.Reconciled.RecountedAt
 	if b.Sealed || b.Status.Terminal() || !dated.IsZero() && dated.Add(CommitLimit).Before(counted) {
 		return false
 	}
-	hardly := again || !dated.IsZero() && dated.Add(commitUsual).Before(counted)
+	hardly := reenqueued || !dated.IsZero() && dated.Add(commitUsual).Before(counted)
 	at := stamp(now)
 	if due := b.RecountedAt.Add(b.recountRest()); !b.RecountedAt.IsZero() && due.After(at) {
 		at = due

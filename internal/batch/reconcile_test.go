@@ -114,12 +114,12 @@ func TestRecounts(t *testing.T) {
 	never := time.Duration(-1)
 	b := batch.Batch{Status: batch.StatusInProgress, Counts: batch.Counts{Total: 9}, Enqueued: 9}
 	b.Reconcile(batch.Reconciliation{}.See(0, start))
-	ask := func(dated, now time.Duration, again bool) bool {
+	ask := func(dated, now time.Duration, reenqueued bool) bool {
 		d := at(dated)
 		if dated == never {
 			d = time.Time{}
 		}
-		return b.AskRecount(d, again, at(now))
+		return b.AskRecount(d, reenqueued, at(now))
 	}
 	wantAt := func(what string, d time.Duration) {
 		t.Helper()

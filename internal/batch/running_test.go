@@ -40,7 +40,7 @@ func TestAccepted(t *testing.T) {
 	}
 	b := fresh
 	b.Rev, b.Status, b.Token, b.Enqueued, b.Shards, b.InProgressAt = 7, batch.StatusInProgress, "token", 5, 2, at
-	b.Counts.Total, b.Load.Validated, b.Stopped = 10, true, []int{1}
+	b.Counts.Total, b.Load.Validated, b.CanceledLines = 10, true, []int{1}
 	if diff := cmp.Diff(fresh, batch.Accepted(b)); diff != "" {
 		t.Error(diff)
 	}

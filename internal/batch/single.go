@@ -25,11 +25,11 @@ const MaxScan = 2_000
 // abort its call. It is idempotent, and does nothing in a batch whose requests all
 // have their outcomes.
 func (b *Batch) CancelLine(line int) {
-	if b.Sealed || b.Status.Terminal() || slices.Contains(b.Stopped, line) {
+	if b.Sealed || b.Status.Terminal() || slices.Contains(b.CanceledLines, line) {
 		return
 	}
-	kept := b.Stopped[max(len(b.Stopped)-MaxCanceledLines+1, 0):]
-	b.Stopped = append(slices.Clone(kept), line)
+	kept := b.CanceledLines[max(len(b.CanceledLines)-MaxCanceledLines+1, 0):]
+	b.CanceledLines = append(slices.Clone(kept), line)
 }
 
 // ParseRequestID returns the line of the request of batchID that id names, and

@@ -42,21 +42,21 @@ func TestStopKeepsTheLast(t *testing.T) {
 		b.CancelLine(line + 1)
 		b.CancelLine(line + 1)
 	}
-	if n := len(b.Stopped); n != batch.MaxCanceledLines || b.Stopped[0] != 11 || b.Stopped[n-1] != batch.MaxCanceledLines+10 {
-		t.Errorf("%d lines, from %d to %d", n, b.Stopped[0], b.Stopped[n-1])
+	if n := len(b.CanceledLines); n != batch.MaxCanceledLines || b.CanceledLines[0] != 11 || b.CanceledLines[n-1] != batch.MaxCanceledLines+10 {
+		t.Errorf("%d lines, from %d to %d", n, b.CanceledLines[0], b.CanceledLines[n-1])
 	}
-	before := slices.Clone(b.Stopped)
+	before := slices.Clone(b.CanceledLines)
 	copied := b
 	copied.CancelLine(5)
-	if diff := cmp.Diff(before, b.Stopped); diff != "" {
+	if diff := cmp.Diff(before, b.CanceledLines); diff != "" {
 		t.Errorf("a copy shares memory: %s", diff)
 	}
 	b.Counts.Total = 1
 	if err := b.Seal(batch.Counts{Total: 1, Canceled: 1}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if b.CancelLine(1); b.Stopped != nil {
-		t.Errorf("a sealed batch names %v", b.Stopped)
+	if b.CancelLine(1); b.CanceledLines != nil {
+		t.Errorf("a sealed batch names %v", b.CanceledLines)
 	}
 	if err := b.End(time.Now()); err != nil || b.Status != batch.StatusCompleted {
 		t.Errorf("a batch whose one request was canceled ended %s, %v", b.Status, err)

@@ -239,7 +239,7 @@ func TestEveryFieldOfABatchIsKept(t *testing.T) {
 	}
 	for name, b := range map[string]batch.Batch{
 		"usual": usual, "nothing": {}, "all": storetest.Filled[batch.Batch](),
-		"empty lists": {Metadata: map[string]string{}, Errors: []batch.LineError{}, Stopped: []int{}},
+		"empty lists": {Metadata: map[string]string{}, Errors: []batch.LineError{}, CanceledLines: []int{}},
 	} {
 		it, err := dynamostore.EncodeBatch(b, retention)
 		if err != nil {

@@ -204,7 +204,7 @@ func stopOf(b batch.Batch, now time.Time) error {
 		return end(causeBatchStopping)
 	case batch.StatusInProgress:
 	}
-	if b.GivenUp != "" || b.Overdue(now) {
+	if b.FailCause != "" || b.Overdue(now) {
 		return end(causeBatchStopping)
 	}
 	return nil
@@ -255,7 +255,7 @@ func (b *polled) fly(line int) (ctx context.Context, land func()) {
 // check aborts f if its request's owner has stopped it; b.mu is held. What the
 // batch names has its outcome.
 func (b *polled) check(f *flight) {
-	if slices.Contains(b.record.Stopped, f.line) {
+	if slices.Contains(b.record.CanceledLines, f.line) {
 		f.stop(end(causeRequestEnded))
 	}
 }

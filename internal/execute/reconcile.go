@@ -29,7 +29,7 @@ type reconciler struct {
 func (c *reconciler) reconcile(ref batch.Ref, found []*entry) {
 	asked := c.shards.lags(ref.ID)
 	var dated time.Time // the latest; zero if one is not known
-	again := !asked
+	reenqueued := !asked
 	var stopped, others []*entry
 	for _, e := range found {
 		if canceled(e.job) {
@@ -39,14 +39,14 @@ func (c *reconciler) reconcile(ref batch.Ref, found []*entry) {
 		if at := state.EndedAt(e.job.record.Phase); !asked && at.After(dated) {
 			dated = at
 		}
-		again = again && e.job.message.Again
+		reenqueued = reenqueued && e.job.message.Reenqueued
 		others = append(others, e)
 	}
 	each(stopped, func(_ int, e *entry) {
 		c.conclude([]*entry{e}, c.countCanceled(ref, e.job.message.Line))
 	})
 	if len(others) > 0 || asked {
-		c.conclude(others, c.askRecount(ref, dated, again))
+		c.conclude(others, c.askRecount(ref, dated, reenqueued))
 	}
 }
 
@@ -75,16 +75,16 @@ func (c *reconciler) countCanceled(ref batch.Ref, line int) error {
 }
 
 // askRecount has ref's flow count the requests because of an outcome dated so;
-// again says that the flow's own second messages found it.
-// Who asks first wakes it, so that thousands of messages that come twice do not
-// turn it a thousand times.
-func (c *reconciler) askRecount(ref batch.Ref, dated time.Time, again bool) error {
+// reenqueued says that messages found it which the flow enqueued again. Who asks
+// first wakes it, so that thousands of messages that come twice do not turn it a
+// thousand times.
+func (c *reconciler) askRecount(ref batch.Ref, dated time.Time, reenqueued bool) error {
 	wake := false
 	var b batch.Batch
 	err := c.persist(opLimit, func(ctx context.Context) error {
 		var err error
 		b, err = c.batches.UpdateBatch(ctx, ref, func(b *batch.Batch) error {
-			wake = b.AskRecount(dated, again, c.clock())
+			wake = b.AskRecount(dated, reenqueued, c.clock())
 			return nil
 		})
 		return err

@@ -57,7 +57,7 @@ func (t *turn) salvage(ctx context.Context, b batch.Batch, trouble string) error
 		return nil
 	case err == nil:
 		return ErrUnfinished
-	case ctx.Err() != nil || b.Status.Terminal() || t.Clock().Sub(b.GivenUpAt) < t.Config.Patience:
+	case ctx.Err() != nil || b.Status.Terminal() || t.Clock().Sub(b.FailingSince) < t.Config.Patience:
 		return err
 	}
 	t.Log.ErrorContext(ctx, "results cannot be written out", slog.String("batch", b.ID), slog.String("error", err.Error()))

@@ -36,7 +36,7 @@ func (t *turn) newCommits(b batch.Batch) *commits {
 	c := &commits{
 		turn: t, batch: b, until: stop.Add(t.Config.Commits), done: map[string]bool{}, seen: map[string]time.Time{},
 	}
-	if b.GivenUp == "" {
+	if b.FailCause == "" {
 		c.grace = stop.Add(t.Config.Grace)
 	}
 	return c

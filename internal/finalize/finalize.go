@@ -188,7 +188,7 @@ func (t *turn) step(ctx context.Context, b batch.Batch) (batch.Batch, Next, erro
 
 // untilStop is how long it is until b stops, from when on its requests are ended.
 func (t *turn) untilStop(b batch.Batch) time.Duration {
-	if b.GivenUp != "" {
+	if b.FailCause != "" {
 		return 0
 	}
 	return stopOf(b).Sub(t.Clock())
@@ -198,7 +198,7 @@ func (t *turn) untilStop(b batch.Batch) time.Duration {
 // deadline at the latest.
 func stopOf(b batch.Batch) time.Time {
 	at := b.Deadline
-	for _, stop := range []time.Time{b.CancelingAt, b.GivenUpAt} {
+	for _, stop := range []time.Time{b.CancelingAt, b.FailingSince} {
 		if !stop.IsZero() && stop.Before(at) {
 			at = stop
 		}

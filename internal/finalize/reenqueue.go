@@ -231,7 +231,7 @@ func (d *lossDetector) observe(ctx context.Context, rec state.Record) error {
 		return nil
 	}
 	m := batch.MessageOf(d.batch.Tenant, rec.Spec)
-	m.Again = true
+	m.Reenqueued = true
 	w := waiting{line: rec.Spec.Key.Line, since: since, message: m}
 	for _, e := range d.batch.Reconciled.Reenqueue.Reenqueued {
 		if e.Line == w.line && e.At.After(since) {

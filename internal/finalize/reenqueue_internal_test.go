@@ -253,7 +253,7 @@ func TestHear(t *testing.T) {
 	since, again := map[int]time.Time{}, map[int]time.Time{}
 	for _, w := range d.waiting {
 		since[w.line], again[w.line] = w.since, w.reenqueuedAt
-		if !w.message.Again {
+		if !w.message.Reenqueued {
 			t.Errorf("line %d's message does not say that it is sent again", w.line)
 		}
 	}

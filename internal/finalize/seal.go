@@ -168,7 +168,7 @@ func endingOf[S state.Active](b batch.Batch, r state.Request[S], deaths int, now
 	switch {
 	case b.Canceling():
 		return state.Cancel(r, now).Change()
-	case b.GivenUp != "" && !b.Overdue(now):
+	case b.FailCause != "" && !b.Overdue(now):
 		return state.Terminate(r, deaths, now).Change()
 	}
 	return state.Expire(r, now).Change()

@@ -396,7 +396,7 @@ func (q *bag) Send(_ context.Context, ms []batch.Message) error {
 	for _, m := range ms {
 		q.sent++
 		q.visible = append(q.visible, &bagged{id: q.sent, message: m, sentAt: time.Now()})
-		if m.Again {
+		if m.Reenqueued {
 			q.again[m.Line] = append(q.again[m.Line], time.Now())
 		}
 	}

@@ -72,7 +72,7 @@ func TestLeft(t *testing.T) {
 		"at its deadline":             {func(*batch.Batch) {}, 23 * time.Hour},
 		"cancelled":                   {func(b *batch.Batch) { b.CancelingAt = now.Add(-2 * time.Second) }, -2 * time.Second},
 		"cancelled past its deadline": {func(b *batch.Batch) { b.Deadline, b.CancelingAt = now, now.Add(time.Second) }, 0},
-		"given up":                    {func(b *batch.Batch) { b.GivenUp, b.GivenUpAt = "a reason", now }, 0},
+		"given up":                    {func(b *batch.Batch) { b.FailCause, b.FailingSince = "a reason", now }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

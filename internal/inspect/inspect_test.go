@@ -323,7 +323,7 @@ func TestCancelEndsOneRequest(t *testing.T) {
 			if counts != (batch.Counts{Canceled: 1}) || len(w.flow.Wakes()) != 0 {
 				t.Errorf("counts %+v, wakes %v", counts, w.flow.Wakes())
 			}
-			if b := w.batch(); !slices.Equal(b.Stopped, []int{2}) || b.Canceling() || b.Status != batch.StatusInProgress {
+			if b := w.batch(); !slices.Equal(b.CanceledLines, []int{2}) || b.Canceling() || b.Status != batch.StatusInProgress {
 				t.Errorf("batch is %+v", b)
 			}
 			for _, line := range []int{1, 3} {
@@ -401,9 +401,9 @@ func TestCancelCrashes(t *testing.T) {
 			}
 			counts, err := w.store.Progress(t.Context(), w.ref.ID)
 			w.must(err)
-			if b := w.batch(); !slices.Equal(b.Stopped, []int{1}) || counts != (batch.Counts{Canceled: 1}) ||
+			if b := w.batch(); !slices.Equal(b.CanceledLines, []int{1}) || counts != (batch.Counts{Canceled: 1}) ||
 				!slices.Contains(w.flow.Wakes(), "token") {
-				t.Errorf("stopped %v, counts %+v, wakes %v", b.Stopped, counts, w.flow.Wakes())
+				t.Errorf("stopped %v, counts %+v, wakes %v", b.CanceledLines, counts, w.flow.Wakes())
 			}
 		})
 	}

@@ -282,7 +282,7 @@ func (c *checker) removed(p *process, m *message) {
 
 // batchSeen is told of a batch as p reads it.
 func (c *checker) batchSeen(p *process, b batch.Batch) {
-	if b.Canceling() || b.Status.Terminal() || b.Sealed || b.GivenUp != "" {
+	if b.Canceling() || b.Status.Terminal() || b.Sealed || b.FailCause != "" {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.seen[b.ID] = true

@@ -68,7 +68,7 @@ func (c *checker) sent(ms []batch.Message) {
 		j, l := c.find(m.Key())
 		switch {
 		case l == nil:
-		case !m.Again:
+		case !m.Reenqueued:
 			l.trail.enqueued++
 		default:
 			if at := l.trail.again; at > 0 && now-at < stall && w.plan.lively && at >= w.plan.calmAt {

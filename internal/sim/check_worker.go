@@ -199,7 +199,7 @@ func (c *checker) beat(b state.Worker) {
 // stopOf returns when b stops.
 func stopOf(b batch.Batch) time.Time {
 	at := b.Deadline
-	for _, stop := range []time.Time{b.CancelingAt, b.GivenUpAt} {
+	for _, stop := range []time.Time{b.CancelingAt, b.FailingSince} {
 		if !stop.IsZero() && stop.Before(at) {
 			at = stop
 		}

@@ -100,11 +100,11 @@ func batchFields(t *testing.T, s Store) {
 	created(t, s, b)
 	got, err := s.UpdateBatch(t.Context(), b.Ref, func(stored *batch.Batch) error {
 		*stored = Filled[batch.Batch]()
-		stored.Metadata["more"], stored.GivenUpAt = "yes", noon()
+		stored.Metadata["more"], stored.FailingSince = "yes", noon()
 		return nil
 	})
 	ok(t, err)
-	b.Rev, b.Metadata["more"], b.GivenUpAt = 2, "yes", noon()
+	b.Rev, b.Metadata["more"], b.FailingSince = 2, "yes", noon()
 	same(t, "updated batch", got, b)
 }
 
