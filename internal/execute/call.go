@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/metric"
 	"github.com/musketry/musketry/internal/retry"
 	"github.com/musketry/musketry/internal/state"
 )
@@ -89,7 +90,7 @@ func (a *attempts) guard(j *job, f func()) (panicked error) {
 			}
 			a.log.Error("a call panicked", append(j.attrs(),
 				slog.String("panic", what), slog.String("stack", string(debug.Stack())))...)
-			a.metrics.Count("panics_total", 1)
+			a.metrics.Count(metric.Panics, 1)
 			panicked = &panicError{what: what}
 		}
 	}()
@@ -132,7 +133,7 @@ func (a *attempts) deny(j *job, r state.Request[state.Processing], v verdict, wh
 // tell counts and logs what those should know of who run the service.
 func (a *attempts) tell(j *job, v verdict) {
 	if status, ok := v.reason.(state.RetryableHTTPStatus); ok {
-		a.metrics.Count("http_status_retryable_total", 1, "model", a.modelLabel(j.input.Model),
+		a.metrics.Count(metric.RetryableAnswers, 1, "model", a.modelLabel(j.input.Model),
 			"status", strconv.Itoa(status.Status), "code", retry.CodeLabel(v.reply.ErrorCode))
 	}
 	if v.unsent != "" {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/musketry/musketry/internal/metric"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -69,7 +70,7 @@ func (c *claims) start(j *job) (state.Request[state.Processing], result) {
 			return none, halted{err}
 		}
 		c.ledger.lose(j.ref())
-		c.metrics.Count("claim_conflicts_total", 1)
+		c.metrics.Count(metric.ClaimConflicts, 1)
 		if rec = lost.Winner; rec.Phase == nil {
 			return none, halted{c.missing(j)}
 		}
@@ -237,7 +238,7 @@ func (c *claims) store(j *job, own claim) (state.Request[state.Processing], erro
 	j.claimed = true
 	if own.loss != state.LossNone {
 		c.log.Info("reclaimed", append(j.attrs(), slog.Int("deaths", own.deaths))...)
-		c.metrics.Count("reclaims_total", 1, "loss", lossName(own.loss))
+		c.metrics.Count(metric.Reclaims, 1, "loss", lossName(own.loss))
 	}
 	return started.Stored(), nil
 }

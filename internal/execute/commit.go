@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/metric"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -123,7 +124,7 @@ func (c *committer) persistOutcome(e *entry, at state.Span) state.Phase {
 	if f, ok := change.To().(state.Failed); ok {
 		labels = append(labels, "reason", string(f.Reason.Kind()))
 	}
-	c.metrics.Count("outcomes_total", 1, labels...)
+	c.metrics.Count(metric.Outcomes, 1, labels...)
 	return change.To()
 }
 
@@ -155,7 +156,7 @@ func (c *committer) appendJournal(ref batch.Ref, spans []state.Span, outcomes []
 	_, err := c.batches.AppendJournal(ctx, ref.ID, e)
 	if err != nil && !errors.Is(err, batch.ErrJournalClosed) {
 		c.log.Warn("cannot enter lines into the journal", slog.String("batch", ref.ID), errAttr(err))
-		c.metrics.Count("journal_failures_total", 1)
+		c.metrics.Count(metric.JournalFailures, 1)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/musketry/musketry/internal/metric"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -61,7 +62,7 @@ func (h *heartbeat) once(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, beatLimit)
 	defer cancel()
 	if err := h.beat(limited); err != nil && ctx.Err() == nil {
-		h.metrics.Count("heartbeat_failures_total", 1)
+		h.metrics.Count(metric.HeartbeatFailures, 1)
 		h.log.Warn("a heartbeat failed", errAttr(err))
 	}
 }

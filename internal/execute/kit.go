@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/metric"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -98,7 +99,7 @@ func (k kit) modelLabel(model string) string {
 
 // denied counts a retry of model's that is not made.
 func (k kit) denied(model string, why state.Denial) {
-	k.metrics.Count("retry_denied_total", 1, "model", k.modelLabel(model), "reason", string(why))
+	k.metrics.Count(metric.RetriesDenied, 1, "model", k.modelLabel(model), "reason", string(why))
 }
 
 // A turn is a lock that may be held during a read or a write, which are bounded.

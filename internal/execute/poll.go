@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/metric"
 )
 
 // pollEvery is the time between two looks at a batch with calls in flight, and
@@ -147,7 +148,7 @@ func (p *poller) loop(ctx context.Context) {
 	for p.rest(ctx, pollEvery) {
 		each(p.busy(), func(_ int, b *polled) { //nolint:contextcheck // what one look finds serves all, whoever looks
 			if _, err := p.read(b); err != nil && !isCause(err, causeBatchEnded) {
-				p.metrics.Count("cancellation_poll_errors_total", 1)
+				p.metrics.Count(metric.CancelPollFailures, 1)
 				p.log.Warn("cannot look at a batch", errAttr(err))
 			}
 		})

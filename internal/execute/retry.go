@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/musketry/musketry/internal/metric"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -64,7 +65,7 @@ func (s *retries) once(j *job, r *dueRetry) error {
 	}
 	s.log.Debug("retry", append(j.attrs(), slog.Int("attempt", r.pending.Attempt),
 		slog.String("reason", r.pending.Last))...)
-	s.metrics.Count("retries_total", 1, "model", r.model, "kind", string(r.kind))
+	s.metrics.Count(metric.Retries, 1, "model", r.model, "kind", string(r.kind))
 	return endFor(causeBackoff, r.pending.NotBefore.Sub(s.clock()))
 }
 
