@@ -86,11 +86,11 @@ const (
 	causeUncounted                   // its outcome is written, and may be counted nowhere
 	causeCounted                     // its outcome is written and counted
 
-	lastCause = causeCounted
+	causes = iota // how many there are
 )
 
 func (c cause) String() string {
-	return [...]string{
+	return [causes]string{
 		"failed", "unreadable", "no heartbeat", "batch ended", "batch stopping", "worker stopping", "missing",
 		"request ended", "poison", "leased", "backoff", "overdue", "outrun", "unsent", "superseded", "unwritten",
 		"unwritten wait", "uncounted", "counted",
