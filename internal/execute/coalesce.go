@@ -1,21 +1,15 @@
 package execute
 
 import (
-	"cmp"
-	"slices"
 	"sync"
 	"time"
+
+	"github.com/musketry/musketry/internal/batch"
 )
 
-const (
-	// coalesceWait is how long a job that is ready waits at most for others whose
-	// line may be read with its own.
-	coalesceWait = 10 * time.Millisecond
-	// maxGap is how many bytes of no use are read rather than reading twice.
-	maxGap = 64 << 10
-	// maxRange bounds a read of several lines, in bytes.
-	maxRange = 4 << 20
-)
+// coalesceWait is how long a job that is ready waits at most for others whose
+// line may be read with its own.
+const coalesceWait = 10 * time.Millisecond
 
 // A coalescer gathers jobs that are ready, for as long as others may soon be,
 // and coalesces their lines into ranges, each of which is one read.
@@ -66,37 +60,12 @@ func (c *coalescer) release() {
 	}
 	ready := c.ready
 	c.timer, c.ready = nil, nil
-	for _, lines := range coalesce(ready) {
-		c.next(lines)
+	for _, r := range batch.Coalesce(ready, (*job).extent) {
+		c.next(r.Items)
 	}
 }
 
-// coalesce groups jobs by ranges of lines that lie close together in one batch's
-// input.
-func coalesce(jobs []*job) [][]*job {
-	jobs = slices.Clone(jobs)
-	slices.SortFunc(jobs, func(a, b *job) int {
-		return cmp.Or(
-			cmp.Compare(a.message.Tenant, b.message.Tenant), cmp.Compare(a.message.Batch, b.message.Batch),
-			cmp.Compare(a.message.Offset, b.message.Offset),
-		)
-	})
-	var ranges [][]*job
-	for i, j := range jobs {
-		if i > 0 && coalesces(ranges[len(ranges)-1], j) {
-			ranges[len(ranges)-1] = append(ranges[len(ranges)-1], j)
-		} else {
-			ranges = append(ranges, []*job{j})
-		}
-	}
-	return ranges
-}
-
-// coalesces reports whether j's line is read together with lines.
-func coalesces(lines []*job, j *job) bool {
-	first, last := lines[0].message, lines[len(lines)-1].message
-	m := j.message
-	return m.Ref() == first.Ref() &&
-		m.Offset-(last.Offset+last.Length) <= maxGap &&
-		m.Offset+m.Length-first.Offset <= maxRange
+// extent returns where j's line lies in its batch's input.
+func (j *job) extent() batch.Extent {
+	return batch.Extent{Key: j.message.Tenant + "#" + j.message.Batch, Offset: j.message.Offset, Length: j.message.Length}
 }
