@@ -176,7 +176,7 @@ func TestPartsGoOnAfterACrash(t *testing.T) {
 	id := w.post("/v1/uploads", uploadOf(6)).want(200).text("id")
 	w.part(w.alice, id, "{}\n").want(500)
 	objects.full = false
-	if u, err := c.Upload(t.Context(), "alice", id); err != nil || u.Taken != 0 || u.TakenParts != 0 {
+	if u, err := c.Upload(t.Context(), "alice", id); err != nil || u.Reserved != 0 || u.ReservedParts != 0 {
 		t.Errorf("what was not stored counts: %+v, %v", u, err)
 	}
 	w.filled(id)

@@ -32,7 +32,7 @@ func (a *api) addPart(w http.ResponseWriter, r *http.Request, tenant string) err
 	}
 	now := a.Clock()
 	probe := u
-	if err := probe.Take(0, now); err != nil { // before the body is read
+	if err := probe.ReservePart(0, now); err != nil { // before the body is read
 		return fmt.Errorf("api: part: %w", err)
 	}
 	form, err := readForm(w, r, "data", a.config.MaxBody)
@@ -54,7 +54,7 @@ func (a *api) addPart(w http.ResponseWriter, r *http.Request, tenant string) err
 	return nil
 }
 
-// putPart stores a part and returns its id. A crash after it was recorded leaves
+// putPart stores a part and returns its id. A crash after it was reserved leaves
 // a part that counts and is not there; it counts no more once whoever meets the
 // limit has counted what is stored.
 func (a *api) putPart(ctx context.Context, u batch.Upload, body []byte, now time.Time, repeated bool) (string, error) {
@@ -68,12 +68,12 @@ func (a *api) putPart(ctx context.Context, u batch.Upload, body []byte, now time
 		return "", fmt.Errorf("api: part: %w", err)
 	}
 	size := int64(len(body))
-	if err := a.takePart(ctx, u, size, now); err != nil {
+	if err := a.reservePart(ctx, u, size, now); err != nil {
 		return "", err
 	}
 	if err := a.Objects.PutNew(ctx, batch.PartKey(u.Tenant, u.ID, id), body); err != nil {
 		_, gave := a.Uploads.UpdateUpload(ctx, u.Tenant, u.ID, func(u *batch.Upload) error {
-			u.GiveBack(size)
+			u.CancelReservation(size)
 			return nil
 		})
 		return "", errors.Join(fmt.Errorf("api: put part: %w", err), gave)
@@ -81,27 +81,27 @@ func (a *api) putPart(ctx context.Context, u batch.Upload, body []byte, now time
 	return id, nil
 }
 
-// takePart records a part before it is stored. Who meets the upload's limit
+// reservePart reserves a part before it is stored. Who meets the upload's limit
 // counts what is stored of it, unless a part may be on its way.
-func (a *api) takePart(ctx context.Context, u batch.Upload, size int64, now time.Time) error {
+func (a *api) reservePart(ctx context.Context, u batch.Upload, size int64, now time.Time) error {
 	var seen batch.Upload
 	_, err := a.Uploads.UpdateUpload(ctx, u.Tenant, u.ID, func(u *batch.Upload) error {
 		seen = *u
-		return u.Take(size, now)
+		return u.ReservePart(size, now)
 	})
 	limit, met := errors.AsType[*tenant.LimitError](err)
-	if met && now.Sub(seen.TakenAt) >= partGrace && int64(limit.Asked) <= u.Bytes {
+	if met && now.Sub(seen.ReservedAt) >= partGrace && int64(limit.Asked) <= u.Bytes {
 		var stored []batch.Stored
 		if stored, err = a.Objects.List(ctx, batch.PartsKey(u.Tenant, u.ID)); err != nil {
 			return fmt.Errorf("api: list parts: %w", err)
 		}
 		_, err = a.Uploads.UpdateUpload(ctx, u.Tenant, u.ID, func(u *batch.Upload) error {
-			u.Recount(stored, seen.TakenAt)
-			return u.Take(size, now)
+			u.Recount(stored, seen.ReservedAt)
+			return u.ReservePart(size, now)
 		})
 	}
 	if err != nil {
-		return fmt.Errorf("api: take part: %w", err)
+		return fmt.Errorf("api: reserve part: %w", err)
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func TestPartsHaveANumber(t *testing.T) {
 	w := newWorld(t)
 	id := w.post("/v1/uploads", uploadOf(1<<20)).want(200).text("id")
 	_, err := w.store.UpdateUpload(t.Context(), "alice", id, func(u *batch.Upload) error {
-		u.TakenParts, u.TakenAt = batch.MaxUploadParts, w.clock()
+		u.ReservedParts, u.ReservedAt = batch.MaxUploadParts, w.clock()
 		return nil
 	})
 	if err != nil {

@@ -65,11 +65,11 @@ type Upload struct {
 	Status    UploadStatus
 	CreatedAt time.Time
 
-	// Taken is what the parts have together: never less than what is stored of
-	// them while nothing fails, and at most Bytes.
-	Taken      int64
-	TakenParts int
-	TakenAt    time.Time // when the last part came
+	// Reserved is what the parts have together: never less than what is stored
+	// of them while nothing fails, and at most Bytes.
+	Reserved      int64
+	ReservedParts int
+	ReservedAt    time.Time // the last part
 
 	Order string // of the parts (see PartOrder), once the completion has begun
 	Sum   string // MD5 of the parts in that order, in hex
@@ -101,38 +101,38 @@ func (u *Upload) StatusAt(now time.Time) UploadStatus {
 // Begun reports whether u's completion has begun, which is never taken back.
 func (u *Upload) Begun() bool { return u.Order != "" }
 
-// Take records a part of so many bytes, before it is stored. It returns an
-// *UploadError unless u is pending, ErrUploadBegun if its completion has begun,
-// and a *tenant.LimitError if the parts would be more than was declared.
-func (u *Upload) Take(bytes int64, now time.Time) error {
+// ReservePart reserves a part of so many bytes, before it is stored. It returns
+// an *UploadError unless u is pending, ErrUploadBegun if its completion has
+// begun, and a *tenant.LimitError if the parts would be more than was declared.
+func (u *Upload) ReservePart(bytes int64, now time.Time) error {
 	switch s := u.StatusAt(now); {
 	case s != UploadPending:
 		return &UploadError{Op: "add a part to", Status: s}
 	case u.Begun():
 		return ErrUploadBegun
-	case u.TakenParts >= MaxUploadParts:
-		return &tenant.LimitError{Of: tenant.LimitParts, Max: MaxUploadParts, Now: u.TakenParts, Asked: 1}
-	case bytes > u.Bytes-u.Taken:
-		return &tenant.LimitError{Of: tenant.LimitUploadBytes, Max: int(u.Bytes), Now: int(u.Taken), Asked: int(bytes)}
+	case u.ReservedParts >= MaxUploadParts:
+		return &tenant.LimitError{Of: tenant.LimitParts, Max: MaxUploadParts, Now: u.ReservedParts, Asked: 1}
+	case bytes > u.Bytes-u.Reserved:
+		return &tenant.LimitError{Of: tenant.LimitUploadBytes, Max: int(u.Bytes), Now: int(u.Reserved), Asked: int(bytes)}
 	}
-	u.Taken, u.TakenParts, u.TakenAt = u.Taken+bytes, u.TakenParts+1, now
+	u.Reserved, u.ReservedParts, u.ReservedAt = u.Reserved+bytes, u.ReservedParts+1, now
 	return nil
 }
 
-// GiveBack records that a part that was taken was not stored.
-func (u *Upload) GiveBack(bytes int64) {
-	u.Taken, u.TakenParts = max(u.Taken-bytes, 0), max(u.TakenParts-1, 0)
+// CancelReservation records that a part that was reserved was not stored.
+func (u *Upload) CancelReservation(bytes int64) {
+	u.Reserved, u.ReservedParts = max(u.Reserved-bytes, 0), max(u.ReservedParts-1, 0)
 }
 
 // Recount records what is stored of u's parts, as it was seen when the last
-// part had come at takenAt. If another has come since, it changes nothing.
-func (u *Upload) Recount(parts []Stored, takenAt time.Time) {
-	if !u.TakenAt.Equal(takenAt) {
+// part was reserved at reservedAt. If another was since, it changes nothing.
+func (u *Upload) Recount(parts []Stored, reservedAt time.Time) {
+	if !u.ReservedAt.Equal(reservedAt) {
 		return
 	}
-	u.Taken, u.TakenParts = 0, len(parts)
+	u.Reserved, u.ReservedParts = 0, len(parts)
 	for _, p := range parts {
-		u.Taken += p.Bytes
+		u.Reserved += p.Bytes
 	}
 }
 

@@ -28,14 +28,14 @@ const (
 	attrMimeType = "mime_type"
 	attrFileLife = "file_life" // nanoseconds
 
-	attrTaken      = "taken" // bytes
-	attrTakenParts = "taken_parts"
-	attrTakenAt    = "taken_at"
-	attrPartOrder  = "part_order" // SHA-256 of ids
-	attrSum        = "sum"        // MD5
-	attrTries      = "tries"
-	attrReadOrder  = "read_order"
-	attrReadSum    = "read_sum"
+	attrReserved      = "reserved" // bytes
+	attrReservedParts = "reserved_parts"
+	attrReservedAt    = "reserved_at"
+	attrPartOrder     = "part_order" // SHA-256 of ids
+	attrSum           = "sum"        // MD5
+	attrTries         = "tries"
+	attrReadOrder     = "read_order"
+	attrReadSum       = "read_sum"
 
 	attrOrder = "order"
 	attrBatch = "batch"
@@ -134,9 +134,9 @@ func encodeUpload(u batch.Upload, retention time.Duration) item {
 	if retention > 0 {
 		it.setExpiry(u.ExpiresAt().Add(retention))
 	}
-	it.setInt(attrTaken, u.Taken)
-	it.setInt(attrTakenParts, int64(u.TakenParts))
-	it.setTime(attrTakenAt, u.TakenAt)
+	it.setInt(attrReserved, u.Reserved)
+	it.setInt(attrReservedParts, int64(u.ReservedParts))
+	it.setTime(attrReservedAt, u.ReservedAt)
 	it.setString(attrPartOrder, u.Order)
 	it.setString(attrSum, u.Sum)
 	it.setInt(attrTries, int64(u.Tries))
@@ -154,7 +154,7 @@ func decodeUpload(it item) (batch.Upload, error) {
 		MimeType: r.string(attrMimeType), Bytes: r.int64(attrBytes),
 		FileLife: time.Duration(r.int64(attrFileLife)),
 		Status:   batch.UploadStatus(r.string(attrUploadStatus)), CreatedAt: r.time(attrCreatedAt),
-		Taken: r.int64(attrTaken), TakenParts: r.int(attrTakenParts), TakenAt: r.time(attrTakenAt),
+		Reserved: r.int64(attrReserved), ReservedParts: r.int(attrReservedParts), ReservedAt: r.time(attrReservedAt),
 		Order: r.string(attrPartOrder), Sum: r.string(attrSum),
 		Tries: r.int(attrTries), ReadOrder: r.string(attrReadOrder), ReadSum: r.string(attrReadSum),
 	}

@@ -388,7 +388,7 @@ func (p *pair) updateUpload(rt *rapid.T) {
 	order, bytes := one(rt, "order", "1", "2"), one(rt, "bytes", int64(0), 7, 1<<29)
 	change := one(rt, "change",
 		noChange, stopped, whole(anyUpload(rt)),
-		func(u *batch.Upload) error { return u.Take(bytes, at) },
+		func(u *batch.Upload) error { return u.ReservePart(bytes, at) },
 		func(u *batch.Upload) error { return u.Try(order, "", "file-a", at) },
 		func(u *batch.Upload) error { return u.Begin(order, "5d", at) },
 		func(u *batch.Upload) error { return u.Cancel(at) },

@@ -16,7 +16,7 @@ func uploadTrials() []trial[Store] {
 		{"Upload/exists and not found", uploadExists},
 		{"UpdateUpload/changes", uploadChanges},
 		{"UpdateUpload/begun once among many", uploadRace},
-		{"UpdateUpload/many parts at once", uploadTakes},
+		{"UpdateUpload/many parts at once", uploadReserves},
 		{"Receipt/first come, until it is over", receiptClaims},
 		{"Receipt/put whatever is there", receiptPut},
 		{"Receipt/many at once", receiptRace},
@@ -102,14 +102,15 @@ func uploadRace(t *testing.T, s Store) {
 	same(t, "begun", won, 1)
 }
 
-// uploadTakes has many parts come at once: as many as were declared are taken.
-func uploadTakes(t *testing.T, s Store) {
+// uploadReserves has many parts come at once: as many as were declared are
+// reserved.
+func uploadReserves(t *testing.T, s Store) {
 	u := newUpload()
 	u.Bytes = 7*3 + 2
 	u = createdUpload(t, s, u)
 	refused := 0
 	for _, err := range atOnce(racers, func(int) error {
-		_, err := s.UpdateUpload(t.Context(), u.Tenant, u.ID, func(u *batch.Upload) error { return u.Take(7, noon()) })
+		_, err := s.UpdateUpload(t.Context(), u.Tenant, u.ID, func(u *batch.Upload) error { return u.ReservePart(7, noon()) })
 		return err
 	}) {
 		if limit, is := errors.AsType[*tenant.LimitError](err); is {
@@ -122,8 +123,8 @@ func uploadTakes(t *testing.T, s Store) {
 	same(t, "refused", refused, racers-3)
 	got, err := s.Upload(t.Context(), u.Tenant, u.ID)
 	ok(t, err)
-	same(t, "bytes", got.Taken, 21)
-	same(t, "parts", got.TakenParts, 3)
+	same(t, "bytes", got.Reserved, 21)
+	same(t, "parts", got.ReservedParts, 3)
 }
 
 // newReceipt returns a receipt made so long after noon, for an hour.
