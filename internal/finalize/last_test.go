@@ -68,3 +68,28 @@ func TestWithheldIsNotAmongTheLast(t *testing.T) {
 		}
 	})
 }
+
+// TestLastRequestsAreCounted has all outcomes of a batch stored, and the last not
+// counted: where its last requests are judged nothing waits, and the counts that
+// stand still are doubted at once, not at the next tick.
+func TestLastRequestsAreCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 20, 10)
+		w.advance()
+		lines := make([]int, 20)
+		for i := range lines {
+			lines[i] = i + 1
+		}
+		time.Sleep(10 * time.Second)
+		w.call("w1", lines...)
+		w.count("w1", lines[:15]...)
+		if next := w.advance(); next != finalize.NextMedium {
+			t.Fatalf("next is %q", next)
+		}
+		time.Sleep(finalize.MediumPark)
+		if next := w.advance(); next != finalize.NextEnd {
+			t.Errorf("next is %q", next)
+		}
+	})
+}

@@ -41,7 +41,7 @@ func (t *turn) reconcile(ctx context.Context, b batch.Batch) (batch.Batch, Next,
 		b.Reconcile(r)
 		return nil
 	})
-	if err != nil || !b.RecountAt.IsZero() && b.RecountDue(done, t.Clock()) { // asked for meanwhile
+	if err != nil || b.RecountDue(done, t.Clock()) { // asked for meanwhile, or put off
 		return b, "", err
 	}
 	return b, t.parking(b), nil
