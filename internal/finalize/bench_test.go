@@ -24,6 +24,7 @@ import (
 const (
 	perSegment  = 64
 	benchAnswer = 2_000 // bytes of a line
+	benchShard  = "process"
 )
 
 // BenchmarkFinalize counts, seals and writes out a batch of 50,000 answers,
@@ -40,50 +41,69 @@ func benchmarkFinalize(b *testing.B, lines int) {
 	b.Helper()
 	want := sumOfAll(lines)
 	for b.Loop() {
-		store := memstore.NewStore()
-		made := &madeBatch{port: store, lines: lines}
-		now := time.Now()
-		record := batch.Batch{
-			Ref: batch.Ref{Tenant: "acme", ID: "batch_1"}, InputFileID: "file-in", Status: batch.StatusValidating,
-			CreatedAt: now, Deadline: now.Add(time.Hour),
-		}
-		if err := store.CreateBatch(b.Context(), record); err != nil {
-			b.Fatal(err)
-		}
-		_, err := store.UpdateBatch(b.Context(), record.Ref, func(b *batch.Batch) error {
-			if err := b.Validated(lines); err != nil {
-				return err
-			}
-			if err := b.Loaded(lines, 1, now); err != nil {
-				return err
-			}
-			return b.Enqueue(lines)
-		})
-		if err != nil {
-			b.Fatal(err)
-		}
-		var entered batch.Entry
-		for line := 1; line <= lines; line++ {
-			entered.Spans = append(entered.Spans, batch.LineSpan{Line: line})
-		}
-		if _, err := store.AppendJournal(b.Context(), record.ID, entered); err != nil {
-			b.Fatal(err)
-		}
-		f := finalize.New(finalize.Deps{
-			Requests: made, Journal: store, Batches: store, Objects: made, Uploads: made, Queue: memstore.NewQueue(time.Now, time.Minute),
-			Flow: memstore.NewFlow(), Clock: time.Now, Log: slog.New(slog.DiscardHandler),
-			NewFileID: func(time.Time) (string, error) { return "file-out", nil },
-		}, finalize.Config{})
-		next, err := f.Advance(b.Context(), record.Ref)
-		if next != finalize.NextEnd || err != nil {
-			b.Fatalf("next is %q, %v", next, err)
-		}
-		if made.bytes != lines*benchAnswer || made.crc != want {
-			b.Fatalf("wrote %d bytes, %x, want %x", made.bytes, made.crc, want)
-		}
+		made := finalizeMade(b, lines, want)
 		b.ReportMetric(float64(made.peak>>20), "peak-MiB")
 		b.ReportMetric(float64(made.reads.Load()), "reads")
 	}
+}
+
+// TestFinalizeMade does once, with few answers, what the benchmark measures.
+func TestFinalizeMade(t *testing.T) {
+	t.Parallel()
+	const lines = 5_000
+	finalizeMade(t, lines, sumOfAll(lines))
+}
+
+// finalizeMade finalizes a batch of answers that are made as they are read; want
+// is the checksum of its output file.
+func finalizeMade(tb testing.TB, lines int, want uint32) *madeBatch {
+	tb.Helper()
+	store := memstore.NewStore()
+	made := &madeBatch{port: store, lines: lines}
+	now := time.Now()
+	record := batch.Batch{
+		Ref: batch.Ref{Tenant: "acme", ID: "batch_1"}, InputFileID: "file-in", Status: batch.StatusValidating,
+		CreatedAt: now, Deadline: now.Add(time.Hour),
+	}
+	if err := store.CreateBatch(tb.Context(), record); err != nil {
+		tb.Fatal(err)
+	}
+	counted := batch.CounterShard{ID: benchShard, Counts: batch.Counts{Completed: lines}}
+	if err := store.PutCounter(tb.Context(), record.ID, counted); err != nil {
+		tb.Fatal(err)
+	}
+	_, err := store.UpdateBatch(tb.Context(), record.Ref, func(b *batch.Batch) error {
+		if err := b.Validated(lines); err != nil {
+			return err
+		}
+		if err := b.Loaded(lines, 1, now); err != nil {
+			return err
+		}
+		return b.Enqueue(lines)
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var entered batch.Entry
+	for line := 1; line <= lines; line++ {
+		entered.Spans = append(entered.Spans, batch.LineSpan{Line: line})
+	}
+	if _, err := store.AppendJournal(tb.Context(), record.ID, entered); err != nil {
+		tb.Fatal(err)
+	}
+	f := finalize.New(finalize.Deps{
+		Requests: made, Journal: store, Batches: store, Objects: made, Uploads: made, Queue: memstore.NewQueue(time.Now, time.Minute),
+		Flow: memstore.NewFlow(), Clock: time.Now, Log: slog.New(slog.DiscardHandler),
+		NewFileID: func(time.Time) (string, error) { return "file-out", nil },
+	}, finalize.Config{})
+	next, err := f.Advance(tb.Context(), record.Ref)
+	if next != finalize.NextEnd || err != nil {
+		tb.Fatalf("next is %q, %v", next, err)
+	}
+	if made.bytes != lines*benchAnswer || made.crc != want {
+		tb.Fatalf("wrote %d bytes, %x, want %x", made.bytes, made.crc, want)
+	}
+	return made
 }
 
 // port is finalize.Requests by another name: embedded under its own, it would
@@ -119,10 +139,6 @@ func sumOfAll(lines int) uint32 {
 	return crc
 }
 
-func (m *madeBatch) Progress(context.Context, string) (batch.Counts, error) {
-	return batch.Counts{Completed: m.lines}, nil
-}
-
 func (m *madeBatch) Requests(_ context.Context, id string, shards, after int) iter.Seq2[state.Record, error] {
 	return func(yield func(state.Record, error) bool) {
 		for line := after + 1; line <= m.lines; line++ {
@@ -132,7 +148,7 @@ func (m *madeBatch) Requests(_ context.Context, id string, shards, after int) it
 			}
 			rec := state.Record{
 				Spec:  state.Spec{Key: state.Key{Batch: id, Line: line, Shard: batch.ShardOf(line, shards)}},
-				Phase: state.Completed{StatusCode: 200, Answer: answer},
+				Phase: state.Completed{ClaimID: batch.ClaimID(benchShard, "1"), StatusCode: 200, Answer: answer},
 			}
 			if !yield(rec, nil) {
 				return
