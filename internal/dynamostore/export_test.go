@@ -6,6 +6,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -37,6 +38,12 @@ func EncodeEntry(batchID string, e batch.Entry) map[string]types.AttributeValue 
 
 // DecodeEntry reads what EncodeEntry wrote.
 func DecodeEntry(it map[string]types.AttributeValue) (batch.Entry, error) { return decodeEntry(it) }
+
+// EncodeModel returns a model's item.
+func EncodeModel(m route.Model) (map[string]types.AttributeValue, error) { return encodeModel(m) }
+
+// DecodeModel reads what EncodeModel wrote.
+func DecodeModel(it map[string]types.AttributeValue) route.Model { return decodeModel(it) }
 
 // Size returns an item's size in bytes.
 func Size(it map[string]types.AttributeValue) int { return item(it).size() }

@@ -26,6 +26,7 @@ import (
 //	running             allowance      how the messages that may be in flight are shared
 //	keys                key#TENANT#HASH  that the tenant has this key, and nothing else of it
 //	key#HASH            key            an API key
+//	models              model#PATTERN  what an operator says of the models of a pattern
 const (
 	attrPK  = "pk"
 	attrSK  = "sk"
@@ -40,12 +41,16 @@ const (
 	// (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html).
 	pkRunning = "running"
 	pkKeys    = "keys" // one partition lists all keys: a deployment has few, and hardly ever makes one
+	// All models are read at once, every few seconds and by every worker: a page of
+	// 1 MB is a call, and a partition takes 3,000 reads of 4 KB a second.
+	pkModels = "models"
 
 	prefixBatch   = "batch#"
 	prefixFile    = "file#"
 	prefixUpload  = "upload#"
 	prefixReceipt = "receipt#"
 	prefixKey     = "key#"
+	prefixModel   = "model#"
 
 	lineDigits = 9 // a batch has far fewer than a thousand million lines
 )
@@ -86,6 +91,7 @@ func runningKey(batchID string) key        { return key{pkRunning, prefixBatch +
 func allowanceKey() key                    { return key{pkRunning, skAllowance} }
 func keyKey(hash string) key               { return key{prefixKey + hash, skKey} }
 func keyMark(tenant, hash string) key      { return key{pkKeys, keysOf(tenant) + hash} }
+func modelKey(pattern string) key          { return key{pkModels, prefixModel + pattern} }
 func idOf(prefix, sk string) string        { return strings.TrimPrefix(sk, prefix) }
 func tenantOf(pk string) string            { return strings.TrimPrefix(pk, "tenant#") }
 

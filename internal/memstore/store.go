@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/tenant"
 )
 
 // A Store keeps requests, workers, counter shards, batches, files, uploads,
-// receipts and keys.
+// receipts, keys and models.
 type Store struct {
 	mu       sync.Mutex
 	requests map[string]map[int]state.Record // by batch and line
@@ -26,6 +27,7 @@ type Store struct {
 	keys     map[string]tenant.Key
 	receipts map[receiptKey]batch.Receipt
 	running  map[string]batch.Running // by batch
+	models   map[string]route.Model   // by pattern
 
 	batches   *records[batch.Batch]
 	files     *records[batch.File]
@@ -44,6 +46,7 @@ func NewStore() *Store {
 		keys:     map[string]tenant.Key{},
 		receipts: map[receiptKey]batch.Receipt{},
 		running:  map[string]batch.Running{},
+		models:   map[string]route.Model{},
 
 		batches: newBatches(), files: newFileRecords(), uploads: newUploads(),
 		quotas: newQuotas(), allowance: newAllowance(),

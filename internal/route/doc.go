@@ -10,6 +10,7 @@
 //	gpt-4o*         gpt-4o, gpt-4o-mini, gpt-4o-2024-08-06
 //	*.claude-*:0    anthropic.claude-3-haiku-20240307-v1:0
 //
+//	cache.go     the table of now
 //	table.go     which model a name is of
 //	json.go      how models are written
 //	validate.go  what they may be

@@ -54,6 +54,15 @@ func (t Table) Match(model string) (Model, bool) {
 	return Model{}, false
 }
 
+// stored returns the model of exactly that pattern, if it has routes.
+func (t Table) stored(pattern string) (Model, bool) {
+	i := slices.IndexFunc(t.models, func(m Model) bool { return m.Pattern == pattern && len(m.Routes) > 0 })
+	if i < 0 {
+		return Model{}, false
+	}
+	return t.models[i], true
+}
+
 // Models returns all models, the one that wins over others first.
 func (t Table) Models() []Model { return slices.Clone(t.models) }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/tenant"
 )
@@ -21,7 +22,13 @@ type Store interface {
 	Workers
 	Journals
 	Records
+	Admin
+}
+
+// Admin keeps what people write with musketry admin.
+type Admin interface {
 	Keys
+	Models
 }
 
 // Records keeps what tenants have.
@@ -110,6 +117,13 @@ type Keys interface {
 	Keys(ctx context.Context, tenantName string) ([]tenant.Key, error)
 }
 
+// Models keeps what an operator says of models.
+type Models interface {
+	Models(ctx context.Context) ([]route.Model, error)
+	PutModel(ctx context.Context, m route.Model) error
+	DeleteModel(ctx context.Context, pattern string, revision int64) error
+}
+
 // A trial is one test of the contract.
 type trial[S any] struct {
 	name string
@@ -121,7 +135,7 @@ type trial[S any] struct {
 func Run(t *testing.T, open func(*testing.T) Store) {
 	t.Helper()
 	runAll(t, open, requestTrials(), raceTrials(), walkTrials(), workerTrials(), journalTrials(),
-		batchTrials(), fileTrials(), listingTrials(), uploadTrials(), keyTrials(), quotaTrials(), runningTrials(),
+		batchTrials(), fileTrials(), listingTrials(), uploadTrials(), keyTrials(), routeTrials(), quotaTrials(), runningTrials(),
 		modelTrials())
 }
 

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/tenant"
 )
@@ -205,6 +206,7 @@ func kind(err error) string {
 		context.Canceled, errStop, batch.ErrNotFound, batch.ErrExists, batch.ErrBusy, batch.ErrJournalClosed,
 		batch.ErrUploadBegun, batch.ErrUploadOrder, batch.ErrUploadSum, batch.ErrUploadTries,
 		state.ErrNotFound, state.ErrNotTransitioned, tenant.ErrUnknownKey,
+		route.ErrInvalid, route.ErrNotFound, route.ErrConflict,
 	} {
 		if errors.Is(err, known) {
 			return known.Error()
@@ -276,6 +278,7 @@ func (p *pair) looks() []look {
 		newLook("running", func(ctx context.Context, s Store) (page[batch.Running], error) {
 			return paged(s.Runnings(ctx, "", most))
 		}),
+		newLook("models", func(ctx context.Context, s Store) ([]route.Model, error) { return s.Models(ctx) }),
 		newLook("keys", func(ctx context.Context, s Store) ([]tenant.Key, error) { return s.Keys(ctx, "") }),
 	}
 	for _, id := range batchIDs() {

@@ -94,6 +94,7 @@ func (p *pair) operations() map[string]func(*rapid.T) {
 		"ClaimReceipt": p.claimReceipt, "PutReceipt": p.putReceipt,
 		"UpdateQuota": p.updateQuota, "UpdateAllowance": p.updateAllowance,
 		"Key": p.key, "PutKey": p.putKey, "Keys": p.keys,
+		"Models": p.models, "PutModel": p.putModel, "DeleteModel": p.deleteModel,
 	}
 }
 
