@@ -17,10 +17,6 @@ import (
 )
 
 const (
-	// statements are the most in one BatchExecuteStatement
-	// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-reference.multiplestatements.batching.html).
-	statements = 25
-
 	// The pauses before throttled statements are sent again.
 	insertPause    = 50 * time.Millisecond
 	insertPauseMax = 5 * time.Second
@@ -80,7 +76,7 @@ func (s *Store) Create(ctx context.Context, cs []state.Change) error {
 	}
 	group, together := errgroup.WithContext(ctx)
 	group.SetLimit(s.parallel)
-	for chunk := range slices.Chunk(inserts, statements) {
+	for chunk := range slices.Chunk(inserts, state.GroupSize) {
 		if together.Err() != nil {
 			break
 		}

@@ -60,16 +60,44 @@ func (s *Store) Apply(ctx context.Context, c state.Change) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("memstore: apply: %w", err)
 	}
-	if c.To() == nil {
-		return fmt.Errorf("memstore: apply: %w", state.ErrNotTransitioned)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.apply(c)
+}
+
+// ApplyAll makes changes durable, each as Apply does and whatever becomes of the
+// others, and returns their errors. It returns state.ErrGroup for all of them, and
+// applies none, if they cannot be applied in one call.
+func (s *Store) ApplyAll(ctx context.Context, cs []state.Change) []error {
+	errs := make([]error, len(cs))
+	if err := cmp.Or(ctx.Err(), state.CheckGroup(cs)); err != nil {
+		for i := range errs {
+			errs[i] = fmt.Errorf("memstore: apply: %w", err)
+		}
+		return errs
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for i, c := range cs {
+		errs[i] = s.apply(c)
+	}
+	return errs
+}
+
+// apply makes c durable; s.mu is held.
+func (s *Store) apply(c state.Change) error {
+	if c.To() == nil {
+		return fmt.Errorf("memstore: apply: %w", state.ErrNotTransitioned)
+	}
 	key := c.Spec().Key
 	stored := s.requests[key.Batch][key.Line]
 	switch {
 	case stored.Guard() == c.Guard():
-		s.put(c.Record())
+		rec := c.Record()
+		if stored.Phase != nil {
+			rec.Spec = stored.Spec // no transition changes it
+		}
+		s.put(rec)
 		return nil
 	case c.AppliedIn(stored.Phase):
 		return nil

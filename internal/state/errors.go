@@ -26,6 +26,9 @@ var (
 	// ErrNotLate reports a Deny of a pending request that may still be claimed,
 	// now or later: of a first attempt, or before the time of the last retry.
 	ErrNotLate = errors.New("state: the request may still be claimed")
+	// ErrGroup reports changes that cannot be applied in one call: too many, or two
+	// of one request.
+	ErrGroup = errors.New("state: the changes are too many for one call, or two are of one request")
 	// ErrNotFound reports that a store has no such request.
 	ErrNotFound = errors.New("state: no such request")
 	// ErrConflict reports that a Change's guard failed: another writer was first.

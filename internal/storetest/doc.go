@@ -43,6 +43,7 @@ type Records interface {
 // Requests keeps requests.
 type Requests interface {
 	Apply(ctx context.Context, c state.Change) error
+	ApplyAll(ctx context.Context, cs []state.Change) []error
 	Create(ctx context.Context, cs []state.Change) error
 	Request(ctx context.Context, k state.Key) (state.Record, error)
 	Requests(ctx context.Context, batchID string, shards, afterLine int) iter.Seq2[state.Record, error]

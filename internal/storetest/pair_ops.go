@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"iter"
 	"strings"
 	"time"
@@ -82,7 +84,7 @@ func whole[T any](v T) func(*T) error {
 // operations returns each operation by its name.
 func (p *pair) operations() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
-		"Apply": p.apply, "Create": p.create, "Request": p.request, "Requests": p.requests,
+		"Apply": p.apply, "ApplyAll": p.applyAll, "Create": p.create, "Request": p.request, "Requests": p.requests,
 		"Beat": p.beat, "Worker": p.worker, "PutCounter": p.putCounter, "Counters": p.counters, "Progress": p.progress,
 		"AppendJournal": p.appendJournal, "Journal": p.journal,
 		"CreateRunning": p.createRunning, "Running": p.running, "Runnings": p.listRunning,
@@ -98,9 +100,42 @@ func (p *pair) operations() map[string]func(*rapid.T) {
 	}
 }
 
-// apply applies a change that is legal for a reading of any age, one that was
-// applied before, or none.
 func (p *pair) apply(rt *rapid.T) {
+	c := p.anyChange(rt)
+	if write(rt, p, "Apply", func(ctx context.Context, s Store) error { return s.Apply(ctx, c) }) {
+		p.read = append(p.read, c.Record())
+	}
+	p.written = append(p.written, c)
+}
+
+// applyAll applies several such changes in one call, and holds each one's error
+// against the other store's.
+func (p *pair) applyAll(rt *rapid.T) {
+	cs := make([]state.Change, upTo(rt, "changes", 1, pairLines+1))
+	for i := range cs {
+		cs[i] = p.anyChange(rt)
+	}
+	errs := [2][]error{}
+	n := 0
+	done := write(rt, p, "ApplyAll", func(ctx context.Context, s Store) error {
+		errs[n] = s.ApplyAll(ctx, cs)
+		n++
+		return errors.Join(errs[n-1]...)
+	})
+	for i, c := range cs {
+		if ctxErr := errors.Is(errs[0][i], context.Canceled) || errors.Is(errs[1][i], context.Canceled); !ctxErr {
+			same(rt, fmt.Sprintf("error of change %d", i), kind(errs[1][i]), kind(errs[0][i]))
+		}
+		if done || errs[0][i] == nil {
+			p.read = append(p.read, c.Record())
+		}
+	}
+	p.written = append(p.written, cs...)
+}
+
+// anyChange returns a change that is legal for a reading of any age, one that was
+// applied before, or none.
+func (p *pair) anyChange(rt *rapid.T) state.Change {
 	rec := state.New(spec(aBatch(rt), upTo(rt, "line", 1, pairLines), pairShards)).Record()
 	if len(p.read) > 0 && !seldom(rt, "of none") {
 		rec = one(rt, "reading", p.read[max(len(p.read)-8, 0):]...)
@@ -109,10 +144,7 @@ func (p *pair) apply(rt *rapid.T) {
 	if len(p.written) > 0 && seldom(rt, "again") {
 		c = one(rt, "written", p.written...)
 	}
-	if write(rt, p, "Apply", func(ctx context.Context, s Store) error { return s.Apply(ctx, c) }) {
-		p.read = append(p.read, c.Record())
-	}
-	p.written = append(p.written, c)
+	return c
 }
 
 func (p *pair) create(rt *rapid.T) {

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,12 @@ func requestTrials() []trial[Store] {
 		{"Apply/no retry starts when it is too late", applyLate},
 		{"Apply/no transition", applyNothing},
 		{"Apply/canceled context", applyCanceled},
+		{"ApplyAll/each is applied, whatever becomes of the others", applyAllMixed},
+		{"ApplyAll/every life, side by side", applyAllLives},
+		{"ApplyAll/as it was, once more", applyAllRepeated},
+		{"ApplyAll/two at once", applyAllAtOnce},
+		{"ApplyAll/refuses what is no group", applyAllRefuses},
+		{"ApplyAll/canceled context", applyAllCanceled},
 		{"Create/leaves what is there", createLeaves},
 		{"Create/the same line twice", createTwice},
 		{"Create/born with an outcome", createBornTerminal},
@@ -277,6 +284,172 @@ func applyCanceled(t *testing.T, s Store) {
 	wantErr(t, s.Apply(ctx, change(t, r)), context.Canceled)
 	_, err := s.Request(t.Context(), r.Spec().Key)
 	wantErr(t, err, state.ErrNotFound)
+}
+
+// applyAllMixed applies a group as full as may be: claims, as supposed and as
+// read, outcomes, zombies' writes, one of nothing, one of what is not there and one
+// that creates.
+func applyAllMixed(t *testing.T, s Store) {
+	batchID := unique("batch_")
+	ok(t, s.Create(t.Context(), creations(t, batchID, 1, 20, 3)))
+	var cs []state.Change
+	var wants []state.Record
+	var lost []bool
+	add := func(c state.Change, want state.Record, loses bool) {
+		cs, wants, lost = append(cs, c), append(wants, want), append(lost, loses)
+	}
+	for line := 1; line <= 20; line++ {
+		supposed := spec(batchID, line, 3)
+		if line%2 == 0 {
+			supposed.CustomID = "" // not known before the line is read
+		}
+		p := start(t, state.New(supposed).Stored())
+		want := p.Record()
+		want.Spec = spec(batchID, line, 3)
+		switch line % 4 {
+		case 0, 1:
+			add(change(t, p), want, false)
+		case 2:
+			apply(t, s, start(t, state.New(want.Spec).Stored()))
+			stored, err := s.Request(t.Context(), want.Spec.Key)
+			ok(t, err)
+			add(change(t, p), stored, true)
+		case 3:
+			apply(t, s, p)
+			done := state.Complete(p.Stored(), state.Result{StatusCode: 200, Answer: state.Span{Object: "o", Length: 9}}, noon())
+			add(change(t, done), done.Record(), false)
+		}
+	}
+	add(change(t, start(t, state.New(spec(batchID, 21, 3)).Stored())), state.Record{}, true)
+	born := state.Cancel(state.New(spec(batchID, 22, 3)), noon())
+	add(change(t, born), born.Record(), false)
+
+	errs := s.ApplyAll(t.Context(), append(cs, state.Change{}))
+	same(t, "errors", len(errs), len(cs)+1)
+	wantErr(t, errs[len(cs)], state.ErrNotTransitioned)
+	for i, c := range cs {
+		if lost[i] {
+			wantConflict(t, errs[i], c, wants[i])
+		} else {
+			ok(t, errs[i])
+		}
+		if wants[i].Phase != nil {
+			wantStored(t, s, wants[i])
+		}
+	}
+}
+
+// applyAllLives leads requests through all lives at once, a step of each in every
+// call.
+func applyAllLives(t *testing.T, s Store) {
+	batchID := unique("batch_")
+	for some := range slices.Chunk(lives(), state.GroupSize) {
+		var leads [][]state.Change
+		for i, l := range some {
+			leads = append(leads, l.lead(t, apply(t, s, state.New(spec(batchID, i+1, 4)))))
+		}
+		for step := 0; len(leads) > 0; step++ {
+			leads = slices.DeleteFunc(leads, func(lead []state.Change) bool { return step == len(lead) })
+			applyStep(t, s, leads, step)
+		}
+		batchID = unique("batch_")
+	}
+}
+
+// applyStep applies a step of each lead in one call.
+func applyStep(t *testing.T, s Store, leads [][]state.Change, step int) {
+	t.Helper()
+	var cs []state.Change
+	for _, lead := range leads {
+		cs = append(cs, lead[step])
+	}
+	ok(t, errors.Join(s.ApplyAll(t.Context(), cs)...))
+	for _, c := range cs {
+		wantStored(t, s, c.Record())
+	}
+}
+
+func applyAllRepeated(t *testing.T, s Store) {
+	batchID := unique("batch_")
+	var claims, done []state.Change
+	for line := 1; line <= 8; line++ {
+		p := start(t, apply(t, s, state.New(spec(batchID, line, 2))))
+		claims = append(claims, change(t, p))
+		done = append(done, change(t, state.Complete(p.Stored(), state.Result{StatusCode: 200}, noon())))
+	}
+	ok(t, errors.Join(s.ApplyAll(t.Context(), claims[:5])...))
+	for range 2 {
+		ok(t, errors.Join(s.ApplyAll(t.Context(), claims)...))
+	}
+	ok(t, errors.Join(s.ApplyAll(t.Context(), done)...))
+	for i, err := range s.ApplyAll(t.Context(), claims) {
+		wantConflict(t, err, claims[i], done[i].Record())
+	}
+}
+
+// applyAllAtOnce has many claim the same requests at once: each request has one
+// winner, whom all others are told.
+func applyAllAtOnce(t *testing.T, s Store) {
+	batchID := unique("batch_")
+	const lines = 10
+	ok(t, s.Create(t.Context(), creations(t, batchID, 1, lines, 2)))
+	var groups [racers][]state.Change
+	for i := range groups {
+		for line := 1; line <= lines; line++ {
+			groups[i] = append(groups[i], change(t, start(t, state.New(spec(batchID, line, 2)).Stored())))
+		}
+	}
+	var errs [racers][]error
+	atOnce(racers, func(i int) error {
+		errs[i] = s.ApplyAll(t.Context(), groups[i])
+		return nil
+	})
+	for line := range lines {
+		stored, err := s.Request(t.Context(), groups[0][line].Spec().Key)
+		ok(t, err)
+		winners := 0
+		for i := range groups {
+			if errs[i][line] == nil {
+				winners++
+				same(t, "the winner's", stored, groups[i][line].Record())
+			} else {
+				wantConflict(t, errs[i][line], groups[i][line], stored)
+			}
+		}
+		same(t, "winners", winners, 1)
+	}
+}
+
+func applyAllRefuses(t *testing.T, s Store) {
+	batchID := unique("batch_")
+	r := state.New(spec(batchID, 1, 1))
+	ok(t, s.Create(t.Context(), []state.Change{change(t, r)}))
+	two := []state.Change{change(t, start(t, r.Stored())), change(t, start(t, r.Stored()))}
+	for _, cs := range [][]state.Change{two, creations(t, batchID, 2, state.GroupSize+2, 1)} {
+		errs := s.ApplyAll(t.Context(), cs)
+		same(t, "errors", len(errs), len(cs))
+		for _, err := range errs {
+			wantErr(t, err, state.ErrGroup)
+		}
+	}
+	wantStored(t, s, r.Record())
+	same(t, "lines", walked(t, s, batchID, 1, 0), []int{1})
+	same(t, "errors of nothing", len(s.ApplyAll(t.Context(), nil)), 0)
+}
+
+func applyAllCanceled(t *testing.T, s Store) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	batchID := unique("batch_")
+	ok(t, s.Create(t.Context(), creations(t, batchID, 1, 3, 1)))
+	var cs []state.Change
+	for line := 1; line <= 3; line++ {
+		cs = append(cs, change(t, start(t, state.New(spec(batchID, line, 1)).Stored())))
+	}
+	for _, err := range s.ApplyAll(ctx, cs) {
+		wantErr(t, err, context.Canceled)
+	}
+	wantStored(t, s, state.New(spec(batchID, 1, 1)).Record())
 }
 
 func createLeaves(t *testing.T, s Store) {
