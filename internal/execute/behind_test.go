@@ -12,8 +12,8 @@ import (
 )
 
 // TestNobodyIsBehindASlowOperation has one operation before the calls take 14
-// seconds or as long as is said: the calls of the other nine requests leave at once, and their lines
-// are read together.
+// seconds or as long as is said: the calls of the other nine requests leave at once, and the lines are
+// read together.
 func TestNobodyIsBehindASlowOperation(t *testing.T) {
 	t.Parallel()
 	const n = 10
@@ -26,7 +26,7 @@ func TestNobodyIsBehindASlowOperation(t *testing.T) {
 		reads int
 	}{
 		"nothing is slow":           {op: "none", at: time.Millisecond, calls: n, reads: 1},
-		"a request's read":          {op: "request", again: true, at: 20 * time.Millisecond, calls: n - 1, reads: 1},
+		"a request's read":          {op: "request", again: true, at: time.Millisecond, calls: n - 1, reads: 1},
 		"the first hiding":          {op: "visibility", at: 1100 * time.Millisecond, calls: n, reads: 1},
 		"the first hiding, shortly": {op: "visibility", takes: 500 * time.Millisecond, at: 499 * time.Millisecond},
 		"a start's write":           {op: "start", at: time.Millisecond, calls: n - 1, reads: 1},

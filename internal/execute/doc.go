@@ -8,8 +8,7 @@
 //	worker.go      a process, and what bounds one invocation of it
 //	invocation.go  a worker as others see it: leads each message from stage to stage
 //	intake.go      reads the message; lets on what may be called now
-//	coalesce.go    gathers lines that lie close together, for one read
-//	lines.go       reads them, within the memory budget
+//	lines.go       reads its line, within the memory budget
 //	claim.go       claims the request and stores it as processing, in one write
 //	call.go        makes one attempt
 //	answer.go      what a call's end means; pure
@@ -19,6 +18,7 @@
 //	reconcile.go   has outcomes counted that others recorded; wakes the flow
 //	settle.go      does with the message what is decided
 //	outcome.go     what ends a request; pure
+//	chunks.go      parts of the input, each read once for all the lines in it
 //	requests.go    reads and writes of requests
 //	gate.go        whether a call may start now
 //	heartbeat.go   shows others that this worker lives; aborts all calls when nobody hears it

@@ -31,14 +31,13 @@ type invocation struct {
 	stale time.Duration
 	jobs  sync.WaitGroup
 
-	intake    *intake
-	coalescer *coalescer
-	reader    *reader
-	claims    *claims
-	attempts  *attempts
-	retries   *retries
-	buffer    *buffer
-	settler   *settler
+	intake   *intake
+	reader   *reader
+	claims   *claims
+	attempts *attempts
+	retries  *retries
+	buffer   *buffer
+	settler  *settler
 
 	heartbeat  *heartbeat
 	batches    *poller
@@ -88,7 +87,7 @@ func begin(ctx context.Context, d Deps, cfg Config, s *shards) (i *invocation, c
 	}
 	i.visibility = newExtender(k, d.Queue, i.ledger)
 	i.deleter = &deleter{kit: k, queue: d.Queue, visibility: i.visibility}
-	i.stages(d, cfg, s, state.Lease{Worker: id, Expires: t.expires}, t) //nolint:contextcheck // as a Run of it
+	i.stages(d, cfg, s, state.Lease{Worker: id, Expires: t.expires}, t)
 	return i, func() {
 		abort(end(causeWorkerStopping))
 		stopTimed()
@@ -106,9 +105,9 @@ func (i *invocation) stages(d Deps, cfg Config, s *shards, lease state.Lease, t 
 		lease: lease, stale: cfg.Stale,
 	}
 	i.intake = &intake{kit: k, ledger: i.ledger, batches: i.batches, gate: g, claims: i.claims}
-	i.coalescer = &coalescer{next: func(lines []*job) { i.jobs.Go(func() { i.read(lines) }) }, jobs: &i.jobs}
 	i.reader = &reader{
-		kit: k, batches: i.batches, calls: i.calls, files: d.Files, bytes: cfg.Bytes, budget: semaphore.NewWeighted(cfg.Bytes),
+		batches: i.batches, chunks: newChunks(i.calls, k, d.Files), calls: i.calls, bytes: cfg.Bytes,
+		budget: semaphore.NewWeighted(cfg.Bytes),
 	}
 	i.attempts = &attempts{kit: k, caller: d.Caller, batches: i.batches, ledger: i.ledger, gate: g, limit: t.limit}
 	i.retries = &retries{kit: k, requests: reqs, batches: i.batches, visibility: i.visibility}
@@ -161,17 +160,19 @@ func (i *invocation) beside(what ...func(context.Context)) (stop func()) {
 }
 
 // take starts jobs, each as soon as it can be and behind no other: those of
-// stopping batches end before anything is read or claimed, and the lines of those
-// that are ready at about the same time are read together.
+// stopping batches end before anything is read or claimed.
 func (i *invocation) take(jobs []*job) {
-	i.coalescer.expect(len(jobs))
 	for _, j := range jobs {
 		i.jobs.Go(func() {
 			err := i.intake.admit(j)
-			i.coalescer.admitted(j, err == nil)
+			if err == nil {
+				err = i.reader.read(j)
+			}
 			if err != nil {
 				i.finish(j, err)
+				return
 			}
+			i.work(j)
 		})
 	}
 }
@@ -183,18 +184,6 @@ func (i *invocation) takeIsolated() {
 		i.ledger.begin(j)
 		i.take([]*job{j})
 		i.jobs.Wait()
-	}
-}
-
-// read reads lines with one read and starts their jobs.
-func (i *invocation) read(lines []*job) {
-	err := i.reader.read(lines)
-	for _, j := range lines {
-		if err != nil {
-			i.finish(j, err)
-			continue
-		}
-		i.jobs.Go(func() { i.work(j) })
 	}
 }
 

@@ -1,7 +1,6 @@
 package execute
 
 import (
-	"bytes"
 	"context"
 	"errors"
 
@@ -12,66 +11,44 @@ import (
 )
 
 // callMemory is what a call takes of the memory budget besides its line: its
-// buffers, the gap to the next line, and a usual answer, in bytes.
+// buffers and a usual answer, in bytes.
 const callMemory = 128 << 10
 
 // A reader reads the lines of requests, within the memory budget.
 type reader struct {
-	kit
-
 	batches *poller
-	calls   context.Context // bounds the wait for memory
-	files   Files
+	chunks  *chunks
+	calls   context.Context     // bounds the wait for memory
 	bytes   int64               // the budget
 	budget  *semaphore.Weighted // what is left of it
 }
 
-// read reads the lines of one range at once and decodes them.
-func (r *reader) read(lines []*job) error {
-	if err := r.reserve(lines); err != nil {
+// read reads j's line and decodes it.
+func (r *reader) read(j *job) error {
+	if err := r.reserve(j); err != nil {
 		return err
 	}
-	start, length := lines[0].message.Offset, int64(0)
-	for _, j := range lines {
-		length = max(length, j.message.Offset+j.message.Length-start)
-	}
-	b := r.batches.entry(lines[0].ref()).last()
-	var body []byte
-	err := r.persist(opLimit, func(ctx context.Context) error {
-		var err error
-		body, err = r.files.Read(ctx, batch.FileKey(b.Tenant, b.InputFileID), start, length)
+	b := r.batches.entry(j.ref()).last()
+	line, err := r.chunks.line(batch.Extent{
+		Key: batch.FileKey(b.Tenant, b.InputFileID), Offset: j.message.Offset, Length: j.message.Length,
+	}, b.Load.Offset)
+	switch {
+	case errors.Is(err, batch.ErrNoObject):
+		j.bad = errors.New("the batch's input file is gone")
+	case err != nil:
 		return err
-	})
-	if err != nil && !errors.Is(err, batch.ErrNoObject) {
-		return err
+	default:
+		j.decode(line, b.Endpoint)
 	}
-	for _, j := range lines {
-		if err != nil {
-			j.bad = errors.New("the batch's input file is gone")
-		} else {
-			from := j.message.Offset - start
-			line := body[from : from+j.message.Length]
-			if len(lines) > 1 {
-				line = bytes.Clone(line)
-			}
-			j.decode(line, b.Endpoint)
-		}
-		j.identify()
-	}
+	j.identify()
 	return nil
 }
 
-// reserve waits until there is memory for lines and their answers.
-func (r *reader) reserve(lines []*job) error {
-	total := int64(0)
-	for _, j := range lines {
-		j.reserved = min(j.memory(len(lines) > 1), r.bytes/int64(len(lines)))
-		total += j.reserved
-	}
-	if err := r.budget.Acquire(r.calls, total); err != nil {
-		for _, j := range lines {
-			j.reserved = 0
-		}
+// reserve waits until there is memory for j's line and its answer.
+func (r *reader) reserve(j *job) error {
+	j.reserved = min(j.message.Length+callMemory, r.bytes)
+	if err := r.budget.Acquire(r.calls, j.reserved); err != nil {
+		j.reserved = 0
 		return endOf(r.calls)
 	}
 	return nil
@@ -81,17 +58,6 @@ func (r *reader) reserve(lines []*job) error {
 func (r *reader) release(j *job) {
 	r.budget.Release(j.reserved)
 	j.reserved, j.input = 0, batch.Input{}
-}
-
-// memory returns what j takes of the memory budget. A line that is read alone is
-// decoded and sent where it lies, and takes its length once. Those that are read
-// together are copied out of what was read, so that one slow call does not hold
-// it all: they take theirs twice.
-func (j *job) memory(together bool) int64 {
-	if together {
-		return 2*j.message.Length + callMemory
-	}
-	return j.message.Length + callMemory
 }
 
 // decode takes j's input from its line. The bytes are not trusted to be those

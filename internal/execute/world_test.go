@@ -64,6 +64,7 @@ func newWorld(t *testing.T, lines []string, change ...func(*batch.Batch)) *world
 		CreatedAt: time.Now().UTC(), InProgressAt: time.Now().UTC(), Deadline: time.Now().Add(24 * time.Hour).UTC(),
 	}
 	b.Policy.Jitter = false
+	b.Load = batch.LoadCursor{Validated: true, Line: len(lines), Offset: int64(len(strings.Join(lines, "\n")) + 1)}
 	for _, f := range change {
 		f(&b)
 	}

@@ -42,7 +42,7 @@ func (s *source) poke(at time.Duration) {
 	w := s.world
 	now := w.sched.now()
 	at = max(at, now)
-	if s.polls >= now && s.polls <= at {
+	if s.polls >= 0 && s.polls <= at {
 		return
 	}
 	s.turn++

@@ -190,6 +190,7 @@ func load(t *testing.T, store *memstore.Store, queue *memstore.Queue, files disk
 		offset += n
 	}
 	b.Enqueued = b.Counts.Total
+	b.Load = batch.LoadCursor{Validated: true, Line: b.Counts.Total, Offset: offset}
 	must(t, store.CreateBatch(t.Context(), b))
 }
 
