@@ -25,6 +25,7 @@ import (
 	"github.com/musketry/musketry/internal/finalize"
 	"github.com/musketry/musketry/internal/memstore"
 	"github.com/musketry/musketry/internal/retry"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -326,6 +327,7 @@ func newRunning(t *testing.T, lines int, window time.Duration) *running {
 	r.worker = execute.New(execute.Deps{
 		Requests: r.store, Workers: r.store, Batches: &lossy{Store: r.store}, Files: r.files, Queue: r.queue, Flow: r.flow,
 		Caller: slow{}, Metrics: uncounted{}, Log: log, Clock: time.Now, Uniform: func() float64 { return 0.5 }, NewID: newID,
+		Models: route.NewTable(route.DefaultModel("https://api.example.com/v1", false)).Now,
 	}, execute.Config{})
 	r.final = finalize.New(finalize.Deps{
 		Requests: r.store, Journal: r.store, Batches: r.store, Objects: r.files, Uploads: r.files, Queue: r.queue, Flow: r.flow,

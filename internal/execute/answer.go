@@ -24,9 +24,9 @@ type verdict struct {
 
 // judge returns what it means that a call brought reply or err. aborted is why
 // its context ended, nil if it has not. It has no effects.
-func judge(policy retry.Policy, limit time.Duration, aborted error, reply Reply, err error) verdict {
+func judge(w way, limit time.Duration, aborted error, reply Reply, err error) verdict {
 	if err == nil {
-		return verdict{reply: reply, answered: true, reason: reasonOf(policy, reply)}
+		return verdict{reply: reply, answered: true, reason: reasonOf(w, reply)}
 	}
 	if aborted != nil && !errors.Is(aborted, errCallLimit) {
 		return verdict{end: asEnd(aborted)}
@@ -54,8 +54,11 @@ func judge(policy retry.Policy, limit time.Duration, aborted error, reply Reply,
 }
 
 // reasonOf returns why an answer is a failure, or nil if it is none.
-func reasonOf(policy retry.Policy, reply Reply) state.Reason {
-	switch policy.Classify(reply.StatusCode, reply.ErrorCode) {
+func reasonOf(w way, reply Reply) state.Reason {
+	if w.waits && retry.QuotaSpent(reply.StatusCode, reply.ErrorCode) {
+		return state.RetryableHTTPStatus{Status: reply.StatusCode} // somebody may pay
+	}
+	switch w.policy.Classify(reply.StatusCode, reply.ErrorCode) {
 	case retry.Retryable:
 		return state.RetryableHTTPStatus{Status: reply.StatusCode}
 	case retry.Permanent:
@@ -85,7 +88,8 @@ func next(
 	return pending, state.DenialNone, err
 }
 
-// called returns the outcome of a call that is not repeated, because of why.
+// called returns the outcome of a call of model that is not repeated, because of
+// why. The model that answered is the one that the answer names, if it does.
 func called(r state.Request[state.Processing], v verdict, model string, why state.Denial, now time.Time) *outcome {
 	spec, o := r.Spec(), &outcome{}
 	if v.answered {
@@ -97,7 +101,7 @@ func called(r state.Request[state.Processing], v verdict, model string, why stat
 	}
 	if v.reason == nil {
 		o.ending = completed{r, state.Result{
-			StatusCode: v.reply.StatusCode, Model: v.reply.Model, Tokens: v.reply.Tokens,
+			StatusCode: v.reply.StatusCode, Model: cmp.Or(v.reply.Model, model), Tokens: v.reply.Tokens,
 		}, now}
 	} else {
 		o.ending = failed[state.Processing]{r, state.Failure{Reason: v.reason, Model: model}, why, now}

@@ -29,6 +29,7 @@ func TestJudge(t *testing.T) {
 	for name, tc := range map[string]struct {
 		aborted error
 		reply   Reply
+		waits   bool
 		err     error
 		want    want
 	}{
@@ -47,6 +48,14 @@ func TestJudge(t *testing.T) {
 		"a quota that is used up": {
 			reply: Reply{StatusCode: 429, ErrorCode: "insufficient_quota"},
 			want:  want{answered: true, reason: state.NonRetryableHTTPStatus{Status: 429}},
+		},
+		"a quota for which somebody may pay": {
+			reply: Reply{StatusCode: 429, ErrorCode: "insufficient_quota"}, waits: true,
+			want: want{answered: true, reason: state.RetryableHTTPStatus{Status: 429}},
+		},
+		"another status with the quota's code": {
+			reply: Reply{StatusCode: 403, ErrorCode: "insufficient_quota"}, waits: true,
+			want: want{answered: true, reason: state.NonRetryableHTTPStatus{Status: 403}},
 		},
 		"broken":     {err: call(CallBroken), want: want{reason: state.NetworkError{Error: "why"}}},
 		"timed out":  {err: call(CallTimedOut), want: want{reason: state.Timeout{Error: "why"}}},
@@ -76,7 +85,7 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			v := judge(retry.Default(), time.Minute, tc.aborted, tc.reply, tc.err)
+			v := judge(way{policy: retry.Default(), waits: tc.waits}, time.Minute, tc.aborted, tc.reply, tc.err)
 			got := want{reason: v.reason, answered: v.answered, unsent: v.unsent, unknown: v.unknown}
 			if v.end != nil {
 				got.end, _ = causeOf(v.end)

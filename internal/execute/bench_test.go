@@ -69,7 +69,7 @@ func BenchmarkRun(b *testing.B) {
 		Requests: store, Workers: store, Batches: store, Files: files,
 		Queue: memstore.NewQueue(time.Now, time.Minute), Flow: memstore.NewFlow(), Caller: atOnce{},
 		Metrics: &counters{}, Log: slog.New(slog.DiscardHandler), Clock: time.Now, Uniform: rand.Float64,
-		NewID: func() string { return strconv.FormatInt(ids.Add(1), 36) },
+		NewID: func() string { return strconv.FormatInt(ids.Add(1), 36) }, Models: anywhere().Now,
 	}, execute.Config{})
 	b.ReportAllocs()
 	b.ResetTimer()

@@ -20,6 +20,7 @@ import (
 type attempts struct {
 	kit
 
+	router  router
 	caller  Caller
 	batches *poller
 	ledger  *ledger
@@ -37,14 +38,19 @@ func (a *attempts) attempt(j *job, r state.Request[state.Processing]) result {
 		return halted{err}
 	}
 	if done := r.Phase(); done.Attempt > 0 && !a.clock().Before(r.Spec().StartUntil(done.Attempt)) { // the write took long
-		return a.deny(j, r, verdict{reason: state.RetryTooLate{Last: done.Last}}, state.DenialDeadline)
+		late := way{model: j.input.Model, label: a.modelLabel(j.input.Model)}
+		return a.deny(r, late, verdict{reason: state.RetryTooLate{Last: done.Last}}, state.DenialDeadline)
 	}
-	reply, err := a.send(ctx, j, callOf(j, r))
-	policy, aborted := b.last().Policy, context.Cause(ctx)
+	w, err := a.router.choose(ctx, j.input.Model, r.Spec().Deadline.Sub(a.clock()), b.last().Policy)
+	if err != nil {
+		return a.conclude(r, w, judge(w, a.limit, context.Cause(ctx), Reply{}, err))
+	}
+	reply, err := a.send(ctx, j, callOf(j, r, w))
+	aborted := context.Cause(ctx)
 	var res result
-	panicked := a.guard(j, func() { res = a.conclude(j, r, policy, judge(policy, a.limit, aborted, reply, err)) })
+	panicked := a.guard(j, func() { res = a.conclude(r, w, judge(w, a.limit, aborted, reply, err)) })
 	if panicked != nil {
-		return a.conclude(j, r, policy, judge(policy, a.limit, nil, Reply{}, panicked))
+		return a.conclude(r, w, judge(w, a.limit, nil, Reply{}, panicked))
 	}
 	return res
 }
@@ -64,11 +70,11 @@ func (a *attempts) callContext(j *job, b *polled) (context.Context, context.Canc
 	}
 }
 
-func callOf(j *job, r state.Request[state.Processing]) Call {
+func callOf(j *job, r state.Request[state.Processing], w way) Call {
 	key := r.Spec().Key
 	return Call{
 		BatchID: key.Batch, RequestID: batch.RequestID(key), CustomID: r.Spec().CustomID,
-		IdempotencyKey: batch.RequestID(key), URL: j.input.URL, Body: j.input.Body,
+		IdempotencyKey: batch.RequestID(key), URL: j.input.URL, Body: j.input.Body, Route: w.route,
 	}
 }
 
@@ -100,17 +106,17 @@ func (a *attempts) guard(j *job, f func()) (panicked error) {
 
 // conclude turns a verdict into an outcome, or, for a failure worth another
 // attempt, into a retry.
-func (a *attempts) conclude(j *job, r state.Request[state.Processing], policy retry.Policy, v verdict) result {
-	a.tell(j, v)
+func (a *attempts) conclude(r state.Request[state.Processing], w way, v verdict) result {
+	a.tell(w, v)
 	switch {
 	case v.end != nil:
 		return halted{v.end}
 	case v.reason == nil || !v.reason.Retryable():
-		return called(r, v, j.input.Model, state.DenialNone, a.clock())
+		return called(r, v, w.model, state.DenialNone, a.clock())
 	}
-	pending, denial, err := next(policy, r, v, j.input.Model, a.clock(), a.uniform)
+	pending, denial, err := next(w.policy, r, v, w.model, a.clock(), a.uniform)
 	if denial != state.DenialNone {
-		return a.deny(j, r, v, denial)
+		return a.deny(r, w, v, denial)
 	}
 	if err != nil {
 		return halted{err}
@@ -120,20 +126,20 @@ func (a *attempts) conclude(j *job, r state.Request[state.Processing], policy re
 		return halted{err}
 	}
 	return &dueRetry{
-		change: change, pending: pending.Phase(), model: a.modelLabel(j.input.Model), kind: v.reason.Kind(),
+		change: change, pending: pending.Phase(), model: w.label, kind: v.reason.Kind(),
 	}
 }
 
 // deny returns the outcome of a failure whose retry is denied.
-func (a *attempts) deny(j *job, r state.Request[state.Processing], v verdict, why state.Denial) *outcome {
-	a.denied(j.input.Model, why)
-	return called(r, v, j.input.Model, why, a.clock())
+func (a *attempts) deny(r state.Request[state.Processing], w way, v verdict, why state.Denial) *outcome {
+	a.denied(w.label, why)
+	return called(r, v, w.model, why, a.clock())
 }
 
 // tell counts and logs what those should know of who run the service.
-func (a *attempts) tell(j *job, v verdict) {
+func (a *attempts) tell(w way, v verdict) {
 	if status, ok := v.reason.(state.RetryableHTTPStatus); ok {
-		a.metrics.Count(metric.RetryableAnswers, 1, "model", a.modelLabel(j.input.Model),
+		a.metrics.Count(metric.RetryableAnswers, 1, "model", w.label,
 			"status", strconv.Itoa(status.Status), "code", retry.CodeLabel(v.reply.ErrorCode))
 	}
 	if v.unsent != "" {

@@ -203,7 +203,7 @@ func refused(err error, p state.Phase, now time.Time) error {
 func (c *claims) withoutCall(j *job, own claim) *outcome {
 	switch {
 	case own.late != nil:
-		c.denied(j.input.Model, state.DenialDeadline)
+		c.denied(c.modelLabel(j.input.Model), state.DenialDeadline)
 		return tooLate(*own.late, j.input.Model, c.clock())
 	case own.deaths >= maxDeaths:
 		return uncalled(own.request, state.TaskTerminated{Deaths: own.deaths}, c.clock())

@@ -144,7 +144,7 @@ func TestLettingGoIsToldAtOnce(t *testing.T) {
 		p := execute.New(execute.Deps{
 			Requests: w.store, Workers: beats, Batches: w.store, Files: w.files, Queue: w.queue, Flow: w.flow,
 			Caller: hanging{}, Metrics: w.stats, Log: slog.New(slog.DiscardHandler),
-			Clock: time.Now, Uniform: func() float64 { return 0.5 }, NewID: w.newID,
+			Clock: time.Now, Uniform: func() float64 { return 0.5 }, NewID: w.newID, Models: w.models,
 		}, execute.Config{})
 		time.AfterFunc(11*time.Second, func() {
 			w.update(func(b *batch.Batch) error { return b.Cancel(time.Now()) })

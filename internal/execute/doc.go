@@ -10,6 +10,7 @@
 //	intake.go      reads the message; lets on what may be called now
 //	lines.go       reads its line, within the memory budget
 //	claim.go       claims the request and stores it as processing, in one write
+//	routing.go     chooses where a call goes
 //	call.go        makes one attempt
 //	answer.go      what a call's end means; pure
 //	retry.go       a failure worth another attempt: pending again, hidden for the backoff

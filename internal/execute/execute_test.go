@@ -16,6 +16,7 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/execute"
 	"github.com/musketry/musketry/internal/retry"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -82,7 +83,7 @@ func TestFailuresThatAreNotRetried(t *testing.T) {
 			reply: execute.Reply{StatusCode: 302},
 			want:  state.NonRetryableHTTPStatus{Status: 302}, says: `"status_code":302`, calls: 1,
 		},
-		"quota": {
+		"quota that fails": {
 			reply: execute.Reply{StatusCode: 429, ErrorCode: "insufficient_quota", Body: []byte(`{"error":{}}`)},
 			want:  state.NonRetryableHTTPStatus{Status: 429}, says: `"status_code":429`, calls: 1,
 		},
@@ -124,6 +125,9 @@ func TestFailuresThatAreNotRetried(t *testing.T) {
 					lines[0] = tc.line
 				}
 				w := newWorld(t, lines)
+				m := route.DefaultModel("https://api.example.com/v1", false)
+				m.SpentQuota = route.Fail
+				w.models = route.NewTable(m).Now
 				w.sendAll(2)
 				w.up.answer = func(_ context.Context, line, _ int) (execute.Reply, error) {
 					if line == 1 {

@@ -75,7 +75,7 @@ func begin(ctx context.Context, d Deps, cfg Config, s *shards) (i *invocation, c
 	timed, stopTimed := context.WithDeadlineCause(ctx, t.stopAt, end(causeWorkerStopping))
 	calls, abort := context.WithCancelCause(timed)
 	k := kit{
-		ctx: ops, clock: d.Clock, uniform: d.Uniform, models: cfg.Models, metrics: d.Metrics,
+		ctx: ops, clock: d.Clock, uniform: d.Uniform, models: d.Models, named: cfg.Models, metrics: d.Metrics,
 		log: d.Log.With(slog.String("worker", id)),
 	}
 	i = &invocation{
@@ -109,7 +109,7 @@ func (i *invocation) stages(d Deps, cfg Config, s *shards, lease state.Lease, t 
 		batches: i.batches, chunks: newChunks(i.calls, k, d.Files), calls: i.calls, bytes: cfg.Bytes,
 		budget: semaphore.NewWeighted(cfg.Bytes),
 	}
-	i.attempts = &attempts{kit: k, caller: d.Caller, batches: i.batches, ledger: i.ledger, gate: g, limit: t.limit}
+	i.attempts = &attempts{kit: k, router: router{k}, caller: d.Caller, batches: i.batches, ledger: i.ledger, gate: g, limit: t.limit}
 	i.retries = &retries{kit: k, requests: reqs, batches: i.batches, visibility: i.visibility}
 	i.buffer = &buffer{
 		ledger: i.ledger, batches: i.batches, heartbeat: i.heartbeat, groups: map[batch.Ref]*group{},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/metric"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -29,7 +30,8 @@ type kit struct {
 	ctx     context.Context // of reads and writes: lives as long as the invocation
 	clock   func() time.Time
 	uniform func() float64
-	models  []string // those that metrics name
+	models  func(ctx context.Context) (route.Table, error)
+	named   []string // models that metrics name besides patterns
 	metrics Metrics
 	log     *slog.Logger
 }
@@ -88,18 +90,28 @@ func (k kit) rest(ctx context.Context, d time.Duration) bool {
 	return ctx.Err() == nil
 }
 
-// modelLabel returns the name by which metrics call model. A tenant writes into
-// its lines what it likes, and CloudWatch takes money for each name.
+// modelLabel returns the name by which metrics call model: a configured one or
+// "other". A tenant writes into its lines what it likes, and CloudWatch takes
+// money for each name.
 func (k kit) modelLabel(model string) string {
-	if model == "" || slices.Contains(k.models, model) {
-		return model
+	table, err := k.models(k.ctx)
+	if err != nil {
+		table = route.Table{}
 	}
-	return "other"
+	return k.label(table, model)
 }
 
-// denied counts a retry of model's that is not made.
-func (k kit) denied(model string, why state.Denial) {
-	k.metrics.Count(metric.RetriesDenied, 1, "model", k.modelLabel(model), "reason", string(why))
+// label is modelLabel by a table.
+func (k kit) label(table route.Table, model string) string {
+	if model == "" || slices.Contains(k.named, model) {
+		return model
+	}
+	return table.Label(model)
+}
+
+// denied counts a retry that is not made, of what metrics call label.
+func (k kit) denied(label string, why state.Denial) {
+	k.metrics.Count(metric.RetriesDenied, 1, "model", label, "reason", string(why))
 }
 
 // A turn is a lock that may be held during a read or a write, which are bounded.

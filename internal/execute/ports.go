@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -95,6 +96,8 @@ type Call struct {
 	IdempotencyKey string // the same for every attempt of the request
 	URL            string // the line's, such as /v1/chat/completions
 	Body           []byte // must not be changed
+
+	Route route.Route // where it goes, and within what limits
 }
 
 // A Reply is what the upstream answered.
@@ -123,6 +126,10 @@ type Deps struct {
 	Clock    func() time.Time // with a monotonic reading, as time.Now has it
 	Uniform  func() float64   // a random number in [0, 1), for any goroutine
 	NewID    func() string    // a name never used before, for any goroutine
+
+	// Models returns the models of now. It may take a few seconds, and fails where
+	// they were never read.
+	Models func(ctx context.Context) (route.Table, error)
 }
 
 // A Config bounds a Worker. Zero values stand for the defaults.
@@ -132,7 +139,7 @@ type Config struct {
 	CallLimit   time.Duration // one attempt: 10 min, and at most 3/4 of the invocation's time
 	Margin      time.Duration // kept free at the end of an invocation to record what is answered: 15 s
 	Stale       time.Duration // the age at which another worker's heartbeat says it is dead: 30 s
-	Models      []string      // those that metrics name; the others count as "other"
+	Models      []string      // those that metrics name besides patterns; the others count as "other"
 }
 
 func (c Config) withDefaults() Config {

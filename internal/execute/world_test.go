@@ -16,6 +16,7 @@ import (
 	"github.com/musketry/musketry/internal/execute"
 	"github.com/musketry/musketry/internal/memstore"
 	"github.com/musketry/musketry/internal/retry"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -31,13 +32,14 @@ const (
 type world struct {
 	*testing.T
 
-	store *memstore.Store
-	files *memstore.Files
-	queue *memstore.Queue
-	flow  *memstore.Flow
-	up    *upstream
-	stats *counters
-	logs  *logs
+	store  *memstore.Store
+	files  *memstore.Files
+	queue  *memstore.Queue
+	flow   *memstore.Flow
+	up     *upstream
+	models func(context.Context) (route.Table, error)
+	stats  *counters
+	logs   *logs
 
 	events func() int // sizes of events; nil: ten
 
@@ -47,6 +49,11 @@ type world struct {
 	wrong []string                    // broken promises
 }
 
+// anywhere returns a deployment's default route.
+func anywhere() route.Table {
+	return route.NewTable(route.DefaultModel("https://api.example.com/v1", false))
+}
+
 // newWorld returns a world with one batch in progress, a line for every body,
 // all of them loaded and none enqueued.
 func newWorld(t *testing.T, lines []string, change ...func(*batch.Batch)) *world {
@@ -54,9 +61,9 @@ func newWorld(t *testing.T, lines []string, change ...func(*batch.Batch)) *world
 	w := &world{
 		T: t, store: memstore.NewStore(), files: memstore.NewFiles(), flow: memstore.NewFlow(),
 		queue: memstore.NewQueue(time.Now, 16*time.Minute), stats: &counters{}, logs: &logs{},
-		out: map[string]execute.Delivery{},
+		out: map[string]execute.Delivery{}, models: anywhere().Now,
 	}
-	w.up = &upstream{world: w, calls: map[int]int{}, flying: map[int]int{}}
+	w.up = &upstream{world: w, calls: map[int]int{}, routes: map[int][]route.Route{}, flying: map[int]int{}}
 	b := batch.Batch{
 		Ref: batch.Ref{Tenant: testTenant, ID: testBatch}, Endpoint: "/v1/chat/completions", InputFileID: testFile,
 		Policy: retry.Default(), Status: batch.StatusInProgress, Shards: 1, Enqueued: len(lines), Mark: len(lines),
@@ -145,7 +152,7 @@ func (w *world) process(m *machine, cfg execute.Config) *execute.Worker {
 	return execute.New(execute.Deps{
 		Requests: m, Workers: m, Batches: m, Files: m, Queue: m, Flow: m, Caller: m,
 		Metrics: w.stats, Log: slog.New(w.logs),
-		Clock: m.now, Uniform: func() float64 { return 0.5 }, NewID: w.newID,
+		Clock: m.now, Uniform: func() float64 { return 0.5 }, NewID: w.newID, Models: w.models,
 	}, cfg)
 }
 
@@ -336,6 +343,7 @@ type upstream struct {
 
 	mu     sync.Mutex
 	calls  map[int]int
+	routes map[int][]route.Route // by line
 	times  []time.Time
 	flying map[int]int // by line
 	now    int
@@ -364,6 +372,7 @@ func (u *upstream) call(ctx context.Context, c execute.Call) (execute.Reply, err
 	u.mu.Lock()
 	before := u.calls[line]
 	u.calls[line]++
+	u.routes[line] = append(u.routes[line], c.Route)
 	u.times = append(u.times, time.Now())
 	u.now++
 	u.peak = max(u.peak, u.now)

@@ -17,6 +17,7 @@ import (
 	"github.com/musketry/musketry/internal/finalize"
 	"github.com/musketry/musketry/internal/memstore"
 	"github.com/musketry/musketry/internal/retry"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -253,6 +254,7 @@ func (s *seam) environment(after time.Duration) {
 			w := execute.New(execute.Deps{
 				Requests: p, Workers: p, Batches: p, Files: p, Queue: p, Flow: p, Caller: p, Metrics: p,
 				Log: slog.New(slog.DiscardHandler), Clock: time.Now, Uniform: func() float64 { return 0.5 }, NewID: s.newID,
+				Models: route.NewTable(route.DefaultModel("https://api.example.com/v1", false)).Now,
 			}, execute.Config{})
 			for s.ctx.Err() == nil && p.alive() == nil {
 				s.event(p, w)

@@ -73,11 +73,14 @@ const (
 // (https://platform.openai.com/docs/guides/error-codes).
 const QuotaExhausted = "insufficient_quota"
 
+// QuotaSpent reports whether an answer says that the account has nothing left.
+func QuotaSpent(status int, code string) bool { return status == 429 && code == QuotaExhausted }
+
 // Classify returns what an answer of status means, given its OpenAI error code
 // ("" if it has none). Redirects are not followed, so a 3xx is permanent.
 func (p Policy) Classify(status int, code string) Class {
 	switch {
-	case status == 429 && code == QuotaExhausted:
+	case QuotaSpent(status, code):
 		return Permanent
 	case p.Retryable.Has(status):
 		return Retryable

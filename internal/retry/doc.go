@@ -18,7 +18,8 @@
 //
 // These are retried: statuses 408, 425, 429, 499 and every 5xx, or what
 // [Policy].Retryable lists instead; a call that timed out or broke off; a panic.
-// A 429 whose code is insufficient_quota is not: no wait mends it.
+// A 429 whose code is insufficient_quota is not: no wait mends it, unless somebody
+// pays, which is the model's to say.
 //
 // The package is pure. It knows the standard library only; the clock and
 // randomness are parameters.

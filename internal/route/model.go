@@ -41,8 +41,13 @@ const (
 	None   = "none"
 )
 
-// Default is the pattern of the default route.
-const Default = "*"
+const (
+	// Default is the pattern of the default route.
+	Default = "*"
+	// DefaultKey is the Auth.Key that is the deployment's own: where that has none, none
+	// is sent.
+	DefaultKey = "default"
+)
 
 // A Model is what an operator says of the models whose names match a pattern.
 type Model struct {
@@ -85,9 +90,17 @@ type Route struct {
 type Auth struct {
 	Kind    string // Bearer, Header, SigV4 or None
 	Header  string // of Header: api-key, x-api-key …
-	Key     string // of Bearer and Header: "ssm:NAME" or "secretsmanager:NAME", NAME under the deployment's prefix
+	Key     string // of Bearer and Header: "ssm:NAME" or "secretsmanager:NAME", NAME under the deployment's prefix, or DefaultKey
 	Service string // of SigV4
 	Region  string // of SigV4
+}
+
+// DefaultModel returns the model of a deployment's default route. Private says that
+// http and private addresses are allowed.
+func DefaultModel(baseURL string, private bool) Model {
+	return Model{Pattern: Default, Routes: []Route{{
+		Name: "default", BaseURL: baseURL, Auth: Auth{Kind: Bearer, Key: DefaultKey}, AllowPrivate: private,
+	}}}
 }
 
 // WithDefaults returns m with each empty field that has a default filled, and

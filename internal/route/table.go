@@ -2,6 +2,7 @@ package route
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"strings"
 )
@@ -39,6 +40,9 @@ func NewTable(models ...Model) Table {
 	}
 	return t
 }
+
+// Now returns t, for whoever works with one table for good.
+func (t Table) Now(context.Context) (Table, error) { return t, nil }
 
 // Match returns what is said of a model, by its name, and whether anything is.
 // A Model without routes is one that is stored and invalid.

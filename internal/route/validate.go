@@ -164,11 +164,13 @@ func (c *checker) auth(at string, a Auth) {
 // badKey returns what is wrong with where a key is kept, and how to mend it. It may be
 // the key itself, so neither quotes it.
 func badKey(where string) (wrong, mend string) {
-	const form = "write ssm:NAME (a SecureString of SSM) or secretsmanager:NAME, never the key itself"
+	const form = "write ssm:NAME (a SecureString of SSM), secretsmanager:NAME, or default (the deployment's own), never the key itself"
 	kind, name, _ := strings.Cut(where, ":")
 	switch {
 	case where == "":
 		return "is missing", form
+	case where == DefaultKey:
+		return "", ""
 	case kind != "ssm" && kind != "secretsmanager":
 		return "names neither SSM nor Secrets Manager", form
 	case strings.HasPrefix(name, "/"):

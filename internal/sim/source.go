@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/execute"
+	"github.com/musketry/musketry/internal/route"
 )
 
 // eventSize is how many messages the event source hands out at once at most.
@@ -101,6 +102,7 @@ func (s *source) environment() *environment {
 	e.worker = execute.New(execute.Deps{
 		Requests: p, Workers: p, Batches: p, Files: p, Queue: p, Flow: p, Caller: p,
 		Metrics: w, Log: slog.New(w.handler(e.process)), Clock: e.now, Uniform: e.uniform, NewID: e.newID,
+		Models: route.NewTable(route.DefaultModel("https://api.example.com/v1", false)).Now,
 	}, execute.Config{})
 	return e
 }

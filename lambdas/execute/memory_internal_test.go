@@ -26,6 +26,7 @@ import (
 	"github.com/musketry/musketry/internal/execute"
 	"github.com/musketry/musketry/internal/memstore"
 	"github.com/musketry/musketry/internal/retry"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/upstream"
 )
@@ -148,6 +149,7 @@ func prepare(t *testing.T, url string, files diskFiles, tenants ...string) (*exe
 		Requests: store, Workers: store, Batches: store, Files: files, Queue: queue, Flow: memstore.NewFlow(),
 		Caller: &caller{client: client, clock: time.Now}, Metrics: noMetrics{}, Log: slog.New(slog.DiscardHandler),
 		Clock: time.Now, Uniform: func() float64 { return 0.5 }, NewID: rand.Text,
+		Models: route.NewTable(route.DefaultModel(url, true)).Now,
 	}, execute.Config{})
 	received, err := queue.Receive(t.Context(), 1000)
 	must(t, err)

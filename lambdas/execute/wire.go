@@ -12,6 +12,7 @@ import (
 	"github.com/musketry/musketry/internal/boot"
 	"github.com/musketry/musketry/internal/dynamostore"
 	"github.com/musketry/musketry/internal/execute"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/s3file"
 	"github.com/musketry/musketry/internal/sfnflow"
 	"github.com/musketry/musketry/internal/sqsqueue"
@@ -36,6 +37,7 @@ func wire(kit boot.Kit) (handler, error) {
 		Flow:   sfnflow.New(sfn.NewFromConfig(kit.AWS), ""), // it wakes flows and starts none
 		Caller: &caller{client: client, clock: kit.Clock, log: kit.Log}, Metrics: kit.Metrics, Log: kit.Log,
 		Clock: kit.Clock, Uniform: mathrand.Float64, NewID: rand.Text,
+		Models: route.NewTable(route.DefaultModel(kit.UpstreamBaseURL, true)).Now,
 	}, execute.Config{Models: kit.Settings.Models})
 	return handler{worker: worker, after: kit.Metrics.Flush}, nil
 }
