@@ -43,7 +43,7 @@ func TestRoles(t *testing.T) {
 		},
 		"Execute": {
 			"ExecuteLog":                          "logs:CreateLogStream logs:PutLogEvents",
-			work:                                  "dynamodb:GetItem dynamodb:PutItem dynamodb:Query",
+			work:                                  "dynamodb:GetItem dynamodb:PartiQLUpdate dynamodb:PutItem dynamodb:Query",
 			"Bucket":                              "s3:ListBucket",
 			"Bucket/tenants/*":                    "s3:GetObject",
 			"Bucket/batches/*":                    "s3:PutObject",

@@ -59,9 +59,9 @@ func (t *Table) GrantLoad(fn *Function) {
 		"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:PartiQLInsert")
 }
 
-// GrantWork lets execute read batches and move requests on; it deletes nothing.
+// GrantWork lets execute read batches and move requests on, in groups too; it deletes nothing.
 func (t *Table) GrantWork(fn *Function) {
-	t.grant(fn, workPartitions(), "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem")
+	t.grant(fn, workPartitions(), "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:PartiQLUpdate")
 }
 
 // GrantSeal lets finalize walk a batch's requests and end them, in groups too, and delete the entries of batches that have

@@ -139,4 +139,5 @@ func (u *buffer) drain() {
 		u.commit(ref, entries)
 	}
 	u.timers.Wait()
+	u.commits.requests.drain()
 }

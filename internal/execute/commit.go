@@ -66,8 +66,7 @@ func (c *committer) persistOutcomes(ref batch.Ref, outcomes []*entry) (written b
 		}
 		return false
 	}
-	phases := make([]state.Phase, len(outcomes)) // nil: not written by us
-	each(outcomes, func(i int, e *entry) { phases[i] = c.persistOutcome(e, spans[i]) })
+	phases := c.persistEndings(outcomes, spans)
 	c.appendJournal(ref, spans, outcomes, phases)
 	counted := c.count(ref, phases)
 	for i, e := range outcomes {
@@ -103,29 +102,50 @@ func (c *committer) putSegment(ref batch.Ref, outcomes []*entry) ([]state.Span, 
 	return spans, err
 }
 
-// persistOutcome writes one outcome and returns the phase it brought, or nil: e
-// knows then why its message's way ends.
-func (c *committer) persistOutcome(e *entry, at state.Span) state.Phase {
-	change, err := e.outcome.ending.change(at)
-	if err != nil {
-		c.log.Error("cannot record an outcome", append(e.job.attrs(), errAttr(err))...)
-		e.end = c.unwritten(e)
-		return nil
-	}
-	if err := c.requests.conclude(e.job, change); err != nil {
-		e.end = err
-		if isCause(err, causeUnwritten) {
-			c.shards.lag(e.job.message.Batch)
+// persistEndings writes outcomes, whose lines lie at spans, and returns the phases
+// that they brought: nil for one that was not written by us, which knows then why
+// its message's way ends.
+func (c *committer) persistEndings(outcomes []*entry, spans []state.Span) []state.Phase {
+	var changes []state.Change
+	var changed []int
+	for i, e := range outcomes {
+		change, err := e.outcome.ending.change(spans[i])
+		if err != nil {
+			c.log.Error("cannot record an outcome", append(e.job.attrs(), errAttr(err))...)
 			e.end = c.unwritten(e)
+			continue
 		}
-		return nil
+		changes, changed = append(changes, change), append(changed, i)
 	}
-	labels := []string{"status", string(change.To().Status())}
-	if f, ok := change.To().(state.Failed); ok {
+	phases := make([]state.Phase, len(outcomes))
+	for n, err := range c.requests.applyAll(changes) {
+		i := changed[n]
+		if err := c.requests.conclude(outcomes[i].job, err); err != nil {
+			c.lost(outcomes[i], err)
+			continue
+		}
+		phases[i] = changes[n].To()
+		c.tell(phases[i])
+	}
+	return phases
+}
+
+// lost says that e's outcome was not written, because of err.
+func (c *committer) lost(e *entry, err error) {
+	e.end = err
+	if isCause(err, causeUnwritten) {
+		c.shards.lag(e.job.message.Batch)
+		e.end = c.unwritten(e)
+	}
+}
+
+// tell counts an outcome for those who run the service.
+func (c *committer) tell(p state.Phase) {
+	labels := []string{"status", string(p.Status())}
+	if f, ok := p.(state.Failed); ok {
 		labels = append(labels, "reason", string(f.Reason.Kind()))
 	}
 	c.metrics.Count(metric.Outcomes, 1, labels...)
-	return change.To()
 }
 
 // unwritten returns the end of a message whose outcome could not be written: the

@@ -21,6 +21,7 @@
 //	outcome.go     what ends a request; pure
 //	chunks.go      parts of the input, each read once for all the lines in it
 //	requests.go    reads and writes of requests
+//	gather.go      gathers changes of many jobs, for one write
 //	gate.go        whether a call may start now
 //	heartbeat.go   shows others that this worker lives; aborts all calls when nobody hears it
 //	poll.go        looks at the batches; aborts the calls of those that stop

@@ -97,7 +97,7 @@ func begin(ctx context.Context, d Deps, cfg Config, s *shards) (i *invocation, c
 
 // stages sets up the stages that a delivery goes through.
 func (i *invocation) stages(d Deps, cfg Config, s *shards, lease state.Lease, t times) {
-	k, reqs := i.kit, requests{i.kit, d.Requests}
+	k, reqs := i.kit, newRequests(i.kit, d.Requests, func() bool { return false })
 	g := &gate{clock: d.Clock, heartbeat: i.heartbeat, stopAt: t.stopAt, limit: t.limit}
 	i.settler = &settler{kit: k, ledger: i.ledger, visibility: i.visibility, deleter: i.deleter}
 	i.claims = &claims{

@@ -69,7 +69,7 @@ func (j *job) decode(line []byte, endpoint string) {
 }
 
 // identify gives the request that j's first receive supposes the custom id
-// that its line has, since a write replaces the whole.
+// that its line has.
 func (j *job) identify() {
 	if p, ok := j.record.Phase.(state.Pending); ok && p.ClaimID == "" && j.record.Spec.CustomID == "" {
 		j.record.Spec.CustomID = j.input.CustomID

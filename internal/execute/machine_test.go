@@ -110,7 +110,16 @@ func (m *machine) do(ctx context.Context, op string, effect func() error) error 
 	return err
 }
 
-func (m *machine) Apply(ctx context.Context, c state.Change) error {
+// ApplyAll applies one after another, so that a machine may die in the middle.
+func (m *machine) ApplyAll(ctx context.Context, cs []state.Change) []error {
+	errs := make([]error, len(cs))
+	for i, c := range cs {
+		errs[i] = m.apply(ctx, c)
+	}
+	return errs
+}
+
+func (m *machine) apply(ctx context.Context, c state.Change) error {
 	op := "outcome"
 	switch c.To().(type) {
 	case state.Processing:

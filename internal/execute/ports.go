@@ -20,10 +20,11 @@ type Delivery struct {
 
 // Requests keeps requests.
 type Requests interface {
-	// Apply makes one conditional write. Returns a *state.ConflictError, which
-	// names the winner, if the guard failed; one's own write seen again is no
-	// error.
-	Apply(ctx context.Context, c state.Change) error
+	// ApplyAll makes a conditional write of each change, at most state.GroupSize of
+	// different requests, in one call, and returns an error for each: nil, also for
+	// one's own write seen again; a *state.ConflictError, which names the winner, if
+	// the guard failed; after any other it was made or not, and may be made again.
+	ApplyAll(ctx context.Context, cs []state.Change) []error
 	// Request reads consistently. Returns state.ErrNotFound.
 	Request(ctx context.Context, k state.Key) (state.Record, error)
 }

@@ -11,7 +11,13 @@ import (
 type requests struct {
 	kit
 
-	store Requests
+	store    Requests
+	gatherer *gatherer
+}
+
+// newRequests returns a requests. full says whether all places are taken.
+func newRequests(k kit, store Requests, full func() bool) requests {
+	return requests{k, store, &gatherer{kit: k, store: store, full: full}}
 }
 
 // read reads j's request.
@@ -25,17 +31,19 @@ func (r requests) read(j *job) (state.Record, error) {
 	return rec, err
 }
 
-// apply makes a change durable.
-func (r requests) apply(c state.Change) error {
-	return r.persist(opLimit, func(ctx context.Context) error {
-		return r.store.Apply(ctx, c)
-	})
-}
+// apply makes a change durable, with others' if there are some soon.
+func (r requests) apply(c state.Change) error { return r.gatherer.apply(false, c)[0] }
 
-// conclude makes durable what came of j's call. An error ends the message's way;
-// if another has ended the request, j knows its record.
-func (r requests) conclude(j *job, c state.Change) error {
-	err := r.apply(c)
+// applyAll makes changes durable at once, and returns their errors.
+func (r requests) applyAll(cs []state.Change) []error { return r.gatherer.apply(true, cs...) }
+
+// drain waits until nothing is under way.
+func (r requests) drain() { r.gatherer.calls.Wait() }
+
+// conclude returns why j's message's way ends if err came of the write of what
+// came of j's call, and nil if there was none; if another has ended the request,
+// j knows its record.
+func (r requests) conclude(j *job, err error) error {
 	if err == nil {
 		return nil
 	}

@@ -60,7 +60,7 @@ func (s *retries) write(j *job, r *dueRetry) error {
 
 // once writes a retry, and returns why the message's way ends.
 func (s *retries) once(j *job, r *dueRetry) error {
-	if err := s.requests.conclude(j, r.change); err != nil {
+	if err := s.requests.conclude(j, s.requests.apply(r.change)); err != nil {
 		return err
 	}
 	s.log.Debug("retry", append(j.attrs(), slog.Int("attempt", r.pending.Attempt),

@@ -79,14 +79,14 @@ func TestCallsGoByTheirModelsRoute(t *testing.T) {
 func TestLateRequestsEscalate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, linesOf("slow", "slow"), func(b *batch.Batch) { b.Deadline = time.Now().Add(time.Hour + time.Second).UTC() })
+		w := newWorld(t, linesOf("slow", "slow"), func(b *batch.Batch) { b.Deadline = time.Now().Add(time.Hour + 2*time.Second).UTC() })
 		slow, quick := modelOf("slow", "a"), modelOf("quick*", "b")
 		slow.Escalation = &route.Escalation{Model: "quick-1", Before: time.Hour}
 		w.models = route.NewTable(slow, quick).Now
 		w.send(1)
 		w.up.answer = func(_ context.Context, line, before int) (execute.Reply, error) {
 			if before < 2 {
-				return status(503) // after 1.5 s less than an hour remains
+				return status(503) // after 3 s less than an hour remains
 			}
 			return execute.Reply{StatusCode: 200, Body: []byte("{}"), Tokens: answered()}, nil // which names no model
 		}

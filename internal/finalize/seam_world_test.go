@@ -143,6 +143,13 @@ func (p *process) Apply(ctx context.Context, c state.Change) error {
 	return p.Store.Apply(ctx, c)
 }
 
+func (p *process) ApplyAll(ctx context.Context, cs []state.Change) []error {
+	if err := p.write("Apply"); err != nil {
+		return slices.Repeat([]error{err}, len(cs))
+	}
+	return p.Store.ApplyAll(ctx, cs)
+}
+
 func (p *process) Beat(ctx context.Context, w state.Worker) error {
 	if err := p.write("Beat"); err != nil {
 		return err

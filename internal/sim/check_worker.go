@@ -66,7 +66,7 @@ func (c *checker) operates(p *process, o operation) (over func(hurt bool)) {
 	}
 	began := c.world.sched.now()
 	s := &span{from: began, to: math.MaxInt64}
-	if o.name == "Request" || o.name == "Apply" {
+	if o.name == "Request" {
 		s.line, _, _ = strings.Cut(o.key, " ")
 	}
 	p.mu.Lock()
@@ -81,11 +81,19 @@ func (c *checker) operates(p *process, o operation) (over func(hurt bool)) {
 		defer p.mu.Unlock()
 		if s.to = now; hurt {
 			p.stint.hurt = now
-			if o.name == "Put" || o.name == "Apply" {
+			if o.name == "Put" || o.name == "ApplyAll" {
 				p.stint.lame = now
 			}
 		}
 	}
+}
+
+// hurts is told that a write of p that records an outcome, or a claim, failed
+// within a call that did not.
+func (p *process) hurts() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stint.hurt, p.stint.lame = p.world.sched.now(), p.world.sched.now()
 }
 
 // waits returns how long in [from, to] no operation of p was under way that was

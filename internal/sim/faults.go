@@ -11,51 +11,53 @@ type fault string
 // The faults. Each is counted when it occurs, and one that never did over all
 // seeds of a run fails the run.
 const (
-	crashBefore     fault = "a process dies before its write"
-	crashAfter      fault = "a process dies after its write"
-	crashCalling    fault = "a process dies during a call"
-	killedAtLimit   fault = "a process is killed at its time limit"
-	frozen          fault = "a process freezes and thaws"
-	skewed          fault = "a process's clock is off"
-	throttled       fault = "a service throttles"
-	answerLost      fault = "a write takes effect and its answer is lost"
-	writeLate       fault = "a write takes effect after its caller gave up"
-	connectionDead  fault = "a connection is dead and nobody says so"
-	slowService     fault = "a service is slow"
-	serviceDown     fault = "one operation fails for minutes"
-	readBroken      fault = "an object's reading breaks off"
-	messageTwice    fault = "a message is duplicated"
-	messageLost     fault = "a message is lost"
-	messageLate     fault = "a message is late"
-	messageShown    fault = "a message is received while it is hidden"
-	deleteLost      fault = "a message's deletion is lost"
-	deadLetter      fault = "a message is received too often"
-	flowStopped     fault = "a flow is stopped from outside"
-	noWorkers       fault = "no worker comes for half an hour"
-	wakeLost        fault = "a wake is lost"
-	tokenLost       fault = "a parked flow is never woken"
-	taskLives       fault = "a task is given up by the flow and lives on"
-	loaderLives     fault = "a loader is given up by the flow and lives on"
-	finalizeTwice   fault = "a finalizer runs twice at once"
-	canceled        fault = "a batch is cancelled"
-	lineCanceled    fault = "a single request is cancelled"
-	dueSoon         fault = "a batch's deadline comes early"
-	upstreamDown    fault = "the upstream is dead for a while"
-	upstreamSlow    fault = "the upstream is slow for a while"
-	upstreamHangs   fault = "the upstream does not answer"
-	upstreamResets  fault = "the upstream resets a connection"
-	upstreamErrs    fault = "the upstream fails with a 500"
-	upstreamLimits  fault = "the upstream refuses with a Retry-After"
-	upstreamRefuses fault = "the upstream refuses for good"
-	poisonous       fault = "a request kills whoever calls it"
-	badFile         fault = "a batch's file is bad"
-	itemMissing     fault = "a request's item is missing"
+	crashBefore        fault = "a process dies before its write"
+	crashAfter         fault = "a process dies after its write"
+	crashCalling       fault = "a process dies during a call"
+	killedAtLimit      fault = "a process is killed at its time limit"
+	frozen             fault = "a process freezes and thaws"
+	skewed             fault = "a process's clock is off"
+	throttled          fault = "a service throttles"
+	statementThrottled fault = "a write of a group is throttled alone"
+	groupTorn          fault = "a group of writes is made in part"
+	answerLost         fault = "a write takes effect and its answer is lost"
+	writeLate          fault = "a write takes effect after its caller gave up"
+	connectionDead     fault = "a connection is dead and nobody says so"
+	slowService        fault = "a service is slow"
+	serviceDown        fault = "one operation fails for minutes"
+	readBroken         fault = "an object's reading breaks off"
+	messageTwice       fault = "a message is duplicated"
+	messageLost        fault = "a message is lost"
+	messageLate        fault = "a message is late"
+	messageShown       fault = "a message is received while it is hidden"
+	deleteLost         fault = "a message's deletion is lost"
+	deadLetter         fault = "a message is received too often"
+	flowStopped        fault = "a flow is stopped from outside"
+	noWorkers          fault = "no worker comes for half an hour"
+	wakeLost           fault = "a wake is lost"
+	tokenLost          fault = "a parked flow is never woken"
+	taskLives          fault = "a task is given up by the flow and lives on"
+	loaderLives        fault = "a loader is given up by the flow and lives on"
+	finalizeTwice      fault = "a finalizer runs twice at once"
+	canceled           fault = "a batch is cancelled"
+	lineCanceled       fault = "a single request is cancelled"
+	dueSoon            fault = "a batch's deadline comes early"
+	upstreamDown       fault = "the upstream is dead for a while"
+	upstreamSlow       fault = "the upstream is slow for a while"
+	upstreamHangs      fault = "the upstream does not answer"
+	upstreamResets     fault = "the upstream resets a connection"
+	upstreamErrs       fault = "the upstream fails with a 500"
+	upstreamLimits     fault = "the upstream refuses with a Retry-After"
+	upstreamRefuses    fault = "the upstream refuses for good"
+	poisonous          fault = "a request kills whoever calls it"
+	badFile            fault = "a batch's file is bad"
+	itemMissing        fault = "a request's item is missing"
 )
 
 // allFaults returns every fault that a seed may have.
 func allFaults() []fault {
 	return []fault{
-		crashBefore, crashAfter, crashCalling, killedAtLimit, frozen, skewed, throttled, answerLost, writeLate,
+		crashBefore, crashAfter, crashCalling, killedAtLimit, frozen, skewed, throttled, statementThrottled, groupTorn, answerLost, writeLate,
 		connectionDead, slowService, serviceDown, readBroken, messageTwice, messageLost, messageLate, messageShown, deleteLost,
 		deadLetter, flowStopped, noWorkers, wakeLost, tokenLost, taskLives, loaderLives, finalizeTwice, canceled, lineCanceled, dueSoon,
 		upstreamDown, upstreamSlow, upstreamHangs, upstreamResets, upstreamErrs, upstreamLimits, upstreamRefuses,
@@ -83,6 +85,7 @@ func allPasses() []string {
 // What a service that fails answers.
 var (
 	errThrottled = errors.New("sim: throttled")
+	errTorn      = errors.New("sim: the connection broke in the middle of a group")
 	errReset     = errors.New("sim: connection reset")
 	errBroken    = errors.New("sim: the answer broke off")
 )
@@ -94,6 +97,14 @@ type operation struct {
 	writes bool
 	by     string // the process
 	worker bool   // which is one of execute
+}
+
+// service returns the operation that is down, or slow, where o is.
+func (o operation) service() string {
+	if o.name == "ApplyAll" {
+		return "Apply"
+	}
+	return o.name
 }
 
 // A fate is what becomes of an operation.
@@ -119,10 +130,10 @@ func (w *world) fate(what string, o operation) fate {
 		return f
 	}
 	switch now := w.sched.now(); {
-	case during(w.plan.outages, o.name, now) && d.chance(0.9):
+	case during(w.plan.outages, o.service(), now) && d.chance(0.9):
 		f.kind, f.delay = serviceDown, d.between(time.Millisecond, 200*time.Millisecond)
 		return f
-	case during(w.plan.crawls, o.name, now):
+	case during(w.plan.crawls, o.service(), now):
 		f.kind, f.delay = slowService, d.between(time.Second, 14*time.Second)
 		return f
 	}

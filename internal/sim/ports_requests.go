@@ -2,10 +2,12 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/state"
@@ -22,17 +24,71 @@ func (p ports) line(k state.Key) string { return p.world.nick(k.Batch) + "/" + s
 
 // Apply makes one conditional write.
 func (p ports) Apply(ctx context.Context, c state.Change) error {
+	o := operation{name: "Apply", key: p.names([]state.Change{c})[0], writes: true}
+	return p.call(ctx, o, func(ctx context.Context) error { return p.apply(ctx, c) })
+}
+
+// apply has c's effect.
+func (p ports) apply(ctx context.Context, c state.Change) error {
 	w := p.world
-	guard := c.Guard() // no claim's id: those made at one instant have no order
-	key := fmt.Sprintf("%s %s %t to %s", p.line(c.Spec().Key), guard.Status, guard.ClaimID != "", c.To().Status())
-	o := operation{name: "Apply", key: key, writes: true}
-	return p.call(ctx, o, func(ctx context.Context) error {
-		before, _ := w.store.Request(ctx, c.Spec().Key) // absent: the zero record
-		err := w.store.Apply(ctx, c)
-		after, _ := w.store.Request(ctx, c.Spec().Key)
-		w.check.applied(p.process, c, before, after, err)
-		return err
+	before, _ := w.store.Request(ctx, c.Spec().Key) // absent: the zero record
+	err := w.store.Apply(ctx, c)
+	after, _ := w.store.Request(ctx, c.Spec().Key)
+	w.check.applied(p.process, c, before, after, err)
+	return err
+}
+
+// ApplyAll makes a group of conditional writes. Beside all that may become of a
+// write, one of it may be throttled alone, and it may be made in part: the process
+// dies, or its connection does.
+func (p ports) ApplyAll(ctx context.Context, cs []state.Change) []error {
+	w := p.world
+	o := operation{name: "ApplyAll", key: strings.Join(p.names(cs), ", "), writes: true}
+	d := roll(w.seed, p.name, o.key, p.instant())
+	torn := d.chance(w.plan.rates[crashBefore] + w.plan.rates[crashAfter])
+	dies := d.chance(0.5) || w.plan.deadly
+	var errs []error // of those who hear of it
+	err := p.call(ctx, o, func(ctx context.Context) error {
+		made := make([]error, len(cs))
+		for i, c := range cs {
+			if torn && i > 0 && 2*i >= len(cs) && !w.calm() {
+				w.hit(groupTorn)
+				p.hurts()
+				return errTorn
+			}
+			made[i] = p.applyOne(ctx, d, c)
+		}
+		errs = made
+		return nil
 	})
+	if errors.Is(err, errTorn) && dies {
+		p.die()
+	}
+	if err != nil {
+		return slices.Repeat([]error{err}, len(cs))
+	}
+	return errs
+}
+
+// applyOne has the effect of a change of a group, unless that is throttled.
+func (p ports) applyOne(ctx context.Context, d *dice, c state.Change) error {
+	if w := p.world; d.chance(w.plan.rates[throttled]) && !w.calm() {
+		w.hit(statementThrottled)
+		p.hurts()
+		return errThrottled
+	}
+	return p.apply(ctx, c)
+}
+
+// names tells what changes are: without claims' ids, since those made at one
+// instant have no order.
+func (p ports) names(cs []state.Change) []string {
+	names := make([]string, len(cs))
+	for i, c := range cs {
+		guard := c.Guard()
+		names[i] = fmt.Sprintf("%s %s %t to %s", p.line(c.Spec().Key), guard.Status, guard.ClaimID != "", c.To().Status())
+	}
+	return names
 }
 
 // Create inserts requests.

@@ -146,7 +146,7 @@ func TestRetryAfterOutlivesItsWrite(t *testing.T) {
 	p.jobs[0].lines[0].manner.wait = time.Hour
 	first := time.Duration(0)
 	p.meddle = func(w *world, o operation) (time.Duration, error) {
-		if strings.HasSuffix(o.key, " to pending") {
+		if strings.Contains(o.key, " to pending") {
 			if first == 0 {
 				first = w.sched.now()
 			}
@@ -172,7 +172,7 @@ func TestAFrozenWorkerIsNotHeard(t *testing.T) {
 	p.jobs[0].lines[0].manner.first = []fault{upstreamLimits}
 	p.jobs[0].lines[0].manner.wait = time.Hour
 	p.meddle = func(w *world, o operation) (time.Duration, error) {
-		if strings.HasSuffix(o.key, " to pending") {
+		if strings.Contains(o.key, " to pending") {
 			w.sched.freeze(w.source.busy[0].process, 10*time.Minute)
 		}
 		return 0, nil
@@ -304,7 +304,7 @@ func TestPaidAnswersAreKept(t *testing.T) {
 	}
 	j.cancels = 21 * time.Second
 	p.meddle = func(_ *world, o operation) (time.Duration, error) {
-		if strings.HasSuffix(o.key, "to completed") {
+		if strings.Contains(o.key, "to completed") {
 			return 8 * time.Second, nil
 		}
 		return 0, nil
