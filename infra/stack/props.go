@@ -11,7 +11,7 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 
 	"github.com/musketry/musketry/internal/boot"
-	"github.com/musketry/musketry/internal/upstream"
+	"github.com/musketry/musketry/internal/route"
 )
 
 // Props are the parameters of a deployment. PropsFromContext fills in the defaults, which are those for AWS.
@@ -22,6 +22,9 @@ type Props struct {
 	Architecture         string  // "arm64" or "x86_64"; the binaries in Assets must match.
 	Removal              string  // "retain" keeps table and bucket when the stack is deleted, "destroy" does not.
 	UpstreamBaseURL      string  // The provider that execute calls.
+	UpstreamAllowPrivate string  // "on" lets it have a private address and http, "off" does not.
+	UpstreamCA           string  // Authorities besides the system's that upstreams' certificates may be signed by: PEM, or that in base64.
+	Bedrock              string  // "on" lets execute call models of Amazon Bedrock by its role.
 	UpstreamKeyParameter string  // Name of the SSM SecureString with its key; it starts with a slash.
 	MessageGroups        string  // "on" for SQS fair queues (MessageGroupId = tenant), "off" where refused.
 	Streaming            string  // "on" to stream downloads; "off" where the gateway cannot.
@@ -51,15 +54,18 @@ func PropsFromContext(node constructs.Node) (*Props, error) {
 
 func (c *contextReader) props() (*Props, error) {
 	props := &Props{
-		Name:            c.text("name", "Musketry"),
-		APIStage:        c.text("apiStage", "v1"),
-		Assets:          c.text("assets", "../build/lambda"),
-		Architecture:    c.oneOf("architecture", "arm64", "x86_64"),
-		Removal:         c.oneOf("removal", "retain", "destroy"),
-		UpstreamBaseURL: c.text("upstreamBaseUrl", "https://api.openai.com/v1"),
-		MessageGroups:   c.oneOf("messageGroups", "on", "off"),
-		Streaming:       c.oneOf("streaming", "on", "off"),
-		LogLevel:        c.oneOf("logLevel", "INFO", "DEBUG", "WARN", "ERROR"),
+		Name:                 c.text("name", "Musketry"),
+		APIStage:             c.text("apiStage", "v1"),
+		Assets:               c.text("assets", "../build/lambda"),
+		Architecture:         c.oneOf("architecture", "arm64", "x86_64"),
+		Removal:              c.oneOf("removal", "retain", "destroy"),
+		UpstreamBaseURL:      c.text("upstreamBaseUrl", "https://api.openai.com/v1"),
+		UpstreamAllowPrivate: c.oneOf("upstreamAllowPrivate", "off", "on"),
+		UpstreamCA:           c.text("upstreamCa", ""),
+		Bedrock:              c.oneOf("bedrock", "off", "on"),
+		MessageGroups:        c.oneOf("messageGroups", "on", "off"),
+		Streaming:            c.oneOf("streaming", "on", "off"),
+		LogLevel:             c.oneOf("logLevel", "INFO", "DEBUG", "WARN", "ERROR"),
 		// An account's own limits: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 		APIRate:  c.number("apiRate", 100, 1, 10_000),
 		APIBurst: c.number("apiBurst", 200, 1, 5_000),
@@ -74,12 +80,15 @@ func (c *contextReader) props() (*Props, error) {
 	}
 	props.Settings = c.settings()
 	props.UpstreamKeyParameter = c.text("upstreamKeyParameter", "/"+strings.ToLower(props.Name)+"/upstream-key")
-	_, badBase := upstream.New(upstream.Config{BaseURL: props.UpstreamBaseURL})
+	badBase := route.CheckBaseURL(props.UpstreamBaseURL, props.UpstreamAllowPrivate == "on")
+	_, badCA := boot.Authorities(props.UpstreamCA)
 	switch {
 	case c.err != nil:
 		return nil, c.err
 	case badBase != nil: // it does not quote the URL, which may hold a password
 		return nil, fmt.Errorf("context upstreamBaseUrl: %w", badBase)
+	case props.UpstreamCA != "" && badCA != nil:
+		return nil, fmt.Errorf("context upstreamCa %w", badCA)
 	case c.unknown() != "":
 		return nil, fmt.Errorf("context %s: there is no such parameter; docs/configuration.md lists them", c.unknown())
 	case !namePattern.MatchString(props.Name):

@@ -39,7 +39,7 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 	queue.GrantConsume(execute, props.MaxConcurrency)
 	flowName.GrantWake(execute)
 	key.GrantRead(execute)
-	execute.Setenv(boot.EnvUpstreamBaseURL, &props.UpstreamBaseURL)
+	leadToUpstreams(stack, execute, props)
 
 	table.GrantSeal(finalize)
 	bucket.GrantWriteOut(finalize)
@@ -94,4 +94,16 @@ func removalPolicy(name string) awscdk.RemovalPolicy {
 
 func output(scope constructs.Construct, id string, value *string) {
 	awscdk.NewCfnOutput(scope, &id, &awscdk.CfnOutputProps{Value: value})
+}
+
+// leadToUpstreams says whom a function calls, and lets it.
+func leadToUpstreams(stack awscdk.Stack, fn *Function, props *Props) {
+	fn.Setenv(boot.EnvUpstreamBaseURL, &props.UpstreamBaseURL)
+	fn.Setenv(boot.EnvUpstreamAllowPrivate, &props.UpstreamAllowPrivate)
+	if props.UpstreamCA != "" {
+		fn.Setenv(boot.EnvUpstreamCA, &props.UpstreamCA)
+	}
+	if props.Bedrock == "on" {
+		grantBedrock(stack, fn)
+	}
 }

@@ -239,8 +239,8 @@ func TestFunctions(t *testing.T) {
 	}{
 		"Submit": {512, []string{boot.EnvBucket, boot.EnvFlowARN, boot.EnvLogLevel, boot.EnvTable}},
 		"Execute": {1024, []string{
-			boot.EnvBucket, boot.EnvLogLevel, boot.EnvQueueURL, boot.EnvTable, boot.EnvUpstreamBaseURL,
-			boot.EnvUpstreamKeyParameter,
+			boot.EnvBucket, boot.EnvLogLevel, boot.EnvQueueURL, boot.EnvTable, boot.EnvUpstreamAllowPrivate,
+			boot.EnvUpstreamBaseURL, boot.EnvUpstreamKeyParameter,
 		}},
 		"Finalize": {512, []string{
 			boot.EnvBucket, boot.EnvDeadLettersURL, boot.EnvFlowARN, boot.EnvLogLevel, boot.EnvMessageGroups,
@@ -539,6 +539,10 @@ func TestContextIsChecked(t *testing.T) {
 		"extraEndpoints":       {"extraEndpoints": "/v1/../files"},
 		"tenantByte":           {"tenantByte": "1000000"}, // a limit that nobody would have
 		"upstreamBaseUrl":      {"upstreamBaseUrl": "file:///etc"},
+		"http":                 {"upstreamBaseUrl": "http://example.com/v1"},
+		"upstreamAllowPrivate": {"upstreamAllowPrivate": "yes"},
+		"upstreamCa":           {"upstreamCa": "ca.pem"},
+		"bedrock":              {"bedrock": "yes"},
 	}
 	for key, context := range tests {
 		t.Run(key, func(t *testing.T) {
@@ -561,10 +565,33 @@ func TestContextKeepsPasswords(t *testing.T) {
 	}
 }
 
+// certificate is an authority's, made for this test, in base64.
+const certificate = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJkakNDQVJ1Z0F3SUJBZ0lVQXdhcEtuOEZIM25jeFoxd3paOXZaNDZUUjlvd0NnWUlLb1pJemowRUF3SXcKRHpFTk1Bc0dBMVVFQXd3RWRHVnpkREFnRncweU5qRXhNall4TmpRMk1qaGFHQTh5TVRJMk1URXdNakUyTkRZeQpPRm93RHpFTk1Bc0dBMVVFQXd3RWRHVnpkREJaTUJNR0J5cUdTTTQ5QWdFR0NDcUdTTTQ5QXdFSEEwSUFCQnJ5CmY4L2pGa3dMWWZTcDlkamYvd0RqZWdiQ29WcGswK0pIOE02WDRGM1ExbE5EV0I1Q3pzeW5lT3Z0STZJYjNXUDMKSEgwU3R2amZablV5YkRGdHkvT2pVekJSTUIwR0ExVWREZ1FXQkJUbEZhOHhOMjNXMWt4ZFpoRjkvaXRJbDNVaQozREFmQmdOVkhTTUVHREFXZ0JUbEZhOHhOMjNXMWt4ZFpoRjkvaXRJbDNVaTNEQVBCZ05WSFJNQkFmOEVCVEFECkFRSC9NQW9HQ0NxR1NNNDlCQU1DQTBrQU1FWUNJUUNjcUZRVndwb1NmNU5xallyd3hKaXhXMTl6OURQRVlBdHIKd1c4eFhPN2hVUUloQUpPdk0wdDQ1ZGFvUGVWTVkxRVdoYm4zMmJTOTVZaGhMbjRSMUNQb2xqWHoKLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo="
+
+// TestBedrockIsGrantedOnDemand holds what the role may call where it may, beside the usual, which TestRoles has.
+func TestBedrockIsGrantedOnDemand(t *testing.T) {
+	t.Parallel()
+	got := synthWith(t, map[string]any{"bedrock": "on"}).grants(t, "Execute")
+	own := func(service, resource string) string {
+		return "arn:AWS::Partition:" + service + ":*:AWS::AccountId:" + resource
+	}
+	const invoke = "bedrock:InvokeModel bedrock:InvokeModelWithResponseStream"
+	for resource, want := range map[string]string{
+		"arn:AWS::Partition:bedrock:*::foundation-model/*": invoke, own("bedrock", "inference-profile/*"): invoke, own("bedrock", "application-inference-profile/*"): invoke,
+		own("bedrock", "provisioned-model/*"): invoke, own("bedrock", "imported-model/*"): invoke,
+		own("bedrock-mantle", "project/*"): "bedrock-mantle:CreateInference",
+	} {
+		if got[resource] != want {
+			t.Errorf("on %s it may %q, want %q; all: %v", resource, got[resource], want, got)
+		}
+	}
+}
+
 func TestContextShapesTheStack(t *testing.T) {
 	t.Parallel()
 	s := synthWith(t, map[string]any{
 		"name": "Other", "architecture": "x86_64", "maxConcurrency": "10", "upstreamBaseUrl": "http://127.0.0.1:1/v1",
+		"upstreamAllowPrivate": "on", "upstreamCa": certificate, "bedrock": "on",
 		"apiStage": "v2", "messageGroups": "off", "executeMemory": "2048", "maxRequests": "1000000", "models": "a,b", "allowance": "5000",
 	})
 	variables, _ := s.only(t, "AWS::Lambda::Function", "^Submit").Properties["Environment"].(map[string]any)["Variables"].(map[string]any)
@@ -579,7 +606,7 @@ func TestContextShapesTheStack(t *testing.T) {
 	s.has(t, "AWS::Lambda::Function", map[string]any{
 		"Architectures": []any{"x86_64"}, "MemorySize": 2048,
 		"Environment": map[string]any{"Variables": map[string]any{
-			boot.EnvUpstreamBaseURL: "http://127.0.0.1:1/v1", boot.EnvUpstreamKeyParameter: "/other/upstream-key",
+			boot.EnvUpstreamBaseURL: "http://127.0.0.1:1/v1", boot.EnvUpstreamAllowPrivate: "on", boot.EnvUpstreamCA: certificate, boot.EnvUpstreamKeyParameter: "/other/upstream-key",
 			boot.EnvModels: "a,b",
 		}},
 	})

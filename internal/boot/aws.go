@@ -16,10 +16,12 @@ import (
 )
 
 const (
-	// idleConns is how many connections to one AWS service are kept: as many as
-	// an invocation has writes in flight. The SDK's own 10 would cost each
-	// further write a TLS handshake.
-	idleConns = 256
+	// idleConns is how many connections to AWS's services are kept, all of them
+	// together: as many as an invocation commonly has calls in flight. The SDK's
+	// own 10 a service would cost each further one a TLS handshake; a Lambda has
+	// 1,024 file descriptors for everything
+	// (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
+	idleConns = 64
 	// awsAttempts is how often the SDK makes one call, the first included.
 	awsAttempts = 5
 	// awsBackoff is the longest wait between two of them.
@@ -53,8 +55,7 @@ func AWS(ctx context.Context) (aws.Config, error) {
 func dialer(d *net.Dialer) { d.Timeout = connectTimeout }
 
 func transport(t *http.Transport) {
-	t.MaxIdleConns = 0 // no bound over all services
-	t.MaxIdleConnsPerHost = idleConns
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = idleConns, idleConns
 }
 
 func retryer() aws.Retryer {

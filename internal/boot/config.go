@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +24,8 @@ type Config struct {
 	FlowARN              string
 	UpstreamBaseURL      string
 	UpstreamKeyParameter string
+	UpstreamAllowPrivate bool
+	UpstreamCA           *x509.CertPool // nil: the system's alone
 	MessageGroups        bool
 	LogLevel             slog.Level
 	Settings             Settings
@@ -53,10 +56,18 @@ func Read(lookup func(name string) (string, bool), needs ...string) (Config, err
 			errs = append(errs, fmt.Errorf("%w: %s is not set: the CDK app sets it, so deploy again", ErrEnvironment, name))
 		}
 	}
-	groups := get(EnvMessageGroups)
-	cfg.MessageGroups = groups == "on"
-	if !slices.Contains([]string{"", "on", "off"}, groups) {
-		errs = append(errs, fmt.Errorf(`%w: %s is neither "on" nor "off"`, ErrEnvironment, EnvMessageGroups))
+	for name, into := range map[string]*bool{EnvMessageGroups: &cfg.MessageGroups, EnvUpstreamAllowPrivate: &cfg.UpstreamAllowPrivate} {
+		value := get(name)
+		*into = value == "on"
+		if !slices.Contains([]string{"", "on", "off"}, value) {
+			errs = append(errs, fmt.Errorf(`%w: %s is neither "on" nor "off"`, ErrEnvironment, name))
+		}
+	}
+	if bundle := get(EnvUpstreamCA); bundle != "" {
+		var err error
+		if cfg.UpstreamCA, err = Authorities(bundle); err != nil {
+			errs = append(errs, fmt.Errorf("%w: %s %w", ErrEnvironment, EnvUpstreamCA, err))
+		}
 	}
 	if level := get(EnvLogLevel); level != "" && cfg.LogLevel.UnmarshalText([]byte(level)) != nil {
 		errs = append(errs, fmt.Errorf("%w: %s is none of DEBUG, INFO, WARN, ERROR", ErrEnvironment, EnvLogLevel))

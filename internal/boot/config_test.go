@@ -23,12 +23,12 @@ func TestRead(t *testing.T) {
 			env: map[string]string{
 				boot.EnvTable: "t", boot.EnvBucket: "b", boot.EnvQueueURL: "q", boot.EnvDeadLettersURL: "d", boot.EnvFlowARN: "f",
 				boot.EnvUpstreamBaseURL: "u", boot.EnvUpstreamKeyParameter: "k",
-				boot.EnvMessageGroups: "on", boot.EnvLogLevel: "debug",
+				boot.EnvMessageGroups: "on", boot.EnvUpstreamAllowPrivate: "on", boot.EnvLogLevel: "debug",
 			},
 			needs: []string{boot.EnvTable, boot.EnvBucket},
 			want: boot.Config{
 				Table: "t", Bucket: "b", QueueURL: "q", DeadLettersURL: "d", FlowARN: "f", UpstreamBaseURL: "u", UpstreamKeyParameter: "k",
-				MessageGroups: true, LogLevel: slog.LevelDebug, Settings: boot.DefaultSettings(),
+				MessageGroups: true, UpstreamAllowPrivate: true, LogLevel: slog.LevelDebug, Settings: boot.DefaultSettings(),
 			},
 		},
 		"nothing needed": {want: boot.Config{Settings: boot.DefaultSettings()}},
@@ -38,8 +38,10 @@ func TestRead(t *testing.T) {
 			says:  []string{boot.EnvTable, boot.EnvBucket},
 		},
 		"bad values": {
-			env:  map[string]string{boot.EnvMessageGroups: "yes", boot.EnvLogLevel: "loud"},
-			says: []string{boot.EnvMessageGroups, boot.EnvLogLevel},
+			env: map[string]string{
+				boot.EnvMessageGroups: "yes", boot.EnvUpstreamAllowPrivate: "yes", boot.EnvUpstreamCA: "/etc/ca.pem", boot.EnvLogLevel: "loud",
+			},
+			says: []string{boot.EnvMessageGroups, boot.EnvUpstreamAllowPrivate, boot.EnvUpstreamCA, boot.EnvLogLevel},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -18,6 +18,11 @@ const (
 	// EnvUpstreamKeyParameter names the SSM SecureString with the provider's key. The parameter itself may be absent:
 	// then no Authorization header is sent.
 	EnvUpstreamKeyParameter = "MUSKETRY_UPSTREAM_KEY_PARAMETER"
+	// EnvUpstreamAllowPrivate is "on" where the default route may lead to private addresses and speak http, else "off".
+	EnvUpstreamAllowPrivate = "MUSKETRY_UPSTREAM_ALLOW_PRIVATE"
+	// EnvUpstreamCA has certificates of authorities that upstreams' certificates may be signed by besides the system's: a
+	// PEM bundle, or the same in base64. It may be absent.
+	EnvUpstreamCA = "MUSKETRY_UPSTREAM_CA"
 	// EnvMessageGroups is "on" where SendMessage names the tenant as its MessageGroupId (fair queues), else "off".
 	EnvMessageGroups = "MUSKETRY_MESSAGE_GROUPS"
 	// EnvLogLevel is the least level that is logged: DEBUG, INFO, WARN or ERROR.

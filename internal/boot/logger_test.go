@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/boot"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/upstream"
 )
 
@@ -79,12 +80,11 @@ func TestNoWordsOfLibraries(t *testing.T) { //nolint:paralleltest // package log
 				hands <- conn
 			}))
 			defer s.Close()
-			client, err := upstream.New(upstream.Config{BaseURL: s.URL})
-			if err != nil {
-				t.Fatal(err)
-			}
+			client := upstream.New(upstream.Config{})
 			defer client.CloseIdleConnections()
-			if _, err := client.Call(t.Context(), upstream.Request{Method: http.MethodPost, URL: "/v1/x"}); err != nil {
+			if _, err := client.Call(t.Context(), upstream.Request{
+				Route: route.Route{BaseURL: s.URL, AllowPrivate: true}, Method: http.MethodPost, URL: "/v1/x",
+			}); err != nil {
 				t.Fatal(err)
 			}
 			conn := <-hands

@@ -61,7 +61,7 @@ func TestErrorInBody(t *testing.T) {
 		``:                                                       false,
 	} {
 		for status, counts := range map[int]bool{200: true, 201: true, 302: false, 400: false, 500: false} {
-			c := newClient(t, upstream.Config{BaseURL: "http://host", Transport: canned(status, "application/json", body)})
+			c := newClient(t, config{BaseURL: "http://host", Transport: canned(status, "application/json", body)})
 			got, err := c.Call(t.Context(), chat(`{}`))
 			if err != nil {
 				t.Fatalf("Call: %v", err)

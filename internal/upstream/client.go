@@ -2,26 +2,30 @@ package upstream
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
-	"errors"
+	"crypto/x509"
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/musketry/musketry/internal/route"
 )
 
 const (
-	// maxBody is the largest answer in bytes after decompression. It holds also for the answer as it is written down: one
-	// that is no JSON becomes a JSON string, in which a byte may take six.
-	maxBody = 10_000_000
-
 	userAgent = "musketry"
 
-	// idleConns is how many connections are kept for reuse: more than an invocation has calls in flight, since a dropped
-	// one costs the next call a TLS handshake.
-	idleConns = 256
+	// defaultPlaces is how many calls at once a client is made for, unless it is told.
+	defaultPlaces = 250
+
+	// mostConnections leaves a Lambda, which has 1,024 file descriptors for everything, those that AWS's services take
+	// (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
+	mostConnections = 900
 
 	// idleFor is how long an unused connection is kept, in which most servers keep it too.
 	idleFor = 45 * time.Second
@@ -29,89 +33,110 @@ const (
 	// maxResponseHeaders bounds an answer's headers in bytes.
 	maxResponseHeaders = 64 << 10
 
+	// streamBuffer is how many bytes of an answer a stream of HTTP/2 brings unread. Each call is reckoned to take as much.
+	streamBuffer = 256 << 10
+
 	// firstRead is the most that is allocated on the word of a Content-Length, in bytes.
 	firstRead = 1 << 20
 )
 
-// A Config is what a Client needs to know.
+// A Config is what a Client works with. All fields may be zero.
 type Config struct {
-	// BaseURL is where the provider's API begins, like "https://api.openai.com/v1": http or https, without user, query
-	// or fragment. There is no default.
-	BaseURL string
+	// Key returns the key that a route's Auth names, and should cache it. An empty key sends none. Nil: all are empty.
+	Key func(ctx context.Context, ref string) (string, error)
 
-	// Key supplies the provider's key for each call, and should cache it. Nil, or an empty key, sends no Authorization.
-	Key func(ctx context.Context) (string, error)
+	// Credentials sign the calls of routes that want AWS's Signature Version 4, as of the time that Now says. Nil: no such
+	// route can be called.
+	Credentials aws.CredentialsProvider
+	Now         func() time.Time
 
-	// Transport sends the requests, instead of the client's own, which holds each dial and each TLS handshake to 10 s. The
-	// first byte's limit holds only if it reports GotConn to [net/http/httptrace].
+	// Places is how many calls may be in flight at once: 250 by default. At most twice as many connections are open, and
+	// 900, to all hosts together.
+	Places int
+
+	// RootCAs are the authorities whose certificates count. Nil: the system's.
+	RootCAs *x509.CertPool
+
+	// Transport sends the requests, instead of the client's own. Limits of time hold only if it reports GetConn and
+	// GotConn to [net/http/httptrace], addresses are not checked.
 	Transport http.RoundTripper
 }
 
-// A Client calls one provider. It may be used by many goroutines at once, and keeps connections between calls.
+// A Client calls upstreams. It may be used by many goroutines at once, and keeps connections between calls.
 type Client struct {
-	base      base
-	key       func(context.Context) (string, error)
-	transport http.RoundTripper
-	maxBody   int64
+	cfg     Config
+	public  http.RoundTripper // to addresses in the internet alone
+	private http.RoundTripper // to any
 }
 
-// New returns a client, or an error that names the setting at fault without quoting it.
-func New(cfg Config) (*Client, error) {
-	target, err := parseBase(cfg.BaseURL)
-	if err != nil {
-		return nil, err
+// New returns a client.
+func New(cfg Config) *Client {
+	c := &Client{cfg: cfg, public: cfg.Transport, private: cfg.Transport}
+	if cfg.Transport == nil {
+		connections := min(2*cmp.Or(cfg.Places, defaultPlaces), mostConnections)
+		s := &slots{free: semaphore.NewWeighted(int64(connections)), closeIdle: c.CloseIdleConnections}
+		made := func(private bool) *http.Transport {
+			return newTransport(&dialer{
+				private: private, lookup: net.DefaultResolver.LookupNetIP, dial: newNetDialer(private).DialContext, slots: s,
+			}, cfg.RootCAs, connections)
+		}
+		c.public, c.private = made(false), made(true)
 	}
-	c := &Client{base: target, key: cfg.Key, transport: cfg.Transport, maxBody: maxBody}
-	if c.transport == nil {
-		c.transport = newTransport((&net.Dialer{KeepAlive: 30 * time.Second}).DialContext)
-	}
-	return c, nil
+	return c
 }
 
-// newTransport returns a transport with HTTP/2 and kept connections, which dial makes. It takes no proxy from the
+// newTransport returns a transport with HTTP/2 and kept connections, which d makes. It takes no proxy from the
 // environment, which only a program's start may read.
-func newTransport(dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Transport {
+func newTransport(d *dialer, roots *x509.CertPool, connections int) *http.Transport {
+	d.hosts = make(map[string]*turns)
+	d.tls = &tls.Config{
+		MinVersion: tls.VersionTLS12, RootCAs: roots, NextProtos: []string{http2, "http/1.1"},
+		ClientSessionCache: tls.NewLRUClientSessionCache(0),
+	}
 	return &http.Transport{
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-			defer cancel()
-			return dial(ctx, network, address)
-		},
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:    connectTimeout,
+		DialContext:            d.plain,
+		DialTLSContext:         d.secure,
 		ForceAttemptHTTP2:      true,
-		MaxIdleConnsPerHost:    idleConns,
+		MaxIdleConnsPerHost:    connections,
 		IdleConnTimeout:        idleFor,
 		MaxResponseHeaderBytes: maxResponseHeaders,
-		// A connection that died without a word is found by pings, before every stream on it runs into its time limit.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+		HTTP2: &http.HTTP2Config{
+			MaxReceiveBufferPerStream: streamBuffer,
+			// A connection that died without a word is found by pings, before every stream on it runs into its time limit.
+			SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second,
+		},
 	}
 }
 
 // Call sends r once and returns the whole answer, whatever its status: redirects are not followed, and a status is
 // never an error. It returns
-//   - a *BuildError when r cannot be sent, and a *KeyError when the key cannot be had: nothing was sent;
-//   - a *TimeoutError when one of the client's time limits ran out;
+//   - a *BuildError when r cannot be sent;
+//   - a *KeyError when the key cannot be had, an *AddressError when the route leads where it must not, and a *RouteError
+//     when it cannot be called at all: nothing was sent;
+//   - a *TimeoutError when one of the route's time limits ran out;
 //   - a *NetworkError when no whole answer arrived;
-//   - a *TooLargeError when the answer exceeds 10,000,000 bytes, as it comes or as it is written down;
+//   - a *TooLargeError when the answer exceeds the route's limit, as it comes or as it is written down;
 //   - when ctx ends before the answer is whole, an error that wraps ctx's error and its cause, and is none of the above.
 func (c *Client) Call(ctx context.Context, r Request) (Response, error) {
-	ctx, limits := startTimeouts(ctx)
+	ctx, limits := startTimeouts(ctx, r.Route)
 	defer limits.stop()
-	req, err := c.build(ctx, r)
+	body := rewrite(r.Body, r.Route.Model)
+	req, err := build(ctx, r, body)
 	if err != nil {
 		return Response{}, err
 	}
-	if err := c.authorize(ctx, req); err != nil {
+	secrets, err := c.authorize(ctx, req, r.Route.Auth, body)
+	if err != nil {
 		return Response{}, err
 	}
-	res, err := c.transport.RoundTrip(req)
+	identify(req, r.IdempotencyKey)
+	res, err := c.transport(r.Route).RoundTrip(req)
 	if err != nil {
 		return Response{}, limits.failure(ctx, err)
 	}
 	defer func() { _ = res.Body.Close() }() // The answer is read by then, or given up.
 	limits.headersArrived()
-	answer, err := c.receive(req, res)
+	answer, err := receive(req, res, cmp.Or(r.Route.AnswerLimit, route.DefaultAnswerLimit), secrets)
 	if err != nil {
 		return Response{}, limits.failure(ctx, err)
 	}
@@ -121,39 +146,28 @@ func (c *Client) Call(ctx context.Context, r Request) (Response, error) {
 	return answer, nil
 }
 
+// transport returns what sends a route's calls. Connections that were dialed to any address serve no route that must keep
+// to public ones.
+func (c *Client) transport(r route.Route) http.RoundTripper {
+	if r.AllowPrivate {
+		return c.private
+	}
+	return c.public
+}
+
 // CloseIdleConnections closes the connections that no call uses. A Lambda's environment may be frozen for longer than
 // servers keep them; closing them then spares the next invocation the calls that would find them dead.
 func (c *Client) CloseIdleConnections() {
-	if closer, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
-		closer.CloseIdleConnections()
+	for _, t := range []http.RoundTripper{c.public, c.private} {
+		if closer, ok := t.(interface{ CloseIdleConnections() }); ok {
+			closer.CloseIdleConnections()
+		}
 	}
 }
 
-// authorize sets the key, if there is one. It returns a *KeyError, or the abort of a call whose time ended meanwhile.
-func (c *Client) authorize(ctx context.Context, req *http.Request) error {
-	if c.key == nil {
-		return nil
-	}
-	key, err := c.key(ctx)
-	if cause := context.Cause(ctx); cause != nil {
-		return aborted(ctx, cause)
-	}
-	if err != nil {
-		return &KeyError{Err: err}
-	}
-	key = strings.TrimSpace(key) // Secrets are often stored with the newline of the shell that stored them.
-	if key == "" {
-		return nil
-	}
-	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		return &KeyError{Err: errors.New("the key has a character that no header can carry")}
-	}
-	req.Header.Set("Authorization", "Bearer "+key)
-	return nil
-}
-
-// receive reads an answer to its end.
-func (c *Client) receive(req *http.Request, res *http.Response) (Response, error) {
+// receive reads an answer of at most limit bytes to its end. The limit holds also for the answer as it is written down: one
+// that is no JSON becomes a JSON string, in which a byte may take six.
+func receive(req *http.Request, res *http.Response, limit int64, secrets []string) (Response, error) {
 	if res.StatusCode < http.StatusOK {
 		return Response{}, &NetworkError{Reason: "the answer changes the protocol"}
 	}
@@ -167,17 +181,17 @@ func (c *Client) receive(req *http.Request, res *http.Response) (Response, error
 	var err error
 	if parts := assemblerFor(req.URL.Path, answer); parts != nil {
 		answer.Streamed = true
-		answer.Body, err = reassemble(res.Body, parts, c.maxBody)
+		answer.Body, err = reassemble(res.Body, parts, limit)
 	} else {
-		answer.Body, err = readBounded(res, c.maxBody)
+		answer.Body, err = readBounded(res, limit)
 	}
 	if err != nil {
 		return Response{}, err
 	}
-	answer.conceal(req.Header.Get("Authorization"))
+	answer.conceal(secrets)
 	answer.inspect()
-	if answer.written() > c.maxBody {
-		return Response{}, &TooLargeError{Limit: c.maxBody}
+	if answer.written() > limit {
+		return Response{}, &TooLargeError{Limit: limit}
 	}
 	return answer, nil
 }

@@ -18,12 +18,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/upstream"
 )
 
-func TestNewRefuses(t *testing.T) {
+func TestCallRefusesRoutes(t *testing.T) {
 	t.Parallel()
-	for name, cfg := range map[string]upstream.Config{
+	for name, cfg := range map[string]config{
 		"no base":        {},
 		"no URL":         {BaseURL: "http://ho st/hunter2"},
 		"other scheme":   {BaseURL: "ftp://host/v1"},
@@ -39,13 +40,16 @@ func TestNewRefuses(t *testing.T) {
 		"escape":         {BaseURL: "https://host/a%2fb"},
 		"doubled slash":  {BaseURL: "https://host//v1"},
 		"line break":     {BaseURL: "https://host/v1\r\nhunter2: x"},
+		"authentication": {BaseURL: "https://host/v1", Route: route.Route{Auth: route.Auth{Kind: "hunter2"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, err := upstream.New(cfg)
-			if err == nil {
-				t.Fatalf("New took it: %v", c)
-			}
+			cfg.Transport = roundTrip(func(*http.Request) (*http.Response, error) {
+				t.Error("it was called")
+				return nil, io.EOF
+			})
+			_, err := newClient(t, cfg).Call(t.Context(), chat(`{}`))
+			wantErr[*upstream.RouteError](t, err)
 			if strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("the error quotes the setting: %v", err)
 			}
@@ -66,6 +70,9 @@ func TestCallSends(t *testing.T) {
 			for name := range r.Header {
 				header[name] = r.Header.Get(name)
 			}
+			if trace := header["Traceparent"]; len(trace) == 55 {
+				header["Traceparent"] = trace[:36] + "…" // The span is another one each time.
+			}
 			seen <- sent{Method: r.Method, URI: r.RequestURI, Body: string(body), Header: header}
 			answer(http.StatusOK, "application/json", `{"id":"x"}`)(w, r)
 		}
@@ -84,7 +91,7 @@ func TestCallSends(t *testing.T) {
 		return all
 	}
 	for name, tc := range map[string]struct {
-		cfg  upstream.Config
+		cfg  config
 		req  upstream.Request
 		want sent
 	}{
@@ -93,12 +100,13 @@ func TestCallSends(t *testing.T) {
 			want: sent{Method: "POST", URI: "/v1/embeddings", Body: `{}`, Header: common},
 		},
 		"everything": {
-			cfg: upstream.Config{Key: keyed("sk-1\n", nil)},
+			cfg: config{Key: keyed("sk-1\n", nil)},
 			req: upstream.Request{
 				Method: "POST", URL: "/v1/responses?a=b%20c", Body: []byte(`{}`), IdempotencyKey: "req-1",
 			},
 			want: sent{Method: "POST", URI: "/v1/responses?a=b%20c", Body: `{}`, Header: with(map[string]string{
 				"Authorization": "Bearer sk-1", "Idempotency-Key": "req-1",
+				"Traceparent": "00-c3ab7641b15b1cb9368467a0bc3d6fa4-…",
 			})},
 		},
 	} {
@@ -181,7 +189,7 @@ func TestCallReturnsEveryStatus(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := newClient(t, upstream.Config{BaseURL: serve(t, tc.handler)}).Call(t.Context(), chat(`{}`))
+			got, err := newClient(t, config{BaseURL: serve(t, tc.handler)}).Call(t.Context(), chat(`{}`))
 			if err != nil {
 				t.Fatalf("Call: %v", err)
 			}
@@ -200,7 +208,7 @@ func TestCallFollowsNoRedirect(t *testing.T) {
 			calls.Add(1)
 			http.Redirect(w, r, "/v1/elsewhere", status)
 		})
-		got, err := newClient(t, upstream.Config{BaseURL: base}).Call(t.Context(), chat(`{}`))
+		got, err := newClient(t, config{BaseURL: base}).Call(t.Context(), chat(`{}`))
 		if err != nil || got.Status != status || calls.Load() != 1 {
 			t.Errorf("%d: status %d, error %v, %d calls", status, got.Status, err, calls.Load())
 		}
@@ -213,7 +221,7 @@ func TestCallRefusesMalformed(t *testing.T) {
 		t.Error("a malformed request was sent")
 		return nil, io.EOF
 	})
-	c := newClient(t, upstream.Config{BaseURL: "https://host/v1", Transport: never, Key: func(context.Context) (string, error) {
+	c := newClient(t, config{BaseURL: "https://host/v1", Transport: never, Key: func(context.Context) (string, error) {
 		t.Error("the key was asked for")
 		return "", nil
 	}})
@@ -248,7 +256,7 @@ func TestCallWithoutKey(t *testing.T) {
 		"line break":   {key: keyed("sk-secret\r\nX: y", nil)},
 		"not in ASCII": {key: keyed("sk-secretß", nil)},
 	} {
-		c := newClient(t, upstream.Config{BaseURL: "https://host/v1", Transport: never, Key: tc.key})
+		c := newClient(t, config{BaseURL: "https://host/v1", Transport: never, Key: tc.key})
 		_, err := c.Call(t.Context(), chat(`{}`))
 		wantErr[*upstream.KeyError](t, err)
 		if tc.wrapped != nil && !errors.Is(err, tc.wrapped) {
@@ -293,8 +301,8 @@ func TestCallBoundsTheBody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClient(t, upstream.Config{BaseURL: serve(t, tc.handler)})
-			upstream.Limit(c, limit)
+			c := newClient(t, config{BaseURL: serve(t, tc.handler)})
+			bound(c, limit)
 			got, err := c.Call(t.Context(), chat(`{}`))
 			if tc.fits {
 				if err != nil || len(got.Body) != limit {
@@ -345,7 +353,7 @@ func TestCallOverBrokenConnections(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClient(t, upstream.Config{BaseURL: serve(t, tc.handler(t)), Key: keyed("sk-secret", nil)})
+			c := newClient(t, config{BaseURL: serve(t, tc.handler(t)), Key: keyed("sk-secret", nil)})
 			_, err := c.Call(t.Context(), chat(`{"prompt":"secret"}`))
 			wantErr[*upstream.NetworkError](t, err)
 			if tc.is != nil && !errors.Is(err, tc.is) {
@@ -381,7 +389,7 @@ func TestCallWithoutServer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := newClient(t, upstream.Config{BaseURL: tc.base}).Call(t.Context(), chat(`{}`))
+			_, err := newClient(t, config{BaseURL: tc.base}).Call(t.Context(), chat(`{}`))
 			network := asErr[*upstream.NetworkError](t, err)
 			if !strings.Contains(network.Reason, tc.reason) {
 				t.Errorf("reason %q, want %q in it", network.Reason, tc.reason)
@@ -411,7 +419,7 @@ func TestCallSendsOnce(t *testing.T) {
 		}
 		answer(200, "application/json", `{}`)(w, r)
 	})
-	c := newClient(t, upstream.Config{BaseURL: base})
+	c := newClient(t, config{BaseURL: base})
 	if _, err := c.Call(t.Context(), chat(`{}`)); err != nil {
 		t.Fatalf("first call: %v", err)
 	}
@@ -445,12 +453,9 @@ func TestCallKeepsConnections(t *testing.T) {
 			}
 			start(srv)
 			t.Cleanup(srv.Close)
-			transport := upstream.NewTransport((&net.Dialer{}).DialContext)
+			transport := upstream.NewTransportFor(roots(srv))
 			transport.MaxConnsPerHost = atOnce
-			if tr, ok := srv.Client().Transport.(*http.Transport); ok && tr.TLSClientConfig != nil {
-				transport.TLSClientConfig.RootCAs = tr.TLSClientConfig.RootCAs
-			}
-			c := newClient(t, upstream.Config{BaseURL: srv.URL, Transport: transport})
+			c := newClient(t, config{BaseURL: srv.URL, Transport: transport})
 			for range rounds {
 				var wg sync.WaitGroup
 				for range atOnce {

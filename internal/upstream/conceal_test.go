@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-
-	"github.com/musketry/musketry/internal/upstream"
 )
 
 // TestKeyIsConcealed demands that a provider which quotes the key does not hand it to the tenant.
@@ -27,7 +25,7 @@ func TestKeyIsConcealed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClient(t, upstream.Config{
+			c := newClient(t, config{
 				BaseURL: "http://host", Key: keyed(tc.key, nil),
 				Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 					h := http.Header{"Content-Type": {tc.kind}, "X-Request-Id": {"of " + tc.key}}

@@ -18,7 +18,7 @@ import (
 type Phase string
 
 const (
-	// PhaseConnect is name resolution and dialing, or the TLS handshake.
+	// PhaseConnect is name resolution, dialing and the TLS handshake.
 	PhaseConnect Phase = "connect"
 
 	// PhaseFirstByte is the time from having a connection to having the answer's status and headers: the request is
@@ -54,7 +54,16 @@ func (e *KeyError) Error() string { return "no upstream key: " + e.Err.Error() }
 // Unwrap returns the supplier's error.
 func (e *KeyError) Unwrap() error { return e.Err }
 
-// A TimeoutError says that one of the client's own limits ran out. The end of the caller's context is never a
+// A RouteError says that a route cannot be called as it is configured: nothing was sent, so this is no attempt.
+type RouteError struct {
+	// Reason says what is wrong in a fixed phrase, without quoting the configuration.
+	Reason string
+}
+
+// Error returns the reason.
+func (e *RouteError) Error() string { return "the route cannot be called: " + e.Reason }
+
+// A TimeoutError says that one of a route's limits ran out. The end of the caller's context is never a
 // TimeoutError.
 type TimeoutError struct {
 	// Phase is the part of the exchange that took too long.

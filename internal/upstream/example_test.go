@@ -6,21 +6,20 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/upstream"
 )
 
 // Example makes one call and tells its outcomes apart.
 func Example() {
-	client, err := upstream.New(upstream.Config{
-		BaseURL:   "https://api.example.com/v1",
-		Key:       func(context.Context) (string, error) { return "sk-example", nil },
+	client := upstream.New(upstream.Config{
+		Key:       func(context.Context, string) (string, error) { return "sk-example", nil },
 		Transport: canned(http.StatusOK, "application/json", `{"model":"gpt-x","choices":[{}]}`),
 	})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
 	answer, err := client.Call(context.Background(), upstream.Request{
+		Route: route.Route{
+			BaseURL: "https://api.example.com/v1", Auth: route.Auth{Kind: route.Bearer, Key: "ssm:example"},
+		},
 		Method: http.MethodPost, URL: "/v1/chat/completions", Body: []byte(`{"model":"gpt-x"}`), IdempotencyKey: "batch_req_1",
 	})
 	var timeout *upstream.TimeoutError

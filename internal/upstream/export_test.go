@@ -2,14 +2,36 @@ package upstream
 
 import (
 	"context"
+	"crypto/x509"
 	"net"
 	"net/http"
-)
+	"net/netip"
 
-// Limit has c take answers of at most maxBody bytes.
-func Limit(c *Client, maxBody int64) { c.maxBody = maxBody }
+	"golang.org/x/sync/semaphore"
+)
 
 // NewTransport returns a client's own transport, whose connections dial makes.
 func NewTransport(dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Transport {
-	return newTransport(dial)
+	return newTransport(testDialer(dial), nil, mostConnections)
 }
+
+// NewTransportFor returns one that trusts roots.
+func NewTransportFor(roots *x509.CertPool) *http.Transport {
+	return newTransport(testDialer((&net.Dialer{}).DialContext), roots, mostConnections)
+}
+
+func testDialer(dial func(ctx context.Context, network, address string) (net.Conn, error)) *dialer {
+	s := &slots{free: semaphore.NewWeighted(mostConnections), closeIdle: func() {}}
+	return &dialer{private: true, dial: dial, slots: s}
+}
+
+// NewResolving returns a client that looks names up by lookup before it dials them.
+func NewResolving(lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)) *Client {
+	c := &Client{}
+	s := &slots{free: semaphore.NewWeighted(1), closeIdle: c.CloseIdleConnections}
+	c.public = newTransport(&dialer{lookup: lookup, dial: newNetDialer(false).DialContext, slots: s}, nil, 1)
+	return c
+}
+
+// Public reports whether a is the address of a host that anybody could reach.
+func Public(a netip.Addr) bool { return public(a) }

@@ -1,7 +1,9 @@
 package upstream_test
 
 import (
+	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -12,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/upstream"
 )
 
@@ -23,23 +26,59 @@ func serve(t *testing.T, h http.HandlerFunc) string {
 	return srv.URL + "/v1"
 }
 
-// newClient returns a client whose connections end with the test.
-func newClient(t *testing.T, cfg upstream.Config) *upstream.Client {
-	t.Helper()
-	c, err := upstream.New(cfg)
-	if err != nil {
-		t.Fatalf("New: %v", err)
+// A config is a client and the one route that a test calls by it.
+type config struct {
+	BaseURL   string
+	Key       func(context.Context) (string, error)
+	Transport http.RoundTripper
+	Route     route.Route // the rest of it
+}
+
+// A client calls one route.
+type client struct {
+	*upstream.Client
+
+	route route.Route
+}
+
+// Call calls the client's route.
+func (c *client) Call(ctx context.Context, r upstream.Request) (upstream.Response, error) {
+	r.Route = c.route
+	return c.Client.Call(ctx, r)
+}
+
+// roots returns the authority of a server's certificate.
+func roots(srv *httptest.Server) *x509.CertPool {
+	if srv.Certificate() == nil {
+		return nil
 	}
+	pool := x509.NewCertPool()
+	pool.AddCert(srv.Certificate())
+	return pool
+}
+
+// newClient returns a client whose connections end with the test, for a route that any address may have.
+func newClient(t *testing.T, cfg config) *client {
+	t.Helper()
+	all := upstream.Config{Transport: cfg.Transport}
+	c := &client{route: cfg.Route}
+	c.route.BaseURL, c.route.AllowPrivate = cfg.BaseURL, true
+	if cfg.Key != nil {
+		c.route.Auth = cmp.Or(c.route.Auth, route.Auth{Kind: route.Bearer, Key: "ssm:key"})
+		all.Key = func(ctx context.Context, ref string) (string, error) {
+			if ref != c.route.Auth.Key {
+				t.Errorf("the key %q was asked for, want %q", ref, c.route.Auth.Key)
+			}
+			return cfg.Key(ctx)
+		}
+	}
+	c.Client = upstream.New(all)
 	t.Cleanup(c.CloseIdleConnections)
 	return c
 }
 
-// bound has c take answers of at most maxBody bytes; 0: as many as it does.
-func bound(c *upstream.Client, maxBody int64) {
-	if maxBody > 0 {
-		upstream.Limit(c, maxBody)
-	}
-}
+// bound has c take answers of at most most bytes; 0: as many as it does.
+func bound(c *client, most int64) { c.route.AnswerLimit = most }
 
 // chat returns a plain request.
 func chat(body string) upstream.Request {

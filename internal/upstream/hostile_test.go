@@ -36,7 +36,7 @@ func (e *endless) Close() error { return nil }
 // callBody returns what a client makes of a body.
 func callBody(t *testing.T, url, contentType string, body io.ReadCloser, maxBody int64) (upstream.Response, error) {
 	t.Helper()
-	c := newClient(t, upstream.Config{
+	c := newClient(t, config{
 		BaseURL: "http://host", Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			h := http.Header{"Content-Type": {contentType}}
 			return &http.Response{StatusCode: http.StatusOK, Header: h, Body: body, ContentLength: -1, Request: r}, nil

@@ -15,7 +15,7 @@ import (
 const streamOverhead = 64
 
 // eventBytes and fewEvents bound the events of a stream: one for every 16 bytes of the largest answer, but 10,000 at
-// least. With answers of 10 MB that is 625,000, five times the tokens that models commonly give at most.
+// least. With answers of 64 MiB that is 4,194,304, many times the tokens that models commonly give at most.
 const (
 	eventBytes = 16
 	fewEvents  = 10_000

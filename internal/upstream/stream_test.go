@@ -27,7 +27,7 @@ func stream(data ...string) string {
 // callStream returns what a client makes of an event stream.
 func callStream(t *testing.T, url, body string, maxBody int64) (upstream.Response, error) {
 	t.Helper()
-	c := newClient(t, upstream.Config{
+	c := newClient(t, config{
 		BaseURL: "http://host", Transport: canned(200, "text/event-stream; charset=utf-8", body),
 	})
 	bound(c, maxBody)
@@ -270,7 +270,7 @@ func TestStreamDropped(t *testing.T) {
 			"20\r\ndata: {\"choices\":[{\"index\":0}]}\n\r\n")
 		_ = conn.Close()
 	})
-	_, err := newClient(t, upstream.Config{BaseURL: base}).Call(t.Context(), chat(`{"stream":true}`))
+	_, err := newClient(t, config{BaseURL: base}).Call(t.Context(), chat(`{"stream":true}`))
 	wantErr[*upstream.NetworkError](t, err)
 	if !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("%v is no unexpected end", err)

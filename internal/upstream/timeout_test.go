@@ -10,11 +10,17 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/upstream"
 )
 
 // stall holds a handler until its client has gone.
 func stall(r *http.Request) { <-r.Context().Done() }
+
+// limited returns a route with each limit of time.
+func limited() route.Route {
+	return route.Route{Connect: 7 * time.Second, FirstByte: 5 * time.Minute, Total: 10 * time.Minute}
+}
 
 // TestCallTimesOut runs each phase into its limit, in fake time and over a network without sockets. That the bubble
 // ends shows that no goroutine is left.
@@ -32,7 +38,7 @@ func TestCallTimesOut(t *testing.T) {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			},
-			phase: upstream.PhaseConnect, after: 10 * time.Second,
+			phase: upstream.PhaseConnect, after: 7 * time.Second,
 		},
 		"no answer": {
 			handler: func(_ http.ResponseWriter, r *http.Request) { _, _ = io.ReadAll(r.Body); stall(r) },
@@ -77,8 +83,8 @@ func TestCallTimesOut(t *testing.T) {
 				if tc.dial == nil {
 					tc.dial = network.Dial
 				}
-				c := newClient(t, upstream.Config{
-					BaseURL: "http://upstream/v1", Key: tc.key, Transport: upstream.NewTransport(tc.dial),
+				c := newClient(t, config{
+					BaseURL: "http://upstream/v1", Key: tc.key, Transport: upstream.NewTransport(tc.dial), Route: limited(),
 				})
 				start := time.Now()
 				_, err := c.Call(t.Context(), chat(`{}`))
@@ -107,10 +113,10 @@ func TestCallWithinItsLimits(t *testing.T) {
 			_, _ = io.WriteString(w, `1}`)
 		})
 		defer shut()
-		c := newClient(t, upstream.Config{
-			BaseURL: "http://upstream/v1",
+		c := newClient(t, config{
+			BaseURL: "http://upstream/v1", Route: limited(),
 			Transport: upstream.NewTransport(func(ctx context.Context, n, a string) (net.Conn, error) {
-				time.Sleep(9 * time.Second)
+				time.Sleep(6 * time.Second)
 				return network.Dial(ctx, n, a)
 			}),
 		})
@@ -190,7 +196,7 @@ func TestCallAborted(t *testing.T) {
 					if dial == nil {
 						dial = network.Dial
 					}
-					cfg := upstream.Config{BaseURL: "http://upstream/v1", Key: tc.key, Transport: upstream.NewTransport(dial)}
+					cfg := config{BaseURL: "http://upstream/v1", Key: tc.key, Transport: upstream.NewTransport(dial)}
 					ctx, cancel := end.end(t.Context())
 					defer cancel()
 					start := time.Now()
@@ -224,7 +230,7 @@ func TestStreamLeftOpen(t *testing.T) {
 		})
 		defer shut()
 		start := time.Now()
-		got, err := newClient(t, upstream.Config{BaseURL: "http://upstream", Transport: upstream.NewTransport(network.Dial)}).Call(t.Context(), chat(`{}`))
+		got, err := newClient(t, config{BaseURL: "http://upstream", Transport: upstream.NewTransport(network.Dial)}).Call(t.Context(), chat(`{}`))
 		if err != nil || string(got.Body) != `{"choices":[{"index":0,"text":"a"}]}` {
 			t.Errorf("%q, %v", got.Body, err)
 		}

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -8,6 +9,8 @@ import (
 	"net/http/httptrace"
 	"sync"
 	"time"
+
+	"github.com/musketry/musketry/internal/route"
 )
 
 const (
@@ -16,44 +19,93 @@ const (
 	drainFor = time.Second
 )
 
-// How long the parts of one call may take.
-const (
-	connectTimeout   = 10 * time.Second // name resolution with dialing, and again the TLS handshake
-	firstByteTimeout = 5 * time.Minute  // from having a connection to having the answer's headers
-	totalTimeout     = 10 * time.Minute // all of it
-)
-
-// callTimeouts hold one call to its limits: they end the call's context with a *TimeoutError as the cause.
-// The connect limit is the transport's own, since a connection may be dialed for another call than the one it serves.
+// callTimeouts hold one call to its route's limits: they end the call's context with a *TimeoutError as the cause.
+// The connect limit is held where connections are dialed, since one may be dialed for another call than it serves.
 type callTimeouts struct {
-	cancel context.CancelCauseFunc
-	total  *time.Timer
+	cancel    context.CancelCauseFunc
+	connect   time.Duration // name resolution, dialing and the TLS handshake together
+	firstByte time.Duration // from having a connection to having the answer's headers; 0: no limit
+	total     *time.Timer   // nil: no limit
 
 	mu        sync.Mutex
 	connected bool
 	answered  bool
-	firstByte *time.Timer // nil until there is a connection
+	unwanted  chan struct{} // closed when the call needs no connection any more; nil before and after
+	turn      func()        // ends the turn of the dial that has made one for it; nil if there is none
+	first     *time.Timer   // runs from having a connection on, if there is a limit
 }
 
+// timeoutsKey is where a call's context has its *callTimeouts, for those who dial for it.
+type timeoutsKey struct{}
+
 // startTimeouts starts the total limit and returns the context that the call has to use. The caller must stop them.
-func startTimeouts(parent context.Context) (context.Context, *callTimeouts) {
+func startTimeouts(parent context.Context, r route.Route) (context.Context, *callTimeouts) {
 	ctx, cancel := context.WithCancelCause(parent)
-	c := &callTimeouts{cancel: cancel}
-	c.total = time.AfterFunc(totalTimeout, func() { cancel(&TimeoutError{Phase: PhaseTotal, Limit: totalTimeout}) })
+	c := &callTimeouts{cancel: cancel, connect: cmp.Or(r.Connect, route.DefaultConnect), firstByte: r.FirstByte}
+	if r.Total > 0 {
+		c.total = time.AfterFunc(r.Total, func() { cancel(&TimeoutError{Phase: PhaseTotal, Limit: r.Total}) })
+	}
+	ctx = context.WithValue(ctx, timeoutsKey{}, c)
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: func(string) { c.connecting() },
 		GotConn: func(httptrace.GotConnInfo) { c.gotConn() },
 	}), c
 }
 
+// connectLimit returns the context of a dial, which ends with the connect limit of the call that dials.
+func connectLimit(ctx context.Context) (context.Context, context.CancelFunc) {
+	limit := route.DefaultConnect
+	if c, ok := ctx.Value(timeoutsKey{}).(*callTimeouts); ok {
+		limit = c.connect
+	}
+	return context.WithTimeout(ctx, limit)
+}
+
+// wanted returns the call that dials, and what is closed when it needs no connection any more.
+func wanted(ctx context.Context) (*callTimeouts, <-chan struct{}) {
+	c, ok := ctx.Value(timeoutsKey{}).(*callTimeouts)
+	if !ok {
+		return &callTimeouts{}, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c, c.unwanted
+}
+
+// dialed keeps the turn of a dial that was made for the call until the call has a connection. Others that wait for theirs may
+// be served by it too.
+func (c *callTimeouts) dialed(done func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unwanted == nil {
+		done()
+		return
+	}
+	c.turn = done
+}
+
 // connecting marks that the call wants a connection. That happens again when an idle one turns out to be dead before a
-// byte was written to it.
+// byte was written to it, or to have no room for another stream.
 func (c *callTimeouts) connecting() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.connected = false
-	if c.firstByte != nil {
-		c.firstByte.Stop()
+	c.served()
+	c.unwanted = make(chan struct{})
+	if c.first != nil {
+		c.first.Stop()
+	}
+}
+
+// served ends the turn of the call's dial, or the wait for one; c.mu is held.
+func (c *callTimeouts) served() {
+	if c.unwanted != nil {
+		close(c.unwanted)
+		c.unwanted = nil
+	}
+	if c.turn != nil {
+		c.turn()
+		c.turn = nil
 	}
 }
 
@@ -62,11 +114,12 @@ func (c *callTimeouts) gotConn() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.connected = true
-	if c.answered {
+	c.served()
+	if c.answered || c.firstByte == 0 {
 		return
 	}
-	c.firstByte = time.AfterFunc(firstByteTimeout, func() {
-		c.cancel(&TimeoutError{Phase: PhaseFirstByte, Limit: firstByteTimeout})
+	c.first = time.AfterFunc(c.firstByte, func() {
+		c.cancel(&TimeoutError{Phase: PhaseFirstByte, Limit: c.firstByte})
 	})
 }
 
@@ -75,8 +128,9 @@ func (c *callTimeouts) headersArrived() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.answered = true
-	if c.firstByte != nil {
-		c.firstByte.Stop()
+	c.served()
+	if c.first != nil {
+		c.first.Stop()
 	}
 }
 
@@ -91,7 +145,9 @@ func (c *callTimeouts) drain(body io.Reader) {
 // stop releases the timers and the context.
 func (c *callTimeouts) stop() {
 	c.headersArrived()
-	c.total.Stop()
+	if c.total != nil {
+		c.total.Stop()
+	}
 	c.cancel(context.Canceled)
 }
 
@@ -104,11 +160,14 @@ func (c *callTimeouts) failure(ctx context.Context, err error) error {
 	if large, ok := errors.AsType[*TooLargeError](err); ok {
 		return large
 	}
+	if address, ok := errors.AsType[*AddressError](err); ok {
+		return address
+	}
 	c.mu.Lock()
 	connected := c.connected
 	c.mu.Unlock()
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() && !connected {
-		return &TimeoutError{Phase: PhaseConnect, Limit: connectTimeout}
+		return &TimeoutError{Phase: PhaseConnect, Limit: c.connect}
 	}
 	return networkError(err)
 }

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"errors"
 	"net/url"
 	"strings"
 )
@@ -17,25 +16,26 @@ type base struct {
 	path string
 }
 
-// parseBase reads the configured base URL. Its errors do not quote it, since a mistaken one may hold a password.
+// parseBase reads a route's base URL. It returns a *RouteError, which does not quote it, since a mistaken one may hold a
+// password.
 func parseBase(raw string) (base, error) {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil:
-		return base{}, errors.New("base url: not a URL")
+		return base{}, &RouteError{Reason: "its base URL is no URL"}
 	case u.Scheme != "http" && u.Scheme != "https":
-		return base{}, errors.New("base url: the scheme must be http or https")
+		return base{}, &RouteError{Reason: "its base URL is neither of http nor of https"}
 	case u.User != nil:
-		return base{}, errors.New("base url: must not carry a user or a password")
+		return base{}, &RouteError{Reason: "its base URL carries a user or a password"}
 	case strings.ContainsAny(raw, "?#"):
-		return base{}, errors.New("base url: must not carry a query or a fragment")
+		return base{}, &RouteError{Reason: "its base URL carries a query or a fragment"}
 	case u.Hostname() == "":
-		return base{}, errors.New("base url: names no host")
+		return base{}, &RouteError{Reason: "its base URL names no host"}
 	}
 	path := strings.TrimSuffix(u.EscapedPath(), "/")
 	if path != "" {
 		if reason := badPath(path); reason != "" {
-			return base{}, errors.New("base url: the path " + reason)
+			return base{}, &RouteError{Reason: "its base URL's path " + reason}
 		}
 	}
 	return base{scheme: u.Scheme, host: u.Host, path: path}, nil

@@ -15,7 +15,7 @@ import (
 func target(t *testing.T, base, line string) (*url.URL, error) {
 	t.Helper()
 	var called *url.URL
-	c := newClient(t, upstream.Config{BaseURL: base, Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+	c := newClient(t, config{BaseURL: base, Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 		called = r.URL
 		return canned(200, "text/plain", "")(r)
 	})})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/musketry/musketry/internal/execute"
 	"github.com/musketry/musketry/internal/retry"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/upstream"
 )
 
@@ -25,6 +26,7 @@ const warnEvery = time.Minute
 // A caller is the upstream as the worker calls it.
 type caller struct {
 	client *upstream.Client
+	route  route.Route // where all calls go
 	clock  func() time.Time
 	log    *slog.Logger
 	called atomic.Int64 // when the last call began, in Unix nanoseconds
@@ -40,7 +42,7 @@ func (a *caller) Call(ctx context.Context, c execute.Call) (execute.Reply, error
 		a.client.CloseIdleConnections()
 	}
 	res, err := a.client.Call(ctx, upstream.Request{
-		Method: http.MethodPost, URL: c.URL, Body: c.Body, IdempotencyKey: c.IdempotencyKey,
+		Route: a.route, Method: http.MethodPost, URL: c.URL, Body: c.Body, IdempotencyKey: c.IdempotencyKey,
 	})
 	if err != nil {
 		a.warn(err)
@@ -57,15 +59,22 @@ func (a *caller) Call(ctx context.Context, c execute.Call) (execute.Reply, error
 }
 
 // warn has the log say what an outcome's text leaves out, since that is the
-// tenant's to read: which name is not found, whose certificate is wrong.
+// tenant's to read: which name is not found, whose certificate is wrong, which
+// address is private.
 func (a *caller) warn(err error) {
-	e, ok := errors.AsType[*upstream.NetworkError](err)
-	if !ok || e.Detail == "" {
+	reason, detail := "", ""
+	if e, ok := errors.AsType[*upstream.NetworkError](err); ok {
+		reason, detail = e.Reason, e.Detail
+	}
+	if e, ok := errors.AsType[*upstream.AddressError](err); ok {
+		reason, detail = e.Error(), e.Detail
+	}
+	if detail == "" {
 		return
 	}
 	now, last := a.clock().UnixNano(), a.warned.Load()
 	if (last == 0 || now-last >= warnEvery.Nanoseconds()) && a.warned.CompareAndSwap(last, now) {
-		a.log.Warn("the upstream cannot be reached", slog.String("reason", e.Reason), slog.String("detail", e.Detail))
+		a.log.Warn("the upstream cannot be reached", slog.String("reason", reason), slog.String("detail", detail))
 	}
 }
 
@@ -83,8 +92,8 @@ func callError(err error) error {
 	if e, ok := errors.AsType[*upstream.BuildError](err); ok {
 		return &execute.CallError{Kind: execute.CallUnsendable, Text: e.Field + " " + e.Reason}
 	}
-	if e, ok := errors.AsType[*upstream.KeyError](err); ok {
-		return &execute.CallError{Kind: execute.CallUnsent, Text: e.Error()}
+	if unsent(err) {
+		return &execute.CallError{Kind: execute.CallUnsent, Text: err.Error()}
 	}
 	if e, ok := errors.AsType[*upstream.TimeoutError](err); ok {
 		return &execute.CallError{Kind: execute.CallTimedOut, Text: fmt.Sprintf("%s took longer than %s", e.Phase, e.Limit)}
@@ -96,4 +105,12 @@ func callError(err error) error {
 		return &execute.CallError{Kind: execute.CallBroken, Text: e.Reason}
 	}
 	return err
+}
+
+// unsent reports whether nothing was sent, for no fault of the request.
+func unsent(err error) bool {
+	_, key := errors.AsType[*upstream.KeyError](err)
+	_, address := errors.AsType[*upstream.AddressError](err)
+	_, route := errors.AsType[*upstream.RouteError](err)
+	return key || address || route
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/musketry/musketry/internal/execute"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/upstream"
 )
@@ -76,17 +77,20 @@ func TestHandle(t *testing.T) {
 	}
 }
 
+// calling returns a real client's caller, for a route that any address may have.
+func calling(cfg upstream.Config, url string) *caller {
+	return &caller{
+		client: upstream.New(cfg), clock: time.Now, log: slog.New(slog.DiscardHandler),
+		route: route.Route{BaseURL: url, AllowPrivate: true, Auth: route.Auth{Kind: route.Bearer, Key: "ssm:key"}},
+	}
+}
+
 // call makes one call of a real client to a server that answers with answer.
 func call(t *testing.T, answer http.HandlerFunc, cfg upstream.Config, url string) (execute.Reply, error) {
 	t.Helper()
 	server := httptest.NewServer(answer)
 	t.Cleanup(server.Close)
-	cfg.BaseURL = server.URL
-	client, err := upstream.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := &caller{client: client, clock: time.Now, log: slog.New(slog.DiscardHandler)}
+	a := calling(cfg, server.URL)
 	return a.Call(t.Context(), execute.Call{
 		RequestID: "batch_req_1", IdempotencyKey: "batch_req_1", URL: url, Body: []byte(`{"model":"m"}`),
 	})
@@ -156,7 +160,7 @@ func TestCallErrors(t *testing.T) {
 			want: execute.CallError{Kind: execute.CallUnsendable, Text: "url must begin with a slash"},
 		},
 		"no key": {
-			answer: large, cfg: upstream.Config{Key: func(context.Context) (string, error) { return "", errors.New("no SSM") }},
+			answer: large, cfg: upstream.Config{Key: func(context.Context, string) (string, error) { return "", errors.New("no SSM") }},
 			want: execute.CallError{Kind: execute.CallUnsent, Text: "no upstream key: no SSM"},
 		},
 		"reset": {
@@ -203,13 +207,9 @@ func TestLimitsAreCallErrors(t *testing.T) {
 
 func TestAbortIsNoCallError(t *testing.T) {
 	t.Parallel()
-	client, err := upstream.New(upstream.Config{BaseURL: "http://127.0.0.1:9"})
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = (&caller{client: client, clock: time.Now, log: slog.New(slog.DiscardHandler)}).Call(ctx, execute.Call{URL: "/v1/embeddings"})
+	_, err := calling(upstream.Config{}, "http://127.0.0.1:9").Call(ctx, execute.Call{URL: "/v1/embeddings"})
 	if _, ok := errors.AsType[*execute.CallError](err); ok || err == nil {
 		t.Errorf("got %v, want the context's own error", err)
 	}
@@ -219,13 +219,10 @@ func TestAbortIsNoCallError(t *testing.T) {
 // operator's to read, once a minute, and not the tenant's.
 func TestUnreachableUpstream(t *testing.T) {
 	t.Parallel()
-	client, err := upstream.New(upstream.Config{BaseURL: "http://inner-host.invalid/v1"})
-	if err != nil {
-		t.Fatal(err)
-	}
 	var out bytes.Buffer
 	now := time.Unix(1_700_000_000, 0)
-	a := &caller{client: client, clock: func() time.Time { return now }, log: slog.New(slog.NewJSONHandler(&out, nil))}
+	a := calling(upstream.Config{}, "http://inner-host.invalid/v1")
+	a.clock, a.log = func() time.Time { return now }, slog.New(slog.NewJSONHandler(&out, nil))
 	for _, wait := range []time.Duration{0, time.Second, time.Minute} {
 		now = now.Add(wait)
 		_, err := a.Call(t.Context(), execute.Call{URL: "/v1/embeddings", Body: []byte("{}")})

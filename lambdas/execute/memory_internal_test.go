@@ -143,11 +143,9 @@ func prepare(t *testing.T, url string, files diskFiles, tenants ...string) (*exe
 	for _, tenant := range tenants {
 		load(t, store, queue, files, tenant)
 	}
-	client, err := upstream.New(upstream.Config{BaseURL: url})
-	must(t, err)
 	worker := execute.New(execute.Deps{
 		Requests: store, Workers: store, Batches: store, Files: files, Queue: queue, Flow: memstore.NewFlow(),
-		Caller: &caller{client: client, clock: time.Now}, Metrics: noMetrics{}, Log: slog.New(slog.DiscardHandler),
+		Caller: calling(upstream.Config{}, url), Metrics: noMetrics{}, Log: slog.New(slog.DiscardHandler),
 		Clock: time.Now, Uniform: func() float64 { return 0.5 }, NewID: rand.Text,
 		Models: route.NewTable(route.DefaultModel(url, true)).Now,
 	}, execute.Config{})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -26,16 +27,24 @@ func wire(kit boot.Kit) (handler, error) {
 	if err != nil {
 		return handler{}, fmt.Errorf("execute: store: %w", err)
 	}
-	client, err := upstream.New(upstream.Config{BaseURL: kit.UpstreamBaseURL, Key: kit.UpstreamKey()})
-	if err != nil {
+	if err := route.CheckBaseURL(kit.UpstreamBaseURL, kit.UpstreamAllowPrivate); err != nil {
 		return handler{}, fmt.Errorf("execute: %s: %w", boot.EnvUpstreamBaseURL, err)
+	}
+	key := kit.UpstreamKey()
+	client := upstream.New(upstream.Config{
+		Key:         func(ctx context.Context, _ string) (string, error) { return key(ctx) },
+		Credentials: kit.AWS.Credentials, Now: kit.Clock, RootCAs: kit.UpstreamCA,
+	})
+	all := route.Route{
+		BaseURL: kit.UpstreamBaseURL, AllowPrivate: kit.UpstreamAllowPrivate,
+		Auth: route.Auth{Kind: route.Bearer, Key: "ssm:" + kit.UpstreamKeyParameter},
 	}
 	worker := execute.New(execute.Deps{
 		Requests: store, Workers: store, Batches: store,
 		Files:  s3file.New(s3file.NewClient(kit.AWS), kit.Bucket),
 		Queue:  sqsqueue.New(sqs.NewFromConfig(kit.AWS), sqsqueue.Config{URL: kit.QueueURL}),
 		Flow:   sfnflow.New(sfn.NewFromConfig(kit.AWS), ""), // it wakes flows and starts none
-		Caller: &caller{client: client, clock: kit.Clock, log: kit.Log}, Metrics: kit.Metrics, Log: kit.Log,
+		Caller: &caller{client: client, route: all, clock: kit.Clock, log: kit.Log}, Metrics: kit.Metrics, Log: kit.Log,
 		Clock: kit.Clock, Uniform: mathrand.Float64, NewID: rand.Text,
 		Models: route.NewTable(route.DefaultModel(kit.UpstreamBaseURL, true)).Now,
 	}, execute.Config{Models: kit.Settings.Models})

@@ -143,6 +143,7 @@ func (c *Cloud) deploy(ctx context.Context, st *state, built artifacts) error {
 	contexts := []string{
 		"name=" + stackName, "apiStage=" + apiStage, "assets=" + built.lambdas, "architecture=" + hostArchitecture(),
 		"removal=destroy", "maxConcurrency=" + maxConcurrency, "upstreamBaseUrl=" + st.Upstream,
+		"upstreamAllowPrivate=on",
 		"streaming=" + c.streaming(),
 	}
 	more, err := c.moreContexts(contexts)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/upstream"
 	"github.com/musketry/musketry/localstack/standin/provider"
 )
@@ -51,19 +52,19 @@ func isID(p cmp.Path) bool {
 
 func call(t *testing.T, s standin, path, body string) upstream.Response {
 	t.Helper()
-	got, err := newClient(t, s).Call(t.Context(), upstream.Request{Method: http.MethodPost, URL: path, Body: []byte(body)})
+	got, err := newClient(t).Call(t.Context(), upstream.Request{Route: s.route(), Method: http.MethodPost, URL: path, Body: []byte(body)})
 	if err != nil {
 		t.Fatalf("%s %.100s: %v", path, body, err)
 	}
 	return got
 }
 
-func newClient(t *testing.T, s standin) *upstream.Client {
+// route leads to s.
+func (s standin) route() route.Route { return route.Route{BaseURL: s.url + "/v1", AllowPrivate: true} }
+
+func newClient(t *testing.T) *upstream.Client {
 	t.Helper()
-	c, err := upstream.New(upstream.Config{BaseURL: s.url + "/v1"})
-	if err != nil {
-		t.Fatalf("New: %v", err)
-	}
+	c := upstream.New(upstream.Config{})
 	t.Cleanup(c.CloseIdleConnections)
 	return c
 }
@@ -86,10 +87,10 @@ func TestErrorsInStreams(t *testing.T) {
 func TestEveryAttemptIsCounted(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider.Config{})
-	c := newClient(t, s)
+	c := newClient(t)
 	for attempt := range 4 {
 		_, err := c.Call(t.Context(), upstream.Request{
-			Method: http.MethodPost, URL: chatPath, Body: []byte(chat("standin:status=500x1+reset=2")), IdempotencyKey: "k",
+			Route: s.route(), Method: http.MethodPost, URL: chatPath, Body: []byte(chat("standin:status=500x1+reset=2")), IdempotencyKey: "k",
 		})
 		_, broke := errors.AsType[*upstream.NetworkError](err)
 		if wantBroken := attempt == 1 || attempt == 2; broke != wantBroken {
