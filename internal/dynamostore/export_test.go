@@ -6,6 +6,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/limit"
 	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
 )
@@ -47,3 +48,9 @@ func DecodeModel(it map[string]types.AttributeValue) route.Model { return decode
 
 // Size returns an item's size in bytes.
 func Size(it map[string]types.AttributeValue) int { return item(it).size() }
+
+// EncodeLimit returns the item of what is known of a route.
+func EncodeLimit(r limit.Record) (map[string]types.AttributeValue, error) { return encodeLimit(r) }
+
+// DecodeLimit reads what EncodeLimit wrote.
+func DecodeLimit(it map[string]types.AttributeValue) (limit.Record, error) { return decodeLimit(it) }

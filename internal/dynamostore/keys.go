@@ -27,6 +27,7 @@ import (
 //	keys                key#TENANT#HASH  that the tenant has this key, and nothing else of it
 //	key#HASH            key            an API key
 //	models              model#PATTERN  what an operator says of the models of a pattern
+//	limit#ROUTE         limit          what the fleet knows of a route: call times, slots, its pause
 const (
 	attrPK  = "pk"
 	attrSK  = "sk"
@@ -36,6 +37,7 @@ const (
 	skKey       = "key"
 	skQuota     = "quota"
 	skAllowance = "allowance"
+	skLimit     = "limit"
 	// One partition has all that runs. It takes 1,000 writes a second, and each
 	// batch makes two, so it bears 500 batches a second; Step Functions starts 300
 	// (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html).
@@ -51,6 +53,7 @@ const (
 	prefixReceipt = "receipt#"
 	prefixKey     = "key#"
 	prefixModel   = "model#"
+	prefixLimit   = "limit#"
 
 	lineDigits = 9 // a batch has far fewer than a thousand million lines
 )
@@ -89,6 +92,7 @@ func receiptKey(tenant, k string) key      { return key{ownedBy(tenant), prefixR
 func quotaKey(tenant string) key           { return key{ownedBy(tenant), skQuota} }
 func runningKey(batchID string) key        { return key{pkRunning, prefixBatch + batchID} }
 func allowanceKey() key                    { return key{pkRunning, skAllowance} }
+func limitKey(id string) key               { return key{prefixLimit + id, skLimit} }
 func keyKey(hash string) key               { return key{prefixKey + hash, skKey} }
 func keyMark(tenant, hash string) key      { return key{pkKeys, keysOf(tenant) + hash} }
 func modelKey(pattern string) key          { return key{pkModels, prefixModel + pattern} }

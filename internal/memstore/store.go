@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/limit"
 	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/tenant"
@@ -34,6 +35,7 @@ type Store struct {
 	uploads   *records[batch.Upload]
 	quotas    *records[tenant.Quota]
 	allowance *records[batch.Allowance]
+	limits    *records[limit.Record]
 }
 
 // NewStore returns an empty Store.
@@ -49,7 +51,7 @@ func NewStore() *Store {
 		models:   map[string]route.Model{},
 
 		batches: newBatches(), files: newFileRecords(), uploads: newUploads(),
-		quotas: newQuotas(), allowance: newAllowance(),
+		quotas: newQuotas(), allowance: newAllowance(), limits: newLimits(),
 	}
 }
 

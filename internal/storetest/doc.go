@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/limit"
 	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/tenant"
@@ -19,7 +20,7 @@ import (
 // A Store is what [Run] tries.
 type Store interface {
 	Requests
-	Workers
+	Fleet
 	Journals
 	Records
 	Admin
@@ -29,6 +30,12 @@ type Store interface {
 type Admin interface {
 	Keys
 	Models
+}
+
+// Fleet keeps what workers share.
+type Fleet interface {
+	Workers
+	Limits
 }
 
 // Records keeps what tenants have.
@@ -56,6 +63,12 @@ type Workers interface {
 	PutCounter(ctx context.Context, batchID string, c batch.CounterShard) error
 	Counters(ctx context.Context, batchID string) ([]batch.CounterShard, error)
 	Progress(ctx context.Context, batchID string) (batch.Counts, error)
+}
+
+// Limits keeps what the fleet knows of routes.
+type Limits interface {
+	Limit(ctx context.Context, id string) (limit.Record, error)
+	UpdateLimit(ctx context.Context, id string, change func(*limit.Record) error) (limit.Record, error)
 }
 
 // Journals keeps in what order lines were recorded.
@@ -135,7 +148,7 @@ type trial[S any] struct {
 // open may return one store to all of them.
 func Run(t *testing.T, open func(*testing.T) Store) {
 	t.Helper()
-	runAll(t, open, requestTrials(), raceTrials(), walkTrials(), workerTrials(), journalTrials(),
+	runAll(t, open, requestTrials(), raceTrials(), walkTrials(), workerTrials(), limitTrials(), journalTrials(),
 		batchTrials(), fileTrials(), listingTrials(), uploadTrials(), keyTrials(), routeTrials(), quotaTrials(), runningTrials(),
 		modelTrials())
 }

@@ -29,6 +29,8 @@ func drawValue(rt *rapid.T, v reflect.Value, label string) {
 		v.SetBool(rapid.Bool().Draw(rt, label))
 	case reflect.Int, reflect.Int64:
 		v.SetInt(one(rt, label, int64(0), 1, -1, 1<<40))
+	case reflect.Uint32:
+		v.SetUint(one(rt, label, uint64(0), 1, 1<<20-1))
 	case reflect.Float64:
 		v.SetFloat(one(rt, label, 0, 0.1, 1e9))
 	case reflect.Struct:

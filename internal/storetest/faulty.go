@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/limit"
 	"github.com/musketry/musketry/internal/memstore"
 	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/tenant"
@@ -111,6 +112,13 @@ func (s FaultyStore) UpdateAllowance(
 	ctx context.Context, change func(*batch.Allowance) error,
 ) (batch.Allowance, error) {
 	return faulty(s.Do, "UpdateAllowance", func() (batch.Allowance, error) { return s.Store.UpdateAllowance(ctx, change) })
+}
+
+// UpdateLimit goes by Do.
+func (s FaultyStore) UpdateLimit(
+	ctx context.Context, id string, change func(*limit.Record) error,
+) (limit.Record, error) {
+	return faulty(s.Do, "UpdateLimit", func() (limit.Record, error) { return s.Store.UpdateLimit(ctx, id, change) })
 }
 
 // CreateRunning goes by Do.

@@ -29,6 +29,8 @@ func fillValue(v reflect.Value, n *int) {
 		v.SetBool(true)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(int64(*n))
+	case reflect.Uint32:
+		v.SetUint(uint64(*n)) //nolint:gosec // it counts from 1
 	case reflect.Float64:
 		v.SetFloat(float64(*n) + 0.5)
 	case reflect.Struct:

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/limit"
 	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/tenant"
@@ -283,6 +284,9 @@ func (p *pair) looks() []look {
 	}
 	for _, id := range batchIDs() {
 		all = append(all, looksAtBatch(id)...)
+	}
+	for _, id := range routeIDs() {
+		all = append(all, newLook(id, func(ctx context.Context, s Store) (limit.Record, error) { return s.Limit(ctx, id) }))
 	}
 	for _, id := range workerIDs() {
 		all = append(all, newLook(id, func(ctx context.Context, s Store) (state.Worker, error) { return s.Worker(ctx, id) }))

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/limit"
 	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/tenant"
 )
@@ -20,6 +21,7 @@ func batchIDs() []string  { return []string{"batch_a", "batch_ab"} }
 func fileIDs() []string   { return []string{"file-a", "file-ab"} }
 func uploadIDs() []string { return []string{"upload_a"} }
 func workerIDs() []string { return []string{"worker-a", "worker-b"} }
+func routeIDs() []string  { return []string{"*#default", "gpt-4o*#eu"} }
 func owners() []string    { return []string{"acme", "acme1"} }
 
 // one returns one of some, each as likely as the other, which rapid.SampledFrom
@@ -95,6 +97,7 @@ func (p *pair) operations() map[string]func(*rapid.T) {
 		"CreateUpload": p.createUpload, "Upload": p.upload, "UpdateUpload": p.updateUpload,
 		"ClaimReceipt": p.claimReceipt, "PutReceipt": p.putReceipt,
 		"UpdateQuota": p.updateQuota, "UpdateAllowance": p.updateAllowance,
+		"Limit": p.limit, "UpdateLimit": p.updateLimit,
 		"Key": p.key, "PutKey": p.putKey, "Keys": p.keys,
 		"Models": p.models, "PutModel": p.putModel, "DeleteModel": p.deleteModel,
 	}
@@ -492,6 +495,28 @@ func (p *pair) updateAllowance(rt *rapid.T) {
 	)
 	update(rt, p, "UpdateAllowance", func(ctx context.Context, s Store) (batch.Allowance, error) {
 		return s.UpdateAllowance(ctx, change)
+	})
+}
+
+func (p *pair) limit(rt *rapid.T) {
+	id := one(rt, "route", routeIDs()...)
+	both(rt, p, "Limit", func(ctx context.Context, s Store) (limit.Record, error) { return s.Limit(ctx, id) })
+}
+
+func (p *pair) updateLimit(rt *rapid.T) {
+	id, at := one(rt, "route", routeIDs()...), limit.At(anyTime(rt))
+	l := limit.Limits{Concurrency: one(rt, "slots", 0, 3), RPM: one(rt, "requests", 0, 20), TPM: one(rt, "tokens", 0, 900)}
+	change := one(rt, "change",
+		noChange, stopped, whole(drawn[limit.Record](rt, "record")),
+		func(r *limit.Record) error { r.Hold(at, "w1", 2, l.Concurrency); return nil },
+		func(r *limit.Record) error { r.Take(at, l, []int64{5, 300}); return nil },
+		func(r *limit.Record) error {
+			r.Report(at, l, limit.Report{RefusedAt: at, Says: true})
+			return nil
+		},
+	)
+	update(rt, p, "UpdateLimit", func(ctx context.Context, s Store) (limit.Record, error) {
+		return s.UpdateLimit(ctx, id, change)
 	})
 }
 
