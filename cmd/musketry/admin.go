@@ -15,6 +15,7 @@ import (
 
 	"github.com/musketry/musketry/internal/boot"
 	"github.com/musketry/musketry/internal/dynamostore"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/tenant"
 )
 
@@ -37,12 +38,27 @@ type keyStore interface {
 	PutKey(ctx context.Context, k tenant.Key) error
 }
 
-var _ keyStore = (*dynamostore.Store)(nil)
+// An adminStore keeps what admin commands write.
+type adminStore interface {
+	keyStore
+	modelStore
+}
+
+// A modelStore keeps models.
+type modelStore interface {
+	Models(ctx context.Context) ([]route.Model, error)
+	// PutModel returns route.ErrConflict if the stored revision is not m's.
+	PutModel(ctx context.Context, m route.Model) error
+	// DeleteModel returns route.ErrConflict, and route.ErrNotFound.
+	DeleteModel(ctx context.Context, pattern string, revision int64) error
+}
+
+var _ adminStore = (*dynamostore.Store)(nil)
 
 // An admin is what the commands for a deployment's owner work with.
 type admin struct {
 	table  string // MUSKETRY_TABLE, or --table
-	open   func(ctx context.Context, table string) (keyStore, error)
+	open   func(ctx context.Context, table string) (adminStore, error)
 	now    func() time.Time
 	random io.Reader
 }
@@ -60,9 +76,7 @@ func (a *admin) keysCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	keys.PersistentFlags().StringVar(&a.table, "table", a.table,
-		"the deployment's DynamoDB table (default: $"+boot.EnvTable+")")
-	keys.PersistentFlags().Lookup("table").DefValue = ""
+	a.tableFlag(keys)
 	keys.AddCommand(a.createCommand(), a.listCommand(), a.revokeCommand())
 	return keys
 }
@@ -78,7 +92,7 @@ func (a *admin) createCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("--tenant: %w", err)
 			}
-			return a.with(cmd.Context(), func(ctx context.Context, store keyStore) error {
+			return a.with(cmd.Context(), func(ctx context.Context, store adminStore) error {
 				if err := store.PutKey(ctx, key); err != nil {
 					return fmt.Errorf("keep the key: %w", err)
 				}
@@ -101,7 +115,7 @@ func (a *admin) listCommand() *cobra.Command {
 		Short: "List keys: never themselves, but their last characters",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.with(cmd.Context(), func(ctx context.Context, store keyStore) error {
+			return a.with(cmd.Context(), func(ctx context.Context, store adminStore) error {
 				keys, err := store.Keys(ctx, owner)
 				if err != nil {
 					return fmt.Errorf("list keys: %w", err)
@@ -125,7 +139,7 @@ func (a *admin) revokeCommand() *cobra.Command {
 		Short: "Revoke a key, named by its hash's beginning or by its last four characters",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with(cmd.Context(), func(ctx context.Context, store keyStore) error {
+			return a.with(cmd.Context(), func(ctx context.Context, store adminStore) error {
 				keys, err := store.Keys(ctx, owner)
 				if err != nil {
 					return fmt.Errorf("list keys: %w", err)
@@ -148,8 +162,8 @@ func (a *admin) revokeCommand() *cobra.Command {
 	return cmd
 }
 
-// with calls f with the deployment's keys and explains its error.
-func (a *admin) with(ctx context.Context, f func(ctx context.Context, store keyStore) error) error {
+// with calls f with the deployment's store and explains its error.
+func (a *admin) with(ctx context.Context, f func(ctx context.Context, store adminStore) error) error {
 	ctx, cancel := context.WithTimeout(ctx, adminPatience)
 	defer cancel()
 	if a.table == "" {
@@ -213,10 +227,10 @@ func nameOf(k tenant.Key) string {
 	return fmt.Sprintf("%.64q", k.Name) // quoted: what was typed cannot move the cursor
 }
 
-// openKeys returns the keys in a table that the environment's AWS credentials
+// openStore returns the store in a table that the environment's AWS credentials
 // lead to.
-func openKeys(now func() time.Time) func(ctx context.Context, table string) (keyStore, error) {
-	return func(ctx context.Context, table string) (keyStore, error) {
+func openStore(now func() time.Time) func(ctx context.Context, table string) (adminStore, error) {
+	return func(ctx context.Context, table string) (adminStore, error) {
 		cfg, err := boot.AWS(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("read the AWS configuration: %w", err)
@@ -254,7 +268,7 @@ func explain(err error, table string) error {
 	case "ResourceNotFoundException":
 		return fmt.Errorf("there is no table %s in this account and region (AWS_PROFILE, AWS_REGION): %w", table, err)
 	case "AccessDeniedException", "UnauthorizedOperation":
-		return fmt.Errorf("your AWS credentials lack the rights; they need dynamodb:Query, GetItem and PutItem on table %s: %w",
+		return fmt.Errorf("your AWS credentials lack the rights; they need dynamodb:Query, GetItem and PutItem on table %s, and DeleteItem to remove a model: %w",
 			table, err)
 	case "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException", "MissingAuthenticationTokenException":
 		return fmt.Errorf("AWS does not take your credentials: sign in again: %w", err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 
 	"github.com/musketry/musketry/internal/memstore"
 	"github.com/musketry/musketry/internal/tenant"
@@ -23,13 +24,20 @@ type desk struct {
 
 func (d desk) keys(args ...string) (stdout, stderr string, err error) {
 	d.t.Helper()
+	return d.run((*admin).keysCommand, "", args...)
+}
+
+// run runs one of the commands with that standard input.
+func (d desk) run(command func(*admin) *cobra.Command, in string, args ...string) (stdout, stderr string, err error) {
+	d.t.Helper()
 	a := &admin{
 		table: "t-1", now: func() time.Time { return time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC) }, random: rand.Reader,
-		open: func(context.Context, string) (keyStore, error) { return d.store, nil },
+		open: func(context.Context, string) (adminStore, error) { return d.store, nil },
 	}
 	var out, told bytes.Buffer
-	cmd := a.keysCommand()
+	cmd := command(a)
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
+	cmd.SetIn(strings.NewReader(in))
 	cmd.SetOut(&out)
 	cmd.SetErr(&told)
 	cmd.SetArgs(args)

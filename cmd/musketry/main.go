@@ -23,7 +23,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first Ctrl-C asks, the second one kills.
 	context.AfterFunc(ctx, stop)
-	deployment := &admin{table: os.Getenv(boot.EnvTable), open: openKeys(time.Now), now: time.Now, random: rand.Reader}
+	deployment := &admin{table: os.Getenv(boot.EnvTable), open: openStore(time.Now), now: time.Now, random: rand.Reader}
 	os.Exit(cli.Run(ctx, cli.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Terminal: term.IsTerminal(int(os.Stderr.Fd())),
@@ -34,7 +34,7 @@ func main() {
 		Random:   mathrand.Float64,
 		NewID:    rand.Text,
 		Version:  version(),
-	}, os.Args[1:], deployment.keysCommand()))
+	}, os.Args[1:], deployment.keysCommand(), deployment.modelsCommand()))
 }
 
 func version() string {

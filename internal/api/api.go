@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/tenant"
 )
 
@@ -132,6 +133,10 @@ type Deps struct {
 	Metrics   Metrics
 	Clock     func() time.Time
 	Random    io.Reader // for ids; safe for concurrent use
+
+	// Models returns the models of now, of which GET /models lists those that are
+	// names. Nil: there are none.
+	Models func(ctx context.Context) (route.Table, error)
 }
 
 // A Config is what a deployment chooses. Zero fields take their defaults.
@@ -143,7 +148,7 @@ type Config struct {
 	MaxFileBytes  int64         // of any other file; default 512 MB, as at OpenAI
 	BatchLife     time.Duration // how long an ended batch is shown; default batch.Retention
 	FileLife      time.Duration // of a file that asks for none; default batch.MaxFileLife
-	Models        []string      // what GET /models lists
+	Models        []string      // what GET /models lists besides
 	Limits        tenant.Limits // of a tenant: its Bytes, Uploads and Creates; none by default
 	Origins       []string      // origins whose pages may call the API; none by default, "*" for all
 

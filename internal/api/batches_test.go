@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/musketry/musketry/internal/api"
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -422,6 +424,26 @@ func TestModels(t *testing.T) {
 		t.Errorf("the model is %s", got)
 	}
 	w.get("/v1/models/none").refused(404, "model", "model_not_found", "The model 'none' does not exist.")
+}
+
+// TestModelsOfRoutes shows the patterns that are names besides the configured models, each once.
+func TestModelsOfRoutes(t *testing.T) {
+	t.Parallel()
+	table := route.NewTable(route.Model{Pattern: "vendor/slow"}, route.Model{Pattern: "gpt-4o*"}, route.Model{Pattern: "gpt-4o"},
+		route.Model{Pattern: "a/model"}, route.DefaultModel("https://api.example.com/v1", false))
+	w := newWorld(t, func(d *api.Deps, _ *api.Config) { d.Models = table.Now })
+	want := []string{"fast", "vendor/slow", "a/model", "gpt-4o"}
+	if diff := cmp.Diff(want, w.get("/v1/models").want(200).ids()); diff != "" {
+		t.Error(diff)
+	}
+	if got := w.get("/v1/models/a/model").want(200).text("id"); got != "a/model" {
+		t.Errorf("the model is %s", got)
+	}
+	w.get("/v1/models/gpt-4o-mini").refused(404, "model", "model_not_found", "The model 'gpt-4o-mini' does not exist.")
+	unread := newWorld(t, func(d *api.Deps, _ *api.Config) {
+		d.Models = func(context.Context) (route.Table, error) { return route.Table{}, errors.New("no answer") }
+	})
+	unread.get("/v1/models").want(500)
 }
 
 // TestModelsOfAnyName asks as a client does that escapes the name, and as one

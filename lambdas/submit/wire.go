@@ -11,6 +11,7 @@ import (
 	"github.com/musketry/musketry/internal/boot"
 	"github.com/musketry/musketry/internal/dynamostore"
 	"github.com/musketry/musketry/internal/inspect"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/s3file"
 	"github.com/musketry/musketry/internal/sfnflow"
 	"github.com/musketry/musketry/internal/submit"
@@ -38,7 +39,7 @@ func wire(kit boot.Kit) (handler, error) {
 		api: api.New(api.Deps{
 			Keys: store, Files: store, Batches: store, Objects: bucket, Contents: bucket, Parts: bucket, Uploads: store, Quotas: store,
 			Acceptor: acceptor, Requests: inspector, Presigner: s3file.NewPresigner(client, env.Bucket), Logger: log,
-			Metrics: kit.Metrics, Clock: clock, Random: rand.Reader,
+			Metrics: kit.Metrics, Clock: clock, Random: rand.Reader, Models: route.NewCache(store, clock, log).Table,
 		}, apiConfig(env.Settings)),
 		load: loader.Load, after: kit.Metrics.Flush,
 	}, nil
