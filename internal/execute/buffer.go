@@ -9,9 +9,8 @@ import (
 
 // The bounds of a segment: whichever is reached first.
 const (
-	segmentAnswers = 64
-	segmentBytes   = 4 << 20
-	segmentWait    = 2 * time.Second // from its first answer
+	segmentBytes = 4 << 20
+	segmentWait  = time.Second // from its first answer
 )
 
 // A buffer gathers outcomes until they are worth a segment, each batch's apart.
@@ -30,7 +29,6 @@ type buffer struct {
 // A group is what waits of one batch.
 type group struct {
 	entries []*entry
-	answers int
 	bytes   int
 	timer   *time.Timer // runs while entries wait
 }
@@ -43,7 +41,6 @@ func (u *buffer) add(j *job, o *outcome) {
 		u.ledger.reach(j, buffered)
 		g.entries = append(g.entries, &entry{job: j, outcome: o})
 		if o != nil {
-			g.answers++
 			g.bytes += len(o.line)
 		}
 		u.arm(j.ref(), g)
@@ -60,7 +57,7 @@ func (u *buffer) check(ref batch.Ref, change func(*group)) {
 	u.mu.Lock()
 	g := u.group(ref)
 	change(g)
-	due := u.take(g, stops || u.ledger.of(ref).pending == 0 || g.answers >= segmentAnswers || g.bytes >= segmentBytes)
+	due := u.take(g, stops || u.ledger.of(ref).pending == 0 || g.bytes >= segmentBytes)
 	u.mu.Unlock()
 	u.commit(ref, due)
 }
@@ -93,6 +90,8 @@ func (u *buffer) hurry(ref batch.Ref) {
 func (u *buffer) commit(ref batch.Ref, due []*entry) {
 	if len(due) > 0 {
 		u.commits.commit(ref, due)
+	} else {
+		u.commits.reconciler.hint(ref)
 	}
 	u.heartbeat.announce(u.batches.entry(ref))
 }

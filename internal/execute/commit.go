@@ -43,9 +43,13 @@ func (c *committer) commit(ref batch.Ref, entries []*entry) {
 		}
 	}
 	c.reconciler.reconcile(ref, found)
-	if written || len(found) > 0 {
-		c.reconciler.wake(ref)
+	for _, e := range entries {
+		c.settler.ledger.reach(e.job, counted)
 	}
+	if written > 0 || len(found) > 0 {
+		c.reconciler.polled.entry(ref).count(written)
+	}
+	c.reconciler.hint(ref)
 	for _, e := range entries {
 		why, wait := causeOf(e.end)
 		c.settler.settle(e.job, decide(why, e.job.claimed, wait))
@@ -53,10 +57,10 @@ func (c *committer) commit(ref batch.Ref, entries []*entry) {
 }
 
 // persistOutcomes makes outcomes durable, and says of each why its message's way
-// ends. It reports whether it has written any.
-func (c *committer) persistOutcomes(ref batch.Ref, outcomes []*entry) (written bool) {
+// ends. It returns how many it has written.
+func (c *committer) persistOutcomes(ref batch.Ref, outcomes []*entry) (written int) {
 	if len(outcomes) == 0 {
-		return false
+		return 0
 	}
 	spans, err := c.putSegment(ref, outcomes)
 	if err != nil {
@@ -64,7 +68,7 @@ func (c *committer) persistOutcomes(ref batch.Ref, outcomes []*entry) (written b
 		for _, e := range outcomes {
 			e.end = c.unwritten(e)
 		}
-		return false
+		return 0
 	}
 	phases := c.persistEndings(outcomes, spans)
 	c.appendJournal(ref, spans, outcomes, phases)
@@ -73,7 +77,7 @@ func (c *committer) persistOutcomes(ref batch.Ref, outcomes []*entry) (written b
 		if phases[i] == nil {
 			continue
 		}
-		written = true
+		written++
 		e.end = end(causeCounted)
 		if !counted {
 			e.end = end(causeUncounted) // it must come back, so that someone makes the flow recount

@@ -136,7 +136,7 @@ func (i *invocation) run(deliveries []Delivery) {
 		return
 	}
 	i.visibility.await()
-	stop := i.beside(i.heartbeat.loop, i.batches.loop, i.deleter.loop)
+	stop := i.beside(i.heartbeat.loop, i.batches.loop, i.deleter.loop, i.buffer.commits.reconciler.loop)
 	i.take(jobs)
 	i.jobs.Wait()
 	i.takeIsolated()

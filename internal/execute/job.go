@@ -38,6 +38,7 @@ const (
 	underWay                 // it may bring an outcome
 	calling                  // the same, and its call has left: an answer may be in hand
 	buffered                 // its request's outcome is known, and not committed
+	counted                  // its request's outcome is counted, and others may have to hear of that
 	settled                  // it has its fate
 )
 

@@ -464,10 +464,12 @@ func TestSegments(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		lines, size int
+		pace        time.Duration // between two answers
 		want        int
 	}{
-		"by number": {lines: 130, size: 2, want: 3},
-		"by size":   {lines: 6, size: 2_200_000, want: 3},
+		"at once":  {lines: 130, size: 2, pace: time.Millisecond, want: 1},
+		"by time":  {lines: 130, size: 2, pace: 20 * time.Millisecond, want: 3},
+		"by bytes": {lines: 6, size: 2_200_000, pace: time.Millisecond, want: 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -475,7 +477,7 @@ func TestSegments(t *testing.T) {
 				w := newWorld(t, input(tc.lines))
 				w.sendAll(tc.lines)
 				w.up.answer = func(_ context.Context, line, _ int) (execute.Reply, error) {
-					time.Sleep(time.Duration(line) * time.Millisecond)
+					time.Sleep(time.Duration(line) * tc.pace)
 					return ok(`"` + strings.Repeat("x", tc.size) + `"`)
 				}
 				m := &machine{world: w}
@@ -492,7 +494,7 @@ func TestSegments(t *testing.T) {
 	}
 }
 
-func TestAnswerWaitsTwoSecondsForOthers(t *testing.T) {
+func TestAnswerWaitsASecondForOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, input(3))
@@ -503,8 +505,8 @@ func TestAnswerWaitsTwoSecondsForOthers(t *testing.T) {
 		}
 		m := &machine{world: w}
 		p := w.process(m, execute.Config{})
-		time.AfterFunc(2900*time.Millisecond, func() { w.done(state.StatusProcessing, state.StatusProcessing) })
-		time.AfterFunc(3100*time.Millisecond, func() { w.done(state.StatusCompleted, state.StatusProcessing) })
+		time.AfterFunc(1900*time.Millisecond, func() { w.done(state.StatusProcessing, state.StatusProcessing) })
+		time.AfterFunc(2100*time.Millisecond, func() { w.done(state.StatusCompleted, state.StatusProcessing) })
 		time.AfterFunc(9100*time.Millisecond, func() { w.done(allCompleted(3)...) })
 		w.invoke(m, p, w.deliver(10))
 		if w.segments() != 3 {

@@ -16,6 +16,10 @@ import (
 // the longest that a batch's record is used without another look.
 const pollEvery = 2 * time.Second
 
+// sumEvery is the time between two looks at a batch's counter shards while its
+// requests are in hand.
+const sumEvery = 5 * time.Second
+
 // A poller knows the batches of a worker, and stops the calls of those that
 // stop.
 type poller struct {
@@ -43,6 +47,15 @@ type polled struct {
 	flights   map[*flight]struct{}
 	announced bool   // the others were told that this worker has let go of it, or it was tried
 	wokenWith string // the token that its flow was woken with last
+	sum       sum
+}
+
+// A sum is what this worker knows of a batch's counter shards.
+type sum struct {
+	readAt time.Time // when all of them were last read; zero: never
+	done   int       // outcomes that were counted then
+	own    int       // outcomes that this worker has counted since
+	owed   bool      // this worker has counted since, or found what others have
 }
 
 // A reading is one read of a batch, for all who wait for it.
@@ -234,6 +247,37 @@ func (b *polled) markWoken(token string) (news bool) {
 	news = b.wokenWith != token
 	b.wokenWith = token
 	return news
+}
+
+// count says that this worker has counted n outcomes, so that the sum of the
+// counter shards is to be read.
+func (b *polled) count(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sum.own += n
+	b.sum.owed = true
+}
+
+// takeSum reports whether the sum is to be read now, and that is this worker's to
+// do: it is owed, and that nothing of the batch is in hand any more (last), that it
+// was not read for long enough, or that it has come to the mark for sure, of which
+// the flow does not know.
+func (b *polled) takeSum(now time.Time, last bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	marked := b.sum.done+b.sum.own >= b.record.Mark && b.wokenWith != b.record.Token
+	if !b.sum.owed || !last && !marked && now.Sub(b.sum.readAt) < sumEvery {
+		return false
+	}
+	b.sum.readAt, b.sum.own, b.sum.owed = now, 0, false
+	return true
+}
+
+// tookSum says that so many outcomes are counted.
+func (b *polled) tookSum(done int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sum.done = max(b.sum.done, done)
 }
 
 // fly returns the context of a call of line, which is in flight until land is

@@ -99,13 +99,36 @@ func (c *reconciler) askRecount(ref batch.Ref, dated time.Time, reenqueued bool)
 	return nil
 }
 
+// loop hints for the batches of which requests are in hand for long.
+func (c *reconciler) loop(ctx context.Context) {
+	for c.rest(ctx, time.Second) {
+		each(c.polled.all(), func(_ int, b *polled) { c.hint(b.ref) }) //nolint:contextcheck // what is begun is done
+	}
+}
+
+// hint hints to ref's flow what it waits for, if that is due. What is put off
+// while something of the batch is in hand is not lost if this worker dies: that
+// comes back, and whoever gets it hints.
+func (c *reconciler) hint(ref batch.Ref) {
+	b, t := c.polled.entry(ref), c.polled.ledger.of(ref)
+	if b.takeSum(c.clock(), t.pending == 0 && t.inHand == 0) {
+		c.wake(b)
+	}
+}
+
 // wake hints to the batch's flow that as many requests have their outcome as it
 // wants to know of. The counter shards are read after this worker's own was
 // written, and the token after them: a flow that parks later reads them later.
 // The mark that was read last will do, since it only grows.
-func (c *reconciler) wake(ref batch.Ref) {
+func (c *reconciler) wake(known *polled) {
+	ref := known.ref
 	done, err := c.progress(ref)
-	if err == nil && done < c.polled.entry(ref).last().Mark {
+	if err == nil {
+		known.tookSum(done)
+	} else {
+		known.count(0) // it is still to be read
+	}
+	if err == nil && done < known.last().Mark {
 		return
 	}
 	var b batch.Batch
