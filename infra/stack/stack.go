@@ -82,6 +82,7 @@ func newFunction(scope constructs.Construct, id, folder string, props *Props, me
 		Reserved:     reserved,
 	})
 	fn.Setenv(boot.EnvLogLevel, &props.LogLevel)
+	fn.Setenv(boot.EnvStack, &props.Name)
 	return fn
 }
 

@@ -237,14 +237,14 @@ func TestFunctions(t *testing.T) {
 		memory float64
 		env    []string
 	}{
-		"Submit": {512, []string{boot.EnvBucket, boot.EnvFlowARN, boot.EnvLogLevel, boot.EnvTable}},
+		"Submit": {512, []string{boot.EnvBucket, boot.EnvFlowARN, boot.EnvLogLevel, boot.EnvStack, boot.EnvTable}},
 		"Execute": {1024, []string{
-			boot.EnvBucket, boot.EnvLogLevel, boot.EnvQueueURL, boot.EnvTable, boot.EnvUpstreamAllowPrivate,
-			boot.EnvUpstreamBaseURL, boot.EnvUpstreamKeyParameter,
+			boot.EnvBucket, boot.EnvLogLevel, boot.EnvQueueURL, boot.EnvStack, boot.EnvTable,
+			boot.EnvUpstreamAllowPrivate, boot.EnvUpstreamBaseURL, boot.EnvUpstreamKeyParameter,
 		}},
 		"Finalize": {512, []string{
 			boot.EnvBucket, boot.EnvDeadLettersURL, boot.EnvFlowARN, boot.EnvLogLevel, boot.EnvMessageGroups,
-			boot.EnvQueueURL, boot.EnvTable,
+			boot.EnvQueueURL, boot.EnvStack, boot.EnvTable,
 		}},
 	}
 	for id, tt := range tests {

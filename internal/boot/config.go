@@ -26,6 +26,7 @@ type Config struct {
 	UpstreamKeyParameter string
 	UpstreamAllowPrivate bool
 	UpstreamCA           *x509.CertPool // nil: the system's alone
+	Stack                string
 	MessageGroups        bool
 	LogLevel             slog.Level
 	Settings             Settings
@@ -49,6 +50,7 @@ func Read(lookup func(name string) (string, bool), needs ...string) (Config, err
 		FlowARN:              get(EnvFlowARN),
 		UpstreamBaseURL:      get(EnvUpstreamBaseURL),
 		UpstreamKeyParameter: get(EnvUpstreamKeyParameter),
+		Stack:                get(EnvStack),
 	}
 	var errs []error
 	for _, name := range needs {

@@ -25,6 +25,8 @@ const (
 	EnvUpstreamCA = "MUSKETRY_UPSTREAM_CA"
 	// EnvMessageGroups is "on" where SendMessage names the tenant as its MessageGroupId (fair queues), else "off".
 	EnvMessageGroups = "MUSKETRY_MESSAGE_GROUPS"
+	// EnvStack is the deployment's name, a dimension of every metric.
+	EnvStack = "MUSKETRY_STACK"
 	// EnvLogLevel is the least level that is logged: DEBUG, INFO, WARN or ERROR.
 	EnvLogLevel = "MUSKETRY_LOG_LEVEL"
 )

@@ -4,10 +4,14 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/musketry/musketry/internal/cost"
+	"github.com/musketry/musketry/internal/metric"
 )
 
 // A Kit is what a main.go wires its function with.
@@ -18,6 +22,21 @@ type Kit struct {
 	Log     *slog.Logger
 	Metrics *Metrics
 	Clock   func() time.Time
+}
+
+// counting returns what counts a call of AWS in metrics: half a unit, that of a
+// read which need not be consistent, as a whole one.
+func counting(metrics *Metrics) func(cost.Call) {
+	return func(c cost.Call) {
+		metrics.Count(metric.AWSCalls, c.Attempts, "service", c.Service, "operation", c.Operation)
+		for unit, n := range map[string]float64{
+			"read": c.Units.Reads, "write": c.Units.Writes, "message": c.Units.Messages, "put": c.Units.Puts, "get": c.Units.Gets,
+		} {
+			if n > 0 {
+				metrics.Count(metric.AWSUnits, int(math.Ceil(n)), "service", c.Service, "operation", c.Operation, "unit", unit)
+			}
+		}
+	}
 }
 
 // Start reads the environment, of which the variables in needs must be set,
@@ -33,11 +52,12 @@ func Start(ctx context.Context, out io.Writer, clock func() time.Time, needs ...
 	if err != nil {
 		return Kit{}, err
 	}
-	metrics := NewMetrics(out, clock)
+	metrics := NewMetrics(out, clock, cfg.Stack)
 	injected, err := faults(metrics)
 	if err != nil {
 		return Kit{}, err
 	}
+	awsCfg.APIOptions = append(awsCfg.APIOptions, cost.Middleware(counting(metrics)))
 	awsCfg.APIOptions = append(awsCfg.APIOptions, injected...)
 	logger := NewLogger(out, cfg.LogLevel)
 	CatchLog(logger)

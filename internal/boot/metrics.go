@@ -25,8 +25,14 @@ const (
 	// (https://aws.amazon.com/cloudwatch/pricing/). Callers keep to a few; this
 	// bounds those who do not.
 	maxLabels = 200
-	// maxSeries bounds how many counters wait for a Flush; more are written at once.
-	maxSeries = 1000
+	// maxGroups bounds how many sets of labels wait for a Flush; more are written at once.
+	maxGroups = 1000
+	// maxValues is how many values a metric has in a line
+	// (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html).
+	maxValues = 100
+	// stackLabel is the dimension of every metric: an account may have several
+	// deployments.
+	stackLabel = "stack"
 )
 
 // Metrics counts and writes CloudWatch's embedded metric format
@@ -36,43 +42,63 @@ const (
 type Metrics struct {
 	w     io.Writer
 	clock func() time.Time
+	stack string
 
 	mu     sync.Mutex
-	series map[string]*series
-	seen   map[string]map[string]bool // the values of each counter's labels
+	groups map[string]*group          // by their labels
+	seen   map[string]map[string]bool // the values of each metric's labels
 }
 
-type series struct {
-	name   string
+// A group is what has the same labels, and is written as one line.
+type group struct {
 	labels []string // name, value, name, value, …
-	total  float64
+	totals map[string]float64
+	values map[string][]float64
 }
 
-// NewMetrics returns a Metrics that writes to w.
-func NewMetrics(w io.Writer, clock func() time.Time) *Metrics {
-	return &Metrics{w: w, clock: clock, series: make(map[string]*series), seen: make(map[string]map[string]bool)}
+// NewMetrics returns a Metrics of the deployment called stack that writes to w.
+func NewMetrics(w io.Writer, clock func() time.Time, stack string) *Metrics {
+	return &Metrics{
+		w: w, clock: clock, stack: clipLabel(stack), groups: make(map[string]*group), seen: make(map[string]map[string]bool),
+	}
 }
 
 // Count adds n to the counter called name, whose labels are names and values
 // in turn; a value is clipped to 255 bytes, and "other" once its label has had
 // 200. What is counted is written by the next Flush.
 func (m *Metrics) Count(name string, n int, labels ...string) {
-	labels = slices.Clone(labels[:len(labels)&^1])
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.group(name, labels).totals[name] += float64(n)
+}
+
+// Observe adds value to the distribution called name, whose labels are as
+// Count's.
+func (m *Metrics) Observe(name string, value float64, labels ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	g := m.group(name, labels)
+	if g.values[name] = append(g.values[name], value); len(g.values[name]) == maxValues {
+		m.flush()
+	}
+}
+
+// group returns the group of what is called name and has labels; m.mu is held.
+func (m *Metrics) group(name string, labels []string) *group {
+	labels = slices.Clone(labels[:len(labels)&^1])
 	for i := 1; i < len(labels); i += 2 {
 		labels[i] = m.known(name+"\x00"+labels[i-1], clipLabel(labels[i]))
 	}
-	key := name + "\x00" + strings.Join(labels, "\x00")
-	s, ok := m.series[key]
+	key := strings.Join(labels, "\x00")
+	g, ok := m.groups[key]
 	if !ok {
-		if len(m.series) >= maxSeries {
+		if len(m.groups) >= maxGroups {
 			m.flush()
 		}
-		s = &series{name: name, labels: labels}
-		m.series[key] = s
+		g = &group{labels: labels, totals: map[string]float64{}, values: map[string][]float64{}}
+		m.groups[key] = g
 	}
-	s.total += float64(n)
+	return g
 }
 
 // known returns value, or otherLabel if label has had too many others; m.mu is
@@ -102,7 +128,7 @@ func clipLabel(value string) string {
 	return value
 }
 
-// Flush writes a line for every counter that moved, and sets them to 0.
+// Flush writes what moved since the last one.
 func (m *Metrics) Flush() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -111,30 +137,48 @@ func (m *Metrics) Flush() {
 
 func (m *Metrics) flush() {
 	at := m.clock().UnixMilli()
-	for _, key := range slices.Sorted(maps.Keys(m.series)) {
-		if line, err := m.series[key].line(at); err == nil {
+	for _, key := range slices.Sorted(maps.Keys(m.groups)) {
+		if line, err := m.groups[key].line(at, m.stack); err == nil {
 			_, _ = m.w.Write(line) // a lost metric must not fail a request
 		}
 	}
-	clear(m.series)
+	clear(m.groups)
 }
 
-// line returns s in the embedded metric format, with its newline.
-func (s *series) line(at int64) ([]byte, error) {
-	names := []string{}
-	out := map[string]any{s.name: s.total}
-	for i := 0; i < len(s.labels); i += 2 {
-		names = append(names, s.labels[i])
-		out[s.labels[i]] = s.labels[i+1]
+// line returns g in the embedded metric format, with its newline.
+func (g *group) line(at int64, stack string) ([]byte, error) {
+	dimensions, out := []string{stackLabel}, map[string]any{stackLabel: stack}
+	for i := 0; i < len(g.labels); i += 2 {
+		dimensions = append(dimensions, g.labels[i])
+		out[g.labels[i]] = g.labels[i+1]
+	}
+	var named []map[string]string
+	for _, name := range slices.Sorted(maps.Keys(g.totals)) {
+		out[name] = g.totals[name]
+		named = append(named, map[string]string{"Name": name, "Unit": "Count"})
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.values)) {
+		out[name] = g.values[name]
+		named = append(named, map[string]string{"Name": name, "Unit": unitOf(name)})
 	}
 	out["_aws"] = map[string]any{
 		"Timestamp": at,
 		"CloudWatchMetrics": []any{map[string]any{
-			"Namespace":  namespace,
-			"Dimensions": [][]string{names},
-			"Metrics":    []any{map[string]string{"Name": s.name, "Unit": "Count"}},
+			"Namespace": namespace, "Dimensions": [][]string{dimensions}, "Metrics": named,
 		}},
 	}
 	line, err := json.Marshal(out)
 	return append(line, '\n'), err
+}
+
+// unitOf returns CloudWatch's unit of a distribution, which ends its name
+// (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html).
+func unitOf(name string) string {
+	switch {
+	case strings.HasSuffix(name, "_seconds"):
+		return "Seconds"
+	case strings.HasSuffix(name, "_bytes"):
+		return "Bytes"
+	}
+	return "Count"
 }

@@ -22,5 +22,8 @@ const (
 
 	AuthFailures = "auth_failures_total"
 
+	AWSCalls = "aws_calls_total"
+	AWSUnits = "aws_units_total"
+
 	InjectedFaults = "faults_injected_total"
 )

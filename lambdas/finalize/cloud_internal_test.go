@@ -78,7 +78,7 @@ func TestOnTheCloud(t *testing.T) {
 	cfg, env := newCloud(t)
 	log := slog.New(slog.DiscardHandler)
 	h, err := wire(boot.Kit{
-		Config: env, AWS: cfg, Clock: time.Now, Log: log, Metrics: boot.NewMetrics(io.Discard, time.Now),
+		Config: env, AWS: cfg, Clock: time.Now, Log: log, Metrics: boot.NewMetrics(io.Discard, time.Now, ""),
 	})
 	must(t, err)
 	store, err := dynamostore.New(dynamostore.NewClient(cfg),
