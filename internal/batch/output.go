@@ -1,10 +1,9 @@
 package batch
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"unicode/utf8"
+	"slices"
 
 	"github.com/musketry/musketry/internal/state"
 )
@@ -35,35 +34,39 @@ type Answer struct {
 	Body       []byte // delivered as a JSON string if it is not JSON
 }
 
-// AppendAnswer appends the result line of an answer. reason is nil unless the
-// request failed although an answer came.
+// aroundBody is about what a result line has besides a body, in bytes.
+const aroundBody = 512
+
+// AppendAnswer appends the result line of an answer, whose body is on it as it
+// is if it is JSON, but without space, and else as a JSON string. It allocates
+// the line once. reason is nil unless the request failed although an answer came.
 func AppendAnswer(dst []byte, k state.Key, customID string, a Answer, reason state.Reason) []byte {
-	start := len(dst)
+	quote := !json.Valid(a.Body)
+	dst = slices.Grow(dst, lengthWritten(a.Body, quote)+aroundBody) // at once: answers may be long
 	dst = appendHead(dst, k, customID)
 	dst = append(dst, `,"response":{"status_code":`...)
 	dst = fmt.Appendf(dst, "%d", a.StatusCode)
 	dst = append(dst, `,"request_id":`...)
-	dst = appendString(dst, a.RequestID)
+	dst = appendText(dst, a.RequestID)
 	dst = append(dst, `,"body":`...)
-	dst = appendBody(dst, a.Body)
+	dst = appendWritten(dst, a.Body, quote)
 	dst = append(dst, `},"error":`...)
 	if reason != nil && reason.Kind() == state.KindErrorInBody {
 		dst = appendError(dst, CodeErrorInBody, reason.String())
 	} else {
 		dst = append(dst, "null"...)
 	}
-	return appendEnd(dst, start)
+	return append(dst, "}\n"...)
 }
 
 // AppendFailure appends the error line of a request that failed without an
 // answer.
 func AppendFailure(dst []byte, k state.Key, customID string, reason state.Reason) []byte {
-	start := len(dst)
 	dst = appendHead(dst, k, customID)
 	dst = append(dst, `,"response":null,"error":`...)
 	code, message := explain(reason)
 	dst = appendError(dst, code, message)
-	return appendEnd(dst, start)
+	return append(dst, "}\n"...)
 }
 
 // AppendCanceled appends the error line of a request that was canceled, with its
@@ -73,11 +76,10 @@ func AppendCanceled(dst []byte, k state.Key, customID string, withBatch bool) []
 	if withBatch {
 		message = "This request was not executed because the batch was cancelled."
 	}
-	start := len(dst)
 	dst = appendHead(dst, k, customID)
 	dst = append(dst, `,"response":null,"error":`...)
 	dst = appendError(dst, CodeCanceled, message)
-	return appendEnd(dst, start)
+	return append(dst, "}\n"...)
 }
 
 func explain(reason state.Reason) (code, message string) {
@@ -108,50 +110,15 @@ func explain(reason state.Reason) (code, message string) {
 
 func appendHead(dst []byte, k state.Key, customID string) []byte {
 	dst = append(dst, `{"id":`...)
-	dst = appendString(dst, RequestID(k))
+	dst = appendText(dst, RequestID(k))
 	dst = append(dst, `,"custom_id":`...)
-	return appendString(dst, customID)
-}
-
-// appendEnd ends the line that begins at start. It escapes what JSON lets stand
-// in a string and some readers take for the end of a line: Python's splitlines,
-// and so the iter_lines of the openai SDK's answers, split at U+0085, U+2028
-// and U+2029 (https://docs.python.org/3/library/stdtypes.html#str.splitlines).
-func appendEnd(dst []byte, start int) []byte {
-	for char, escape := range map[string]string{"\u0085": `\u0085`, "\u2028": `\u2028`, "\u2029": `\u2029`} {
-		if line := dst[start:]; bytes.Contains(line, []byte(char)) {
-			dst = append(dst[:start], bytes.ReplaceAll(line, []byte(char), []byte(escape))...)
-		}
-	}
-	return append(dst, "}\n"...)
+	return appendText(dst, customID)
 }
 
 func appendError(dst []byte, code, message string) []byte {
 	dst = append(dst, `{"code":`...)
-	dst = appendString(dst, code)
+	dst = appendText(dst, code)
 	dst = append(dst, `,"message":`...)
-	dst = appendString(dst, message)
+	dst = appendText(dst, message)
 	return append(dst, '}')
-}
-
-// appendBody appends body on one line: as it is if it is JSON, else as a
-// JSON string. Bytes that are no UTF-8 become U+FFFD, since a JSON text is
-// UTF-8 (https://www.rfc-editor.org/rfc/rfc8259#section-8.1).
-func appendBody(dst, body []byte) []byte {
-	if !utf8.Valid(body) {
-		body = bytes.ToValidUTF8(body, []byte("\uFFFD"))
-	}
-	buf := bytes.NewBuffer(dst)
-	if json.Compact(buf, body) == nil {
-		return buf.Bytes()
-	}
-	return appendString(dst, string(body))
-}
-
-func appendString(dst []byte, s string) []byte {
-	buf := bytes.NewBuffer(dst)
-	enc := json.NewEncoder(buf)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(s) // a string always encodes, and a Buffer never fails
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
 }

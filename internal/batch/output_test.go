@@ -58,7 +58,7 @@ func TestLines(t *testing.T) {
 		"line ends of others":     {answer("{\"a\":\"x\u2028\u2029\u0085y\"}"), answered(`{"a":"x\u2028\u2029\u0085y"}`)},
 		"their neighbours":        {answer("{\"a\":\"\u2027\u202a\u0084\u0086\"}"), answered("{\"a\":\"\u2027\u202a\u0084\u0086\"}")},
 		"no JSON":                 {answer("<html>\n<b>502 & bad</b>\t\x01</html>"), answered(`"<html>\n<b>502 & bad</b>\t\u0001</html>"`)},
-		"no JSON nor UTF-8":       {answer("\xff\xfeoops"), answered("\"\uFFFDoops\"")},
+		"no JSON nor UTF-8":       {answer("\xff\xfeoops"), answered("\"\uFFFD\uFFFDoops\"")},
 		"no JSON, line ends":      {answer("a\u2028b\u2029c\u0085d\r\ne\v\f\x1c"), answered(`"a\u2028b\u2029c\u0085d\r\ne\u000b\f\u001c"`)},
 		"half an object":          {answer(`{"a":`), answered(`"{\"a\":"`)},
 		"two objects":             {answer(`{} {}`), answered(`"{} {}"`)},
@@ -213,7 +213,7 @@ func checkAnswer(t failer, customID, requestID string, status int, body []byte) 
 		line.CustomID != valid(customID) || line.Response.RequestID != valid(requestID) || line.Response.StatusCode != status {
 		t.Fatalf("line %s of %q, %q, %d", raw, customID, requestID, status)
 	}
-	text := bytes.ToValidUTF8(body, []byte("\uFFFD"))
+	text := []byte(valid(string(body)))
 	if !json.Valid(text) {
 		var got string
 		if err := json.Unmarshal(line.Response.Body, &got); err != nil || got != string(text) {
