@@ -22,6 +22,7 @@ type Kit struct {
 	Log     *slog.Logger
 	Metrics *Metrics
 	Clock   func() time.Time
+	Memory  int64 // bytes that the process may have, garbage included; 0: there is no bound
 }
 
 // counting returns what counts a call of AWS in metrics: half a unit, that of a
@@ -61,8 +62,7 @@ func Start(ctx context.Context, out io.Writer, clock func() time.Time, needs ...
 	awsCfg.APIOptions = append(awsCfg.APIOptions, injected...)
 	logger := NewLogger(out, cfg.LogLevel)
 	CatchLog(logger)
-	limitMemory()
-	return Kit{Config: cfg, AWS: awsCfg, Log: logger, Metrics: metrics, Clock: clock}, nil
+	return Kit{Config: cfg, AWS: awsCfg, Log: logger, Metrics: metrics, Clock: clock, Memory: limitMemory()}, nil
 }
 
 // UpstreamKey returns the supplier of the upstream's key: "" if there is none.

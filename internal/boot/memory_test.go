@@ -2,6 +2,7 @@ package boot_test
 
 import (
 	"bytes"
+	"math"
 	"runtime/debug"
 	"testing"
 	"time"
@@ -25,8 +26,12 @@ func TestStartLimitsMemory(t *testing.T) {
 	} {
 		t.Setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", tc.size)
 		t.Setenv("GOMEMLIMIT", tc.own)
-		if _, err := boot.Start(t.Context(), &bytes.Buffer{}, time.Now); err != nil {
+		kit, err := boot.Start(t.Context(), &bytes.Buffer{}, time.Now)
+		if err != nil {
 			t.Fatal(err)
+		}
+		if kit.Memory != tc.want && (kit.Memory != 0 || tc.want < math.MaxInt64) {
+			t.Errorf("memory %q, GOMEMLIMIT %q: there are %d bytes, want %d", tc.size, tc.own, kit.Memory, tc.want)
 		}
 		if got := debug.SetMemoryLimit(-1); got != tc.want {
 			t.Errorf("memory %q, GOMEMLIMIT %q: the limit is %d, want %d", tc.size, tc.own, got, tc.want)

@@ -74,7 +74,7 @@ func callOf(j *job, r state.Request[state.Processing], w way) Call {
 	key := r.Spec().Key
 	return Call{
 		BatchID: key.Batch, RequestID: batch.RequestID(key), CustomID: r.Spec().CustomID,
-		IdempotencyKey: batch.RequestID(key), URL: j.input.URL, Body: j.input.Body, Route: w.route,
+		IdempotencyKey: batch.RequestID(key), URL: j.input.URL, Body: j.input.Body, Route: w.route, Room: j.hold,
 	}
 }
 

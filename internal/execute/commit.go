@@ -103,6 +103,9 @@ func (c *committer) putSegment(ref batch.Ref, outcomes []*entry) ([]state.Span, 
 	err := c.persist(opLimit, func(ctx context.Context) error {
 		return c.files.Put(ctx, batch.SegmentKey(ref.ID, id), body)
 	})
+	for _, e := range outcomes {
+		e.job.hold.keep(0)
+	}
 	return spans, err
 }
 

@@ -8,7 +8,7 @@
 //	worker.go      a process, and what bounds one invocation of it
 //	invocation.go  a worker as others see it: leads each message from stage to stage
 //	intake.go      reads the message; lets on what may be called now
-//	lines.go       reads its line, within the memory budget
+//	lines.go       reads its line, when there is room for its call
 //	claim.go       claims the request and stores it as processing, in one write
 //	routing.go     chooses where a call goes
 //	call.go        makes one attempt
@@ -19,7 +19,6 @@
 //	reconcile.go   has outcomes counted that others recorded; wakes the flow
 //	settle.go      does with the message what is decided
 //	outcome.go     what ends a request; pure
-//	chunks.go      parts of the input, each read once for all the lines in it
 //	requests.go    reads and writes of requests
 //	gather.go      gathers changes of many jobs, for one write
 //	gate.go        whether a call may start now
@@ -29,6 +28,8 @@
 //	extend.go      extends the visibility timeout of messages in short steps
 //	ledger.go      where every message stands, and in the end its fate
 //	job.go         a message on its way
+//	room.go        the memory that calls share
+//	chunks.go      parts of the input, each read once for all the lines in it
 //	fate.go        what becomes of a message, and why; pure
 //	shards.go      this process's shards of the batches' counters
 //	kit.go         clock, chance, log, metrics, patience

@@ -460,7 +460,7 @@ func TestBytesInHandAreBounded(t *testing.T) {
 			return ok("{}")
 		}
 		m := &machine{world: w}
-		p := w.process(m, execute.Config{Bytes: 500 << 10})
+		p := w.process(m, execute.Config{Memory: 80<<20 + 3*1000<<10})
 		if failed := w.invoke(m, p, w.deliver(10)); len(failed) > 0 {
 			t.Errorf("%d messages stay", len(failed))
 		}
@@ -481,7 +481,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 			return ok("{}")
 		}
 		m := &machine{world: w}
-		p := w.process(m, execute.Config{Concurrency: 7, Bytes: 300 << 10})
+		p := w.process(m, execute.Config{Concurrency: 7})
 		if failed := w.invoke(m, p, w.deliver(40)); len(failed) > 0 {
 			t.Errorf("%d messages stay", len(failed))
 		}

@@ -106,8 +106,7 @@ func (i *invocation) stages(d Deps, cfg Config, s *shards, lease state.Lease, t 
 	}
 	i.intake = &intake{kit: k, ledger: i.ledger, batches: i.batches, gate: g, claims: i.claims}
 	i.reader = &reader{
-		batches: i.batches, chunks: newChunks(i.calls, k, d.Files), calls: i.calls, bytes: cfg.Bytes,
-		budget: semaphore.NewWeighted(cfg.Bytes),
+		batches: i.batches, chunks: newChunks(i.calls, k, d.Files), calls: i.calls, room: newRoom(cfg.Memory),
 	}
 	i.attempts = &attempts{kit: k, router: router{k}, caller: d.Caller, batches: i.batches, ledger: i.ledger, gate: g, limit: t.limit}
 	i.retries = &retries{kit: k, requests: reqs, batches: i.batches, visibility: i.visibility}
@@ -190,7 +189,11 @@ func (i *invocation) takeIsolated() {
 // work takes a job whose line is at hand to its fate, or to the buffer.
 func (i *invocation) work(j *job) {
 	res := i.call(j)
-	i.reader.release(j)
+	var line []byte
+	if o, ok := res.(*outcome); ok {
+		line = o.line
+	}
+	i.reader.release(j, line)
 	switch res := res.(type) {
 	case *outcome:
 		i.buffer.add(j, res)
@@ -216,7 +219,7 @@ func (i *invocation) call(j *job) result {
 
 // finish does with j's message what is decided because of err.
 func (i *invocation) finish(j *job, err error) {
-	i.reader.release(j)
+	i.reader.release(j, nil)
 	why, wait := causeOf(err)
 	if why == causeFailed {
 		i.log.Warn("cannot go on with a request", append(j.attrs(), errAttr(err))...)

@@ -16,7 +16,7 @@ type job struct {
 	bad      error // why the line cannot be sent
 	isolated bool  // nothing else runs beside it
 	claimed  bool  // it is stored that its request is this worker's
-	reserved int64 // bytes of the memory budget
+	hold     *hold // of the room; nil before its line is read
 
 	listed listed // the ledger's
 }

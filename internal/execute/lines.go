@@ -4,29 +4,23 @@ import (
 	"context"
 	"errors"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/state"
 )
 
-// callMemory is what a call takes of the memory budget besides its line: its
-// buffers and a usual answer, in bytes.
-const callMemory = 128 << 10
-
-// A reader reads the lines of requests, within the memory budget.
+// A reader reads the lines of requests, when there is room for their calls.
 type reader struct {
 	batches *poller
 	chunks  *chunks
-	calls   context.Context     // bounds the wait for memory
-	bytes   int64               // the budget
-	budget  *semaphore.Weighted // what is left of it
+	calls   context.Context // bounds the wait for room
+	room    *room
 }
 
 // read reads j's line and decodes it.
 func (r *reader) read(j *job) error {
-	if err := r.reserve(j); err != nil {
-		return err
+	var err error
+	if j.hold, err = r.room.enter(r.calls, j.message.Length); err != nil {
+		return endOf(r.calls)
 	}
 	b := r.batches.entry(j.ref()).last()
 	line, err := r.chunks.line(batch.Extent{
@@ -44,20 +38,11 @@ func (r *reader) read(j *job) error {
 	return nil
 }
 
-// reserve waits until there is memory for j's line and its answer.
-func (r *reader) reserve(j *job) error {
-	j.reserved = min(j.message.Length+callMemory, r.bytes)
-	if err := r.budget.Acquire(r.calls, j.reserved); err != nil {
-		j.reserved = 0
-		return endOf(r.calls)
-	}
-	return nil
-}
-
-// release gives back the memory that j holds, if it does.
-func (r *reader) release(j *job) {
-	r.budget.Release(j.reserved)
-	j.reserved, j.input = 0, batch.Input{}
+// release gives back the room that j holds, but for its result line, which is
+// copied once more into its segment.
+func (r *reader) release(j *job, line []byte) {
+	j.hold.keep(2 * int64(len(line)))
+	j.input = batch.Input{}
 }
 
 // decode takes j's input from its line. The bytes are not trusted to be those

@@ -99,6 +99,15 @@ type Call struct {
 	Body           []byte // must not be changed
 
 	Route route.Route // where it goes, and within what limits
+	Room  Room        // what its answer takes
+}
+
+// Room is memory that calls share.
+type Room interface {
+	// Grow is asked before an answer takes so many bytes more, copies of it
+	// included, and before it is written down in as many: it waits until there is
+	// room, and meanwhile nothing more is read. It returns ctx's error alone.
+	Grow(ctx context.Context, bytes int64) error
 }
 
 // A Reply is what the upstream answered.
@@ -136,7 +145,7 @@ type Deps struct {
 // A Config bounds a Worker. Zero values stand for the defaults.
 type Config struct {
 	Concurrency int           // calls in flight at once: 100
-	Bytes       int64         // bytes of requests in hand at once: 64 MiB
+	Memory      int64         // bytes that the process may have, garbage included: 85 % of 1 GiB
 	CallLimit   time.Duration // one attempt: 10 min, and at most 3/4 of the invocation's time
 	Margin      time.Duration // kept free at the end of an invocation to record what is answered: 15 s
 	Stale       time.Duration // the age at which another worker's heartbeat says it is dead: 30 s
@@ -145,7 +154,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Concurrency = orDefault(c.Concurrency, 100)
-	c.Bytes = orDefault(c.Bytes, 64<<20)
+	c.Memory = orDefault(c.Memory, 1<<30/100*85)
 	c.CallLimit = orDefault(c.CallLimit, 10*time.Minute)
 	c.Margin = orDefault(c.Margin, 15*time.Second)
 	c.Stale = orDefault(c.Stale, 30*time.Second)

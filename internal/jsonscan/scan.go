@@ -134,8 +134,7 @@ func AppendName(dst, name []byte) []byte {
 	case bytes.IndexByte(name, '\\') < 0:
 		return append(dst, name[1:len(name)-1]...)
 	}
-	dst, _ = jsontext.AppendUnquote(dst, name) // half a surrogate pair becomes U+FFFD
-	return dst
+	return AppendText(dst, name)
 }
 
 // Text returns the string that value, of Members or Items, is if it is one of at
@@ -149,6 +148,19 @@ func Text(value []byte, most int) (string, bool) {
 		return "", false
 	}
 	return text, true
+}
+
+// AppendText appends the string that value, or a name, of Members or Items, is.
+func AppendText(dst, value []byte) []byte {
+	dst, _ = jsontext.AppendUnquote(dst, value) // half a surrogate pair becomes U+FFFD
+	return dst
+}
+
+// AppendQuoted appends text as a JSON string, in which each byte that is no UTF-8
+// becomes U+FFFD.
+func AppendQuoted(dst, text []byte) []byte {
+	dst, _ = jsontext.AppendQuote(dst, text)
+	return dst
 }
 
 // Null reports whether value is JSON's null, or nil as of a member that there

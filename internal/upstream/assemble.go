@@ -174,7 +174,7 @@ func (c *completion) answer() ([]byte, error) {
 	}
 	c.top[choicesKey] = &c.choices
 	whole := node{kind: objectNode, fields: c.top}
-	return whole.appendTo(nil), nil
+	return whole.appendTo(make([]byte, 0, c.bytes)), nil
 }
 
 // finished reports whether every choice tells why it ended. Some providers leave out the `[DONE]` at the end.
@@ -243,12 +243,9 @@ func (n *node) merge(key string, raw json.RawMessage, depth int, total *int64) e
 	case depth > 0 && raw[0] == '[':
 		return n.mergeList(key, raw, depth, total)
 	case depth > 0 && raw[0] == '"' && inPieces(key) && (n.kind == textNode || n.empty()):
-		var piece string
-		if json.Unmarshal(raw, &piece) != nil {
-			return errNotJSON()
-		}
-		*n = node{kind: textNode, text: append(n.text, piece...)}
-		*total += int64(len(piece))
+		text := jsonscan.AppendText(n.text, raw)
+		*total += int64(len(text) - len(n.text))
+		*n = node{kind: textNode, text: text}
 		return nil
 	case n.kind == rawNode && bytes.Equal(raw, n.raw):
 		return nil
@@ -288,9 +285,7 @@ func keyOf(name []byte) string {
 	if bytes.IndexByte(name, '\\') < 0 {
 		return string(name[1 : len(name)-1])
 	}
-	var key string
-	_ = json.Unmarshal(name, &key) // It was read as part of an object.
-	return key
+	return string(jsonscan.AppendText(nil, name))
 }
 
 // is reports whether a member's name, as it is written, is key.
@@ -375,23 +370,14 @@ func (n *node) appendTo(dst []byte) []byte {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = append(appendString(dst, key), ':')
+			dst = append(jsonscan.AppendQuoted(dst, []byte(key)), ':')
 			dst = n.fields[key].appendTo(dst)
 		}
 		return append(dst, '}')
 	case listNode:
-		inside := make([]byte, 0, len(n.tail))
-		for _, item := range n.items {
-			if !item.empty() {
-				inside = appendItem(inside, item.appendTo(nil))
-			}
-		}
-		if len(n.tail) > 0 {
-			inside = appendItem(inside, n.tail)
-		}
-		return append(append(append(dst, '['), inside...), ']')
+		return n.appendList(dst)
 	case textNode:
-		return appendString(dst, string(n.text))
+		return jsonscan.AppendQuoted(dst, n.text)
 	case rawNode:
 		if n.raw != nil {
 			return append(dst, n.raw...)
@@ -400,13 +386,23 @@ func (n *node) appendTo(dst []byte) []byte {
 	return append(dst, "null"...)
 }
 
-// appendString writes a JSON string. Unlike json.Marshal it leaves HTML as it is: an answer full of code stays short.
-func appendString(dst []byte, s string) []byte {
-	var buf bytes.Buffer
-	encoder := json.NewEncoder(&buf)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(s) // A string into a buffer cannot fail.
-	return append(dst, bytes.TrimSuffix(buf.Bytes(), []byte("\n"))...)
+// appendList writes a list.
+func (n *node) appendList(dst []byte) []byte {
+	dst = append(dst, '[')
+	between := len(dst)
+	for _, item := range n.items {
+		if item.empty() {
+			continue
+		}
+		if len(dst) > between {
+			dst = append(dst, ',')
+		}
+		dst = item.appendTo(dst)
+	}
+	if len(n.tail) > 0 && len(dst) > between {
+		dst = append(dst, ',')
+	}
+	return append(append(dst, n.tail...), ']')
 }
 
 // blank reports whether a value says nothing that could replace another.

@@ -1,12 +1,10 @@
 package upstream
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"io"
 	"net"
 	"net/http"
 	"time"
@@ -35,9 +33,6 @@ const (
 
 	// streamBuffer is how many bytes of an answer a stream of HTTP/2 brings unread. Each call is reckoned to take as much.
 	streamBuffer = 256 << 10
-
-	// firstRead is the most that is allocated on the word of a Content-Length, in bytes.
-	firstRead = 1 << 20
 )
 
 // A Config is what a Client works with. All fields may be zero.
@@ -136,7 +131,8 @@ func (c *Client) Call(ctx context.Context, r Request) (Response, error) {
 	}
 	defer func() { _ = res.Body.Close() }() // The answer is read by then, or given up.
 	limits.headersArrived()
-	answer, err := receive(req, res, cmp.Or(r.Route.AnswerLimit, route.DefaultAnswerLimit), secrets)
+	m := &meter{ctx: ctx, room: r.Room}
+	answer, err := receive(req, res, cmp.Or(r.Route.AnswerLimit, route.DefaultAnswerLimit), secrets, m)
 	if err != nil {
 		return Response{}, limits.failure(ctx, err)
 	}
@@ -167,7 +163,7 @@ func (c *Client) CloseIdleConnections() {
 
 // receive reads an answer of at most limit bytes to its end. The limit holds also for the answer as it is written down: one
 // that is no JSON becomes a JSON string, in which a byte may take six.
-func receive(req *http.Request, res *http.Response, limit int64, secrets []string) (Response, error) {
+func receive(req *http.Request, res *http.Response, limit int64, secrets []string, m *meter) (Response, error) {
 	if res.StatusCode < http.StatusOK {
 		return Response{}, &NetworkError{Reason: "the answer changes the protocol"}
 	}
@@ -181,44 +177,18 @@ func receive(req *http.Request, res *http.Response, limit int64, secrets []strin
 	var err error
 	if parts := assemblerFor(req.URL.Path, answer); parts != nil {
 		answer.Streamed = true
-		answer.Body, err = reassemble(res.Body, parts, limit)
+		answer.Body, err = reassemble(res.Body, parts, limit, m)
 	} else {
-		answer.Body, err = readBounded(res, limit)
+		answer.Body, err = readBounded(res, limit, m)
 	}
 	if err != nil {
 		return Response{}, err
 	}
 	answer.conceal(secrets)
 	answer.inspect()
-	if answer.written() > limit {
+	written := answer.written()
+	if written > limit {
 		return Response{}, &TooLargeError{Limit: limit}
 	}
-	return answer, nil
-}
-
-// readBounded reads a body of at most limit bytes, or returns a *TooLargeError.
-func readBounded(res *http.Response, limit int64) ([]byte, error) {
-	if res.ContentLength > limit {
-		return nil, &TooLargeError{Limit: limit}
-	}
-	body, err := readKept(io.LimitReader(res.Body, limit+1), res.ContentLength)
-	if int64(len(body)) > limit {
-		return nil, &TooLargeError{Limit: limit}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return body, nil
-}
-
-// readKept reads all of r, known bytes if that is not negative. What it returns is kept until the answer is stored, so it
-// has the size of what came: a buffer that doubles had 16 MiB for 9 MB, and had allocated 32 on the way.
-func readKept(r io.Reader, known int64) ([]byte, error) {
-	if known < 0 || known > firstRead {
-		return io.ReadAll(r)
-	}
-	var buf bytes.Buffer
-	buf.Grow(int(known) + bytes.MinRead)
-	_, err := buf.ReadFrom(r)
-	return buf.Bytes(), err
+	return answer, m.need(copies * written)
 }

@@ -31,6 +31,10 @@ type Request struct {
 	// even for a short while after Call has returned: an aborted upload may still be reading it.
 	Body []byte
 
+	// Room is asked before the answer's memory grows beyond a few kilobytes, and for as much as it takes to be written down
+	// beside it. Nil: there is room for anything.
+	Room Room
+
 	// IdempotencyKey is the same for every attempt of a request. Empty sends none, nor a trace.
 	IdempotencyKey string
 }

@@ -58,9 +58,11 @@ func assemblerFor(path string, r Response) assembler {
 
 // reassemble reads a stream until its last event. It returns a *TooLargeError when the answer exceeds limit bytes or
 // the stream limit × streamOverhead or its share of events, and a *NetworkError for a stream that ends too soon.
-func reassemble(body io.Reader, parts assembler, limit int64) ([]byte, error) {
+func reassemble(body io.Reader, parts assembler, limit int64, m *meter) ([]byte, error) {
 	bounded := &io.LimitedReader{R: body, N: limit*streamOverhead + 1}
-	events := newEventReader(bounded, limit)
+	events := newEventReader(bounded, limit, func(longest int64) error {
+		return m.need(eventCopies*longest + pieceCopies*parts.size())
+	})
 	remaining := max(limit/eventBytes, fewEvents)
 	for done := false; !done; remaining-- {
 		e, err := events.next()
@@ -89,17 +91,41 @@ func reassemble(body io.Reader, parts assembler, limit int64) ([]byte, error) {
 
 // An eventReader splits a stream into its events.
 type eventReader struct {
-	lines *bufio.Scanner
-	limit int64
+	lines   *bufio.Scanner
+	limit   int64
+	longest int64                     // of the lines and the events, as far as they have come
+	grow    func(longest int64) error // is asked before it becomes more
 }
 
-// newEventReader reads from r; an event's data holds at most limit bytes.
-func newEventReader(r io.Reader, limit int64) *eventReader {
+// newEventReader reads from r; an event's data holds at most limit bytes. It asks grow before it holds more of an event
+// than it ever did, and after each event.
+func newEventReader(r io.Reader, limit int64, grow func(longest int64) error) *eventReader {
 	lines := bufio.NewScanner(r)
+	events := &eventReader{lines: lines, limit: limit, grow: grow}
 	const fieldName = 64
 	lines.Buffer(nil, int(limit)+fieldName)
-	lines.Split(splitLine)
-	return &eventReader{lines: lines, limit: limit}
+	lines.Split(func(data []byte, atEOF bool) (int, []byte, error) {
+		advance, line := splitLine(data, atEOF)
+		if advance == 0 {
+			return 0, nil, events.have(len(data))
+		}
+		return advance, line, nil
+	})
+	return events
+}
+
+// have asks for room for a line or an event that has n bytes, and may have more.
+func (r *eventReader) have(n int) error {
+	r.longest = max(r.longest, int64(n))
+	return r.grow(r.longest)
+}
+
+// haveData is have for an event, or bufio.ErrTooLong.
+func (r *eventReader) haveData(n int) error {
+	if int64(n) > r.limit {
+		return bufio.ErrTooLong
+	}
+	return r.have(n)
 }
 
 // next returns the next event that has data, io.EOF at the stream's end, bufio.ErrTooLong for an event beyond the
@@ -128,8 +154,8 @@ func (r *eventReader) next() (event, error) {
 			}
 			data.Write(value)
 		}
-		if int64(data.Len()) > r.limit {
-			return event{}, bufio.ErrTooLong
+		if err := r.haveData(data.Len()); err != nil {
+			return event{}, err
 		}
 	}
 	if err := r.lines.Err(); err != nil {
@@ -142,21 +168,21 @@ func (r *eventReader) next() (event, error) {
 	return e, nil
 }
 
-// splitLine is a bufio.SplitFunc for lines that end with CR, LF or both.
-func splitLine(data []byte, atEOF bool) (advance int, token []byte, err error) {
+// splitLine returns the first line, which ends with CR, LF or both, and how many bytes it takes; none if more must come.
+func splitLine(data []byte, atEOF bool) (advance int, line []byte) {
 	end := bytes.IndexAny(data, "\r\n")
 	switch {
 	case end < 0 && atEOF && len(data) > 0:
-		return len(data), data, nil
+		return len(data), data
 	case end < 0:
-		return 0, nil, nil
+		return 0, nil
 	case data[end] == '\n':
-		return end + 1, data[:end], nil
+		return end + 1, data[:end]
 	case end+1 < len(data) && data[end+1] == '\n':
-		return end + 2, data[:end], nil
+		return end + 2, data[:end]
 	case end+1 < len(data) || atEOF:
-		return end + 1, data[:end], nil
+		return end + 1, data[:end]
 	default:
-		return 0, nil, nil // A CR at the very end of what has arrived: an LF may follow.
+		return 0, nil // A CR at the very end of what has arrived: an LF may follow.
 	}
 }

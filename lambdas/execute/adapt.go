@@ -42,7 +42,7 @@ func (a *caller) Call(ctx context.Context, c execute.Call) (execute.Reply, error
 		a.client.CloseIdleConnections()
 	}
 	res, err := a.client.Call(ctx, upstream.Request{
-		Route: a.route, Method: http.MethodPost, URL: c.URL, Body: c.Body, IdempotencyKey: c.IdempotencyKey,
+		Route: a.route, Method: http.MethodPost, URL: c.URL, Body: c.Body, IdempotencyKey: c.IdempotencyKey, Room: c.Room,
 	})
 	if err != nil {
 		a.warn(err)
