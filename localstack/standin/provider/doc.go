@@ -15,6 +15,8 @@
 //	directive             effect
 //	latency=200ms         every call waits so long before its answer begins
 //	latency=50ms..2s      it waits for a time in between, always the same for the same request
+//	latency=10s~0.5       it waits for a time around 10 s, always the same for the same request: the logarithms are spread
+//	                      normally with this deviation, so that half of the calls wait longer and few wait for very long
 //	status=503            every call is answered with that status (300 to 599) and an error in OpenAI's shape
 //	status=429x2          the first two calls of the request are, then it goes on with the next directive
 //	retry-after=1.5       what `status` answers carries `retry-after: 1.5` (seconds)
@@ -35,6 +37,27 @@
 //
 // A request is known again by its Idempotency-Key header or, lacking that, by its path and body. A certain number of
 // requests is remembered (a million by default); beyond it the oldest is forgotten and begins anew.
+//
+// # Limits
+//
+// A model may have limits, by its whole name or what is before its first colon: calls in flight, calls and tokens within a
+// sliding window of a minute. The stand-in holds them itself, whatever its client believes: what is beyond is answered with 429
+// and code rate_limit_exceeded, with or without Retry-After, and counted. A refused call takes nothing of a window. Tokens
+// are charged when a call arrives, for its prompt and the most that it lets the model answer. Limits are switched on by
+// Config.Limits, the program's -limits FILE, or while it runs:
+//
+//	PUT /standin/limits {"standin-a":{"rpm":20,"retry_after":"2s"},"gpt-4o":{"max_concurrency":5,"tpm":1000,"retry_after":"fits"},
+//	                     "standin-dead":{"hang":true},"standin-b":{"rpm":600,"observe":true}}
+//
+// which replaces all of them and forgets what was counted; GET answers them. [Limit] has the fields, among them `hang` (a dead
+// model: no call is answered) and `observe` (count, and refuse nothing). [LimitStats] is what GET /standin/stats counts of each
+// under `limits`: calls accepted and refused, beyond which limit, the most in flight and within a window, and those that came before
+// the time of the last Retry-After.
+//
+// # Signatures
+//
+// With Config.SigV4, or the program's -sigv4 KEYID:SECRET:SERVICE:REGION, each call must be signed by AWS's Signature Version 4, for
+// that service and region; one that is not is answered with 403.
 //
 // # What it counts
 //

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,6 +50,9 @@ type Stats struct {
 
 	// ByModel counts by the model's whole name.
 	ByModel map[string]ModelStats `json:"by_model"`
+
+	// Limits counts by the names of models that have limits.
+	Limits map[string]LimitStats `json:"limits,omitempty"`
 
 	// Request is the one that was asked for. One that never came has no calls.
 	Request *RequestStats `json:"request,omitempty"`
@@ -106,6 +110,13 @@ func digestOf(parts ...string) digest {
 
 func (d digest) number() uint64 { return binary.BigEndian.Uint64(d[:8]) }
 
+// normal returns a number as of a standard normal distribution, by the method of Box and Muller.
+func (d digest) normal() float64 {
+	u := (float64(d.number()>>11) + 1) / (1 << 53) // above 0, and 1 at most
+	v := float64(binary.BigEndian.Uint64(d[8:])>>11) / (1 << 53)
+	return math.Sqrt(-2*math.Log(u)) * math.Cos(2*math.Pi*v)
+}
+
 func (d digest) String() string { return hex.EncodeToString(d[:]) }
 
 // An arrival is a call as it comes in.
@@ -159,6 +170,7 @@ type call struct {
 	resets int
 	number int // Of the request's calls, from 1.
 	ended  bool
+	leave  func() // Gives back the call's place within its model's limit; nil if it has none.
 }
 
 // begin counts a call that arrives.
@@ -223,6 +235,9 @@ func (l *ledger) modelOf(name string) *ModelStats {
 // end counts a call's outcome, once: right before the last part of the answer leaves. notBefore is what the answer tells
 // by Retry-After, or zero.
 func (c *call) end(status int, notBefore time.Time) {
+	if c.leave != nil {
+		c.leave()
+	}
 	l := c.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ const (
 	maxWait       = time.Hour
 	maxSize       = 64 << 20 // Bytes.
 	defaultSlow   = time.Second
+	maxSigma      = 3
 )
 
 // An effect is what a call meets in place of its answer.
@@ -48,7 +50,8 @@ const (
 // A plan is how the calls of a request go.
 type plan struct {
 	steps          []step
-	latency, spare time.Duration // Latency lies between latency and latency+spare.
+	latency, spare time.Duration // Latency lies between latency and latency+spare,
+	sigma          float64       // or, if this is not 0, around latency with this deviation of its logarithm.
 	retryForm      waitForm
 	retryAfter     time.Duration
 	size           int
@@ -146,9 +149,16 @@ func (p *plan) addStatus(value string) string {
 }
 
 func (p *plan) setLatency(value string) string {
+	if median, sigma, spread := strings.Cut(value, "~"); spread {
+		var err error
+		if p.sigma, err = strconv.ParseFloat(sigma, 64); err != nil || !(p.sigma > 0 && p.sigma <= maxSigma) {
+			return "must have a deviation above 0 and up to 3 after its ~"
+		}
+		value = median
+	}
 	low, high, between := strings.Cut(value, "..")
 	least, ok := parseWait(low)
-	if !ok {
+	if !ok || between && p.sigma > 0 {
 		return "must have a duration up to an hour"
 	}
 	most := least
@@ -218,6 +228,9 @@ func (p *plan) at(n int) step {
 
 // wait returns the latency of a request, by its digest.
 func (p *plan) wait(d digest) time.Duration {
+	if p.sigma > 0 {
+		return time.Duration(min(float64(p.latency)*math.Exp(p.sigma*d.normal()), float64(maxWait)))
+	}
 	if p.spare == 0 {
 		return p.latency
 	}

@@ -24,14 +24,22 @@ type Config struct {
 	// Now is the clock. There is no default.
 	Now func() time.Time
 
+	// Limits are those that models have at first, by their whole name or what is before its first colon.
+	Limits map[string]Limit
+
+	// SigV4 is whose signature every call must have. Nil: calls need none.
+	SigV4 *Signer
+
 	// MaxKeys is how many requests are remembered: 1,000,000 by default, which take some 300 MB.
 	MaxKeys int
 }
 
-// A Provider is the handler. Its connections should be HTTP/1.1: over HTTP/2 a reset ends the stream, not the connection.
+// A Provider is the handler. Over HTTP/2 a reset ends the stream, not the connection.
 type Provider struct {
 	mux    *http.ServeMux
 	ledger *ledger
+	limits *limits
+	signer *Signer
 	now    func() time.Time
 }
 
@@ -46,7 +54,10 @@ func New(cfg Config) (*Provider, error) {
 		return nil, errors.New("max keys: must not be negative")
 	}
 	cfg.MaxKeys = cmp.Or(cfg.MaxKeys, defaultMaxKeys)
-	p := &Provider{mux: http.NewServeMux(), ledger: newLedger(cfg.Now, cfg.MaxKeys), now: cfg.Now}
+	p := &Provider{mux: http.NewServeMux(), ledger: newLedger(cfg.Now, cfg.MaxKeys), limits: &limits{now: cfg.Now}, signer: cfg.SigV4, now: cfg.Now}
+	if err := p.SetLimits(cfg.Limits); err != nil {
+		return nil, err
+	}
 	for path, c := range map[string]compose{
 		"/v1/chat/completions": composeChat, "/v1/completions": composeText, "/v1/responses": composeResponse,
 		"/v1/embeddings": composeEmbeddings, "/v1/moderations": composeModeration,
@@ -56,6 +67,8 @@ func New(cfg Config) (*Provider, error) {
 	p.mux.HandleFunc("GET /v1/models", p.serveModels)
 	p.mux.HandleFunc("GET /standin/stats", p.serveStats)
 	p.mux.HandleFunc("GET /standin/calls", p.serveCalls)
+	p.mux.HandleFunc("GET /standin/limits", p.serveLimits)
+	p.mux.HandleFunc("PUT /standin/limits", p.serveLimits)
 	p.mux.HandleFunc("POST /standin/reset", func(w http.ResponseWriter, _ *http.Request) {
 		p.Reset()
 		w.WriteHeader(http.StatusNoContent)
@@ -70,13 +83,23 @@ func New(cfg Config) (*Provider, error) {
 func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.mux.ServeHTTP(w, r) }
 
 // Stats returns what has been counted and, if key is not empty, the request by that Idempotency-Key or custom id.
-func (p *Provider) Stats(key string) Stats { return p.ledger.stats(key) }
+func (p *Provider) Stats(key string) Stats {
+	s := p.ledger.stats(key)
+	s.Limits = p.limits.stats()
+	return s
+}
+
+// SetLimits replaces all models' limits, and forgets what their windows have. Calls in flight are in flight of none.
+func (p *Provider) SetLimits(all map[string]Limit) error { return p.limits.set(all) }
 
 // Calls returns the requests whose marker contains a text, at most limit of them.
 func (p *Provider) Calls(contains string, limit int) Calls { return p.ledger.search(contains, limit) }
 
 // Reset forgets everything but the calls in flight.
-func (p *Provider) Reset() { p.ledger.reset() }
+func (p *Provider) Reset() {
+	p.ledger.reset()
+	p.limits.reset()
+}
 
 func (p *Provider) serveStats(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, p.Stats(r.URL.Query().Get("key")))
@@ -115,6 +138,12 @@ func (p *Provider) serve(w http.ResponseWriter, r *http.Request, c compose) {
 	x := &exchange{w: w, r: r, now: p.now, call: p.ledger.begin(arrived), id: arrived.id}
 	defer x.call.end(statusGone, time.Time{}) // Where nothing else has ended it.
 	w.Header().Set("X-Request-Id", "req_"+arrived.id.String()+"_"+strconv.Itoa(x.call.number))
+	if p.signer != nil {
+		if err := p.signer.Check(r, raw, p.now()); err != nil {
+			x.fail(http.StatusForbidden, "The call was refused: "+err.Error()+".", "", "access_denied")
+			return
+		}
+	}
 	if parseErr != nil {
 		x.fail(http.StatusBadRequest, "We could not parse the JSON body of your request.", "", "")
 		return
@@ -126,6 +155,15 @@ func (p *Provider) serve(w http.ResponseWriter, r *http.Request, c compose) {
 	if x.plan, err = parsePlan(body.Model); err != nil {
 		x.fail(http.StatusBadRequest, err.Error(), "model", "unknown_directive")
 		return
+	}
+	admitted := p.limits.admit(body.Model, body.charge())
+	if admitted.refuse {
+		x.refuseOver(admitted.retry)
+		return
+	}
+	x.call.leave = admitted.leave
+	if admitted.limit.Hang {
+		x.plan = plan{steps: []step{{effect: effectHang}}}
 	}
 	answer, err := c(body, arrived.id.String(), p.now().Unix())
 	if input, ok := errors.AsType[*inputError](err); ok {

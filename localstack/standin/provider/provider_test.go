@@ -105,7 +105,7 @@ func TestUnknownDirectives(t *testing.T) {
 		"frobnicate", "status", "status=", "status=200", "status=700", "status=429x", "status=429x-1", "status=429=2",
 		"reset=x", "reset=-1", "hang=1s", "latency", "latency=5", "latency=-1s", "latency=2h", "latency=2s..1s", "latency=1s..",
 		"retry-after", "retry-after=x", "retry-after=-1", "retry-after=NaN", "retry-after=date:", "retry-after=9999",
-		"size=-1", "size=1e9", "size=999999999", "slow-body=x",
+		"size=-1", "size=1e9", "latency=1s~0", "latency=1s~4", "latency=1s~x", "latency=1s..2s~0.5", "latency=~1", "size=999999999", "slow-body=x",
 	} {
 		got := s.post(t, chatPath, chat("standin:latency=0s+"+directive))
 		envelope := read[failed](t, got.body)

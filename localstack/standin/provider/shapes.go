@@ -14,6 +14,10 @@ type request struct {
 	Input         json.RawMessage `json:"input"`
 	Dimensions    int             `json:"dimensions"`
 	Encoding      string          `json:"encoding_format"`
+
+	MaxTokens           int `json:"max_tokens"`
+	MaxCompletionTokens int `json:"max_completion_tokens"`
+	MaxOutputTokens     int `json:"max_output_tokens"`
 }
 
 type streamOptions struct {
