@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	gocmp "cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,7 +16,7 @@ import (
 // order, with its variable and the functions that have it, a default that reads as the code's, and its bounds.
 func TestChoicesAreOnThePage(t *testing.T) {
 	t.Parallel()
-	rows := regexp.MustCompile(`(?m)^\| (\w+) \| (MUSKETRY_\w+)(?: \((.*) has it too\))? \| (.*?) \| (.*) \|$`).
+	rows := regexp.MustCompile(`(?m)^\| (\w+) \| (MUSKETRY_\w+)(?: of (\w+))?(?: \((.*) has it too\))? \| (.*?) \| (.*) \|$`).
 		FindAllStringSubmatch(strings.ReplaceAll(read(t, "configuration.md"), "`", ""), -1)
 	var names, want []string
 	for _, row := range rows {
@@ -29,8 +30,8 @@ func TestChoicesAreOnThePage(t *testing.T) {
 		t.Fatalf("the page's choices (-code +page):\n%s", diff)
 	}
 	for i, choice := range choices {
-		variable, others, given, bounds := rows[i][2], strings.Fields(rows[i][3]), rows[i][4], rows[i][5]
-		if functions := append([]string{"submit"}, others...); variable != choice.Env || !slices.Equal(functions, choice.Functions) {
+		variable, others, given, bounds := rows[i][2], strings.Fields(rows[i][4]), rows[i][5], rows[i][6]
+		if functions := append([]string{gocmp.Or(rows[i][3], "submit")}, others...); variable != choice.Env || !slices.Equal(functions, choice.Functions) {
 			t.Errorf("%s is %s of %v, want %s of %v", choice.Context, variable, functions, choice.Env, choice.Functions)
 		}
 		if !strings.HasPrefix(bounds, choice.Bounds()) {

@@ -31,7 +31,7 @@ type Props struct {
 	LogLevel             string  // DEBUG, INFO, WARN or ERROR.
 	APIRate              float64 // Requests a second that the API takes, 1 to 10,000.
 	APIBurst             float64 // Requests at once that it takes beyond, 1 to 5,000.
-	MaxConcurrency       float64 // Invocations of execute at once, 2 to 1,000 (an event source's own bounds).
+	Invocations          float64 // Invocations of execute at once, 2 to 1,000 (an event source's own bounds).
 	SubmitConcurrency    float64 // Invocations reserved for submit, which then has no more, to 1,000; 0 reserves none.
 	SubmitMemory         float64 // MB, 128 to 10,240.
 	ExecuteMemory        float64 // MB, 128 to 10,240.
@@ -72,7 +72,7 @@ func (c *contextReader) props() (*Props, error) {
 		// https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
 		SubmitConcurrency: c.number("submitConcurrency", 0, 0, 1000),
 		// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
-		MaxConcurrency: c.number("maxConcurrency", 50, 2, 1000),
+		Invocations: c.number("invocations", 10, 2, 1000),
 		// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 		SubmitMemory:   c.number("submitMemory", 512, 128, 10240),
 		ExecuteMemory:  c.number("executeMemory", 1024, 128, 10240),

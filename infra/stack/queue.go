@@ -60,9 +60,9 @@ func (q *Queue) GrantReturn(fn *Function) {
 	fn.Setenv(boot.EnvDeadLettersURL, q.DeadLetters.QueueUrl())
 }
 
-// GrantConsume makes the queue the function's event source, with partial batch responses: a message goes only when the
-// function says that it is done with it.
-func (q *Queue) GrantConsume(fn *Function, maxConcurrency float64) {
+// GrantConsume makes the queue the function's event source, for so many invocations at once, with partial batch responses:
+// a message goes only when the function says that it is done with it. An invocation receives more messages itself.
+func (q *Queue) GrantConsume(fn *Function, invocations float64) {
 	fn.Allow(q.QueueArn(), "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility",
 		"sqs:GetQueueAttributes")
 	fn.Setenv(boot.EnvQueueURL, q.QueueUrl())
@@ -70,7 +70,7 @@ func (q *Queue) GrantConsume(fn *Function, maxConcurrency float64) {
 		Target:                  fn.Function,
 		EventSourceArn:          q.QueueArn(),
 		BatchSize:               jsii.Number(eventMessages),
-		MaxConcurrency:          &maxConcurrency,
+		MaxConcurrency:          &invocations,
 		ReportBatchItemFailures: jsii.Bool(true),
 	})
 	// Lambda checks the role's permissions when the event source is made, so these must be there first.

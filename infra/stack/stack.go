@@ -36,7 +36,7 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 
 	table.GrantWork(execute)
 	bucket.GrantAnswers(execute)
-	queue.GrantConsume(execute, props.MaxConcurrency)
+	queue.GrantConsume(execute, props.Invocations)
 	flowName.GrantWake(execute)
 	key.GrantRead(execute)
 	leadToUpstreams(stack, execute, props)

@@ -226,7 +226,7 @@ func TestEventSourceReportsPartialBatches(t *testing.T) {
 	sharedSynth(t).has(t, "AWS::Lambda::EventSourceMapping", map[string]any{
 		"BatchSize":             10,
 		"FunctionResponseTypes": []any{"ReportBatchItemFailures"},
-		"ScalingConfig":         map[string]any{"MaximumConcurrency": 50},
+		"ScalingConfig":         map[string]any{"MaximumConcurrency": 10},
 	})
 }
 
@@ -525,7 +525,7 @@ func TestContextIsChecked(t *testing.T) {
 		"removal":              {"removal": "maybe"},
 		"apiRate":              {"apiRate": "0"},
 		"apiBurst":             {"apiBurst": "5001"},
-		"maxConcurrency":       {"maxConcurrency": "1"},
+		"invocations":          {"invocations": "1"},
 		"submitConcurrency":    {"submitConcurrency": "-1"},
 		"executeMemory":        {"executeMemory": "64"},
 		"messageGroups":        {"messageGroups": "yes"},
@@ -590,7 +590,7 @@ func TestBedrockIsGrantedOnDemand(t *testing.T) {
 func TestContextShapesTheStack(t *testing.T) {
 	t.Parallel()
 	s := synthWith(t, map[string]any{
-		"name": "Other", "architecture": "x86_64", "maxConcurrency": "10", "upstreamBaseUrl": "http://127.0.0.1:1/v1",
+		"name": "Other", "architecture": "x86_64", "invocations": "10", "upstreamBaseUrl": "http://127.0.0.1:1/v1",
 		"upstreamAllowPrivate": "on", "upstreamCa": certificate, "bedrock": "on",
 		"apiStage": "v2", "messageGroups": "off", "executeMemory": "2048", "maxRequests": "1000000", "models": "a,b", "allowance": "5000",
 	})

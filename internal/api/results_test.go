@@ -367,13 +367,13 @@ func (r *running) work() {
 }
 
 func (r *running) invoke(got []memstore.Received) {
-	deliveries := make([]execute.Delivery, len(got))
+	deliveries := make([]batch.Delivery, len(got))
 	for i, g := range got {
 		body, err := g.Message.Encode()
 		if err != nil {
 			r.t.Error(err)
 		}
-		deliveries[i] = execute.Delivery{MessageID: g.Handle, Handle: g.Handle, Receives: g.Receives, Body: body}
+		deliveries[i] = batch.Delivery{MessageID: g.Handle, Handle: g.Handle, Receives: g.Receives, Body: body}
 	}
 	stay := r.worker.Run(r.t.Context(), deliveries)
 	for _, d := range deliveries {

@@ -56,6 +56,15 @@ func DecodeMessage(body string) (Message, error) {
 	return m, nil
 }
 
+// A Delivery is a message as its queue handed it over, for a while.
+type Delivery struct {
+	MessageID string    // the queue's own name of the message
+	Handle    string    // names this receive
+	Receives  int       // how often it was received, this time included
+	Body      string    // a Message, encoded
+	SentAt    time.Time // when it was sent; zero if that is not known
+}
+
 // A DeadLetter is a message that its queue gave up, after as many receives as it
 // allows.
 type DeadLetter struct {

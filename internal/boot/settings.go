@@ -23,6 +23,7 @@ const (
 	EnvTenantCreates      = "MUSKETRY_TENANT_CREATES"       // most files, uploads and batches that a tenant creates in a minute
 	EnvAllowance          = "MUSKETRY_ALLOWANCE"            // most messages of all batches in flight
 	EnvExtraEndpoints     = "MUSKETRY_EXTRA_ENDPOINTS"      // endpoints that are taken besides OpenAI's
+	EnvPlaces             = "MUSKETRY_PLACES"               // most calls of one invocation of execute at once
 	EnvModels             = "MUSKETRY_MODELS"               // what GET /v1/models lists; metrics name no other
 	EnvCORSOrigins        = "MUSKETRY_CORS_ORIGINS"         // origins whose pages may call the API, or *
 	EnvMaxRetries         = "MUSKETRY_MAX_RETRIES"          // most retries of a request
@@ -52,6 +53,7 @@ type Settings struct {
 	TenantUploads      int   // 0: no limit
 	TenantCreates      int   // a minute; 0: no limit
 	Allowance          int
+	Places             int
 	ExtraEndpoints     []string
 	Models             []string
 	CORSOrigins        []string
@@ -62,7 +64,7 @@ type Settings struct {
 func DefaultSettings() Settings {
 	return Settings{
 		MaxRequests: 50_000, MaxInputBytes: 200 << 20, MaxEmbeddingInputs: 50_000, // OpenAI's own
-		TenantBatches: 100, TenantRequests: 2_000_000, Allowance: 60_000,
+		TenantBatches: 100, TenantRequests: 2_000_000, Allowance: 60_000, Places: 250,
 		TenantBytes: 100_000_000_000, TenantUploads: 100, TenantCreates: 300,
 		Retries: retry.Default(),
 	}
@@ -107,6 +109,8 @@ func choicesOfLimits(submit []string) []Choice {
 			[]string{"submit", "finalize"},
 			number(1_000, 100_000, func(s *Settings) *int { return &s.Allowance }),
 		},
+		// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html has 1,024 file descriptors
+		{"places", EnvPlaces, []string{"execute"}, number(1, 900, func(s *Settings) *int { return &s.Places })},
 	}
 }
 

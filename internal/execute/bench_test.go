@@ -44,7 +44,7 @@ func BenchmarkRun(b *testing.B) {
 	if err := files.Put(ctx, batch.FileKey(testTenant, testFile), input); err != nil {
 		b.Fatal(err)
 	}
-	deliveries := make([]execute.Delivery, b.N)
+	deliveries := make([]batch.Delivery, b.N)
 	for i := range deliveries {
 		spec := state.Spec{
 			Key: state.Key{Batch: testBatch, Line: i + 1}, CustomID: "c", Deadline: ref.Deadline,
@@ -62,7 +62,7 @@ func BenchmarkRun(b *testing.B) {
 			b.Fatal(err)
 		}
 		id := strconv.Itoa(i)
-		deliveries[i] = execute.Delivery{MessageID: id, Handle: id, Receives: 1, Body: body}
+		deliveries[i] = batch.Delivery{MessageID: id, Handle: id, Receives: 1, Body: body}
 	}
 	var ids atomic.Int64
 	w := execute.New(execute.Deps{

@@ -34,7 +34,7 @@ func (a *attempts) attempt(j *job, r state.Request[state.Processing]) result {
 	b := a.batches.entry(j.ref())
 	ctx, cancel := a.callContext(j, b)
 	defer cancel()
-	if err := cmp.Or(a.gate.open(b), endOf(ctx)); err != nil {
+	if err := cmp.Or(a.gate.open(b, j, 0), endOf(ctx)); err != nil {
 		return halted{err}
 	}
 	if done := r.Phase(); done.Attempt > 0 && !a.clock().Before(r.Spec().StartUntil(done.Attempt)) { // the write took long
@@ -45,7 +45,11 @@ func (a *attempts) attempt(j *job, r state.Request[state.Processing]) result {
 	if err != nil {
 		return a.conclude(r, w, judge(w, a.limit, context.Cause(ctx), Reply{}, err))
 	}
+	sent := a.clock()
 	reply, err := a.send(ctx, j, callOf(j, r, w))
+	if err == nil {
+		a.gate.durations.add(j.input.Model, a.clock().Sub(sent))
+	}
 	aborted := context.Cause(ctx)
 	var res result
 	panicked := a.guard(j, func() { res = a.conclude(r, w, judge(w, a.limit, aborted, reply, err)) })

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/musketry/musketry/internal/metric"
 	"github.com/musketry/musketry/internal/state"
 )
@@ -15,8 +17,12 @@ const (
 	// maxRaces is how many winners of a lost claim are followed before the
 	// message is put back.
 	maxRaces = 4
-	// poisonThreshold is the number of reclaims from which a request runs isolated.
-	poisonThreshold = 2
+	// suspectThreshold is the number of reclaims from which a request runs beside
+	// few others of its kind, and poisonThreshold that from which it runs isolated:
+	// when a whole fleet dies, all that it held is reclaimed.
+	suspectThreshold, poisonThreshold = 2, 3
+	// maxSuspects is how many suspects a worker runs at once.
+	maxSuspects = 10
 	// maxDeaths is how many workers may die over a request.
 	maxDeaths = 5
 )
@@ -25,14 +31,16 @@ const (
 type claims struct {
 	kit
 
-	requests requests
-	workers  Workers
-	batches  *poller
-	ledger   *ledger
-	gate     *gate
-	shards   *shards
-	lease    state.Lease // this worker's, without a claim id
-	stale    time.Duration
+	requests  requests
+	workers   Workers
+	batches   *poller
+	ledger    *ledger
+	gate      *gate
+	shards    *shards
+	suspects  *semaphore.Weighted
+	isolation *isolation
+	lease     state.Lease // this worker's, without a claim id
+	stale     time.Duration
 }
 
 // A claim is a request claimed by this worker, not yet stored.
@@ -111,8 +119,8 @@ func (c *claims) claim(j *job, rec state.Record) (claim, error) {
 		j.record = rec
 		return claim{}, end(causeRequestEnded)
 	case state.Pending:
-		if p.Reclaims >= poisonThreshold && !j.isolated {
-			return claim{}, end(causePoison)
+		if err := c.beside(j, p.Reclaims); err != nil {
+			return claim{}, err
 		}
 		pending, err := state.As[state.Pending](rec)
 		if err != nil {
@@ -157,10 +165,36 @@ func reclaim[S state.Leased](c *claims, j *job, rec state.Record, old, lease sta
 	if deaths < maxDeaths && !now.Before(rec.Spec.StartUntil(claimed.Phase().Attempt)) {
 		return claim{deaths: deaths, loss: loss, late: &lateRetry{state.Release(claimed), lease.ClaimID}}, nil
 	}
-	if deaths >= poisonThreshold && deaths < maxDeaths && !j.isolated {
-		return claim{}, end(causePoison)
+	if deaths < maxDeaths {
+		if err := c.beside(j, deaths); err != nil {
+			return claim{}, err
+		}
 	}
+	j.aborted = loss == state.LossEnded
 	return claim{request: claimed, deaths: deaths, loss: loss}, nil
+}
+
+// beside returns nil if j, whose request was reclaimed so often, may run now
+// beside what else does.
+func (c *claims) beside(j *job, reclaims int) error {
+	switch {
+	case reclaims < suspectThreshold, j.isolated, j.suspect && reclaims < poisonThreshold:
+		return nil
+	case reclaims < poisonThreshold && c.suspects.TryAcquire(1):
+		j.suspect = true
+		return nil
+	case reclaims >= poisonThreshold && c.isolation.may(j):
+		return end(causePoison)
+	}
+	return end(causeSuspect)
+}
+
+// release lets another suspect run instead of j, if it is one.
+func (c *claims) release(j *job) {
+	if j.suspect {
+		j.suspect = false
+		c.suspects.Release(1)
+	}
 }
 
 // untilStale returns when a worker's heartbeat is stale should no other come, a
@@ -220,7 +254,7 @@ func (c *claims) store(j *job, own claim) (state.Request[state.Processing], erro
 	if err != nil {
 		return none, err
 	}
-	if err := c.gate.open(polled); err != nil {
+	if err := c.gate.open(polled, j, placeWait); err != nil {
 		return none, err
 	}
 	started, err := state.Start(own.request, c.clock())

@@ -2,6 +2,7 @@ package execute_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,13 +66,15 @@ func TestClaimsNameTheirCounters(t *testing.T) {
 		}}
 		w.invoke(doomed, w.process(doomed, execute.Config{}), w.deliver(10))
 		m := &machine{world: w}
-		a, b := w.process(m, execute.Config{}), w.process(m, execute.Config{})
+		a, b := w.process(m, execute.Config{Places: 10}), w.process(m, execute.Config{Places: 10})
 		for w.queue.Len() > 0 {
+			var running sync.WaitGroup
 			for _, p := range []*execute.Worker{a, b} {
 				if got := w.deliver(10); len(got) > 0 {
-					w.invoke(m, p, got)
+					running.Go(func() { w.invoke(m, p, got) })
 				}
 			}
+			running.Wait()
 			time.Sleep(time.Second)
 		}
 		if diff := cmp.Diff(w.truth(lines), w.counters()); diff != "" {

@@ -2,6 +2,7 @@ package execute
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -14,10 +15,9 @@ const (
 	deleteLimit = 15 * time.Second
 )
 
-// A deleter deletes the messages that are acknowledged while others of their
-// event still run, so that no slow call keeps them in flight. Those that are left
-// at the end, or whose deletion fails, go by the event's answer, in which all are
-// acknowledged: deleting is idempotent
+// A deleter deletes the messages that are acknowledged while others still run, so
+// that no slow call keeps them in flight. Those of the event that are left at the
+// end go by its answer, in which all are acknowledged: deleting is idempotent
 // (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html).
 type deleter struct {
 	kit
@@ -42,25 +42,43 @@ func (d *deleter) loop(ctx context.Context) {
 	}
 }
 
+// delete deletes what waits for it. If that fails it waits on, and stays hidden.
 func (d *deleter) delete(ctx context.Context) {
-	d.mu.Lock()
-	jobs := d.waiting
-	d.waiting = nil
-	d.mu.Unlock()
+	jobs := d.take()
 	if len(jobs) == 0 {
 		return
 	}
 	limited, cancel := context.WithTimeout(ctx, deleteLimit)
 	defer cancel()
-	handles := make([]string, len(jobs))
-	for i, j := range jobs {
-		handles[i] = j.delivery.Handle
-	}
-	if err := d.queue.Delete(limited, handles); err != nil {
+	if err := d.queue.Delete(limited, handlesOf(jobs)); err != nil {
 		if ctx.Err() == nil {
-			d.log.Warn("cannot delete messages before the others of their event", errAttr(err))
+			d.log.Warn("cannot delete messages yet", errAttr(err))
 		}
-		return // they stay hidden until then
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.waiting = append(jobs, d.waiting...)
+		return
 	}
 	d.visibility.drop(jobs...)
+}
+
+func (d *deleter) take() []*job {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	jobs := d.waiting
+	d.waiting = nil
+	return jobs
+}
+
+// drain deletes what is left of the messages that this worker received itself. If
+// that fails they show again, and whoever receives them finds their requests ended.
+func (d *deleter) drain() {
+	own := slices.DeleteFunc(d.take(), func(j *job) bool { return !j.own })
+	if len(own) == 0 {
+		return
+	}
+	err := d.persist(deleteLimit, func(ctx context.Context) error { return d.queue.Delete(ctx, handlesOf(own)) })
+	if err != nil {
+		d.log.Warn("cannot delete messages", errAttr(err))
+	}
 }

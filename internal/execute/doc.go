@@ -7,6 +7,7 @@
 //
 //	worker.go      a process, and what bounds one invocation of it
 //	invocation.go  a worker as others see it: leads each message from stage to stage
+//	receive.go     receives messages while there is room for them
 //	intake.go      reads the message; lets on what may be called now
 //	lines.go       reads its line, when there is room for its call
 //	claim.go       claims the request and stores it as processing, in one write
@@ -21,11 +22,14 @@
 //	outcome.go     what ends a request; pure
 //	requests.go    reads and writes of requests
 //	gather.go      gathers changes of many jobs, for one write
+//	places.go      for how many calls, and messages beyond, there is room
 //	gate.go        whether a call may start now
+//	durations.go   how long calls take
 //	heartbeat.go   shows others that this worker lives; aborts all calls when nobody hears it
 //	poll.go        looks at the batches; aborts the calls of those that stop
-//	delete.go      deletes what is acknowledged while other calls still run
+//	delete.go      deletes what is acknowledged while others still run
 //	extend.go      extends the visibility timeout of messages in short steps
+//	isolation.go   what may only run alone
 //	ledger.go      where every message stands, and in the end its fate
 //	job.go         a message on its way
 //	room.go        the memory that calls share
@@ -46,6 +50,7 @@
 //	batch stopping   leave hidden               leave hidden
 //	worker stopping  requeue                    release at end
 //	poison           isolate                    isolate
+//	suspect          requeue after 2s, spread   requeue after 2s, spread
 //	leased           requeue after it, spread   requeue after it, spread
 //	backoff          requeue after it           requeue after it
 //	overdue          requeue after 10s, spread  requeue after 10s, spread

@@ -361,13 +361,13 @@ func TestMessagesThatAreNoRequests(t *testing.T) {
 		gone := batch.Message{Tenant: testTenant, Batch: "batch_gone", Line: 1, Length: 1}
 		missing := batch.Message{Tenant: testTenant, Batch: testBatch, Line: 2, Length: 1}
 		foreign := batch.Message{Tenant: "other", Batch: testBatch, Line: 1, Length: 1}
-		var got []execute.Delivery
+		var got []batch.Delivery
 		for i, msg := range []batch.Message{gone, missing, foreign} {
 			body, err := msg.Encode()
 			must(t, err)
-			got = append(got, execute.Delivery{MessageID: fmt.Sprint(i), Handle: fmt.Sprint(i), Receives: 1, Body: body})
+			got = append(got, batch.Delivery{MessageID: fmt.Sprint(i), Handle: fmt.Sprint(i), Receives: 1, Body: body})
 		}
-		got = append(got, execute.Delivery{MessageID: "junk", Handle: "junk", Receives: 1, Body: "junk"})
+		got = append(got, batch.Delivery{MessageID: "junk", Handle: "junk", Receives: 1, Body: "junk"})
 		if diff := cmp.Diff([]string{"1", "junk"}, p.Run(t.Context(), got)); diff != "" {
 			t.Errorf("messages that stay: %s", diff)
 		}
@@ -481,7 +481,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 			return ok("{}")
 		}
 		m := &machine{world: w}
-		p := w.process(m, execute.Config{Concurrency: 7})
+		p := w.process(m, execute.Config{Places: 7})
 		if failed := w.invoke(m, p, w.deliver(40)); len(failed) > 0 {
 			t.Errorf("%d messages stay", len(failed))
 		}

@@ -7,11 +7,13 @@ import (
 
 const (
 	// extendFor is how long messages are hidden at a time. When a worker dies they
-	// show at the latest so much later, and at the earliest extendFor - extendEvery
-	// later: by then its heartbeat is stale.
+	// show at the latest so much later.
 	extendFor = 45 * time.Second
-	// extendEvery is the time between two extensions.
+	// extendEvery is the time between two extensions, at most, and extendAhead how
+	// long a message must still be hidden at one, or it is extended: until after the
+	// next, should that be slow or fail.
 	extendEvery = 15 * time.Second
+	extendAhead = 30 * time.Second
 	// maxVisibility is the longest that a message is hidden for: SQS allows 12 hours
 	// from its receive, of which an invocation may have used 15 minutes
 	// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html).
@@ -61,18 +63,30 @@ func (x *extender) await() {
 func (x *extender) extend(ctx context.Context) {
 	x.turn.take()
 	defer x.turn.pass()
-	handles := x.ledger.extended()
-	if len(handles) == 0 {
+	at := x.clock()
+	due := x.ledger.extended(at.Add(extendAhead - extendFor))
+	if len(due) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, visibilityLimit)
 	defer cancel()
-	if err := x.queue.ChangeVisibility(ctx, handles, extendFor); err != nil && ctx.Err() == nil {
+	if err := x.queue.ChangeVisibility(ctx, handlesOf(due), extendFor); err == nil {
+		x.ledger.hidden(due, at)
+	} else if ctx.Err() == nil {
 		x.log.Warn("cannot hide messages", errAttr(err))
 	}
 }
 
-// drop extends jobs' messages no more. Others may receive them now.
+func handlesOf(jobs []*job) []string {
+	handles := make([]string, len(jobs))
+	for i, j := range jobs {
+		handles[i] = j.delivery.Handle
+	}
+	return handles
+}
+
+// drop extends jobs' messages no more. Others may receive them now, unless they
+// are deleted.
 func (x *extender) drop(jobs ...*job) {
 	x.turn.take()
 	defer x.turn.pass()

@@ -10,6 +10,9 @@ const (
 	// unsure is how long a message rests whose request's state is not known, or
 	// whose batch is about to end.
 	unsure = 10 * time.Second
+	// suspectRest is how long a message rests whose request may not run beside what
+	// runs.
+	suspectRest = 2 * time.Second
 	// missingRest is how long a message rests whose request is missing: it is
 	// created with an outcome when its batch is sealed.
 	missingRest = 10 * time.Minute
@@ -75,6 +78,7 @@ const (
 	causeMissing                     // its batch is alive and has no such request
 	causeRequestEnded                // its request is terminal
 	causePoison                      // too many workers have died over its request for it to run beside others
+	causeSuspect                     // the same, and it cannot run here alone; or there are as many like it as may run at once
 	causeLeased                      // another worker holds its request
 	causeBackoff                     // its request's next attempt has to wait
 	causeOverdue                     // its request's deadline has passed
@@ -92,7 +96,7 @@ const (
 func (c cause) String() string {
 	return [causes]string{
 		"failed", "unreadable", "no heartbeat", "batch ended", "batch stopping", "worker stopping", "missing",
-		"request ended", "poison", "leased", "backoff", "overdue", "outrun", "unsent", "superseded", "unwritten",
+		"request ended", "poison", "suspect", "leased", "backoff", "overdue", "outrun", "unsent", "superseded", "unwritten",
 		"unwritten wait", "uncounted", "counted",
 	}[c]
 }
@@ -125,6 +129,8 @@ func decide(c cause, claimed bool, wait time.Duration) fate {
 		}
 	case causeUnreadable:
 		return requeue{after: unreadableRest}
+	case causeSuspect:
+		return requeue{after: suspectRest, spread: true}
 	case causeMissing:
 		return requeue{after: missingRest, spread: true}
 	case causeLeased:

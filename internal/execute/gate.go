@@ -1,9 +1,8 @@
 package execute
 
 import (
+	"sync/atomic"
 	"time"
-
-	"github.com/musketry/musketry/internal/batch"
 )
 
 // A gate says whether a call may start. It is asked before each claim and again
@@ -11,13 +10,17 @@ import (
 type gate struct {
 	clock     func() time.Time
 	heartbeat *heartbeat
+	durations *durations
 	stopAt    time.Time     // when this worker's calls are aborted
 	limit     time.Duration // of one attempt
+	late      atomic.Bool   // a call did not fit any more
 }
 
-// open returns nil if a call of b that starts now is allowed, and has time to
-// run to its limit.
-func (g *gate) open(b *polled) error {
+// open returns nil if a call of j, one of b's, is allowed now, and can be expected
+// to end in time if it starts as long after as ahead: it may take three times as
+// long as the longest of its model's last answers. A call that a worker has
+// aborted for want of time must have all its limit.
+func (g *gate) open(b *polled, j *job, ahead time.Duration) error {
 	now, record := g.clock(), b.last()
 	if err := stopOf(record, now); err != nil {
 		return err
@@ -25,13 +28,28 @@ func (g *gate) open(b *polled) error {
 	if err := endOf(b.ctx); err != nil { // its parent's end is this worker's
 		return err
 	}
-	if !g.heartbeat.alive() || now.Add(g.limitOf(record, now)).After(g.stopAt) {
+	if !g.heartbeat.alive() {
+		return end(causeWorkerStopping)
+	}
+	if now.Add(min(g.need(j)+ahead, record.Deadline.Sub(now))).After(g.stopAt) {
+		g.late.Store(true)
 		return end(causeWorkerStopping)
 	}
 	return nil
 }
 
-// limitOf returns the time limit of an attempt that starts at now.
-func (g *gate) limitOf(b batch.Batch, now time.Time) time.Duration {
-	return min(g.limit, b.Deadline.Sub(now))
+// need returns the time that a call of j must have before this worker stops.
+func (g *gate) need(j *job) time.Duration {
+	switch {
+	case j.aborted:
+		return g.limit
+	case j.input.Model == "": // not known before its line is read
+		return g.durations.least(g.limit)
+	}
+	return g.durations.of(j.input.Model, g.limit)
+}
+
+// closing reports whether hardly a call may start any more.
+func (g *gate) closing(now time.Time) bool {
+	return g.late.Load() || !g.heartbeat.alive() || now.Add(g.durations.least(g.limit)).After(g.stopAt)
 }

@@ -13,24 +13,27 @@ type intake struct {
 
 	ledger  *ledger
 	batches *poller
+	places  *places
 	gate    *gate
 	claims  *claims
 }
 
-// receive enters deliveries into the ledger. Those that are messages of requests
-// are under way from now on.
-func (i *intake) receive(deliveries []Delivery) (jobs, unreadable []*job) {
-	for _, d := range deliveries {
-		j := i.ledger.receive(d)
-		m, err := batch.DecodeMessage(d.Body)
+// receive takes in messages. Those of requests of which there is no other in hand
+// are under way from now on, and have their places.
+func (i *intake) receive(received []*job) (jobs, unreadable []*job) {
+	for _, j := range received {
+		i.ledger.enter(j)
+		m, err := batch.DecodeMessage(j.delivery.Body)
 		if err != nil {
-			i.log.Error("not a message of a request", slog.String("message", d.MessageID), errAttr(err))
+			i.log.Error("not a message of a request", slog.String("message", j.delivery.MessageID), errAttr(err))
 			unreadable = append(unreadable, j)
 			continue
 		}
 		j.message = m
-		i.ledger.begin(j)
-		jobs = append(jobs, j)
+		if i.ledger.begin(j) {
+			i.places.take(j)
+			jobs = append(jobs, j)
+		}
 	}
 	return jobs, unreadable
 }
@@ -42,7 +45,7 @@ func (i *intake) admit(j *job) error {
 	if err != nil {
 		return err
 	}
-	if err := i.gate.open(polled); err != nil {
+	if err := i.gate.open(polled, j, placeWait); err != nil {
 		return err
 	}
 	if j.delivery.Receives > 1 || j.isolated {

@@ -26,11 +26,12 @@ const (
 type invocation struct {
 	kit
 
-	calls context.Context // of calls and of what leads to them: its cause says why it ended
-	slots *semaphore.Weighted
-	stale time.Duration
-	jobs  sync.WaitGroup
+	calls  context.Context // of calls and of what leads to them: its cause says why it ended
+	places *places
+	stale  time.Duration
+	jobs   sync.WaitGroup
 
+	receiver *receiver
 	intake   *intake
 	reader   *reader
 	claims   *claims
@@ -43,7 +44,14 @@ type invocation struct {
 	batches    *poller
 	visibility *extender
 	deleter    *deleter
+	isolation  *isolation
 	ledger     *ledger
+}
+
+// A kept is what a process keeps from one invocation to the next.
+type kept struct {
+	shards    *shards
+	durations *durations
 }
 
 // times are what bounds an invocation.
@@ -68,7 +76,7 @@ func timesOf(ctx context.Context, now time.Time, cfg Config) times {
 }
 
 // begin sets up an invocation. The caller calls cancel once its run has returned.
-func begin(ctx context.Context, d Deps, cfg Config, s *shards) (i *invocation, cancel func()) {
+func begin(ctx context.Context, d Deps, cfg Config, keeps kept) (i *invocation, cancel func()) {
 	id, t := d.NewID(), timesOf(ctx, d.Clock(), cfg)
 	// What was answered is recorded even if ctx ends early.
 	ops, stopOps := context.WithDeadline(context.WithoutCancel(ctx), t.killed)
@@ -79,7 +87,8 @@ func begin(ctx context.Context, d Deps, cfg Config, s *shards) (i *invocation, c
 		log: d.Log.With(slog.String("worker", id)),
 	}
 	i = &invocation{
-		kit: k, calls: calls, slots: semaphore.NewWeighted(int64(cfg.Concurrency)), stale: cfg.Stale, ledger: newLedger(),
+		kit: k, calls: calls, places: newPlaces(d.Clock, cfg.Places), stale: cfg.Stale, ledger: newLedger(),
+		isolation: &isolation{},
 	}
 	i.batches = &poller{kit: k, batches: d.Batches, ledger: i.ledger, calls: calls, known: map[batch.Ref]*polled{}}
 	i.heartbeat = &heartbeat{
@@ -87,7 +96,7 @@ func begin(ctx context.Context, d Deps, cfg Config, s *shards) (i *invocation, c
 	}
 	i.visibility = newExtender(k, d.Queue, i.ledger)
 	i.deleter = &deleter{kit: k, queue: d.Queue, visibility: i.visibility}
-	i.stages(d, cfg, s, state.Lease{Worker: id, Expires: t.expires}, t)
+	i.stages(d, cfg, keeps, state.Lease{Worker: id, Expires: t.expires}, t)
 	return i, func() {
 		abort(end(causeWorkerStopping))
 		stopTimed()
@@ -96,15 +105,19 @@ func begin(ctx context.Context, d Deps, cfg Config, s *shards) (i *invocation, c
 }
 
 // stages sets up the stages that a delivery goes through.
-func (i *invocation) stages(d Deps, cfg Config, s *shards, lease state.Lease, t times) {
-	k, reqs := i.kit, newRequests(i.kit, d.Requests, func() bool { return false })
-	g := &gate{clock: d.Clock, heartbeat: i.heartbeat, stopAt: t.stopAt, limit: t.limit}
-	i.settler = &settler{kit: k, ledger: i.ledger, visibility: i.visibility, deleter: i.deleter}
+func (i *invocation) stages(d Deps, cfg Config, keeps kept, lease state.Lease, t times) {
+	s := keeps.shards
+	k, reqs := i.kit, newRequests(i.kit, d.Requests, i.places.full)
+	g := &gate{clock: d.Clock, heartbeat: i.heartbeat, durations: keeps.durations, stopAt: t.stopAt, limit: t.limit}
+	i.receiver = &receiver{
+		kit: k, calls: i.calls, queue: d.Queue, places: i.places, isolation: i.isolation, gate: g, take: i.takeOwn, lanes: 1,
+	}
+	i.settler = &settler{kit: k, ledger: i.ledger, isolation: i.isolation, visibility: i.visibility, deleter: i.deleter}
 	i.claims = &claims{
 		kit: k, requests: reqs, workers: d.Workers, batches: i.batches, ledger: i.ledger, gate: g, shards: s,
-		lease: lease, stale: cfg.Stale,
+		suspects: semaphore.NewWeighted(maxSuspects), isolation: i.isolation, lease: lease, stale: cfg.Stale,
 	}
-	i.intake = &intake{kit: k, ledger: i.ledger, batches: i.batches, gate: g, claims: i.claims}
+	i.intake = &intake{kit: k, ledger: i.ledger, batches: i.batches, places: i.places, gate: g, claims: i.claims}
 	i.reader = &reader{
 		batches: i.batches, chunks: newChunks(i.calls, k, d.Files), calls: i.calls, room: newRoom(cfg.Memory),
 	}
@@ -121,11 +134,12 @@ func (i *invocation) stages(d Deps, cfg Config, s *shards, lease state.Lease, t 
 }
 
 // run takes deliveries to their fates, and then the worker to its end.
-func (i *invocation) run(deliveries []Delivery) {
-	jobs, unreadable := i.intake.receive(deliveries)
-	for _, j := range unreadable {
-		i.jobs.Go(func() { i.settler.settle(j, decide(causeUnreadable, false, 0)) })
+func (i *invocation) run(deliveries []batch.Delivery) {
+	received := make([]*job, len(deliveries))
+	for n, d := range deliveries {
+		received[n] = &job{delivery: d}
 	}
+	jobs := i.receive(received)
 	stopExtending := i.beside(i.visibility.loop)
 	if err := i.heartbeat.start(); err != nil {
 		i.log.Warn("no first heartbeat: claiming nothing", errAttr(err))
@@ -137,12 +151,37 @@ func (i *invocation) run(deliveries []Delivery) {
 	i.visibility.await()
 	stop := i.beside(i.heartbeat.loop, i.batches.loop, i.deleter.loop, i.buffer.commits.reconciler.loop)
 	i.take(jobs)
+	i.isolation.await()
+	for !i.isolation.stream() {
+		i.jobs.Wait()
+		i.takeIsolated()
+	}
+	i.receiver.run()
 	i.jobs.Wait()
 	i.takeIsolated()
 	i.buffer.drain()
 	stop()
+	i.deleter.drain()
 	stopExtending()
 	i.end()
+}
+
+// receive takes messages in, and returns those of requests that may be called.
+func (i *invocation) receive(received []*job) []*job {
+	jobs, unreadable := i.intake.receive(received)
+	for _, j := range unreadable {
+		i.jobs.Go(func() { i.settler.settle(j, decide(causeUnreadable, false, 0)) })
+	}
+	return jobs
+}
+
+// takeOwn takes up what this worker has received itself.
+func (i *invocation) takeOwn(at time.Time, got []batch.Delivery) {
+	received := make([]*job, len(got))
+	for n, d := range got {
+		received[n] = &job{delivery: d, own: true, listed: listed{hiddenAt: at}}
+	}
+	i.take(i.receive(received))
 }
 
 // beside starts loops that run beside the jobs, and returns what ends them.
@@ -162,38 +201,44 @@ func (i *invocation) beside(what ...func(context.Context)) (stop func()) {
 // stopping batches end before anything is read or claimed.
 func (i *invocation) take(jobs []*job) {
 	for _, j := range jobs {
+		known := i.isolation.asks(j)
 		i.jobs.Go(func() {
+			defer known()
 			err := i.intake.admit(j)
-			if err == nil {
-				err = i.reader.read(j)
-			}
 			if err != nil {
 				i.finish(j, err)
-				return
 			}
-			i.work(j)
+			known()
+			if err == nil {
+				i.work(j)
+			}
 		})
 	}
 }
 
 // takeIsolated takes up, one after another, what must not condemn its neighbours.
 func (i *invocation) takeIsolated() {
-	for _, j := range i.ledger.takeIsolated() {
+	for _, j := range i.isolation.take() {
 		j.isolated = true
 		i.ledger.begin(j)
+		i.places.take(j)
 		i.take([]*job{j})
 		i.jobs.Wait()
 	}
 }
 
-// work takes a job whose line is at hand to its fate, or to the buffer.
+// work takes an admitted job to its fate, or to the buffer.
 func (i *invocation) work(j *job) {
+	if err := i.reader.read(j); err != nil {
+		i.finish(j, err)
+		return
+	}
 	res := i.call(j)
 	var line []byte
 	if o, ok := res.(*outcome); ok {
 		line = o.line
 	}
-	i.reader.release(j, line)
+	i.release(j, line)
 	switch res := res.(type) {
 	case *outcome:
 		i.buffer.add(j, res)
@@ -204,22 +249,28 @@ func (i *invocation) work(j *job) {
 	}
 }
 
-// call has j's request claimed and called while it has a slot.
+// call has j's request claimed, and called once there is a place.
 func (i *invocation) call(j *job) result {
-	if err := i.slots.Acquire(i.calls, 1); err != nil {
-		return halted{endOf(i.calls)}
-	}
-	defer i.slots.Release(1)
 	request, res := i.claims.start(j)
 	if res != nil {
 		return res
 	}
-	return i.attempts.attempt(j, request)
+	if i.places.call(i.calls, func() { res = i.attempts.attempt(j, request) }) != nil {
+		return halted{endOf(i.calls)}
+	}
+	return res
+}
+
+// release gives back what j needs until its call has ended, but for its line.
+func (i *invocation) release(j *job, line []byte) {
+	i.reader.release(j, line)
+	i.claims.release(j)
+	i.places.free(j)
 }
 
 // finish does with j's message what is decided because of err.
 func (i *invocation) finish(j *job, err error) {
-	i.reader.release(j, nil)
+	i.release(j, nil)
 	why, wait := causeOf(err)
 	if why == causeFailed {
 		i.log.Warn("cannot go on with a request", append(j.attrs(), errAttr(err))...)

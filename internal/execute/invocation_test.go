@@ -46,7 +46,7 @@ func TestTimesOfAnInvocation(t *testing.T) {
 							t.Errorf("its lease expires at %v, want %v", p.Lease.Expires, expires)
 						}
 						if called.Add(1) == 1 { // the other waits for the place
-							time.Sleep(tc.latest - 40*time.Millisecond + late) // each claim waits for others, too
+							time.Sleep(tc.latest - 20*time.Millisecond + late) // its claim waited for the other
 							return ok("{}")
 						}
 						began := time.Now()
@@ -57,7 +57,7 @@ func TestTimesOfAnInvocation(t *testing.T) {
 						return execute.Reply{}, errors.New("aborted")
 					}
 					m := &machine{world: w}
-					w.process(m, execute.Config{Concurrency: 1}).Run(ctx, w.deliver(2))
+					w.process(m, execute.Config{Places: 1}).Run(ctx, w.deliver(2))
 					if n := called.Load(); (n == 1) != (late > 0) {
 						t.Errorf("%d calls", n)
 					}

@@ -2,6 +2,7 @@ package execute
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/state"
@@ -9,14 +10,18 @@ import (
 
 // A job is a delivery on its way through the stages.
 type job struct {
-	delivery Delivery
+	delivery batch.Delivery
 	message  batch.Message
 	record   state.Record // the request as read, or as it should be at its first receive
 	input    batch.Input
 	bad      error // why the line cannot be sent
+	own      bool  // this worker received it, and its event's answer says nothing of it
 	isolated bool  // nothing else runs beside it
+	suspect  bool  // it is one of the few of its kind that run at once
+	aborted  bool  // a worker had no time for its last call
 	claimed  bool  // it is stored that its request is this worker's
 	hold     *hold // of the room; nil before its line is read
+	placed   bool  // it has a place
 
 	listed listed // the ledger's
 }
@@ -52,6 +57,9 @@ func (s standing) inHand() bool { return s == calling || s == buffered }
 // A listed is what the ledger knows of a message.
 type listed struct {
 	standing standing
-	extended bool // it is to be kept hidden
-	fate     fate // once it is settled
+	extended bool      // it is to be kept hidden
+	hiddenAt time.Time // when it was hidden last for extendFor; zero: for the queue's own time
+	fate     fate      // once it is settled
+	gone     bool      // there is nothing more to do with it
+	twins    []*job    // other messages of its request, which share its fate
 }

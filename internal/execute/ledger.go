@@ -1,9 +1,12 @@
 package execute
 
 import (
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/state"
 )
 
 // A tally is what the ledger knows of a batch.
@@ -43,31 +46,37 @@ func one(yes bool) int {
 }
 
 // A ledger lists every message that this worker has received: where it stands,
-// whether it is kept hidden, and in the end its fate.
+// whether it is kept hidden, and in the end its fate. It forgets those that the
+// worker received itself once nothing is left to do with them.
 type ledger struct {
-	mu       sync.Mutex
-	jobs     []*job // in the order of their receipt
-	isolated []*job // to be taken up after the others
-	batches  tallies
+	mu      sync.Mutex
+	jobs    []*job // in the order of their receipt
+	inHand  map[state.Key]*job
+	batches tallies
 }
 
-func newLedger() *ledger { return &ledger{batches: tallies{}} }
+func newLedger() *ledger { return &ledger{inHand: map[state.Key]*job{}, batches: tallies{}} }
 
-// receive enters a message.
-func (l *ledger) receive(d Delivery) *job {
+// enter enters a message.
+func (l *ledger) enter(j *job) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	j := &job{delivery: d}
 	l.jobs = append(l.jobs, j)
-	return j
 }
 
-// begin says that j is under way, and to be kept hidden from now on.
-func (l *ledger) begin(j *job) {
+// begin says that j is under way, and to be kept hidden from now on. It reports
+// false if another message of its request is in hand: j will share its fate.
+func (l *ledger) begin(j *job) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	j.listed.extended = true
+	if first := l.inHand[j.message.Key()]; first != nil && first != j {
+		first.listed.twins = append(first.listed.twins, j)
+		return false
+	}
+	l.inHand[j.message.Key()] = j
 	l.batches.move(j, underWay)
+	return true
 }
 
 // reach says that j has come to a standing.
@@ -91,21 +100,27 @@ func (l *ledger) lose(ref batch.Ref) {
 	l.batches.of(ref).claimed--
 }
 
-// settle enters j's fate.
-func (l *ledger) settle(j *job, f fate) {
+// settle enters j's fate, and returns the messages that share it.
+func (l *ledger) settle(j *job, f fate) (twins []*job) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	j.listed.fate = f
 	switch f.(type) {
 	case isolate:
-		l.isolated = append(l.isolated, j)
 		l.batches.move(j, idle)
-		return
+		return nil
 	case withhold, releaseAtEnd:
 		l.batches.of(j.ref()).leftBehind = true
-	case acknowledge, requeue, leaveHidden, reconcile:
+	case requeue, leaveHidden:
+		j.listed.gone = j.own
+	case acknowledge, reconcile:
 	}
-	l.batches.move(j, settled)
+	if l.inHand[j.message.Key()] == j {
+		delete(l.inHand, j.message.Key())
+		l.batches.move(j, settled)
+	}
+	twins, j.listed.twins = j.listed.twins, nil
+	return twins
 }
 
 // of returns what is known of ref.
@@ -115,34 +130,38 @@ func (l *ledger) of(ref batch.Ref) tally {
 	return *l.batches.of(ref)
 }
 
-// takeIsolated returns what is to be taken up alone.
-func (l *ledger) takeIsolated() []*job {
+// extended returns the messages that are kept hidden, and were hidden last before
+// a time.
+func (l *ledger) extended(before time.Time) []*job {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	jobs := l.isolated
-	l.isolated = nil
-	return jobs
-}
-
-// extended returns the handles of the messages that are kept hidden.
-func (l *ledger) extended() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var handles []string
+	l.jobs = slices.DeleteFunc(l.jobs, func(j *job) bool { return j.listed.gone })
+	var due []*job
 	for _, j := range l.jobs {
-		if j.listed.extended {
-			handles = append(handles, j.delivery.Handle)
+		if j.listed.extended && j.listed.hiddenAt.Before(before) {
+			due = append(due, j)
 		}
 	}
-	return handles
+	return due
 }
 
-// stopExtending says that jobs' messages are not kept hidden any more.
+// hidden says that jobs' messages were hidden at a time.
+func (l *ledger) hidden(jobs []*job, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, j := range jobs {
+		j.listed.hiddenAt = at
+	}
+}
+
+// stopExtending says that jobs' messages are not kept hidden any more: others have
+// them next, or, if they are acknowledged, nobody.
 func (l *ledger) stopExtending(jobs ...*job) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, j := range jobs {
 		j.listed.extended = false
+		j.listed.gone = j.listed.gone || j.own && j.listed.fate == (acknowledge{})
 	}
 }
 
@@ -166,8 +185,8 @@ func (l *ledger) leftovers() (released []string, leased, withheld bool) {
 	return released, leased, withheld
 }
 
-// unacknowledged returns the ids of the messages that must stay in the queue, in
-// order.
+// unacknowledged returns the ids of the event's messages that must stay in the
+// queue, in order.
 func (l *ledger) unacknowledged() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -179,7 +198,7 @@ func (l *ledger) unacknowledged() []string {
 	}
 	ids := []string{}
 	for _, j := range l.jobs {
-		if !gone[j.delivery.MessageID] {
+		if !j.own && !gone[j.delivery.MessageID] {
 			ids = append(ids, j.delivery.MessageID)
 		}
 	}

@@ -2,6 +2,7 @@ package execute
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -44,10 +45,7 @@ func TestLedger(t *testing.T) {
 		"one is isolated, and taken up": {
 			do: func(l *ledger, a, _ *job) {
 				l.settle(a, isolate{})
-				for _, j := range l.takeIsolated() {
-					l.begin(j)
-				}
-				l.takeIsolated()
+				l.begin(a)
 			},
 			want: want{
 				tally: tally{pending: 2}, extended: []string{"a", "b"}, stay: []string{"a", "b", "unreadable"},
@@ -80,15 +78,18 @@ func TestLedger(t *testing.T) {
 			t.Parallel()
 			l := newLedger()
 			var jobs []*job
-			for _, id := range []string{"a", "b"} {
-				j := l.receive(Delivery{MessageID: id, Handle: id})
-				j.message = batch.Message{Tenant: "acme", Batch: "batch"}
+			for i, id := range []string{"a", "b"} {
+				j := &job{delivery: batch.Delivery{MessageID: id, Handle: id}}
+				l.enter(j)
+				j.message = batch.Message{Tenant: "acme", Batch: "batch", Line: i + 1}
 				l.begin(j)
 				jobs = append(jobs, j)
 			}
-			l.settle(l.receive(Delivery{MessageID: "unreadable", Handle: "unreadable"}), requeue{})
+			unreadable := &job{delivery: batch.Delivery{MessageID: "unreadable", Handle: "unreadable"}}
+			l.enter(unreadable)
+			l.settle(unreadable, requeue{})
 			tc.do(l, jobs[0], jobs[1])
-			got := want{tally: l.of(jobs[0].ref()), extended: l.extended(), stay: l.unacknowledged()}
+			got := want{tally: l.of(jobs[0].ref()), extended: handlesOf(l.extended(time.Now())), stay: l.unacknowledged()}
 			var leased bool
 			got.released, leased, got.withheld = l.leftovers()
 			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(want{}, tally{})); diff != "" {

@@ -370,8 +370,8 @@ func TestPoisonDoesNotCondemnItsNeighbours(t *testing.T) {
 		if got.Reason != (state.TaskTerminated{Deaths: 5}) {
 			t.Errorf("got %+v", got)
 		}
-		if calls := w.up.called(5); calls[2] != 5 || slices.Max(calls[:2]) > 3 || slices.Max(calls[3:]) > 3 {
-			t.Errorf("calls are %v: want 5 of line 3, and 3 of its neighbours, the last of them alone", calls)
+		if calls := w.up.called(5); calls[2] != 5 || slices.Max(calls[:2]) > 4 || slices.Max(calls[3:]) > 4 {
+			t.Errorf("calls are %v: want 5 of line 3, and 4 of its neighbours, the last of them alone", calls)
 		}
 	})
 }
@@ -443,7 +443,7 @@ func TestStopsBeforeTheInvocationIsKilled(t *testing.T) {
 			return ok("{}")
 		}
 		m := &machine{world: w}
-		p := w.process(m, execute.Config{Concurrency: 1, CallLimit: 100 * time.Second})
+		p := w.process(m, execute.Config{Places: 1, CallLimit: 100 * time.Second})
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		failed := p.Run(ctx, w.deliver(10))
@@ -481,7 +481,7 @@ func TestSegments(t *testing.T) {
 					return ok(`"` + strings.Repeat("x", tc.size) + `"`)
 				}
 				m := &machine{world: w}
-				p := w.process(m, execute.Config{Concurrency: 200})
+				p := w.process(m, execute.Config{Places: 200})
 				if failed := w.invoke(m, p, w.deliver(200)); len(failed) > 0 {
 					t.Errorf("%d messages stay", len(failed))
 				}

@@ -32,7 +32,7 @@ func TestTroubleIsLogged(t *testing.T) {
 		}},
 		"the end":  {op: "ended", from: 1, want: []string{"cannot mark the worker ended"}},
 		"hiding":   {op: "visibility", from: 1, want: []string{"cannot hide a message", "cannot hide messages"}},
-		"deletion": {op: "delete", from: 1, want: []string{"cannot delete messages before the others of their event"}},
+		"deletion": {op: "delete", from: 1, want: []string{"cannot delete messages", "cannot delete messages yet"}},
 		"answers":  {op: "put", from: 1, want: []string{"cannot write a segment"}},
 		"outcome":  {op: "outcome", from: 1, want: []string{"cannot record what came of a call"}},
 		"retry":    {op: "retry", from: 1, want: []string{"cannot record what came of a call"}},
@@ -44,8 +44,11 @@ func TestTroubleIsLogged(t *testing.T) {
 		}},
 		"progress": {op: "progress", from: 1, want: []string{"cannot see whether the flow is to be woken"}},
 		"wake":     {op: "wake", from: 1, want: []string{"cannot wake the flow"}},
-		"poll":     {op: "batch", from: 2, metric: "cancellation_poll_errors_total{}", want: []string{"cannot look at a batch"}},
-		"start":    {op: "start", from: 1, want: []string{"cannot go on with a request"}},
+		"poll": {op: "batch", from: 2, metric: "cancellation_poll_errors_total{}", want: []string{
+			"cannot look at a batch", "cannot see whether the flow is to be woken",
+		}},
+		"receive": {op: "receive", from: 1, metric: "receive_failures_total{}", want: []string{"cannot receive messages"}},
+		"start":   {op: "start", from: 1, want: []string{"cannot go on with a request"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -29,7 +29,8 @@ const (
 // nothing that the process does has any effect.
 type machine struct {
 	world *world
-	plan  func(op string, n int) fault // for the n-th operation of a kind, from 1
+	plan  func(op string, n int) fault            // for the n-th operation of a kind, from 1
+	hides func(handles []string, d time.Duration) // is told what is hidden; nil: nobody is
 
 	skipped atomic.Int64 // by how much its clock is ahead of its timers, in nanoseconds
 
@@ -221,6 +222,18 @@ func (m *machine) Put(ctx context.Context, key string, body []byte) error {
 	return m.do(ctx, "put", func() error { return m.world.files.Put(ctx, key, body) })
 }
 
+func (m *machine) ReceiveMessages(ctx context.Context, n int, visibility, wait time.Duration) (got []batch.Delivery, err error) {
+	err = m.do(ctx, "receive", func() error {
+		var err error
+		got, err = m.world.queue.ReceiveMessages(ctx, n, visibility, wait)
+		for _, d := range got {
+			m.world.hand(d)
+		}
+		return err
+	})
+	return got, err
+}
+
 func (m *machine) ChangeVisibility(ctx context.Context, handles []string, d time.Duration) error {
 	return m.do(ctx, "visibility", func() error {
 		m.mu.Lock()
@@ -230,6 +243,9 @@ func (m *machine) ChangeVisibility(ctx context.Context, handles []string, d time
 		}
 		for _, h := range handles {
 			m.hidden[h] = d
+		}
+		if m.hides != nil {
+			m.hides(handles, d)
 		}
 		return m.world.queue.ChangeVisibility(ctx, handles, d)
 	})

@@ -10,14 +10,6 @@ import (
 	"github.com/musketry/musketry/internal/state"
 )
 
-// A Delivery is a message as the queue handed it over.
-type Delivery struct {
-	MessageID string
-	Handle    string // what Queue.ChangeVisibility and Queue.Delete take
-	Receives  int    // how often the queue has handed it over, this time included
-	Body      string // a batch.Message, encoded
-}
-
 // Requests keeps requests.
 type Requests interface {
 	// ApplyAll makes a conditional write of each change, at most state.GroupSize of
@@ -61,8 +53,12 @@ type Files interface {
 	Put(ctx context.Context, key string, body []byte) error
 }
 
-// Queue hides and deletes messages that were received.
+// Queue hands out messages, and hides and deletes those that were received.
 type Queue interface {
+	// ReceiveMessages returns at most n messages, of which it takes 1 to 10, hidden
+	// for visibility from their receive; it waits for a first for as long as wait,
+	// at most 20 s. One that ends early may have hidden messages that nobody gets.
+	ReceiveMessages(ctx context.Context, n int, visibility, wait time.Duration) ([]batch.Delivery, error)
 	// ChangeVisibility shows the messages again after d, 0 to 12 hours from
 	// their receive.
 	ChangeVisibility(ctx context.Context, handles []string, d time.Duration) error
@@ -142,18 +138,23 @@ type Deps struct {
 	Models func(ctx context.Context) (route.Table, error)
 }
 
+// maxPlaces is the most calls of one invocation: a Lambda has 1,024 file
+// descriptors for everything
+// (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
+const maxPlaces = 900
+
 // A Config bounds a Worker. Zero values stand for the defaults.
 type Config struct {
-	Concurrency int           // calls in flight at once: 100
-	Memory      int64         // bytes that the process may have, garbage included: 85 % of 1 GiB
-	CallLimit   time.Duration // one attempt: 10 min, and at most 3/4 of the invocation's time
-	Margin      time.Duration // kept free at the end of an invocation to record what is answered: 15 s
-	Stale       time.Duration // the age at which another worker's heartbeat says it is dead: 30 s
-	Models      []string      // those that metrics name besides patterns; the others count as "other"
+	Places    int           // calls in flight at once: 250, at most 900
+	Memory    int64         // bytes that the process may have, garbage included: 85 % of 1 GiB
+	CallLimit time.Duration // one attempt: 10 min, and at most 3/4 of the invocation's time
+	Margin    time.Duration // kept free at the end of an invocation to record what is answered: 15 s
+	Stale     time.Duration // the age at which another worker's heartbeat says it is dead: 30 s
+	Models    []string      // those that metrics name besides patterns; the others count as "other"
 }
 
 func (c Config) withDefaults() Config {
-	c.Concurrency = orDefault(c.Concurrency, 100)
+	c.Places = min(orDefault(c.Places, 250), maxPlaces)
 	c.Memory = orDefault(c.Memory, 1<<30/100*85)
 	c.CallLimit = orDefault(c.CallLimit, 10*time.Minute)
 	c.Margin = orDefault(c.Margin, 15*time.Second)

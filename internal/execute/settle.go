@@ -5,6 +5,7 @@ type settler struct {
 	kit
 
 	ledger     *ledger
+	isolation  *isolation
 	visibility *extender
 	deleter    *deleter
 }
@@ -29,10 +30,24 @@ func (s *settler) settle(j *job, f fate) {
 		} else {
 			s.visibility.drop(j)
 		}
-	case releaseAtEnd, isolate, reconcile:
+	case isolate:
+		s.isolation.add(j)
+	case releaseAtEnd, reconcile:
 	}
 	if err != nil {
 		s.log.Warn("cannot hide a message", append(j.attrs(), errAttr(err))...)
 	}
-	s.ledger.settle(j, f)
+	for _, twin := range s.ledger.settle(j, f) {
+		s.settle(twin, shared(f))
+	}
+}
+
+// shared returns the fate of another message of a request: only one is needed.
+func shared(f fate) fate {
+	switch f.(type) {
+	case acknowledge, leaveHidden:
+		return f
+	case requeue, withhold, releaseAtEnd, isolate, reconcile:
+	}
+	return requeue{after: unsure, spread: true}
 }

@@ -45,8 +45,8 @@ type world struct {
 
 	mu    sync.Mutex
 	ids   int
-	out   map[string]execute.Delivery // by handle
-	wrong []string                    // broken promises
+	out   map[string]batch.Delivery // by handle
+	wrong []string                  // broken promises
 }
 
 // anywhere returns a deployment's default route.
@@ -61,7 +61,7 @@ func newWorld(t *testing.T, lines []string, change ...func(*batch.Batch)) *world
 	w := &world{
 		T: t, store: memstore.NewStore(), files: memstore.NewFiles(), flow: memstore.NewFlow(),
 		queue: memstore.NewQueue(time.Now, 16*time.Minute), stats: &counters{}, logs: &logs{},
-		out: map[string]execute.Delivery{}, models: anywhere().Now,
+		out: map[string]batch.Delivery{}, models: anywhere().Now,
 	}
 	w.up = &upstream{world: w, calls: map[int]int{}, routes: map[int][]route.Route{}, flying: map[int]int{}}
 	b := batch.Batch{
@@ -157,23 +157,28 @@ func (w *world) process(m *machine, cfg execute.Config) *execute.Worker {
 }
 
 // deliver receives up to n messages.
-func (w *world) deliver(n int) []execute.Delivery {
+func (w *world) deliver(n int) []batch.Delivery {
 	got, err := w.queue.Receive(w.Context(), n)
 	must(w.T, err)
-	out := make([]execute.Delivery, len(got))
+	out := make([]batch.Delivery, len(got))
 	for i, g := range got {
 		body, err := g.Message.Encode()
 		must(w.T, err)
-		out[i] = execute.Delivery{MessageID: g.Handle, Handle: g.Handle, Receives: g.Receives, Body: body}
-		w.mu.Lock()
-		w.out[g.Handle] = out[i]
-		w.mu.Unlock()
+		out[i] = batch.Delivery{MessageID: g.Handle, Handle: g.Handle, Receives: g.Receives, Body: body}
+		w.hand(out[i])
 	}
 	return out
 }
 
+// hand keeps what is handed out.
+func (w *world) hand(d batch.Delivery) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.out[d.Handle] = d
+}
+
 // delivered returns what was received under handle.
-func (w *world) delivered(handle string) execute.Delivery {
+func (w *world) delivered(handle string) batch.Delivery {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.out[handle]
@@ -181,7 +186,7 @@ func (w *world) delivered(handle string) execute.Delivery {
 
 // invoke runs deliveries as one invocation of m's process and deletes what it
 // acknowledges, unless m died.
-func (w *world) invoke(m *machine, p *execute.Worker, deliveries []execute.Delivery) (failed []string) {
+func (w *world) invoke(m *machine, p *execute.Worker, deliveries []batch.Delivery) (failed []string) {
 	ctx, cancel := context.WithTimeout(w.Context(), 15*time.Minute)
 	defer cancel()
 	failed = p.Run(ctx, deliveries)
@@ -202,7 +207,7 @@ func (w *world) invoke(m *machine, p *execute.Worker, deliveries []execute.Deliv
 }
 
 // checkAck holds the first promise against an acknowledged message.
-func (w *world) checkAck(d execute.Delivery) {
+func (w *world) checkAck(d batch.Delivery) {
 	m, err := batch.DecodeMessage(d.Body)
 	must(w.T, err)
 	b, err := w.store.Batch(w.Context(), m.Ref())

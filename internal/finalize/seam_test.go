@@ -165,7 +165,7 @@ func (k *killer) before(p *process, write string) {
 		return
 	}
 	for range k.taken {
-		k.seam.queue.receive(&process{seam: k.seam}, 10)
+		k.seam.queue.receive(&process{seam: k.seam}, 10, seamVisibility)
 	}
 	k.kills, k.last = k.kills[1:], time.Now()
 	k.living = nil
@@ -300,7 +300,7 @@ func TestLostInALongQueue(t *testing.T) {
 			})
 			r := s.run(finalize.Config{}, nil)
 			s.ended(lines)
-			mean, longest := s.queue.waited()
+			mean, longest := s.queue.waited(lost)
 			latest, sent := time.Duration(0), s.queue.sentSoFar()
 			for line, at := range lost {
 				latest = max(latest, s.queue.sentAgain(line, at))

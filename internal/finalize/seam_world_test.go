@@ -45,7 +45,11 @@ type seam struct {
 	flying map[int]bool
 }
 
-const seamLimit = 15 * time.Minute // a Lambda invocation's
+const (
+	seamLimit      = 15 * time.Minute // a Lambda invocation's
+	seamVisibility = 16 * time.Minute // the queue's own
+	seamPlaces     = 10               // an invocation's
+)
 
 func newSeam(t *testing.T, lines int) *seam {
 	t.Helper()
@@ -210,6 +214,20 @@ func (p *process) Wake(ctx context.Context, token string) error {
 	return p.seam.flow.Wake(ctx, token)
 }
 
+// ReceiveMessages receives, and looks again every 100 ms for as long as wait.
+func (p *process) ReceiveMessages(ctx context.Context, n int, visibility, wait time.Duration) ([]batch.Delivery, error) {
+	for until := time.Now().Add(wait); ; {
+		if err := p.alive(); err != nil {
+			return nil, err
+		}
+		got := p.seam.queue.receive(p, n, visibility)
+		if len(got) > 0 || !time.Now().Before(until) {
+			return got, ctx.Err()
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
 func (p *process) Count(string, int, ...string) {}
 
 func (p *process) Call(ctx context.Context, c execute.Call) (execute.Reply, error) {
@@ -235,6 +253,7 @@ func (s *seam) call(line int, starts bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if starts {
+		s.queue.called(line, s.calls[line] == 0)
 		s.calls[line]++
 	}
 	s.flying[line] = starts
@@ -262,7 +281,7 @@ func (s *seam) environment(after time.Duration) {
 				Requests: p, Workers: p, Batches: p, Files: p, Queue: p, Flow: p, Caller: p, Metrics: p,
 				Log: slog.New(slog.DiscardHandler), Clock: time.Now, Uniform: func() float64 { return 0.5 }, NewID: s.newID,
 				Models: route.NewTable(route.DefaultModel("https://api.example.com/v1", false)).Now,
-			}, execute.Config{})
+			}, execute.Config{Places: seamPlaces})
 			for s.ctx.Err() == nil && p.alive() == nil {
 				s.event(p, w)
 			}
@@ -271,7 +290,7 @@ func (s *seam) environment(after time.Duration) {
 }
 
 func (s *seam) event(p *process, w *execute.Worker) {
-	deliveries := s.queue.receive(p, 10)
+	deliveries := s.queue.receive(p, 10, seamVisibility)
 	if len(deliveries) == 0 {
 		s.sleep(time.Second)
 		return
@@ -380,13 +399,12 @@ type bag struct {
 	visible []*bagged
 	hidden  map[*bagged]time.Time
 	handles map[string]*bagged
-	again   map[int][]time.Time // by line: when it was sent again
-	waits   []time.Duration     // of messages, from their sending to their first receive
+	again   map[int][]time.Time   // by line: when it was sent again
+	first   map[int]time.Time     // by line: when it was sent first
+	waits   map[int]time.Duration // by line: from then to its first call
 }
 
 type bagged struct {
-	sentAt time.Time
-
 	id, receives int
 	untouched    bool // nobody has hidden it since its last receive
 	message      batch.Message
@@ -395,7 +413,7 @@ type bagged struct {
 func (m *bagged) handle() string { return fmt.Sprintf("%d.%d", m.id, m.receives) }
 
 func newBag() *bag {
-	return &bag{random: rand.New(rand.NewPCG(1, 2)), hidden: map[*bagged]time.Time{}, handles: map[string]*bagged{}, again: map[int][]time.Time{}}
+	return &bag{random: rand.New(rand.NewPCG(1, 2)), hidden: map[*bagged]time.Time{}, handles: map[string]*bagged{}, again: map[int][]time.Time{}, first: map[int]time.Time{}, waits: map[int]time.Duration{}}
 }
 
 // Send puts messages in.
@@ -404,7 +422,10 @@ func (q *bag) Send(_ context.Context, ms []batch.Message) error {
 	defer q.mu.Unlock()
 	for _, m := range ms {
 		q.sent++
-		q.visible = append(q.visible, &bagged{id: q.sent, message: m, sentAt: time.Now()})
+		q.visible = append(q.visible, &bagged{id: q.sent, message: m})
+		if q.first[m.Line].IsZero() {
+			q.first[m.Line] = time.Now()
+		}
 		if m.Reenqueued {
 			q.again[m.Line] = append(q.again[m.Line], time.Now())
 		}
@@ -413,14 +434,14 @@ func (q *bag) Send(_ context.Context, ms []batch.Message) error {
 }
 
 // receive hands messages to p, and none if it is dead.
-func (q *bag) receive(p *process, limit int) []execute.Delivery {
+func (q *bag) receive(p *process, limit int, visibility time.Duration) []batch.Delivery {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if p.alive() != nil {
 		return nil
 	}
 	q.show()
-	var out []execute.Delivery
+	var out []batch.Delivery
 	for len(q.visible) > 0 && len(out) < limit {
 		if !q.ordered {
 			i := q.random.IntN(len(q.visible))
@@ -428,17 +449,15 @@ func (q *bag) receive(p *process, limit int) []execute.Delivery {
 		}
 		m := q.visible[0]
 		q.visible = q.visible[1:]
-		if m.receives++; m.receives == 1 {
-			q.waits = append(q.waits, time.Since(m.sentAt))
-		}
-		m.untouched = true
-		q.hidden[m] = time.Now().Add(16 * time.Minute)
+		m.receives++
+		m.untouched = visibility == seamVisibility
+		q.hidden[m] = time.Now().Add(visibility)
 		q.handles[m.handle()] = m
 		body, err := m.message.Encode()
 		if err != nil {
 			panic(err)
 		}
-		out = append(out, execute.Delivery{MessageID: fmt.Sprint(m.id), Handle: m.handle(), Receives: m.receives, Body: body})
+		out = append(out, batch.Delivery{MessageID: fmt.Sprint(m.id), Handle: m.handle(), Receives: m.receives, Body: body})
 	}
 	return out
 }
@@ -488,7 +507,7 @@ func (q *bag) killTouched(ps []*process) bool {
 }
 
 // remove deletes the messages of an event but those that stay.
-func (q *bag) remove(event []execute.Delivery, stay []string) {
+func (q *bag) remove(event []batch.Delivery, stay []string) {
 	for _, d := range event {
 		if !contains(stay, d.MessageID) {
 			q.drop(d.Handle)
@@ -567,12 +586,24 @@ func (q *bag) sentAgain(line int, after time.Time) time.Duration {
 	return 0
 }
 
-// waited returns how long messages waited until they were received first.
-func (q *bag) waited() (mean, longest time.Duration) {
+// called is told of a call of line.
+func (q *bag) called(line int, first bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, w := range q.waits {
-		mean, longest = mean+w/time.Duration(len(q.waits)), max(longest, w)
+	if first {
+		q.waits[line] = time.Since(q.first[line])
+	}
+}
+
+// waited returns how long lines waited until they were called first, but for
+// those that were lost.
+func (q *bag) waited(lost map[int]time.Time) (mean, longest time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for line, w := range q.waits {
+		if _, ok := lost[line]; !ok {
+			mean, longest = mean+w/time.Duration(len(q.waits)), max(longest, w)
+		}
 	}
 	return mean, longest
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -68,9 +69,14 @@ func (q *Queue) Send(ctx context.Context, ms []batch.Message) error {
 	return nil
 }
 
-// Receive returns at most limit visible messages, oldest first, and hides them.
-// It does not wait for any: it returns none if none is visible.
+// Receive returns at most limit visible messages, oldest first, and hides them
+// for the queue's own time. It does not wait for any: it returns none if none is
+// visible.
 func (q *Queue) Receive(ctx context.Context, limit int) ([]Received, error) {
+	return q.receive(ctx, limit, q.visibility)
+}
+
+func (q *Queue) receive(ctx context.Context, limit int, visibility time.Duration) ([]Received, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("memstore: receive: %w", err)
 	}
@@ -86,10 +92,52 @@ func (q *Queue) Receive(ctx context.Context, limit int) ([]Received, error) {
 			continue
 		}
 		m.receives++
-		m.receivedAt, m.visibleAt = now, now.Add(q.visibility)
+		m.receivedAt, m.visibleAt = now, now.Add(visibility)
 		got = append(got, Received{Handle: m.handle(), Message: m.message, Receives: m.receives})
 	}
 	return got, nil
+}
+
+// ReceiveMessages returns at most n visible messages and hides them for
+// visibility. It waits for a first for as long as wait.
+func (q *Queue) ReceiveMessages(ctx context.Context, n int, visibility, wait time.Duration) ([]batch.Delivery, error) {
+	if n < 1 || n > 10 || visibility < 0 || visibility > maxVisibility || wait < 0 || wait > 20*time.Second {
+		return nil, errors.New("memstore: receive: 1 to 10 messages, hidden for 0 to 12 hours, within 0 to 20 seconds")
+	}
+	for until := q.now().Add(wait); ; {
+		got, err := q.receive(ctx, n, visibility)
+		if left := until.Sub(q.now()); err != nil || len(got) > 0 || left <= 0 {
+			return deliveries(got), err
+		} else if next, ok := q.NextVisible(); ok {
+			left = min(left, max(next.Sub(q.now()), time.Millisecond))
+			if err := pause(ctx, left); err != nil {
+				return nil, err
+			}
+		} else if err := pause(ctx, min(left, 100*time.Millisecond)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("memstore: receive: %w", ctx.Err())
+	}
+}
+
+func deliveries(got []Received) []batch.Delivery {
+	out := make([]batch.Delivery, len(got))
+	for i, r := range got {
+		body, _ := r.Message.Encode() // a message always encodes
+		id, _, _ := strings.Cut(r.Handle, ".")
+		out[i] = batch.Delivery{MessageID: id, Handle: r.Handle, Receives: r.Receives, Body: body}
+	}
+	return out
 }
 
 // ChangeVisibility hides received messages for d from now on; 0 makes them

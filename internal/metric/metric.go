@@ -12,6 +12,7 @@ const (
 	Reclaims           = "reclaims_total"
 	ClaimConflicts     = "claim_conflicts_total"
 	HeartbeatFailures  = "heartbeat_failures_total"
+	ReceiveFailures    = "receive_failures_total"
 	JournalFailures    = "journal_failures_total"
 	CancelPollFailures = "cancellation_poll_errors_total"
 	Panics             = "panics_total"

@@ -277,7 +277,7 @@ func (c *checker) removed(p *process, m *message) {
 	if phase := l.trail.phase; (phase == nil || !phase.Status().Terminal()) && !j.shadow.batch.Status.Terminal() {
 		c.wrong("the message of %s is deleted while it has no outcome", j.name(m.body.Line))
 	}
-	c.deletedSoon(p, j, m.body.Line)
+	c.deletedSoon(p, j, m)
 }
 
 // batchSeen is told of a batch as p reads it.

@@ -24,6 +24,8 @@ const (
 	// idle is the longest that a request or a message may wait for nothing of its
 	// own.
 	idle = 5 * time.Second
+	// manyPlaces are as many as no run needs.
+	manyPlaces = 60
 	// grace is how long after a batch's stop its seal waits in any case, and
 	// committing how long for workers that still record answers, but for its last
 	// look.
@@ -32,13 +34,13 @@ const (
 
 // A stint is what a checker knows of an invocation of a worker.
 type stint struct {
-	began time.Duration
 	id    string        // the worker's
 	acked time.Time     // when its last acknowledged heartbeat was sent, by its clock
 	lost  bool          // once there was none for so long that others took it for dead
 	hurt  time.Duration // when an operation of it last went wrong, other than by being slow; 0: never
 	lame  time.Duration // when one did that records an outcome
 	spans []*span
+	got   map[string]time.Duration // when it received a request's message, by its name
 }
 
 // A span is an operation of a worker.
@@ -127,12 +129,29 @@ func (p *process) well(since time.Duration, recording bool) bool {
 	return (hurt == 0 || hurt < since) && p.world.sched.frozen(p) <= since-p.world.sched.now()
 }
 
+// received is told of a message that p gets.
+func (c *checker) received(p *process, m *message) {
+	j, l := c.find(m.body.Key())
+	if l == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stint.got == nil {
+		p.stint.got = map[string]time.Duration{}
+	}
+	p.stint.got[j.name(m.body.Line)] = c.world.sched.now()
+}
+
 // eager checks that a call that leaves now has waited for none but its own.
 func (c *checker) eager(p *process, j *job, n int) {
 	now := c.world.sched.now()
 	p.mu.Lock()
-	began := p.stint.began
+	began, known := p.stint.got[j.name(n)]
 	p.mu.Unlock()
+	if !known || c.world.plan.places < manyPlaces { // it may have waited for a place
+		return
+	}
 	held, _ := j.lines[n-1].trail.phase.(state.Processing)
 	if held.Reclaims > 0 || !p.well(began, false) { // it may have run alone, or something was tried again
 		return
@@ -143,14 +162,15 @@ func (c *checker) eager(p *process, j *job, n int) {
 }
 
 // deletedSoon checks that the message of a request whose outcome p recorded is
-// deleted soon after, if it is p who deletes it.
-func (c *checker) deletedSoon(p *process, j *job, n int) {
-	done, now := j.lines[n-1].trail.done, c.world.sched.now()
-	if done.by != p || done.run != p.invocation() || !p.well(done.at, false) {
+// deleted soon after that, or after its receipt, if it is p who deletes it.
+func (c *checker) deletedSoon(p *process, j *job, m *message) {
+	done, now := j.lines[m.body.Line-1].trail.done, c.world.sched.now()
+	since := max(done.at, m.received)
+	if done.by != p || done.run != p.invocation() || !p.well(since, false) {
 		return
 	}
-	if waited := p.waits("", done.at, now); waited > idle {
-		c.wrong("the message of %s is deleted %v after its outcome was recorded", j.name(n), now-done.at)
+	if waited := p.waits("", since, now); waited > idle {
+		c.wrong("the message of %s is deleted %v after its outcome was recorded", j.name(m.body.Line), now-since)
 	}
 }
 

@@ -34,6 +34,7 @@ type plan struct {
 
 	cold     time.Duration // the longest that a function of the flow takes to start
 	workers  int           // invocations at once
+	places   int           // calls of one of them at once
 	lifetime time.Duration // of one
 	inFlight int
 	receives int
@@ -119,6 +120,7 @@ func newPlan(seed uint64) *plan {
 	if d.chance(0.4) {
 		p.policy.StopBeforeDeadline = d.between(0, one(d, 2*time.Minute, 10*time.Minute)).Round(time.Second)
 	}
+	p.places = one(roll(seed, "places"), 250, 250, 250, 10, 3)
 	p.finalize = finalize.Config{MaxEnqueued: one(d, 10_000, 10_000, 5, 12, 30)}
 	p.load = submit.LoadConfig{Group: one(d, 1_000, 3, 10), Cursor: one(d, 5_000, 5, 20)}
 	if d.chance(0.2) { // the functions' time is always short

@@ -133,6 +133,35 @@ func (p ports) Send(ctx context.Context, ms []batch.Message) error {
 	})
 }
 
+// ReceiveMessages receives messages, and waits for a first.
+func (p ports) ReceiveMessages(ctx context.Context, n int, visibility, wait time.Duration) (got []batch.Delivery, err error) {
+	w := p.world
+	receive := func() (got []batch.Delivery) {
+		for _, m := range w.queue.receive(n, visibility) {
+			w.check.received(p.process, m)
+			got = append(got, m.delivery())
+		}
+		return got
+	}
+	o := operation{name: "ReceiveMessages", key: strconv.Itoa(n), writes: true}
+	err = p.call(ctx, o, func(ctx context.Context) error {
+		handed := receive()
+		if ctx.Err() == nil {
+			got = handed
+		}
+		return nil
+	})
+	if next, ok := w.queue.next(); err == nil && len(got) == 0 && wait > 0 {
+		if ok {
+			wait = min(wait, max(next-w.sched.now(), 0))
+		}
+		if err = w.sched.await(ctx, p.process, p.name+" polls", wait); err == nil {
+			got = receive()
+		}
+	}
+	return got, err
+}
+
 // ChangeVisibility hides received messages for d.
 func (p ports) ChangeVisibility(ctx context.Context, handles []string, d time.Duration) error {
 	handles = slices.Sorted(slices.Values(handles))

@@ -3,7 +3,6 @@ package sim
 import (
 	"container/heap"
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,6 +46,12 @@ type message struct {
 	index    int           // in visible or hidden
 	isHidden bool
 	sentAt   time.Duration
+}
+
+// delivery returns m as who received it gets it.
+func (m *message) delivery() batch.Delivery {
+	body, _ := m.body.Encode() // a message of ours always encodes
+	return batch.Delivery{MessageID: m.handle(), Handle: m.handle(), Receives: m.receives, Body: body}
 }
 
 func (m *message) handle() string { return strconv.Itoa(m.id) + "." + strconv.Itoa(m.receives) }
@@ -111,33 +116,23 @@ func (q *queue) show() {
 	}
 }
 
-// receive hands out at most n messages, no two of the same request: a worker
-// that has both takes them up at once, and which is first nobody decides.
-func (q *queue) receive(n int) []*message {
+// receive hands out at most n messages, hidden for visibility.
+func (q *queue) receive(n int, visibility time.Duration) []*message {
 	w := q.world
 	q.show()
-	var got, twins []*message
-	defer func() {
-		for _, m := range twins {
-			heap.Push(&q.visible, m)
-		}
-	}()
+	var got []*message
 	for len(got) < n && len(q.visible) > 0 {
 		if q.flying >= q.inFlight {
 			q.shunned++
 			break
 		}
 		m, _ := heap.Pop(&q.visible).(*message)
-		if slices.ContainsFunc(got, func(o *message) bool { return o.body.Key() == m.body.Key() }) {
-			twins = append(twins, m)
-			continue
-		}
 		if m.receives >= q.receives {
 			q.bury(m)
 			continue
 		}
 		m.receives++
-		m.received, m.shows, m.flies = w.sched.now(), w.sched.now()+q.visibility, true
+		m.received, m.shows, m.flies = w.sched.now(), w.sched.now()+visibility, true
 		q.flying++
 		if d := roll(w.seed, "shown", m.handle()); !w.calm() && d.chance(w.plan.rates[messageShown]) {
 			w.hit(messageShown)

@@ -95,6 +95,7 @@ func TestKilledWorkersAreMadeUpFor(t *testing.T) {
 				w.sleep("killer", time.Millisecond)
 			}
 			killed = w.sched.now()
+			p.calmAt = killed // so much has gone wrong: nobody is left to tell the flow
 			for _, l := range j.lines {
 				if _, calling := l.trail.phase.(state.Processing); calling {
 					flying++

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/execute"
 	"github.com/musketry/musketry/internal/route"
 )
@@ -73,7 +74,7 @@ func (s *source) poll() {
 			size = 1 + d.intn(eventSize)
 		}
 		w.sched.passed("event")
-		got := w.queue.receive(size)
+		got := w.queue.receive(size, w.queue.visibility)
 		if len(got) == 0 {
 			break
 		}
@@ -103,7 +104,7 @@ func (s *source) environment() *environment {
 		Requests: p, Workers: p, Batches: p, Files: p, Queue: p, Flow: p, Caller: p,
 		Metrics: w, Log: slog.New(w.handler(e.process)), Clock: e.now, Uniform: e.uniform, NewID: e.newID,
 		Models: route.NewTable(route.DefaultModel("https://api.example.com/v1", false)).Now,
-	}, execute.Config{})
+	}, execute.Config{Places: w.plan.places})
 	return e
 }
 
@@ -113,11 +114,10 @@ func (s *source) invoke(got []*message) {
 	e := s.environment()
 	e.invocations++
 	name := fmt.Sprintf("%s#%d", e.name, e.invocations)
-	deliveries := make([]execute.Delivery, len(got))
+	deliveries := make([]batch.Delivery, len(got))
 	lines := make([]string, len(got))
 	for i, m := range got {
-		body, _ := m.body.Encode() // a message of ours always encodes
-		deliveries[i] = execute.Delivery{MessageID: m.handle(), Handle: m.handle(), Receives: m.receives, Body: body}
+		deliveries[i] = m.delivery()
 		lines[i] = fmt.Sprintf("%s/%d", w.nick(m.body.Batch), m.body.Line)
 	}
 	w.sched.note(name+" invoked", strings.Join(lines, " "))
@@ -133,8 +133,11 @@ func (s *source) invoke(got []*message) {
 		}
 	}
 	e.mu.Lock()
-	e.run, e.stint = e.invocations, stint{began: w.sched.now()}
+	e.run, e.stint = e.invocations, stint{}
 	e.mu.Unlock()
+	for _, m := range got {
+		w.check.received(e.process, m)
+	}
 	e.ended = end
 	w.spawn(func() {
 		limit := w.plan.lifetime
@@ -154,7 +157,7 @@ func (s *source) invoke(got []*message) {
 }
 
 // returned deletes the messages of an event that did not fail.
-func (s *source) returned(e *environment, name string, deliveries []execute.Delivery, failed []string) {
+func (s *source) returned(e *environment, name string, deliveries []batch.Delivery, failed []string) {
 	w := s.world
 	gone := 0
 	for _, d := range deliveries {

@@ -26,23 +26,15 @@ const (
 	callLetters = 20 * time.Second
 )
 
-// A LettersAPI is what DeadLetters uses of SQS.
-type LettersAPI interface {
-	API
-	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
-}
-
-var _ LettersAPI = (*sqs.Client)(nil)
-
 // DeadLetters is the queue to which SQS moves what was received too often.
 type DeadLetters struct {
-	api   LettersAPI
+	api   API
 	url   string
 	queue *Queue
 }
 
 // NewDeadLetters returns the DeadLetters of the queue of that URL.
-func NewDeadLetters(api LettersAPI, url string) *DeadLetters {
+func NewDeadLetters(api API, url string) *DeadLetters {
 	return &DeadLetters{api: api, url: url, queue: New(api, Config{URL: url})}
 }
 

@@ -26,6 +26,8 @@ const (
 	// maxVisibility is the longest that a message is hidden, counted from its receive
 	// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html).
 	maxVisibility = 12 * time.Hour
+	// maxWait is the longest that a receive waits for a first message.
+	maxWait = 20 * time.Second
 	// attempts bounds how often an entry that SQS failed is tried, with pauses
 	// that double from pause to maxPause, of which jitter takes up to half.
 	attempts = 6
@@ -50,6 +52,7 @@ type API interface {
 	DeleteMessageBatch(
 		context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options),
 	) (*sqs.DeleteMessageBatchOutput, error)
+	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
 }
 
 var _ API = (*sqs.Client)(nil)
@@ -66,7 +69,7 @@ type Config struct {
 	Random func() float64
 }
 
-// A Queue sends, hides and deletes messages. It does so by tens, of which none
+// A Queue sends, receives, hides and deletes messages. All but receiving it does by tens, of which none
 // waits for another or fails with it. A call lasts 5 seconds at most; it is
 // tried up to 6 times for the entries that SQS failed or said nothing of, which
 // is within 35 seconds; what SQS calls our own fault is not tried again.
@@ -117,6 +120,49 @@ func (q *Queue) Send(ctx context.Context, ms []batch.Message) error {
 	return nil
 }
 
+// ReceiveMessages receives at most n messages, of which it takes 1 to 10, hides
+// them for visibility, and waits for a first for as long as wait: whole seconds,
+// 12 hours and 20 seconds at most
+// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html).
+// It makes one call, which ctx ends; SQS may have handed out messages all the
+// same, which show again when their time is up.
+func (q *Queue) ReceiveMessages(ctx context.Context, n int, visibility, wait time.Duration) ([]batch.Delivery, error) {
+	out, err := q.api.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl: &q.config.URL, MaxNumberOfMessages: int32(min(max(n, 1), maxEntries)),
+		VisibilityTimeout: seconds(visibility, maxVisibility), WaitTimeSeconds: seconds(wait, maxWait),
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{
+			types.MessageSystemAttributeNameApproximateReceiveCount, types.MessageSystemAttributeNameSentTimestamp,
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sqsqueue: receive: %w", err)
+	}
+	deliveries := make([]batch.Delivery, len(out.Messages))
+	for i := range out.Messages {
+		m := &out.Messages[i]
+		deliveries[i] = batch.Delivery{
+			MessageID: aws.ToString(m.MessageId), Handle: aws.ToString(m.ReceiptHandle), Body: aws.ToString(m.Body),
+			Receives: receives(m.Attributes), SentAt: sentAt(m.Attributes),
+		}
+	}
+	return deliveries, nil
+}
+
+// receives returns how often a message was received. If SQS does not say it was
+// not the first time, so that the worker looks before it claims.
+func receives(attributes map[string]string) int {
+	n, err := strconv.Atoi(attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
+	if err != nil {
+		return 2
+	}
+	return n
+}
+
+// seconds returns d, within 0 and most, in seconds, rounded up.
+func seconds(d, most time.Duration) int32 {
+	return int32((min(max(d, 0), most) + time.Second - 1) / time.Second) //nolint:gosec // at most 43,200
+}
+
 // ChangeVisibility hides received messages for d from now on, at least; 0 shows
 // them. It takes d as within 0 and 12 hours, by which time since its receive
 // SQS shows a message anyway.
@@ -126,13 +172,12 @@ func (q *Queue) Send(ctx context.Context, ms []batch.Message) error {
 // hours. There is nothing left to hide, and none of this loses a message. For
 // the others it returns an *EntriesError.
 func (q *Queue) ChangeVisibility(ctx context.Context, handles []string, d time.Duration) error {
-	d = min(max(d, 0), maxVisibility)
-	seconds := int32((d + time.Second - 1) / time.Second) // at most 43,200
+	timeout := seconds(d, maxVisibility)
 	change := func(ctx context.Context, chunk []string) (outcome, error) {
 		entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(chunk))
 		for i, handle := range chunk {
 			entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
-				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &handle, VisibilityTimeout: seconds,
+				Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &handle, VisibilityTimeout: timeout,
 			}
 		}
 		out, err := q.api.ChangeMessageVisibilityBatch(ctx,

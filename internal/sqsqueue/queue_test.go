@@ -26,6 +26,8 @@ var errCall = errors.New("no connection")
 // says: "" is success, "-" no answer at all, "!" before a code the sender's
 // fault. The number is how often the entry was seen.
 type cloud struct {
+	sqsqueue.API
+
 	t       *testing.T
 	verdict func(content string, seen int) string
 	fail    error                                   // of the whole call

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/execute"
 	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
@@ -23,11 +24,11 @@ import (
 
 // ran is a worker that keeps what it got and leaves stay in the queue.
 type ran struct {
-	got  []execute.Delivery
+	got  []batch.Delivery
 	stay []string
 }
 
-func (r *ran) Run(_ context.Context, deliveries []execute.Delivery) []string {
+func (r *ran) Run(_ context.Context, deliveries []batch.Delivery) []string {
 	r.got = deliveries
 	return r.stay
 }
@@ -63,7 +64,7 @@ func TestHandle(t *testing.T) {
 			if err != nil || string(got) != tc.want {
 				t.Errorf("got %s, %v, want %s", got, err, tc.want)
 			}
-			want := []execute.Delivery{
+			want := []batch.Delivery{
 				{MessageID: "m1", Handle: "h1", Receives: 1, Body: "b1"},
 				{MessageID: "m2", Handle: "h2", Receives: 2, Body: "b2"},
 			}

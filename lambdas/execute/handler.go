@@ -3,15 +3,16 @@ package main
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"github.com/musketry/musketry/internal/execute"
+	"github.com/musketry/musketry/internal/batch"
 )
 
-// runner is what the handler needs of an execute.Worker.
+// runner is what the handler needs of a worker.
 type runner interface {
-	Run(ctx context.Context, deliveries []execute.Delivery) []string
+	Run(ctx context.Context, deliveries []batch.Delivery) []string
 }
 
 // A handler translates an event of the queue.
@@ -24,7 +25,7 @@ type handler struct {
 // It never fails as a whole: that would bring every message back.
 func (h handler) handle(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
 	defer h.after()
-	deliveries := make([]execute.Delivery, len(event.Records))
+	deliveries := make([]batch.Delivery, len(event.Records))
 	for i := range event.Records {
 		deliveries[i] = delivery(&event.Records[i])
 	}
@@ -37,10 +38,14 @@ func (h handler) handle(ctx context.Context, event events.SQSEvent) (events.SQSE
 	return events.SQSEventResponse{BatchItemFailures: failures}, nil
 }
 
-func delivery(m *events.SQSMessage) execute.Delivery {
+func delivery(m *events.SQSMessage) batch.Delivery {
+	var sentAt time.Time
+	if ms, err := strconv.ParseInt(m.Attributes["SentTimestamp"], 10, 64); err == nil {
+		sentAt = time.UnixMilli(ms).UTC()
+	}
 	receives, err := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
 	if err != nil {
 		receives = 2 // not known to be the first: the worker reads before it claims
 	}
-	return execute.Delivery{MessageID: m.MessageId, Handle: m.ReceiptHandle, Receives: receives, Body: m.Body}
+	return batch.Delivery{MessageID: m.MessageId, Handle: m.ReceiptHandle, Receives: receives, Body: m.Body, SentAt: sentAt}
 }

@@ -137,7 +137,7 @@ func limited(t *testing.T, url string, files diskFiles) {
 }
 
 // prepare returns a worker and an event with all requests of tenants.
-func prepare(t *testing.T, url string, files diskFiles, tenants ...string) (*execute.Worker, []execute.Delivery) {
+func prepare(t *testing.T, url string, files diskFiles, tenants ...string) (*execute.Worker, []batch.Delivery) {
 	t.Helper()
 	store, queue := memstore.NewStore(), memstore.NewQueue(time.Now, time.Hour)
 	for _, tenant := range tenants {
@@ -151,11 +151,11 @@ func prepare(t *testing.T, url string, files diskFiles, tenants ...string) (*exe
 	}, execute.Config{})
 	received, err := queue.Receive(t.Context(), 1000)
 	must(t, err)
-	var event []execute.Delivery
+	var event []batch.Delivery
 	for _, m := range received {
 		body, err := m.Message.Encode()
 		must(t, err)
-		event = append(event, execute.Delivery{MessageID: m.Handle, Handle: m.Handle, Receives: m.Receives, Body: body})
+		event = append(event, batch.Delivery{MessageID: m.Handle, Handle: m.Handle, Receives: m.Receives, Body: body})
 	}
 	return worker, event
 }

@@ -47,6 +47,6 @@ func wire(kit boot.Kit) (handler, error) {
 		Caller: &caller{client: client, route: all, clock: kit.Clock, log: kit.Log}, Metrics: kit.Metrics, Log: kit.Log,
 		Clock: kit.Clock, Uniform: mathrand.Float64, NewID: rand.Text,
 		Models: route.NewTable(route.DefaultModel(kit.UpstreamBaseURL, true)).Now,
-	}, execute.Config{Models: kit.Settings.Models, Memory: kit.Memory})
+	}, execute.Config{Models: kit.Settings.Models, Places: kit.Settings.Places, Memory: kit.Memory})
 	return handler{worker: worker, after: kit.Metrics.Flush}, nil
 }

@@ -23,8 +23,8 @@ const (
 	apiStage  = "v1"
 	region    = "us-east-1"
 	account   = "000000000000" // What local engines call the account of test credentials.
-	// maxConcurrency is how many invocations of execute run at once here: each is a process.
-	maxConcurrency = "10"
+	// invocations is how many of execute run at once here: each is a process.
+	invocations = "10"
 	// standInStart bounds the stand-in's start.
 	standInStart = 10 * time.Second
 )
@@ -142,7 +142,7 @@ func (c *Cloud) moreContexts(settled []string) ([]string, error) {
 func (c *Cloud) deploy(ctx context.Context, st *state, built artifacts) error {
 	contexts := []string{
 		"name=" + stackName, "apiStage=" + apiStage, "assets=" + built.lambdas, "architecture=" + hostArchitecture(),
-		"removal=destroy", "maxConcurrency=" + maxConcurrency, "upstreamBaseUrl=" + st.Upstream,
+		"removal=destroy", "invocations=" + invocations, "upstreamBaseUrl=" + st.Upstream,
 		"upstreamAllowPrivate=on",
 		"streaming=" + c.streaming(),
 	}

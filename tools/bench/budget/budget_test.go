@@ -22,7 +22,7 @@ const envBench = "MUSKETRY_BENCH_BUDGET"
 func measurements() []plan {
 	var plans []plan
 	for _, mean := range []time.Duration{10 * time.Second, time.Second, 60 * time.Second} {
-		plans = append(plans, plan{lines: 50_000, mean: mean, spread: 0.5, invocations: 50, places: 10})
+		plans = append(plans, plan{lines: 50_000, mean: mean, spread: 0.5, invocations: 10, places: 250})
 	}
 	return plans
 }
@@ -33,7 +33,7 @@ func TestBudget(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a batch takes seconds")
 	}
-	r := run(t, plan{lines: 1_000, mean: 10 * time.Second, spread: 0.5, invocations: 50, places: 10})
+	r := run(t, plan{lines: 1_000, mean: 10 * time.Second, spread: 0.5, invocations: 10, places: 250})
 	u := r.meter.units
 	for what, n := range map[string]float64{
 		"write units": u.Writes, "read units": u.Reads, "messages": u.Messages, "puts": u.Puts, "gets": u.Gets,

@@ -24,6 +24,7 @@ import (
 	"github.com/musketry/musketry/internal/execute"
 	"github.com/musketry/musketry/internal/finalize"
 	"github.com/musketry/musketry/internal/retry"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/s3file"
 	"github.com/musketry/musketry/internal/sfnflow"
 	"github.com/musketry/musketry/internal/sqsqueue"
@@ -192,7 +193,8 @@ func (w *world) newWorker() *worker {
 	return &worker{use: execute.New(execute.Deps{
 		Requests: store, Workers: store, Batches: store, Files: w.files(), Queue: w.messages(), Flow: w.flows(),
 		Caller: w.model, Metrics: metrics, Log: w.log(), Clock: time.Now, Uniform: mathrand.Float64, NewID: rand.Text,
-	}, execute.Config{}), metrics: metrics}
+		Models: route.NewTable(route.DefaultModel("https://api.example.com/v1", false)).Now,
+	}, execute.Config{Places: w.plan.places}), metrics: metrics}
 }
 
 func (w *world) newFinalizer() *finalizer {
@@ -206,10 +208,10 @@ func (w *world) newFinalizer() *finalizer {
 
 // event has execute run an event, and returns the ids of the messages that stay.
 func (w *world) event(ctx context.Context, got []sqstypes.Message) (stay []string) {
-	deliveries := make([]execute.Delivery, len(got))
+	deliveries := make([]batch.Delivery, len(got))
 	for i, m := range got {
 		receives, _ := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
-		deliveries[i] = execute.Delivery{MessageID: *m.MessageId, Handle: *m.ReceiptHandle, Receives: receives, Body: *m.Body}
+		deliveries[i] = batch.Delivery{MessageID: *m.MessageId, Handle: *m.ReceiptHandle, Receives: receives, Body: *m.Body}
 	}
 	w.execute.invoke(ctx, func(ctx context.Context, env *worker) {
 		stay = env.use.Run(ctx, deliveries)
