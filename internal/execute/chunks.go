@@ -72,11 +72,7 @@ func (c *chunks) use(e batch.Extent, f func(body []byte)) error {
 	}
 	defer c.leave(k)
 	if first {
-		k.body, k.err = c.fetch(e)
-		if k.err != nil {
-			c.forget(e)
-		}
-		close(k.read)
+		c.read(k, e)
 	}
 	select {
 	case <-k.read:
@@ -87,6 +83,19 @@ func (c *chunks) use(e batch.Extent, f func(body []byte)) error {
 		f(k.body)
 	}
 	return k.err
+}
+
+// read reads a chunk for all who wait for it. They do not wait for ever, whatever
+// becomes of its reader.
+func (c *chunks) read(k *chunk, e batch.Extent) {
+	k.err = errUnread
+	defer func() {
+		if k.err != nil {
+			c.forget(e)
+		}
+		close(k.read)
+	}()
+	k.body, k.err = c.fetch(e)
 }
 
 // take returns a chunk with its caller among its users, who is to read it if it

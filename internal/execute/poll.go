@@ -72,7 +72,7 @@ type flight struct {
 }
 
 // errUnread is what those get who waited for a read that panicked.
-var errUnread = errors.New("execute: the batch was not read")
+var errUnread = errors.New("execute: nothing was read")
 
 // get returns a batch as it is, or was at most two seconds ago. Its error is the
 // batch's end if there is no such batch any more. Whoever asks while it is read
