@@ -50,7 +50,7 @@
 //	batch stopping   leave hidden               leave hidden
 //	worker stopping  requeue                    release at end
 //	poison           isolate                    isolate
-//	suspect          requeue after 2s, spread   requeue after 2s, spread
+//	suspect          requeue after 1s, spread   requeue after 1s, spread
 //	leased           requeue after it, spread   requeue after it, spread
 //	backoff          requeue after it           requeue after it
 //	overdue          requeue after 10s, spread  requeue after 10s, spread

@@ -12,7 +12,7 @@ const (
 	unsure = 10 * time.Second
 	// suspectRest is how long a message rests whose request may not run beside what
 	// runs.
-	suspectRest = 2 * time.Second
+	suspectRest = time.Second
 	// missingRest is how long a message rests whose request is missing: it is
 	// created with an outcome when its batch is sealed.
 	missingRest = 10 * time.Minute

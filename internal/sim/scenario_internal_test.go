@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -114,6 +115,46 @@ func TestKilledWorkersAreMadeUpFor(t *testing.T) {
 		t.Logf("it ended %v after the kill; %d calls were in flight, %d repeated", took, flying, calls-len(j.lines))
 		if took > time.Minute || calls-len(j.lines) > flying {
 			t.Errorf("it ended %v after the kill; %d calls were in flight, %d repeated", took, flying, calls-len(j.lines))
+		}
+	}
+}
+
+// TestThreeKillsAreMadeUpFor kills all workers three times, each time when they
+// have taken up again what the last kill left: no request is to blame for that,
+// and from the last kill on everything ends as soon as after one.
+func TestThreeKillsAreMadeUpFor(t *testing.T) {
+	t.Parallel()
+	const kills = 3
+	for seed := range 5 {
+		p := fair(2_000, 200*time.Millisecond)
+		j := p.jobs[0]
+		killed, most := time.Duration(0), 0
+		p.script = func(w *world) {
+			for kill := range kills {
+				again := func() (n int) { // calls of what was reclaimed after each kill
+					for _, l := range j.lines {
+						if held, ok := l.trail.phase.(state.Processing); ok && held.Reclaims >= kill {
+							n++
+						}
+					}
+					return n
+				}
+				for n := again(); j.by(w.sched.now()) < 400+37*seed || n < 3 || n < 40 && kill == 0 || w.queue.untouched(); n = again() {
+					w.sleep("killer", time.Millisecond)
+				}
+				killed, most = w.sched.now(), again()
+				p.calmAt = killed
+				for _, e := range slices.Clone(w.source.busy) {
+					w.sched.kill(e.process)
+				}
+				w.sleep("killer", time.Second)
+			}
+		}
+		direct(t, p)
+		took := j.shadow.endedAt - killed
+		t.Logf("it ended %v after the third kill, which held %d requests that the others had held too", took, most)
+		if took > time.Minute {
+			t.Errorf("it ended %v after the third kill", took)
 		}
 	}
 }
