@@ -11,6 +11,10 @@ import (
 	"github.com/musketry/musketry/internal/state"
 )
 
+// spanBytes is the longest span of a chunk. A longer line is read in several, so
+// that its bytes are not there twice.
+const spanBytes = 4 << 20
+
 // A chunk is a run of result lines being put together. A line that lies in a
 // segment has its span of the bytes, which is empty until fetch fills it.
 type chunk struct {
@@ -19,7 +23,8 @@ type chunk struct {
 	spans []lineSpan
 }
 
-// A lineSpan is where in a chunk an answer belongs, and where it lies.
+// A lineSpan is where in a chunk an answer, or a piece of a long one, belongs, and
+// where it lies.
 type lineSpan struct {
 	batch.Extent
 
@@ -53,11 +58,21 @@ func (c *chunk) add(b batch.Batch, rec state.Record) error {
 	case state.Pending, state.Claimed, state.Processing:
 		return fmt.Errorf("line %d of a sealed batch is %s", c.Line, phase.Status())
 	}
-	c.spans = append(c.spans, lineSpan{at: len(c.Bytes), Extent: batch.Extent{
-		Key: batch.SegmentKey(b.ID, answer.Object), Offset: answer.Offset, Length: answer.Length,
-	}})
-	c.Bytes = append(c.Bytes, make([]byte, answer.Length)...)
+	for from := int64(0); from < answer.Length; from += spanBytes {
+		c.spans = append(c.spans, lineSpan{at: len(c.Bytes) + int(from), Extent: batch.Extent{
+			Key: batch.SegmentKey(b.ID, answer.Object), Offset: answer.Offset + from, Length: min(answer.Length-from, spanBytes),
+		}})
+	}
+	c.extend(int(answer.Length))
 	return nil
+}
+
+// extend adds n bytes. A long line takes no more than it has.
+func (c *chunk) extend(n int) {
+	if need := len(c.Bytes) + n; n > spanBytes && need > cap(c.Bytes) {
+		c.Bytes = append(make([]byte, 0, need), c.Bytes...)
+	}
+	c.Bytes = append(c.Bytes, make([]byte, n)...)
 }
 
 // fetch fills the spans of c with as few reads as makes sense, several at once.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -921,6 +922,40 @@ type walks struct {
 func (w *walks) Requests(ctx context.Context, id string, shards, after int) iter.Seq2[state.Record, error] {
 	w.n++
 	return w.port.Requests(ctx, id, shards, after)
+}
+
+// TestLongAnswersAreReadInPieces demands that the bytes of a long answer are not there twice while they are written out.
+func TestLongAnswersAreReadInPieces(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 2, 11_000_000)
+		w.advance()
+		w.work()
+		f := w.finalizer(nil)
+		reads := &longest{Objects: f.Objects}
+		f.Objects = reads
+		if next, err := f.Advance(t.Context(), w.ref); next != finalize.NextEnd || err != nil {
+			t.Fatalf("next is %q: %v", next, err)
+		}
+		output, errs := w.want()
+		w.check(batch.StatusCompleted, output, errs)
+		if n := reads.n.Load(); n > 4<<20 {
+			t.Errorf("%d bytes were read at once", n)
+		}
+	})
+}
+
+// A longest keeps the length of the longest read.
+type longest struct {
+	finalize.Objects
+
+	n atomic.Int64
+}
+
+func (l *longest) Read(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	for n := l.n.Load(); length > n && !l.n.CompareAndSwap(n, length); n = l.n.Load() {
+	}
+	return l.Objects.Read(ctx, key, offset, length)
 }
 
 // TestSealedIsNotReadAgain ends a batch that stops with some of its requests done
