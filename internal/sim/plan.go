@@ -140,6 +140,9 @@ func newPlan(seed uint64) *plan {
 		p.outages, p.crawls, p.skies = nil, nil, nil
 	}
 	p.order(d)
+	if slow := roll(seed, "slow reads"); !fair && !p.deadly && slow.chance(0.15) { // of some requests, and of others none are due
+		p.crawls = append(p.crawls, outageOf("Request", slow.between(0, 30*time.Second), 20*time.Minute))
+	}
 	if !p.deadly {
 		p.absence(d, fair)
 		p.trials(roll(seed, "sweep"))
