@@ -49,6 +49,7 @@
 //	request ended    reconcile                  reconcile
 //	batch stopping   leave hidden               leave hidden
 //	worker stopping  requeue                    release at end
+//	no time          requeue after 1s, spread   release at end
 //	poison           isolate                    isolate
 //	suspect          requeue after 1s, spread   requeue after 1s, spread
 //	leased           requeue after it, spread   requeue after it, spread

@@ -10,9 +10,8 @@ const (
 	// unsure is how long a message rests whose request's state is not known, or
 	// whose batch is about to end.
 	unsure = 10 * time.Second
-	// suspectRest is how long a message rests whose request may not run beside what
-	// runs.
-	suspectRest = time.Second
+	// aMoment is how long a message rests that any other worker may run at once.
+	aMoment = time.Second
 	// missingRest is how long a message rests whose request is missing: it is
 	// created with an outcome when its batch is sealed.
 	missingRest = 10 * time.Minute
@@ -74,7 +73,8 @@ const (
 	causeNoHeartbeat                 // no first heartbeat was acknowledged
 	causeBatchEnded                  // its batch is terminal, or gone
 	causeBatchStopping               // its batch is cancelled, sealed, given up, or past its deadline
-	causeWorkerStopping              // time is nearly up or too short for a call, or heartbeats are lost
+	causeWorkerStopping              // time is nearly up, or heartbeats are lost
+	causeNoTime                      // it cannot be expected that its call ends in time
 	causeMissing                     // its batch is alive and has no such request
 	causeRequestEnded                // its request is terminal
 	causePoison                      // too many workers have died over its request for it to run beside others
@@ -95,7 +95,7 @@ const (
 
 func (c cause) String() string {
 	return [causes]string{
-		"failed", "unreadable", "no heartbeat", "batch ended", "batch stopping", "worker stopping", "missing",
+		"failed", "unreadable", "no heartbeat", "batch ended", "batch stopping", "worker stopping", "no time", "missing",
 		"request ended", "poison", "suspect", "leased", "backoff", "overdue", "outrun", "unsent", "superseded", "unwritten",
 		"unwritten wait", "uncounted", "counted",
 	}[c]
@@ -123,6 +123,11 @@ func decide(c cause, claimed bool, wait time.Duration) fate {
 			return releaseAtEnd{}
 		}
 		return requeue{}
+	case causeNoTime:
+		if claimed {
+			return releaseAtEnd{}
+		}
+		return requeue{after: aMoment, spread: true}
 	case causeFailed:
 		if claimed {
 			return releaseAtEnd{}
@@ -130,7 +135,7 @@ func decide(c cause, claimed bool, wait time.Duration) fate {
 	case causeUnreadable:
 		return requeue{after: unreadableRest}
 	case causeSuspect:
-		return requeue{after: suspectRest, spread: true}
+		return requeue{after: aMoment, spread: true}
 	case causeMissing:
 		return requeue{after: missingRest, spread: true}
 	case causeLeased:

@@ -13,8 +13,13 @@ type gate struct {
 	durations *durations
 	stopAt    time.Time     // when this worker's calls are aborted
 	limit     time.Duration // of one attempt
-	late      atomic.Bool   // a call did not fit any more
+	unfit     atomic.Int64  // how many calls did not fit any more since one did
 }
+
+// mostUnfit is how many requests are seen one after another for which there is no
+// time, before this worker receives no more. One of another kind than all others
+// does not end its receives, nor those of the next worker that has it.
+const mostUnfit = 50
 
 // open returns nil if a call of j, one of b's, is allowed now, and can be expected
 // to end in time if it starts as long after as ahead: it may take three times as
@@ -32,8 +37,11 @@ func (g *gate) open(b *polled, j *job, ahead time.Duration) error {
 		return end(causeWorkerStopping)
 	}
 	if now.Add(min(g.need(j)+ahead, record.Deadline.Sub(now))).After(g.stopAt) {
-		g.late.Store(true)
-		return end(causeWorkerStopping)
+		g.unfit.Add(1)
+		return end(causeNoTime)
+	}
+	if ahead == 0 {
+		g.unfit.Store(0)
 	}
 	return nil
 }
@@ -51,5 +59,5 @@ func (g *gate) need(j *job) time.Duration {
 
 // closing reports whether hardly a call may start any more.
 func (g *gate) closing(now time.Time) bool {
-	return g.late.Load() || !g.heartbeat.alive() || now.Add(g.durations.least(g.limit)).After(g.stopAt)
+	return g.unfit.Load() >= mostUnfit || !g.heartbeat.alive() || now.Add(g.durations.least(g.limit)).After(g.stopAt)
 }

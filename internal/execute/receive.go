@@ -19,7 +19,7 @@ const (
 	// None is cancelled, since it may be handed messages all the same.
 	receiveWait = time.Second
 	// receiveLimit bounds one, whose connection may be dead.
-	receiveLimit = 10 * time.Second
+	receiveLimit = 5 * time.Second
 	// The rest after a receive that brought nothing; it doubles.
 	dryRest, dryRestMost = 200 * time.Millisecond, 2 * time.Second
 )

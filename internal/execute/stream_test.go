@@ -142,7 +142,7 @@ func TestAWorkerStopsInTime(t *testing.T) {
 func TestAnAbortedCallGetsAllItsTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const usual, holder, other, long, lines = 30, 31, 32, 33, 33
+		const usual, holder, other, long, later, lines = 30, 31, 32, 33, 34, 34
 		in := input(lines)
 		for _, line := range []int{holder, other} {
 			in[line-1] = strings.Replace(in[line-1], `"model":"m"`, `"model":"slow"`, 1)
@@ -173,10 +173,15 @@ func TestAnAbortedCallGetsAllItsTime(t *testing.T) {
 			must(t, w.queue.ChangeVisibility(t.Context(), []string{d.Handle}, 40*time.Second))
 		}
 		w.send(other)
+		time.AfterFunc(45*time.Second, func() { w.send(later) })
 		run() // it comes when a minute is left no more
 		if calls := w.up.called(lines)[long-1]; calls != 1 {
 			t.Errorf("%d calls of the long request, want 1: it had no time to end", calls)
 		}
+		if calls := w.up.called(lines)[later-1]; calls != 1 {
+			t.Errorf("%d calls of a usual request that came after it", calls)
+		}
+		time.Sleep(2 * time.Second)
 		run()
 		w.done(allCompleted(lines)...)
 	})
