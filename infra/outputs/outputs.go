@@ -12,4 +12,6 @@ const (
 	DeadLetters = "DeadLetterQueueUrl"
 	FlowARN     = "FlowArn"
 	UpstreamKey = "UpstreamKeyParameter"
+	// KeyPrefix is below what the keys lie that models' routes name.
+	KeyPrefix = "UpstreamKeyPrefix"
 )

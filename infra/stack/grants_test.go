@@ -42,14 +42,17 @@ func TestRoles(t *testing.T) {
 			flow:               "states:SendTaskSuccess states:StartExecution",
 		},
 		"Execute": {
-			"ExecuteLog":                          "logs:CreateLogStream logs:PutLogEvents",
-			work:                                  "dynamodb:GetItem dynamodb:PartiQLUpdate dynamodb:PutItem dynamodb:Query",
-			"Bucket":                              "s3:ListBucket",
-			"Bucket/tenants/*":                    "s3:GetObject",
-			"Bucket/batches/*":                    "s3:PutObject",
-			"Queue":                               "sqs:ChangeMessageVisibility sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage",
-			flow:                                  "states:SendTaskSuccess",
-			"ssm:parameter/musketry/upstream-key": "ssm:GetParameter",
+			"ExecuteLog":       "logs:CreateLogStream logs:PutLogEvents",
+			work:               "dynamodb:GetItem dynamodb:PartiQLUpdate dynamodb:PutItem dynamodb:Query",
+			"Bucket":           "s3:ListBucket",
+			"Bucket/tenants/*": "s3:GetObject",
+			"Bucket/batches/*": "s3:PutObject",
+			"Queue":            "sqs:ChangeMessageVisibility sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage",
+			flow:               "states:SendTaskSuccess",
+			"Table where dynamodb:LeadingKeys like [models]": "dynamodb:Query",
+			"ssm:parameter/musketry/upstream-key":            "ssm:GetParameter",
+			"ssm:parameter/musketry/keys/*":                  "ssm:GetParameter",
+			"secretsmanager:secret:musketry/keys/*":          "secretsmanager:GetSecretValue",
 		},
 		"Finalize": {
 			"FinalizeLog":      "logs:CreateLogStream logs:PutLogEvents",
@@ -106,6 +109,7 @@ var permissions = map[string]string{
 	"sfn.ListExecutions":               "states:ListExecutions",
 	"sfn.SendTaskSuccess":              "states:SendTaskSuccess",
 	"ssm.GetParameter":                 "ssm:GetParameter",
+	"secretsmanager.GetSecretValue":    "secretsmanager:GetSecretValue",
 }
 
 // statements are the permissions of a BatchExecuteStatement, by how its statements begin:

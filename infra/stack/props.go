@@ -21,7 +21,7 @@ type Props struct {
 	Assets               string  // Folder with submit/bootstrap, execute/bootstrap and finalize/bootstrap.
 	Architecture         string  // "arm64" or "x86_64"; the binaries in Assets must match.
 	Removal              string  // "retain" keeps table and bucket when the stack is deleted, "destroy" does not.
-	UpstreamBaseURL      string  // The provider that execute calls.
+	UpstreamBaseURL      string  // The provider that execute calls where no model says otherwise; empty: none.
 	UpstreamAllowPrivate string  // "on" lets it have a private address and http, "off" does not.
 	UpstreamCA           string  // Authorities besides the system's that upstreams' certificates may be signed by: PEM, or that in base64.
 	Bedrock              string  // "on" lets execute call models of Amazon Bedrock by its role.
@@ -78,9 +78,15 @@ func (c *contextReader) props() (*Props, error) {
 		ExecuteMemory:  c.number("executeMemory", 1024, 128, 10240),
 		FinalizeMemory: c.number("finalizeMemory", 512, 128, 10240),
 	}
+	if props.UpstreamBaseURL == "none" {
+		props.UpstreamBaseURL = ""
+	}
 	props.Settings = c.settings()
 	props.UpstreamKeyParameter = c.text("upstreamKeyParameter", "/"+strings.ToLower(props.Name)+"/upstream-key")
-	badBase := route.CheckBaseURL(props.UpstreamBaseURL, props.UpstreamAllowPrivate == "on")
+	var badBase error
+	if props.UpstreamBaseURL != "" {
+		badBase = route.CheckBaseURL(props.UpstreamBaseURL, props.UpstreamAllowPrivate == "on")
+	}
 	_, badCA := boot.Authorities(props.UpstreamCA)
 	switch {
 	case c.err != nil:

@@ -16,6 +16,31 @@ type nothing struct{}
 func (nothing) TryGetContext(*string) any         { return nil }
 func (nothing) GetAllContext(*map[string]any) any { return nil }
 
+// chosen is a context in which one thing is chosen.
+type chosen struct {
+	nothing
+
+	name, value string
+}
+
+func (c chosen) TryGetContext(name *string) any {
+	if *name == c.name {
+		return c.value
+	}
+	return nil
+}
+
+// TestNoDefaultRoute shows how a deployment has none.
+func TestNoDefaultRoute(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{"none": "", "https://api.example.com/v1": "https://api.example.com/v1"} {
+		reader := contextReader{node: chosen{name: "upstreamBaseUrl", value: value}, known: map[string]parameter{}}
+		if props, err := reader.props(); err != nil || props.UpstreamBaseURL != want {
+			t.Errorf("%s is read as %+v, %v, want %q", value, props, err, want)
+		}
+	}
+}
+
 // TestParametersAreOnThePage holds the table of the stack in docs/configuration.md against what is read: each parameter
 // has its row with its default and bounds, or what it may be besides, and no other has one. The choices of package boot
 // have tables of their own.

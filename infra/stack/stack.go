@@ -22,7 +22,7 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 	table := NewTable(stack, "Table", &TableProps{Removal: removal})
 	bucket := NewBucket(stack, "Bucket", &BucketProps{Removal: removal})
 	queue := NewQueue(stack, "Queue", &QueueProps{})
-	key := NewUpstreamKey(stack, props.UpstreamKeyParameter)
+	keys := NewUpstreamKeys(stack, props)
 	flowName := NewFlowName(stack, props.Name+"-batch")
 
 	submit := newFunction(stack, "Submit", "submit", props, props.SubmitMemory, props.SubmitConcurrency)
@@ -33,12 +33,13 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 	bucket.GrantFiles(submit)
 	flowName.GrantStart(submit)
 	flowName.GrantWake(submit)
+	nameDefaultRoute(submit, props)
 
 	table.GrantWork(execute)
 	bucket.GrantAnswers(execute)
 	queue.GrantConsume(execute, props.Invocations)
 	flowName.GrantWake(execute)
-	key.GrantRead(execute)
+	keys.GrantRead(execute)
 	leadToUpstreams(stack, execute, props)
 
 	table.GrantSeal(finalize)
@@ -67,6 +68,7 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 		outputs.Table: table.TableName(), outputs.Bucket: bucket.BucketName(),
 		outputs.QueueURL: queue.QueueUrl(), outputs.DeadLetters: queue.DeadLetters.QueueUrl(),
 		outputs.FlowARN: flow.StateMachineArn(), outputs.UpstreamKey: &props.UpstreamKeyParameter,
+		outputs.KeyPrefix: &keys.prefix,
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		output(stack, name, values[name])
@@ -99,12 +101,20 @@ func output(scope constructs.Construct, id string, value *string) {
 
 // leadToUpstreams says whom a function calls, and lets it.
 func leadToUpstreams(stack awscdk.Stack, fn *Function, props *Props) {
-	fn.Setenv(boot.EnvUpstreamBaseURL, &props.UpstreamBaseURL)
-	fn.Setenv(boot.EnvUpstreamAllowPrivate, &props.UpstreamAllowPrivate)
+	nameDefaultRoute(fn, props)
 	if props.UpstreamCA != "" {
 		fn.Setenv(boot.EnvUpstreamCA, &props.UpstreamCA)
 	}
 	if props.Bedrock == "on" {
 		grantBedrock(stack, fn)
 	}
+}
+
+// nameDefaultRoute says where requests go whose model nobody has said anything of, if there is such a place.
+func nameDefaultRoute(fn *Function, props *Props) {
+	if props.UpstreamBaseURL == "" {
+		return
+	}
+	fn.Setenv(boot.EnvUpstreamBaseURL, &props.UpstreamBaseURL)
+	fn.Setenv(boot.EnvUpstreamAllowPrivate, &props.UpstreamAllowPrivate)
 }

@@ -237,9 +237,12 @@ func TestFunctions(t *testing.T) {
 		memory float64
 		env    []string
 	}{
-		"Submit": {512, []string{boot.EnvBucket, boot.EnvFlowARN, boot.EnvLogLevel, boot.EnvStack, boot.EnvTable}},
+		"Submit": {512, []string{
+			boot.EnvBucket, boot.EnvFlowARN, boot.EnvLogLevel, boot.EnvStack, boot.EnvTable, boot.EnvUpstreamAllowPrivate,
+			boot.EnvUpstreamBaseURL,
+		}},
 		"Execute": {1024, []string{
-			boot.EnvBucket, boot.EnvLogLevel, boot.EnvQueueURL, boot.EnvStack, boot.EnvTable,
+			boot.EnvBucket, boot.EnvKeyPrefix, boot.EnvLogLevel, boot.EnvQueueURL, boot.EnvStack, boot.EnvTable,
 			boot.EnvUpstreamAllowPrivate, boot.EnvUpstreamBaseURL, boot.EnvUpstreamKeyParameter,
 		}},
 		"Finalize": {512, []string{
@@ -510,7 +513,7 @@ func TestOutputs(t *testing.T) {
 	slices.Sort(got)
 	want := []string{
 		outputs.APIID, outputs.APIURL, outputs.Bucket, outputs.DeadLetters, outputs.FlowARN,
-		outputs.QueueURL, outputs.Table, outputs.UpstreamKey,
+		outputs.QueueURL, outputs.Table, outputs.UpstreamKey, outputs.KeyPrefix,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -40,6 +40,9 @@ func workPartitions() []string {
 	return []string{"req#*", "counters#*", "journal#*", "worker#*", "tenant#*"}
 }
 
+// modelsPartition has what operators say of models, with credentials of their own: no function has a permission to write it.
+const modelsPartition = "models"
+
 // runningPartition has an entry of each batch that may be unfinished, which workers do not need.
 const runningPartition = "running"
 
@@ -59,8 +62,9 @@ func (t *Table) GrantLoad(fn *Function) {
 		"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:PartiQLInsert")
 }
 
-// GrantWork lets execute read batches and move requests on, in groups too; it deletes nothing.
+// GrantWork lets execute read batches and models and move requests on, in groups too; it deletes nothing.
 func (t *Table) GrantWork(fn *Function) {
+	t.grant(fn, []string{modelsPartition}, "dynamodb:Query")
 	t.grant(fn, workPartitions(), "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:PartiQLUpdate")
 }
 

@@ -8,6 +8,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/musketry/musketry/internal/route"
 )
 
 // ErrEnvironment reports an environment that lacks a variable or has a bad
@@ -24,6 +26,7 @@ type Config struct {
 	FlowARN              string
 	UpstreamBaseURL      string
 	UpstreamKeyParameter string
+	KeyPrefix            string
 	UpstreamAllowPrivate bool
 	UpstreamCA           *x509.CertPool // nil: the system's alone
 	Stack                string
@@ -50,6 +53,7 @@ func Read(lookup func(name string) (string, bool), needs ...string) (Config, err
 		FlowARN:              get(EnvFlowARN),
 		UpstreamBaseURL:      get(EnvUpstreamBaseURL),
 		UpstreamKeyParameter: get(EnvUpstreamKeyParameter),
+		KeyPrefix:            get(EnvKeyPrefix),
 		Stack:                get(EnvStack),
 	}
 	var errs []error
@@ -79,4 +83,17 @@ func Read(lookup func(name string) (string, bool), needs ...string) (Config, err
 		errs = append(errs, fmt.Errorf("%w: %w", ErrEnvironment, err))
 	}
 	return cfg, errors.Join(errs...)
+}
+
+// DefaultModels returns the model of the default route, and none if the deployment
+// has no such route. It returns an error wrapping ErrEnvironment if calls cannot go
+// there.
+func (c Config) DefaultModels() ([]route.Model, error) {
+	if c.UpstreamBaseURL == "" {
+		return nil, nil
+	}
+	if err := route.CheckBaseURL(c.UpstreamBaseURL, c.UpstreamAllowPrivate); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrEnvironment, EnvUpstreamBaseURL, err)
+	}
+	return []route.Model{route.DefaultModel(c.UpstreamBaseURL, c.UpstreamAllowPrivate)}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/musketry/musketry/internal/boot"
+	"github.com/musketry/musketry/internal/route"
 )
 
 func TestRead(t *testing.T) {
@@ -69,5 +70,27 @@ func TestRead(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestDefaultModels(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		cfg  boot.Config
+		want []route.Model
+		says string
+	}{
+		"none":    {},
+		"public":  {cfg: boot.Config{UpstreamBaseURL: "https://x"}, want: []route.Model{route.DefaultModel("https://x", false)}},
+		"private": {cfg: boot.Config{UpstreamBaseURL: "http://x", UpstreamAllowPrivate: true}, want: []route.Model{route.DefaultModel("http://x", true)}},
+		"http":    {cfg: boot.Config{UpstreamBaseURL: "http://hunter2"}, says: boot.EnvUpstreamBaseURL},
+	} {
+		got, err := tc.cfg.DefaultModels()
+		if diff := cmp.Diff(tc.want, got); diff != "" || (err != nil) != (tc.says != "") {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+		}
+		if err != nil && (!errors.Is(err, boot.ErrEnvironment) || !strings.Contains(err.Error(), tc.says) || strings.Contains(err.Error(), "hunter2")) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -23,6 +23,9 @@ const (
 	// EnvUpstreamCA has certificates of authorities that upstreams' certificates may be signed by besides the system's: a
 	// PEM bundle, or the same in base64. It may be absent.
 	EnvUpstreamCA = "MUSKETRY_UPSTREAM_CA"
+	// EnvKeyPrefix is below what the keys lie that routes name: /NAME/keys/ in SSM, and the same without the first slash in
+	// Secrets Manager.
+	EnvKeyPrefix = "MUSKETRY_KEY_PREFIX"
 	// EnvMessageGroups is "on" where SendMessage names the tenant as its MessageGroupId (fair queues), else "off".
 	EnvMessageGroups = "MUSKETRY_MESSAGE_GROUPS"
 	// EnvStack is the deployment's name, a dimension of every metric.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/musketry/musketry/internal/cost"
@@ -65,7 +66,7 @@ func Start(ctx context.Context, out io.Writer, clock func() time.Time, needs ...
 	return Kit{Config: cfg, AWS: awsCfg, Log: logger, Metrics: metrics, Clock: clock, Memory: limitMemory()}, nil
 }
 
-// UpstreamKey returns the supplier of the upstream's key: "" if there is none.
-func (k Kit) UpstreamKey() func(context.Context) (string, error) {
-	return NewSecret(k.UpstreamKeyParameter, ssm.NewFromConfig(k.AWS), k.Clock).Value
+// Keys returns the keys that routes name.
+func (k Kit) Keys() *Keys {
+	return NewKeys(k.Config, ssm.NewFromConfig(k.AWS), secretsmanager.NewFromConfig(k.AWS), k.Clock)
 }

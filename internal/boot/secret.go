@@ -29,14 +29,15 @@ type Parameters interface {
 	GetParameter(ctx context.Context, in *ssm.GetParameterInput, opts ...func(*ssm.Options)) (*ssm.GetParameterOutput, error)
 }
 
-// A Secret is an SSM SecureString that is kept for some minutes. It may be
-// used by many goroutines at once.
+// errAbsent reports a secret that is not there, of those that must be.
+var errAbsent = errors.New("it is not there")
+
+// A Secret is kept for some minutes. It may be used by many goroutines at once.
 type Secret struct {
-	name  string
-	ssm   Parameters
+	read  func(ctx context.Context) (string, error) // errAbsent: what was read before is void
 	clock func() time.Time
 
-	turn chan struct{} // holds one token: who takes it may read SSM
+	turn chan struct{} // holds one token: who takes it may read
 
 	mu     sync.Mutex
 	value  string
@@ -46,19 +47,29 @@ type Secret struct {
 	failAt time.Time
 }
 
-// NewSecret returns the parameter called name. An empty name is a parameter
-// that is absent.
+// NewSecret returns the SSM SecureString called name. An empty name is a parameter
+// that is absent: its value is "".
 func NewSecret(name string, params Parameters, clock func() time.Time) *Secret {
-	return &Secret{name: name, ssm: params, clock: clock, turn: make(chan struct{}, 1)}
+	return newSecret(func(ctx context.Context) (string, error) {
+		if name == "" {
+			return "", nil
+		}
+		value, err := readParameter(ctx, params, name)
+		if errors.Is(err, errAbsent) {
+			return "", nil
+		}
+		return value, err
+	}, clock)
 }
 
-// Value returns the secret, or "" if the parameter is absent. It reads SSM at
-// most every 3 minutes, and while SSM fails it returns the last value for up to
-// an hour. The error names the parameter and never its value.
+func newSecret(read func(ctx context.Context) (string, error), clock func() time.Time) *Secret {
+	return &Secret{read: read, clock: clock, turn: make(chan struct{}, 1)}
+}
+
+// Value returns the secret. It reads at most every 3 minutes, and while that fails
+// it returns the last value for up to an hour. The error names the secret and never
+// its value.
 func (s *Secret) Value(ctx context.Context) (string, error) {
-	if s.name == "" {
-		return "", nil
-	}
 	if value, err, ok := s.cached(); ok {
 		return value, err
 	}
@@ -71,11 +82,13 @@ func (s *Secret) Value(ctx context.Context) (string, error) {
 	if value, err, ok := s.cached(); ok { // another read it while this one waited
 		return value, err
 	}
-	value, err := s.read(ctx)
+	limited, cancel := context.WithTimeout(ctx, secretLimit)
+	defer cancel()
+	value, err := s.read(limited)
 	return s.keep(value, err)
 }
 
-// cached returns what is known without asking SSM, if that is fit for use.
+// cached returns what is known without a read, if that is fit for use.
 func (s *Secret) cached() (value string, err error, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,24 +115,25 @@ func (s *Secret) keep(value string, err error) (string, error) {
 		return value, nil
 	}
 	s.failed, s.failAt = err, now
+	s.known = s.known && !errors.Is(err, errAbsent)
 	if s.known && now.Sub(s.readAt) < secretStale {
 		return s.value, nil
 	}
 	return "", err
 }
 
-func (s *Secret) read(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, secretLimit)
-	defer cancel()
-	out, err := s.ssm.GetParameter(ctx, &ssm.GetParameterInput{Name: &s.name, WithDecryption: aws.Bool(true)})
+// readParameter reads an SSM SecureString. The error wraps errAbsent if there is
+// none.
+func readParameter(ctx context.Context, params Parameters, name string) (string, error) {
+	out, err := params.GetParameter(ctx, &ssm.GetParameterInput{Name: &name, WithDecryption: aws.Bool(true)})
 	if _, absent := errors.AsType[*types.ParameterNotFound](err); absent {
-		return "", nil
+		err = errAbsent
 	}
 	if err != nil {
-		return "", fmt.Errorf("boot: read parameter %s: %w", s.name, err)
+		return "", fmt.Errorf("boot: read parameter %s: %w", name, err)
 	}
 	if out.Parameter == nil {
-		return "", nil
+		return "", fmt.Errorf("boot: read parameter %s: %w", name, errAbsent)
 	}
 	return aws.ToString(out.Parameter.Value), nil
 }

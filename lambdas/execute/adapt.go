@@ -11,7 +11,6 @@ import (
 
 	"github.com/musketry/musketry/internal/execute"
 	"github.com/musketry/musketry/internal/retry"
-	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/upstream"
 )
 
@@ -26,7 +25,6 @@ const warnEvery = time.Minute
 // A caller is the upstream as the worker calls it.
 type caller struct {
 	client *upstream.Client
-	route  route.Route // where all calls go
 	clock  func() time.Time
 	log    *slog.Logger
 	called atomic.Int64 // when the last call began, in Unix nanoseconds
@@ -42,7 +40,7 @@ func (a *caller) Call(ctx context.Context, c execute.Call) (execute.Reply, error
 		a.client.CloseIdleConnections()
 	}
 	res, err := a.client.Call(ctx, upstream.Request{
-		Route: a.route, Method: http.MethodPost, URL: c.URL, Body: c.Body, IdempotencyKey: c.IdempotencyKey, Room: c.Room,
+		Route: c.Route, Method: http.MethodPost, URL: c.URL, Body: c.Body, IdempotencyKey: c.IdempotencyKey, Room: c.Room,
 	})
 	if err != nil {
 		a.warn(err)

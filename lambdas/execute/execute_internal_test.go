@@ -78,11 +78,24 @@ func TestHandle(t *testing.T) {
 	}
 }
 
+// A routed caller calls by one route.
+type routed struct {
+	*caller
+
+	route route.Route
+}
+
+// Call sends c by the route.
+func (r routed) Call(ctx context.Context, c execute.Call) (execute.Reply, error) {
+	c.Route = r.route
+	return r.caller.Call(ctx, c)
+}
+
 // calling returns a real client's caller, for a route that any address may have.
-func calling(cfg upstream.Config, url string) *caller {
-	return &caller{
-		client: upstream.New(cfg), clock: time.Now, log: slog.New(slog.DiscardHandler),
-		route: route.Route{BaseURL: url, AllowPrivate: true, Auth: route.Auth{Kind: route.Bearer, Key: "ssm:key"}},
+func calling(cfg upstream.Config, url string) *routed {
+	return &routed{
+		caller: &caller{client: upstream.New(cfg), clock: time.Now, log: slog.New(slog.DiscardHandler)},
+		route:  route.Route{BaseURL: url, AllowPrivate: true, Auth: route.Auth{Kind: route.Bearer, Key: "ssm:key"}},
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -27,26 +26,21 @@ func wire(kit boot.Kit) (handler, error) {
 	if err != nil {
 		return handler{}, fmt.Errorf("execute: store: %w", err)
 	}
-	if err := route.CheckBaseURL(kit.UpstreamBaseURL, kit.UpstreamAllowPrivate); err != nil {
-		return handler{}, fmt.Errorf("execute: %s: %w", boot.EnvUpstreamBaseURL, err)
+	defaults, err := kit.DefaultModels()
+	if err != nil {
+		return handler{}, fmt.Errorf("execute: %w", err)
 	}
-	key := kit.UpstreamKey()
 	client := upstream.New(upstream.Config{
-		Key:         func(ctx context.Context, _ string) (string, error) { return key(ctx) },
-		Credentials: kit.AWS.Credentials, Now: kit.Clock, RootCAs: kit.UpstreamCA,
+		Key: kit.Keys().Key, Credentials: kit.AWS.Credentials, Now: kit.Clock, RootCAs: kit.UpstreamCA,
 	})
-	all := route.Route{
-		BaseURL: kit.UpstreamBaseURL, AllowPrivate: kit.UpstreamAllowPrivate,
-		Auth: route.Auth{Kind: route.Bearer, Key: "ssm:" + kit.UpstreamKeyParameter},
-	}
 	worker := execute.New(execute.Deps{
 		Requests: store, Workers: store, Batches: store,
 		Files:  s3file.New(s3file.NewClient(kit.AWS), kit.Bucket),
 		Queue:  sqsqueue.New(sqs.NewFromConfig(kit.AWS), sqsqueue.Config{URL: kit.QueueURL}),
 		Flow:   sfnflow.New(sfn.NewFromConfig(kit.AWS), ""), // it wakes flows and starts none
-		Caller: &caller{client: client, route: all, clock: kit.Clock, log: kit.Log}, Metrics: kit.Metrics, Log: kit.Log,
+		Caller: &caller{client: client, clock: kit.Clock, log: kit.Log}, Metrics: kit.Metrics, Log: kit.Log,
 		Clock: kit.Clock, Uniform: mathrand.Float64, NewID: rand.Text,
-		Models: route.NewTable(route.DefaultModel(kit.UpstreamBaseURL, true)).Now,
+		Models: route.NewCache(store, kit.Clock, kit.Log, defaults...).Table,
 	}, execute.Config{Models: kit.Settings.Models, Places: kit.Settings.Places, Memory: kit.Memory})
 	return handler{worker: worker, after: kit.Metrics.Flush}, nil
 }
