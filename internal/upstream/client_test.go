@@ -317,6 +317,26 @@ func TestCallBoundsTheBody(t *testing.T) {
 	}
 }
 
+// TestAnswersOfARoute has answers whose length alone says that they are too large, for a route that says how large they may
+// be and for one that does not.
+func TestAnswersOfARoute(t *testing.T) {
+	t.Parallel()
+	for limit, most := range map[int64]int64{0: 64 << 20, 5000: 5000} {
+		c := newClient(t, config{
+			BaseURL: "http://host", Route: route.Route{AnswerLimit: limit},
+			Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				res, err := canned(200, "text/plain", "")(r)
+				res.ContentLength = most + 1
+				return res, err
+			}),
+		})
+		_, err := c.Call(t.Context(), chat(`{}`))
+		if large := asErr[*upstream.TooLargeError](t, err); large.Limit != most {
+			t.Errorf("the limit is %d, want %d", large.Limit, most)
+		}
+	}
+}
+
 func TestCallOverBrokenConnections(t *testing.T) {
 	t.Parallel()
 	raw := func(reset bool, text string) func(t *testing.T) http.HandlerFunc {

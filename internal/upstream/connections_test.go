@@ -124,6 +124,30 @@ func TestHangingDialHoldsNobodyUp(t *testing.T) {
 	})
 }
 
+// TestDialsAtOnceOverHTTP1 demands that dials wait for each other only until it is known that each call needs one.
+func TestDialsAtOnceOverHTTP1(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const calls, dial = 20, 300 * time.Millisecond
+		network := newMemory()
+		srv := httptest.NewUnstartedServer(meeting(calls))
+		_ = srv.Listener.Close() // It is another one's.
+		srv.Listener = network
+		srv.StartTLS()
+		defer srv.Close()
+		c := upstream.New(upstream.Config{Transport: upstream.NewDialing(func(ctx context.Context, n, a string) (net.Conn, error) {
+			time.Sleep(dial)
+			return network.Dial(ctx, n, a)
+		}, roots(srv))})
+		defer c.CloseIdleConnections()
+		start := time.Now()
+		together(t, calls, func() error { _, err := c.Call(t.Context(), to("https://example.com", true)); return err })
+		if took := time.Since(start); took != 2*dial {
+			t.Errorf("%d calls took %v, of which a dial takes %v", calls, took, dial)
+		}
+	})
+}
+
 // TestConnectionsAreBounded has two hosts, of which the second is called when the first has all connections, idle.
 func TestConnectionsAreBounded(t *testing.T) {
 	t.Parallel()

@@ -17,7 +17,14 @@ func NewTransport(dial func(ctx context.Context, network, address string) (net.C
 
 // NewTransportFor returns one that trusts roots.
 func NewTransportFor(roots *x509.CertPool) *http.Transport {
-	return newTransport(testDialer((&net.Dialer{}).DialContext), roots, mostConnections)
+	return NewDialing((&net.Dialer{}).DialContext, roots)
+}
+
+// NewDialing returns one that trusts roots, whose connections dial makes.
+func NewDialing(
+	dial func(ctx context.Context, network, address string) (net.Conn, error), roots *x509.CertPool,
+) *http.Transport {
+	return newTransport(testDialer(dial), roots, mostConnections)
 }
 
 func testDialer(dial func(ctx context.Context, network, address string) (net.Conn, error)) *dialer {

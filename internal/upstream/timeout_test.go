@@ -127,6 +127,24 @@ func TestCallWithinItsLimits(t *testing.T) {
 	})
 }
 
+// TestCallIsPatient has a route without limits: an answer that is not streamed sends no byte before its end, however long
+// the model thinks.
+func TestCallIsPatient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		network, shut := serveMemory(t, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.ReadAll(r.Body)
+			time.Sleep(14 * time.Minute)
+			_, _ = io.WriteString(w, `{"a":1}`)
+		})
+		defer shut()
+		c := newClient(t, config{BaseURL: "http://upstream/v1", Transport: upstream.NewTransport(network.Dial)})
+		if got, err := c.Call(t.Context(), chat(`{}`)); err != nil || string(got.Body) != `{"a":1}` {
+			t.Errorf("%q, %v", got.Body, err)
+		}
+	})
+}
+
 // TestCallAborted ends the caller's context in every phase. Whatever its cause, it is that, and no timeout.
 func TestCallAborted(t *testing.T) {
 	t.Parallel()

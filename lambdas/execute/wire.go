@@ -31,7 +31,7 @@ func wire(kit boot.Kit) (handler, error) {
 		return handler{}, fmt.Errorf("execute: %w", err)
 	}
 	client := upstream.New(upstream.Config{
-		Key: kit.Keys().Key, Credentials: kit.AWS.Credentials, Now: kit.Clock, RootCAs: kit.UpstreamCA,
+		Key: kit.Keys().Key, Credentials: kit.AWS.Credentials, Now: kit.Clock, RootCAs: kit.UpstreamCA, Places: kit.Settings.Places,
 	})
 	worker := execute.New(execute.Deps{
 		Requests: store, Workers: store, Batches: store,
