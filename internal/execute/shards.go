@@ -13,6 +13,11 @@ import (
 // stays as it is.
 const maxShards = 512
 
+// claimSuffix is how many of an id's last characters make a claim unique among
+// those of one request under one shard: each byte of an item is paid for whenever
+// all are read.
+const claimSuffix = 12
+
 // shards are a process's absolute counts of each batch that it works for.
 type shards struct {
 	newID func() string
@@ -38,7 +43,8 @@ func newShards(newID func() string) *shards {
 func (s *shards) claimID(batchID string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return batch.ClaimID(s.of(batchID).ID, s.newID())
+	unique := s.newID()
+	return batch.ClaimID(s.of(batchID).ID, unique[max(len(unique)-claimSuffix, 0):])
 }
 
 // of returns the batch's shard; s.mu is held.
