@@ -10,7 +10,7 @@ import (
 // The bounds of a segment: whichever is reached first.
 const (
 	segmentBytes = 4 << 20
-	segmentWait  = time.Second // from its first answer
+	segmentWait  = 2 * time.Second // from its first answer
 )
 
 // A buffer gathers outcomes until they are worth a segment, each batch's apart.

@@ -468,7 +468,7 @@ func TestSegments(t *testing.T) {
 		want        int
 	}{
 		"at once":  {lines: 130, size: 2, pace: time.Millisecond, want: 1},
-		"by time":  {lines: 130, size: 2, pace: 20 * time.Millisecond, want: 3},
+		"by time":  {lines: 130, size: 2, pace: 40 * time.Millisecond, want: 3},
 		"by bytes": {lines: 6, size: 2_200_000, pace: time.Millisecond, want: 3},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -494,7 +494,7 @@ func TestSegments(t *testing.T) {
 	}
 }
 
-func TestAnswerWaitsASecondForOthers(t *testing.T) {
+func TestAnswerWaitsForOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, input(3))
@@ -505,8 +505,8 @@ func TestAnswerWaitsASecondForOthers(t *testing.T) {
 		}
 		m := &machine{world: w}
 		p := w.process(m, execute.Config{})
-		time.AfterFunc(1900*time.Millisecond, func() { w.done(state.StatusProcessing, state.StatusProcessing) })
-		time.AfterFunc(2100*time.Millisecond, func() { w.done(state.StatusCompleted, state.StatusProcessing) })
+		time.AfterFunc(2900*time.Millisecond, func() { w.done(state.StatusProcessing, state.StatusProcessing) })
+		time.AfterFunc(3100*time.Millisecond, func() { w.done(state.StatusCompleted, state.StatusProcessing) })
 		time.AfterFunc(9100*time.Millisecond, func() { w.done(allCompleted(3)...) })
 		w.invoke(m, p, w.deliver(10))
 		if w.segments() != 3 {

@@ -87,11 +87,11 @@ func TestOwnOutcomesBringTheMark(t *testing.T) {
 func TestOthersBringTheMark(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, woken := summed(t, 4, 50, func(w *world) {
+		_, woken := summed(t, 5, 50, func(w *world) {
 			time.Sleep(4500 * time.Millisecond)
 			must(t, w.store.PutCounter(t.Context(), testBatch, batch.CounterShard{ID: "other", Counts: batch.Counts{Completed: 47}}))
 		})
-		if woken < 5*time.Second || woken > 8*time.Second {
+		if woken < 6*time.Second || woken > 11*time.Second {
 			t.Errorf("the flow is woken at %v", woken)
 		}
 	})

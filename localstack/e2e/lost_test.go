@@ -16,8 +16,8 @@ import (
 	"github.com/musketry/musketry/internal/boot"
 )
 
-// lostLines is how many lines a batch has of whose messages some are lost: more than all workers take at once.
-const lostLines = 200
+// lostLines is how many lines a batch has of whose messages some are lost: more than all workers take in some seconds.
+const lostLines = 1500
 
 // TestLostMessages deletes messages of a running batch behind everybody's back. It is due before they can be missed, which
 // takes minutes: then those lines, which nobody called, expire, and every other has what came of it.
@@ -56,7 +56,7 @@ func TestLostMessages(t *testing.T) {
 // slowLines returns lines whose calls take long enough for others to wait, and their ids.
 func slowLines(m string) (lines []any, ids []string) {
 	for i := range lostLines {
-		ids = append(ids, fmt.Sprintf("line-%03d", i+1))
+		ids = append(ids, fmt.Sprintf("line-%04d", i+1))
 		lines = append(lines, chat(ids[i], "standin:latency=4s", m))
 	}
 	return lines, ids
@@ -88,7 +88,7 @@ func loseMessages(t *testing.T, batchID string, enough int) []string {
 			}
 			_, err = queues.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: message.ReceiptHandle})
 			if err == nil { // A queue may hand a message to two, and then the handle of one is not good.
-				lost = append(lost, fmt.Sprintf("line-%03d", m.Line))
+				lost = append(lost, fmt.Sprintf("line-%04d", m.Line))
 			}
 		}
 		return len(lost) >= enough
