@@ -28,6 +28,7 @@
 //	heartbeat.go   shows others that this worker lives; aborts all calls when nobody hears it
 //	poll.go        looks at the batches; aborts the calls of those that stop
 //	delete.go      deletes what is acknowledged while others still run
+//	requeue.go     shows messages again
 //	extend.go      extends the visibility timeout of messages in short steps
 //	isolation.go   what may only run alone
 //	ledger.go      where every message stands, and in the end its fate

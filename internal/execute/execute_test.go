@@ -371,10 +371,10 @@ func TestMessagesThatAreNoRequests(t *testing.T) {
 		if diff := cmp.Diff([]string{"1", "junk"}, p.Run(t.Context(), got)); diff != "" {
 			t.Errorf("messages that stay: %s", diff)
 		}
-		if got := m.hidden["1"]; got != 12*time.Minute+30*time.Second {
+		if got := m.hidden["1"].Round(time.Second); got != 12*time.Minute+30*time.Second {
 			t.Errorf("the message of a missing request rests for %v", got)
 		}
-		if got := m.hidden["junk"]; got != 15*time.Minute {
+		if got := m.hidden["junk"].Round(time.Second); got != 15*time.Minute {
 			t.Errorf("the message that is none rests for %v", got)
 		}
 		if diff := cmp.Diff([]string{}, p.Run(t.Context(), nil)); diff != "" {
@@ -438,7 +438,7 @@ func TestNoMessageIsHiddenTooLong(t *testing.T) {
 				m := &machine{world: w}
 				got := w.deliver(1)
 				w.invoke(m, w.process(m, execute.Config{}), got)
-				if hidden := m.hidden[got[0].Handle]; hidden > tc.want || hidden < tc.want-linger {
+				if hidden := m.hidden[got[0].Handle].Round(time.Second); hidden != tc.want {
 					t.Errorf("it is hidden for %v, want %v", hidden, tc.want)
 				}
 			})

@@ -93,12 +93,6 @@ func (x *extender) drop(jobs ...*job) {
 	x.ledger.stopExtending(jobs...)
 }
 
-// requeue shows j's message again after d.
-func (x *extender) requeue(j *job, d time.Duration) error {
-	x.drop(j)
-	return x.changeVisibility(d, j.delivery.Handle)
-}
-
 // withhold hides j's message for d and extends it no more, unless it returns an
 // error.
 func (x *extender) withhold(j *job, d time.Duration) error {

@@ -43,6 +43,7 @@ type invocation struct {
 	heartbeat  *heartbeat
 	batches    *poller
 	visibility *extender
+	requeuer   *requeuer
 	deleter    *deleter
 	isolation  *isolation
 	ledger     *ledger
@@ -95,6 +96,7 @@ func begin(ctx context.Context, d Deps, cfg Config, keeps kept) (i *invocation, 
 		kit: k, workers: d.Workers, batches: i.batches, worker: id, limit: cfg.Stale / 3 * 2, abort: abort, turn: newTurn(),
 	}
 	i.visibility = newExtender(k, d.Queue, i.ledger)
+	i.requeuer = &requeuer{kit: k, visibility: i.visibility}
 	i.deleter = &deleter{kit: k, queue: d.Queue, visibility: i.visibility}
 	i.stages(d, cfg, keeps, state.Lease{Worker: id, Expires: t.expires}, t)
 	return i, func() {
@@ -112,7 +114,7 @@ func (i *invocation) stages(d Deps, cfg Config, keeps kept, lease state.Lease, t
 	i.receiver = &receiver{
 		kit: k, calls: i.calls, queue: d.Queue, places: i.places, isolation: i.isolation, gate: g, take: i.takeOwn, lanes: 1,
 	}
-	i.settler = &settler{kit: k, ledger: i.ledger, isolation: i.isolation, visibility: i.visibility, deleter: i.deleter}
+	i.settler = &settler{kit: k, ledger: i.ledger, isolation: i.isolation, visibility: i.visibility, requeuer: i.requeuer, deleter: i.deleter}
 	i.claims = &claims{
 		kit: k, requests: reqs, workers: d.Workers, batches: i.batches, ledger: i.ledger, gate: g, shards: s,
 		suspects: semaphore.NewWeighted(maxSuspects), isolation: i.isolation, lease: lease, stale: cfg.Stale,
@@ -145,6 +147,7 @@ func (i *invocation) run(deliveries []batch.Delivery) {
 		i.log.Warn("no first heartbeat: claiming nothing", errAttr(err))
 		each(jobs, func(_ int, j *job) { i.settler.settle(j, decide(causeNoHeartbeat, false, 0)) })
 		i.jobs.Wait()
+		i.requeuer.drain()
 		stopExtending()
 		return
 	}
@@ -161,6 +164,7 @@ func (i *invocation) run(deliveries []batch.Delivery) {
 	i.takeIsolated()
 	i.buffer.drain()
 	stop()
+	i.requeuer.drain()
 	i.deleter.drain()
 	stopExtending()
 	i.end()

@@ -31,7 +31,7 @@ func TestTroubleIsLogged(t *testing.T) {
 			"a heartbeat failed", "no heartbeat was acknowledged for too long: aborting all calls",
 		}},
 		"the end":  {op: "ended", from: 1, want: []string{"cannot mark the worker ended"}},
-		"hiding":   {op: "visibility", from: 1, want: []string{"cannot hide a message", "cannot hide messages"}},
+		"hiding":   {op: "visibility", from: 1, want: []string{"cannot hide messages"}},
 		"deletion": {op: "delete", from: 1, want: []string{"cannot delete messages", "cannot delete messages yet"}},
 		"answers":  {op: "put", from: 1, want: []string{"cannot write a segment"}},
 		"outcome":  {op: "outcome", from: 1, want: []string{"cannot record what came of a call"}},

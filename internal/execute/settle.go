@@ -7,6 +7,7 @@ type settler struct {
 	ledger     *ledger
 	isolation  *isolation
 	visibility *extender
+	requeuer   *requeuer
 	deleter    *deleter
 }
 
@@ -21,7 +22,7 @@ func (s *settler) settle(j *job, f fate) {
 		if f.spread {
 			after = s.jitter(after)
 		}
-		err = s.visibility.requeue(j, after)
+		s.requeuer.requeue(j, after)
 	case leaveHidden:
 		s.visibility.drop(j)
 	case withhold:

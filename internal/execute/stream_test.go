@@ -388,3 +388,34 @@ func TestHiddenMessagesAreExtendedSeldom(t *testing.T) {
 		}
 	})
 }
+
+// TestManyAreRequeuedTogether has an upstream that sends everybody back for a
+// minute: the messages go back in tens.
+func TestManyAreRequeuedTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const lines = 200
+		w := newWorld(t, input(lines))
+		w.up.answer = func(_ context.Context, line, _ int) (execute.Reply, error) {
+			time.Sleep(time.Duration(line) * time.Millisecond)
+			return execute.Reply{StatusCode: 429, RetryAfter: time.Minute}, nil
+		}
+		w.sendAll(lines)
+		var mu sync.Mutex
+		calls, hidden := 0, 0
+		m := &machine{world: w}
+		m.hides = func(handles []string, d time.Duration) {
+			mu.Lock()
+			defer mu.Unlock()
+			if d > 50*time.Second {
+				calls++
+				hidden += len(handles)
+			}
+		}
+		w.invoke(m, w.process(m, execute.Config{}), w.deliver(10))
+		if hidden != lines || calls > lines/10 {
+			t.Errorf("%d messages were requeued in %d calls", hidden, calls)
+		}
+		w.kept()
+	})
+}
