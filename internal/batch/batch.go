@@ -110,6 +110,8 @@ type Batch struct {
 	Metadata           map[string]string
 	OutputExpiresAfter time.Duration // 0: the default retention
 	Policy             retry.Policy
+	Models             []string // that the requests name, at most MaxModels; set by validation
+	ModelsMixed        bool     // they name more, and Models is empty
 
 	Status        Status
 	Errors        []LineError // why the file was refused, at most MaxErrors
@@ -183,9 +185,10 @@ func (b *Batch) Key(line int) state.Key {
 
 // Spec returns the specification of the request that line (counted from 1) of
 // the input is. It is valid from validation on.
-func (b *Batch) Spec(line int, customID string, body state.Span) state.Spec {
+func (b *Batch) Spec(line int, in Input, body state.Span) state.Spec {
 	return state.Spec{
-		Key: b.Key(line), CustomID: customID, Body: body, Deadline: b.Deadline, RetryUntil: b.retryUntil(),
+		Key: b.Key(line), CustomID: in.CustomID, Model: b.ModelIndex(in.Model), Body: body, Deadline: b.Deadline,
+		RetryUntil: b.retryUntil(),
 	}
 }
 

@@ -39,6 +39,7 @@ const (
 	CodeTooManyRequests   = "too_many_requests"
 	CodeTooManyInputs     = "too_many_inputs"
 	CodeLineTooLong       = "line_too_long"
+	CodeModelNotFound     = "model_not_found"
 	CodeInternal          = "internal_error"
 )
 

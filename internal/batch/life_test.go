@@ -36,17 +36,17 @@ func fresh() batch.Batch {
 func TestSpec(t *testing.T) {
 	t.Parallel()
 	b := fresh()
-	b.Shards = 3
+	b.Shards, b.Models = 3, []string{"a", "m"}
 	body := state.Span{Offset: 5, Length: 9}
 	want := state.Spec{
-		Key: state.Key{Batch: "batch_a", Line: 7, Shard: 1}, CustomID: "c", Body: body, Deadline: b.Deadline,
+		Key: state.Key{Batch: "batch_a", Line: 7, Shard: 1}, CustomID: "c", Model: 2, Body: body, Deadline: b.Deadline,
 	}
-	if diff := cmp.Diff(want, b.Spec(7, "c", body)); diff != "" {
+	if diff := cmp.Diff(want, b.Spec(7, batch.Input{CustomID: "c", Model: "m"}, body)); diff != "" {
 		t.Errorf("Spec (-want +got):\n%s", diff)
 	}
 	b.Policy.StopBeforeDeadline = time.Minute
 	want.RetryUntil = b.Deadline.Add(-time.Minute)
-	if diff := cmp.Diff(want, b.Spec(7, "c", body)); diff != "" {
+	if diff := cmp.Diff(want, b.Spec(7, batch.Input{CustomID: "c", Model: "m"}, body)); diff != "" {
 		t.Errorf("Spec with a margin (-want +got):\n%s", diff)
 	}
 }

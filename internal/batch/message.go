@@ -17,6 +17,7 @@ type Message struct {
 	Shard      int    `json:"s"`
 	Offset     int64  `json:"o"`
 	Length     int64  `json:"n"`
+	Model      int    `json:"m,omitempty"` // the number of its model in the batch; 0: not known before the body is read
 	Reenqueued bool   `json:"a,omitempty"` // the flow enqueued it again, because another may be lost
 }
 
@@ -24,7 +25,7 @@ type Message struct {
 func MessageOf(tenant string, spec state.Spec) Message {
 	return Message{
 		Tenant: tenant, Batch: spec.Key.Batch, Line: spec.Key.Line, Shard: spec.Key.Shard,
-		Offset: spec.Body.Offset, Length: spec.Body.Length,
+		Offset: spec.Body.Offset, Length: spec.Body.Length, Model: spec.Model,
 	}
 }
 
@@ -50,7 +51,7 @@ func DecodeMessage(body string) (Message, error) {
 	if err := json.Unmarshal([]byte(body), &m); err != nil {
 		return Message{}, fmt.Errorf("batch: decode message: %w", err)
 	}
-	if m.Tenant == "" || m.Batch == "" || m.Line < 1 || m.Shard < 0 || m.Offset < 0 || m.Length < 1 {
+	if m.Tenant == "" || m.Batch == "" || m.Line < 1 || m.Shard < 0 || m.Offset < 0 || m.Length < 1 || m.Model < 0 || m.Model > MaxModels {
 		return Message{}, fmt.Errorf("batch: decode message: not a message of a request")
 	}
 	return m, nil

@@ -101,10 +101,10 @@ func message() batch.Message {
 func TestMessageOf(t *testing.T) {
 	t.Parallel()
 	spec := state.Spec{
-		Key: state.Key{Batch: "batch_a", Line: 7, Shard: 3}, CustomID: "c", Body: state.Span{Object: "o", Offset: 100, Length: 50},
+		Key: state.Key{Batch: "batch_a", Line: 7, Shard: 3}, CustomID: "c", Model: 2, Body: state.Span{Object: "o", Offset: 100, Length: 50},
 	}
 	got := batch.MessageOf("t", spec)
-	if diff := cmp.Diff(batch.Message{Tenant: "t", Batch: "batch_a", Line: 7, Shard: 3, Offset: 100, Length: 50}, got); diff != "" {
+	if diff := cmp.Diff(batch.Message{Tenant: "t", Batch: "batch_a", Line: 7, Shard: 3, Offset: 100, Length: 50, Model: 2}, got); diff != "" {
 		t.Errorf("MessageOf (-want +got):\n%s", diff)
 	}
 	if got.Key() != spec.Key {
@@ -126,6 +126,7 @@ func TestMessageComesBack(t *testing.T) {
 			Shard:  rapid.IntRange(0, math.MaxInt).Draw(t, "shard"),
 			Offset: rapid.Int64Range(0, math.MaxInt64).Draw(t, "offset"),
 			Length: rapid.Int64Range(1, math.MaxInt64).Draw(t, "length"),
+			Model:  rapid.IntRange(0, batch.MaxModels).Draw(t, "model"),
 		}
 		body, err := m.Encode()
 		if err != nil || len(body) > 512 {
@@ -156,6 +157,8 @@ func TestMessageRefuses(t *testing.T) {
 		"a list":            "[]",
 		"another's event":   `{"Records":[{"eventName":"ObjectCreated:Put"}]}`,
 		"more behind":       with(func(*batch.Message) {}) + "x",
+		"a model below 0":   with(func(m *batch.Message) { m.Model = -1 }),
+		"a model too many":  with(func(m *batch.Message) { m.Model = batch.MaxModels + 1 }),
 		"a fraction":        `{"t":"t","b":"b","l":1.5,"s":0,"o":0,"n":1}`,
 		"a line too large":  `{"t":"t","b":"b","l":9223372036854775808,"s":0,"o":0,"n":1}`,
 		"no tenant":         with(func(m *batch.Message) { m.Tenant = "" }),

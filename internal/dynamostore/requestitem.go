@@ -20,6 +20,7 @@ const (
 	attrLast     = "e" // the last failure in short
 
 	attrCustomID   = "u"
+	attrModelIndex = "mi"
 	attrDeadline   = "d"
 	attrRetryUntil = "dr"
 	attrBodyObject = "io"
@@ -111,6 +112,7 @@ func (it item) setPhase(p state.Phase) {
 
 func (it item) setSpec(spec state.Spec) {
 	it.setString(attrCustomID, spec.CustomID)
+	it.setInt(attrModelIndex, int64(spec.Model))
 	it.setTime(attrDeadline, spec.Deadline)
 	it.setTime(attrRetryUntil, spec.RetryUntil)
 	it.setString(attrBodyObject, spec.Body.Object)
@@ -186,7 +188,7 @@ func decodeRequest(it item) (state.Record, error) {
 	}
 	rec := state.Record{
 		Spec: state.Spec{
-			Key: key, CustomID: r.string(attrCustomID), Deadline: r.time(attrDeadline),
+			Key: key, CustomID: r.string(attrCustomID), Model: r.int(attrModelIndex), Deadline: r.time(attrDeadline),
 			RetryUntil: r.time(attrRetryUntil),
 			Body: state.Span{
 				Object: r.string(attrBodyObject), Offset: r.int64(attrBodyOffset), Length: r.int64(attrBodyLength),

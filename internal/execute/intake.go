@@ -54,6 +54,8 @@ func (i *intake) admit(j *job) error {
 	// A message's first receive finds its request as it was created, all but
 	// always: the claim's own guard tells, and saves the read.
 	body := state.Span{Offset: j.message.Offset, Length: j.message.Length}
-	j.record = state.New(b.Spec(j.message.Line, "", body)).Record()
+	spec := b.Spec(j.message.Line, batch.Input{}, body)
+	spec.Model = j.message.Model
+	j.record = state.New(spec).Record()
 	return nil
 }

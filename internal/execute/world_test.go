@@ -65,7 +65,7 @@ func newWorld(t *testing.T, lines []string, change ...func(*batch.Batch)) *world
 	}
 	w.up = &upstream{world: w, calls: map[int]int{}, routes: map[int][]route.Route{}, flying: map[int]int{}}
 	b := batch.Batch{
-		Ref: batch.Ref{Tenant: testTenant, ID: testBatch}, Endpoint: "/v1/chat/completions", InputFileID: testFile,
+		Ref: batch.Ref{Tenant: testTenant, ID: testBatch}, Endpoint: "/v1/chat/completions", InputFileID: testFile, Models: []string{"m"},
 		Policy: retry.Default(), Status: batch.StatusInProgress, Shards: 1, Enqueued: len(lines), Mark: len(lines),
 		Counts: batch.Counts{Total: len(lines)}, Token: testToken,
 		CreatedAt: time.Now().UTC(), InProgressAt: time.Now().UTC(), Deadline: time.Now().Add(24 * time.Hour).UTC(),
@@ -92,7 +92,7 @@ func (w *world) spec(lines []string, b batch.Batch, line int) state.Spec {
 	for _, l := range lines[:line-1] {
 		offset += len(l) + 1
 	}
-	return b.Spec(line, fmt.Sprintf("c%d", line), state.Span{Offset: int64(offset), Length: int64(len(lines[line-1]))})
+	return b.Spec(line, batch.Input{CustomID: fmt.Sprintf("c%d", line), Model: "m"}, state.Span{Offset: int64(offset), Length: int64(len(lines[line-1]))})
 }
 
 // input returns n well-formed lines.
@@ -258,6 +258,9 @@ func (w *world) done(want ...state.Status) {
 	w.Helper()
 	for i, status := range want {
 		rec := w.record(i + 1)
+		if rec.Spec.Model != 1 {
+			w.Errorf("line %d has the model %d: a write must keep it", i+1, rec.Spec.Model)
+		}
 		if got := rec.Phase.Status(); got != status {
 			w.Errorf("line %d is %s (%+v), want %s", i+1, got, rec.Phase, status)
 		}

@@ -69,7 +69,7 @@ func (t *turn) fill(
 			t.Log.ErrorContext(ctx, "a missing request is not in the input either",
 				slog.String("batch", b.ID), slog.Int("line", line))
 		}
-		rec := state.Record{Spec: state.New(b.Spec(line, input.CustomID, state.Span{
+		rec := state.Record{Spec: state.New(b.Spec(line, input, state.Span{
 			Offset: start, Length: int64(len(text)),
 		})).Spec()}
 		if !yield(rec, nil) {

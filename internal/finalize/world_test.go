@@ -67,7 +67,7 @@ func newWorld(t *testing.T, lines, size int, missing ...int) *world {
 	input := bytes.Repeat([]byte(" "), 99) // a blank line
 	for line := 1; line <= lines; line++ {
 		id := fmt.Sprintf("id-%d", line)
-		c, err := state.New(b.Spec(line, id, state.Span{Offset: int64(100 * line), Length: 99})).Change()
+		c, err := state.New(b.Spec(line, batch.Input{CustomID: id}, state.Span{Offset: int64(100 * line), Length: 99})).Change()
 		w.must(err)
 		if !slices.Contains(missing, line) {
 			cs = append(cs, c)

@@ -53,6 +53,7 @@ func copyBatch(b batch.Batch) batch.Batch {
 	b.WriteOut.Output.Parts = slices.Clone(b.WriteOut.Output.Parts)
 	b.WriteOut.Error.Parts = slices.Clone(b.WriteOut.Error.Parts)
 	b.Gather.File.Parts = slices.Clone(b.Gather.File.Parts)
+	b.Models = slices.Clone(b.Models)
 	b.CanceledLines = slices.Clone(b.CanceledLines)
 	b.CreatedAt, b.Deadline = stamp(b.CreatedAt), stamp(b.Deadline)
 	b.InProgressAt, b.FinalizingAt = stamp(b.InProgressAt), stamp(b.FinalizingAt)

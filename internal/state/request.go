@@ -20,6 +20,7 @@ type Span struct {
 type Spec struct {
 	Key      Key
 	CustomID string
+	Model    int       // the number of its model in the batch, counted from 1; 0: not known before the body is read
 	Body     Span      // where the request's line lies in the input file
 	Deadline time.Time // the batch's; no attempt starts at or after it
 	// RetryUntil is the deadline less stop_before_deadline: at or after it no

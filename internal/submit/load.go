@@ -12,6 +12,7 @@ import (
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/multipart"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
 	"github.com/musketry/musketry/internal/tenant"
 )
@@ -131,6 +132,10 @@ type LoadDeps struct {
 	Inputs InputStore
 	Clock  func() time.Time
 	Log    *slog.Logger
+
+	// Models returns the models of now: a request for one that it does not have fails
+	// its batch. Nil: all are taken.
+	Models func(ctx context.Context) (route.Table, error)
 }
 
 // A Loader validates batches' input files and stores their requests.

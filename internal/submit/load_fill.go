@@ -61,7 +61,7 @@ func (l *Loader) group(in *lineReader, b batch.Batch, done int) ([]state.Change,
 			return nil, fmt.Errorf("%w: request %d: %w", ErrInput, done+len(group)+1, err)
 		}
 		body := state.Span{Offset: ln.offset, Length: int64(len(ln.text))}
-		change, err := born(b.Spec(done+len(group)+1, input.CustomID, body), b, l.Clock())
+		change, err := born(b.Spec(done+len(group)+1, input, body), b, l.Clock())
 		if err != nil {
 			return nil, err
 		}

@@ -31,6 +31,9 @@ func (l *Loader) validate(ctx context.Context, b batch.Batch) (batch.Batch, erro
 	defer func() { _ = in.Close() }() // read only
 
 	v := verdict{endpoint: b.Endpoint, limit: l.config.MaxRequests, inputLimit: l.config.MaxEmbeddingInputs, seen: map[digest]uint32{}}
+	if v.routed, err = l.routed(ctx); err != nil {
+		return batch.Batch{}, err
+	}
 	for more := true; more; {
 		var over bool
 		if b, over, err = l.overtaken(ctx, b, &polled); err != nil || over {
@@ -47,7 +50,25 @@ func (l *Loader) validate(ctx context.Context, b batch.Batch) (batch.Batch, erro
 	if err := l.Inputs.Put(ctx, batch.IndexKey(b.ID), v.index.Bytes()); err != nil {
 		return batch.Batch{}, fmt.Errorf("put index: %w", err)
 	}
-	return l.update(ctx, b.Ref, func(b *batch.Batch) error { return b.Validated(v.total) })
+	return l.update(ctx, b.Ref, func(b *batch.Batch) error {
+		b.NameModels(v.models)
+		return b.Validated(v.total)
+	})
+}
+
+// routed returns whether requests for a model have a route.
+func (l *Loader) routed(ctx context.Context) (func(model string) bool, error) {
+	if l.Models == nil {
+		return func(string) bool { return true }, nil
+	}
+	table, err := l.Models(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("models: %w", err)
+	}
+	return func(model string) bool {
+		_, ok := table.Match(model)
+		return ok
+	}, nil
 }
 
 // overtaken reports whether validation is over before its verdict: b was
@@ -111,6 +132,8 @@ type verdict struct {
 	inputs     int // so far
 	seen       map[digest]uint32
 	index      batch.Index
+	routed     func(model string) bool
+	models     batch.ModelSet
 	errs       []batch.LineError
 }
 
@@ -160,6 +183,15 @@ func (v *verdict) judge(ln line) {
 		v.add(named)
 		return
 	}
+	if !v.models.Has(input.Model) && !v.routed(input.Model) {
+		v.add(batch.LineError{
+			Code: batch.CodeModelNotFound, Line: ln.number, Param: "body.model",
+			Message: "This line's model is none that this deployment calls. Name one of those that GET /v1/models lists, " +
+				"or ask who runs it to add yours.",
+		})
+		return
+	}
+	v.models.Add(input.Model)
 	if v.endpoint == batch.EndpointEmbeddings {
 		v.inputs += batch.EmbeddingInputs(input.Body)
 	}

@@ -25,6 +25,11 @@ func wire(kit boot.Kit) (handler, error) {
 	if err != nil {
 		return handler{}, fmt.Errorf("submit: store: %w", err)
 	}
+	defaults, err := env.DefaultModels()
+	if err != nil {
+		return handler{}, fmt.Errorf("submit: %w", err)
+	}
+	models := route.NewCache(store, clock, log, defaults...)
 	client := s3file.NewClient(cfg)
 	bucket := s3file.New(client, env.Bucket)
 	flow := sfnflow.New(sfn.NewFromConfig(cfg), env.FlowARN)
@@ -32,14 +37,14 @@ func wire(kit boot.Kit) (handler, error) {
 		Store: store, Flow: flow, Receipts: store, Clock: clock, Random: rand.Reader,
 	}, acceptConfig(env.Settings))
 	loader := submit.NewLoader(submit.LoadDeps{
-		Store: store, Source: store, Inputs: bucket, Clock: clock, Log: log,
+		Store: store, Source: store, Inputs: bucket, Clock: clock, Log: log, Models: models.Table,
 	}, loadConfig(env.Settings))
 	inspector := inspect.New(inspect.Deps{Requests: store, Batches: store, Objects: bucket, Flow: flow, Clock: clock})
 	return handler{
 		api: api.New(api.Deps{
 			Keys: store, Files: store, Batches: store, Objects: bucket, Contents: bucket, Parts: bucket, Uploads: store, Quotas: store,
 			Acceptor: acceptor, Requests: inspector, Presigner: s3file.NewPresigner(client, env.Bucket), Logger: log,
-			Metrics: kit.Metrics, Clock: clock, Random: rand.Reader, Models: route.NewCache(store, clock, log).Table,
+			Metrics: kit.Metrics, Clock: clock, Random: rand.Reader, Models: models.Table,
 		}, apiConfig(env.Settings)),
 		load: loader.Load, after: kit.Metrics.Flush,
 	}, nil
