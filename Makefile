@@ -88,6 +88,10 @@ sim: need-go ## Simulates the whole system with faults: make sim SEEDS=5000; SEE
 sim-bugs: need-go ## Plants bugs, one after another: the simulation must find each within 500 seeds.
 	@MUSKETRY_SIM_BUGS=1 go test ./internal/sim -count=1 -v -timeout 60m -run '^TestPlantedBugs$$'
 
+.PHONY: memory
+memory: need-go ## Runs 250 calls with answers of 10 MB, and an attacker's lines, in a process with the function's memory: two minutes.
+	@MUSKETRY_TEST_MEMORY_ANSWERS=250 go test ./lambdas/execute -count=1 -v -timeout 20m -run '^TestLargeAnswersKillNobody$$'
+
 .PHONY: mutants
 mutants: need-go $(BIN)/gremlins-$(GREMLINS) ## Plants mutants in the core's packages: their tests must notice. Hours; make mutants PACKAGES=execute.
 	@$(BUILD) -o $(BIN)/mutants ./tools/mutants

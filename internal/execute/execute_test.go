@@ -459,13 +459,19 @@ func TestBytesInHandAreBounded(t *testing.T) {
 			time.Sleep(time.Second)
 			return ok("{}")
 		}
-		m := &machine{world: w}
+		start := time.Now()
+		m := &machine{world: w, plan: func(op string, _ int) fault {
+			if at := time.Since(start); op == "receive" && at > 10*time.Millisecond && at < time.Second {
+				w.broken("messages are received after %v, while calls wait for room", at)
+			}
+			return none
+		}}
 		p := w.process(m, execute.Config{Memory: 80<<20 + 3*1000<<10})
-		if failed := w.invoke(m, p, w.deliver(10)); len(failed) > 0 {
+		if failed := w.invoke(m, p, w.deliver(4)); len(failed) > 0 {
 			t.Errorf("%d messages stay", len(failed))
 		}
-		if w.up.peak != 2 {
-			t.Errorf("%d calls at once, want the 2 for which there is room", w.up.peak)
+		if w.up.peak != 2 || w.queue.Len() > 0 {
+			t.Errorf("%d calls at once, want the 2 for which there is room; %d messages are left", w.up.peak, w.queue.Len())
 		}
 		w.kept()
 	})

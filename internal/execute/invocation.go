@@ -111,8 +111,10 @@ func (i *invocation) stages(d Deps, cfg Config, keeps kept, lease state.Lease, t
 	s := keeps.shards
 	k, reqs := i.kit, newRequests(i.kit, d.Requests, i.places.full)
 	g := &gate{clock: d.Clock, heartbeat: i.heartbeat, durations: keeps.durations, stopAt: t.stopAt, limit: t.limit}
+	memory := newRoom(cfg.Memory)
 	i.receiver = &receiver{
-		kit: k, calls: i.calls, queue: d.Queue, places: i.places, isolation: i.isolation, gate: g, take: i.takeOwn, lanes: 1,
+		kit: k, calls: i.calls, queue: d.Queue, places: i.places, memory: memory, isolation: i.isolation, gate: g,
+		take: i.takeOwn, lanes: 1,
 	}
 	i.settler = &settler{kit: k, ledger: i.ledger, isolation: i.isolation, visibility: i.visibility, requeuer: i.requeuer, deleter: i.deleter}
 	i.claims = &claims{
@@ -121,7 +123,7 @@ func (i *invocation) stages(d Deps, cfg Config, keeps kept, lease state.Lease, t
 	}
 	i.intake = &intake{kit: k, ledger: i.ledger, batches: i.batches, places: i.places, gate: g, claims: i.claims}
 	i.reader = &reader{
-		batches: i.batches, chunks: newChunks(i.calls, k, d.Files), calls: i.calls, room: newRoom(cfg.Memory),
+		batches: i.batches, chunks: newChunks(i.calls, k, d.Files), calls: i.calls, room: memory,
 	}
 	i.attempts = &attempts{kit: k, router: router{k}, caller: d.Caller, batches: i.batches, ledger: i.ledger, gate: g, limit: t.limit}
 	i.retries = &retries{kit: k, requests: reqs, batches: i.batches, visibility: i.visibility}

@@ -32,6 +32,7 @@ type receiver struct {
 	calls     context.Context // without which nothing may start
 	queue     Queue
 	places    *places
+	memory    *room
 	isolation *isolation
 	gate      *gate
 	take      func(sent time.Time, got []batch.Delivery) // does not wait
@@ -81,6 +82,8 @@ func (r *receiver) next() (n int, rest time.Duration, over bool) {
 		return 0, 0, true
 	case r.flying >= r.lanes, room < min(receiveMost, max(r.places.all/receiveMost, 1)):
 		return 0, receiveLimit, false
+	case r.memory.isShort(): // nobody tells when that is over
+		return 0, dryRest, false
 	case r.dry > 0 && now.Before(r.restTo):
 		return 0, r.restTo.Sub(now), false
 	}

@@ -1,10 +1,18 @@
 package jsonscan
 
-import "github.com/go-json-experiment/json/jsontext"
+import (
+	"errors"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// ErrMany reports an object that has a member more often than its reader takes.
+var ErrMany = errors.New("jsonscan: a member comes too often")
 
 // Spans returns where the values of the members called name lie in a JSON object: from which byte of text to which, in
-// order. An object should have one such member, and may have several. It returns ErrSyntax if text is no object.
-func Spans(text []byte, name string) ([][2]int, error) {
+// order. An object should have one such member, and may have several. It returns ErrMany if there are more than most, and
+// ErrSyntax if text is no object.
+func Spans(text []byte, name string, most int) ([][2]int, error) {
 	var spans [][2]int
 	var scratch []byte
 	err := walk(text, '{', func(d *jsontext.Decoder) error {
@@ -16,6 +24,9 @@ func Spans(text []byte, name string) ([][2]int, error) {
 		value, err := next(d, text)
 		if err != nil {
 			return err
+		}
+		if string(scratch) == name && len(spans) == most {
+			return ErrMany
 		}
 		if string(scratch) == name {
 			end := int(d.InputOffset())

@@ -2,6 +2,7 @@ package jsonscan_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -18,7 +19,7 @@ func TestSpans(t *testing.T) {
 		`{"Model":1,"models":2,"":3}`:               nil,
 		`{}`:                                        nil,
 	} {
-		spans, err := jsonscan.Spans([]byte(text), "model")
+		spans, err := jsonscan.Spans([]byte(text), "model", 2)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 		}
@@ -31,8 +32,18 @@ func TestSpans(t *testing.T) {
 		}
 	}
 	for _, text := range []string{``, `null`, `["model"]`, `{"model":1`, `{"model":1} x`, "{\"model\":1,\"a\":\"\xff\"}"} {
-		if spans, err := jsonscan.Spans([]byte(text), "model"); !errors.Is(err, jsonscan.ErrSyntax) {
+		if spans, err := jsonscan.Spans([]byte(text), "model", 2); !errors.Is(err, jsonscan.ErrSyntax) {
 			t.Errorf("%q has %v, %v", text, spans, err)
+		}
+	}
+}
+
+func TestSpansOfMany(t *testing.T) {
+	t.Parallel()
+	for n, want := range []error{nil, nil, nil, jsonscan.ErrMany, jsonscan.ErrMany} {
+		text := `{"a":0` + strings.Repeat(`,"model":"m"`, n) + "}"
+		if spans, err := jsonscan.Spans([]byte(text), "model", 2); !errors.Is(err, want) || err == nil && len(spans) != n {
+			t.Errorf("%d members: %d, %v", n, len(spans), err)
 		}
 	}
 }

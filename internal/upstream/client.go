@@ -115,7 +115,10 @@ func newTransport(d *dialer, roots *x509.CertPool, connections int) *http.Transp
 func (c *Client) Call(ctx context.Context, r Request) (Response, error) {
 	ctx, limits := startTimeouts(ctx, r.Route)
 	defer limits.stop()
-	body := rewrite(r.Body, r.Route.Model)
+	body, err := rewrite(r.Body, r.Route.Model)
+	if err != nil {
+		return Response{}, err
+	}
 	req, err := build(ctx, r, body)
 	if err != nil {
 		return Response{}, err

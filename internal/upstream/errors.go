@@ -31,7 +31,7 @@ const (
 
 // A BuildError says that a request cannot be sent as it is written: nothing was sent, and no retry can help.
 type BuildError struct {
-	// Field is the part at fault: "method", "url" or "idempotency_key".
+	// Field is the part at fault: "method", "url", "body" or "idempotency_key".
 	Field string
 
 	// Reason says what is wrong in a fixed phrase, without quoting the request.

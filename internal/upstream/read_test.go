@@ -191,3 +191,28 @@ func TestNothingIsReadWithoutRoom(t *testing.T) {
 		})
 	}
 }
+
+// TestRewritingTakesLittle has bodies of 9.8 MB for a route with a model of its
+// own: what is sent takes hardly more than what was given.
+func TestRewritingTakesLittle(t *testing.T) { //nolint:paralleltest // it measures the process
+	const n = 9_800_000
+	for name, body := range map[string][]byte{ //nolint:paralleltest // as above
+		"many keys":   []byte(`{"model":"m"` + strings.Repeat(`,"k":0`, n/6) + "}"),
+		"many models": []byte(`{"model":"m"` + strings.Repeat(`,"model":"m"`, n/12) + "}"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			to := here()
+			to.Model = "another"
+			client := upstream.New(upstream.Config{Transport: given{"application/json", 2, func() io.Reader { return strings.NewReader("{}") }}})
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := client.Call(t.Context(), upstream.Request{Route: to, Method: http.MethodPost, URL: "/v1/completions", Body: body})
+			runtime.ReadMemStats(&after)
+			used := after.TotalAlloc - before.TotalAlloc
+			t.Logf("%d bytes, %v", used, err)
+			if used > n/10 {
+				t.Errorf("%d bytes are allocated for %d", used, len(body))
+			}
+		})
+	}
+}

@@ -3,7 +3,7 @@ package upstream
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -107,27 +107,30 @@ func owned(name string) bool {
 // A text is a body in parts, none of which is copied.
 type text [][]byte
 
+// mostModels is how often a body may name its model where it is replaced: readers differ in which of them they take.
+const mostModels = 16
+
 // rewrite returns body with model as the name of its model: each top-level `model` is replaced, and nothing else changes. A
-// body that is no object, or has none, stays as it is.
-func rewrite(body []byte, model string) text {
+// body that is no object, or has none, stays as it is. It returns a *BuildError for one that has more than 16.
+func rewrite(body []byte, model string) (text, error) {
 	if model == "" {
-		return text{body}
+		return text{body}, nil
 	}
-	found, err := jsonscan.Spans(body, "model")
+	found, err := jsonscan.Spans(body, "model", mostModels)
+	if errors.Is(err, jsonscan.ErrMany) {
+		return nil, &BuildError{Field: "body", Reason: "names its model too often"}
+	}
 	if err != nil {
-		return text{body}
+		return text{body}, nil //nolint:nilerr // the provider says what is wrong with it
 	}
-	name, err := json.Marshal(model)
-	if err != nil {
-		return text{body}
-	}
+	name := jsonscan.AppendQuoted(nil, []byte(model))
 	var parts text
 	from := 0
 	for _, at := range found {
 		parts = append(parts, body[from:at[0]], name)
 		from = at[1]
 	}
-	return append(parts, body[from:])
+	return append(parts, body[from:]), nil
 }
 
 func (t text) size() int64 {

@@ -5,17 +5,25 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -34,52 +42,87 @@ import (
 const (
 	// functionMemory is what the stack gives the function, in bytes.
 	functionMemory = 1024 << 20
-	// resident is the most that the process may ever have had in memory: what
-	// the worker's room allows, doubled by the garbage collector, and the program.
-	resident = 400 << 20
 
-	hostileLines, hostileBytes = 18, 9_800_000
-	neighbourLines             = 3
+	hostileBytes   = 9_800_000
+	neighbourLines = 3
+	answerBytes    = 10_000_000
 
-	envChild = "MUSKETRY_TEST_MEMORY_CHILD" // the upstream's address, for the process that is limited
-	envFiles = "MUSKETRY_TEST_MEMORY_FILES"
+	envTenants = "MUSKETRY_TEST_MEMORY_TENANTS" // whose batches the limited process runs; empty: it is not this one
+	envURL     = "MUSKETRY_TEST_MEMORY_URL"     // the upstream's
+	envCA      = "MUSKETRY_TEST_MEMORY_CA"      // whose certificate it has
+	envFiles   = "MUSKETRY_TEST_MEMORY_FILES"
+	envLarge   = "MUSKETRY_TEST_MEMORY_ANSWERS" // how many answers of 10 MB come at once: 60 by default, as make memory has it 250
 )
 
 // TestHostileLinesKillNobody has one event with an attacker's batch, valid
-// lines of a million keys each, and three requests of a neighbour, in a process
-// that the system kills if it takes more memory than the function has.
+// lines of a million keys each, and three requests of a neighbour.
 func TestHostileLinesKillNobody(t *testing.T) { //nolint:paralleltest // the machine's memory is for one
-	if url := os.Getenv(envChild); url != "" {
+	survive(t, map[string]tenantLines{
+		"attacker": {hostileLines, hostileLine}, "neighbour": {neighbourLines, shortLine},
+	})
+}
+
+// TestLargeAnswersKillNobody has the same, and beside it calls whose answers of
+// 10 MB come all at once.
+func TestLargeAnswersKillNobody(t *testing.T) { //nolint:paralleltest // the machine's memory is for one
+	large, err := strconv.Atoi(cmp.Or(os.Getenv(envLarge), strconv.Itoa(largeAnswers)))
+	must(t, err)
+	survive(t, map[string]tenantLines{
+		"attacker": {hostileLines, hostileLine}, "neighbour": {neighbourLines, shortLine}, "large": {large, shortLine},
+	})
+}
+
+type tenantLines struct {
+	lines int
+	one   func(w *bufio.Writer, name string)
+}
+
+// survive runs tenants' lines as one event in a process with the function's
+// memory, against an upstream that speaks TLS and HTTP/2: each must be called
+// once and have its outcome. The system kills a process that takes more data, and
+// its own account of what was resident must agree.
+func survive(t *testing.T, tenants map[string]tenantLines) {
+	t.Helper()
+	if url := os.Getenv(envURL); url != "" {
 		limited(t, url, diskFiles(os.Getenv(envFiles)))
 		return
 	}
-	dir := diskFiles(t.TempDir())
-	must(t, dir.fill("attacker", hostileLines, hostileLine))
-	must(t, dir.fill("neighbour", neighbourLines, shortLine))
-	calls := &calls{by: map[string]int{}}
-	s := httptest.NewServer(calls)
+	dir, want := diskFiles(t.TempDir()), 0
+	for tenant, of := range tenants {
+		must(t, dir.fill(tenant, of.lines, of.one))
+		want += of.lines
+	}
+	calls := &calls{by: map[string]int{}, large: tenants["large"].lines, all: make(chan struct{})}
+	s := httptest.NewUnstartedServer(calls)
+	s.EnableHTTP2 = true
+	s.StartTLS()
 	defer s.Close()
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHostileLinesKillNobody$", "-test.v") //nolint:gosec // this very test
-	child.Env = append(os.Environ(), envChild+"="+s.URL, envFiles+"="+string(dir))
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v") //nolint:gosec // this very test
+	child.Env = append(os.Environ(), envURL+"="+s.URL, envFiles+"="+string(dir),
+		envCA+"="+string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})),
+		envTenants+"="+strings.Join(slices.Sorted(maps.Keys(tenants)), ","))
 	out, err := child.CombinedOutput()
 	if err != nil {
 		t.Errorf("the process died: %v: %.3000s", err, out)
 	}
-	peak := child.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
-	t.Logf("the process had up to %d MB", peak>>20)
-	if peak > raceTimes*resident {
-		t.Errorf("the process had up to %d bytes, want at most %d", peak, raceTimes*resident)
+	peak := peakOf(t, out)
+	t.Logf("the process had up to %d MiB", peak>>20)
+	if peak > raceTimes*functionMemory {
+		t.Errorf("the process had up to %d bytes, want at most %d", peak, raceTimes*functionMemory)
 	}
-	calls.mu.Lock()
-	defer calls.mu.Unlock()
-	for name, n := range calls.by {
-		if n != 1 {
-			t.Errorf("%s was called %d times, want once", name, n)
-		}
+	calls.check(t, want)
+}
+
+// peakOf returns what a process says of its peak, in bytes.
+func peakOf(t *testing.T, out []byte) int64 {
+	t.Helper()
+	found := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(out)
+	if found == nil {
+		t.Fatalf("it does not say: %.3000s", out)
 	}
-	if want := hostileLines + neighbourLines; len(calls.by) != want {
-		t.Errorf("%d requests were called, want %d", len(calls.by), want)
-	}
+	peak, err := strconv.ParseInt(string(found[1]), 10, 64)
+	must(t, err)
+	return peak << 10
 }
 
 // TestLinesTakeWhatTheyWeigh holds what execute.Worker reckons with for a line,
@@ -102,7 +145,7 @@ func TestLinesTakeWhatTheyWeigh(t *testing.T) { //nolint:paralleltest // it meas
 			must(t, err)
 			s := httptest.NewServer(&calls{by: map[string]int{}})
 			defer s.Close()
-			worker, event := prepare(t, s.URL, dir, "attacker")
+			worker, event := prepare(t, calling(upstream.Config{}, s.URL), execute.Config{}, dir, "attacker")
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			left := worker.Run(t.Context(), event)
@@ -129,15 +172,27 @@ func must(t *testing.T, err error) {
 // limited runs the event in this process, whose memory it limits.
 func limited(t *testing.T, url string, files diskFiles) {
 	t.Helper()
-	must(t, syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: functionMemory, Max: functionMemory}))
-	worker, event := prepare(t, url, files, "attacker", "neighbour")
-	if left := worker.Run(t.Context(), event); len(event) != hostileLines+neighbourLines || len(left) > 0 {
+	if raceTimes == 1 {
+		must(t, syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: functionMemory, Max: functionMemory}))
+	}
+	memory := int64(functionMemory / 100 * 85) // as internal/boot does
+	debug.SetMemoryLimit(memory)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(os.Getenv(envCA)))
+	caller := calling(upstream.Config{RootCAs: roots}, url)
+	worker, event := prepare(t, caller, execute.Config{Places: 900, Memory: memory}, files, strings.Split(os.Getenv(envTenants), ",")...)
+	if left := worker.Run(t.Context(), event); len(left) > 0 {
 		t.Errorf("%d of %d messages stay", len(left), len(event))
 	}
+	status, err := os.ReadFile("/proc/self/status")
+	must(t, err)
+	t.Logf("%s", status)
 }
 
 // prepare returns a worker and an event with all requests of tenants.
-func prepare(t *testing.T, url string, files diskFiles, tenants ...string) (*execute.Worker, []batch.Delivery) {
+func prepare(
+	t *testing.T, caller *routed, cfg execute.Config, files diskFiles, tenants ...string,
+) (*execute.Worker, []batch.Delivery) {
 	t.Helper()
 	store, queue := memstore.NewStore(), memstore.NewQueue(time.Now, time.Hour)
 	for _, tenant := range tenants {
@@ -145,10 +200,10 @@ func prepare(t *testing.T, url string, files diskFiles, tenants ...string) (*exe
 	}
 	worker := execute.New(execute.Deps{
 		Requests: store, Workers: store, Batches: store, Files: files, Queue: queue, Flow: memstore.NewFlow(),
-		Caller: calling(upstream.Config{}, url), Metrics: noMetrics{}, Log: slog.New(slog.DiscardHandler),
+		Caller: caller, Metrics: noMetrics{}, Log: slog.New(slog.DiscardHandler),
 		Clock: time.Now, Uniform: func() float64 { return 0.5 }, NewID: rand.Text,
-		Models: route.NewTable(route.DefaultModel(url, true)).Now,
-	}, execute.Config{})
+		Models: route.NewTable(route.DefaultModel(caller.route.BaseURL, true)).Now,
+	}, cfg)
 	received, err := queue.Receive(t.Context(), 1000)
 	must(t, err)
 	var event []batch.Delivery
@@ -261,10 +316,15 @@ func (d diskFiles) Put(_ context.Context, key string, body []byte) error {
 	return os.WriteFile(d.path(key), body, 0o600)
 }
 
-// calls are an upstream that counts.
+// calls are an upstream that counts. The answers to calls of the tenant large
+// have 10 MB, and begin once all have come.
 type calls struct {
-	mu sync.Mutex
-	by map[string]int // by the body's name
+	large int
+	all   chan struct{}
+
+	mu  sync.Mutex
+	now int            // of large
+	by  map[string]int // by the body's name
 }
 
 func (c *calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -272,15 +332,53 @@ func (c *calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.ReadFull(r.Body, head)
 	n, _ := io.Copy(io.Discard, r.Body)
 	name, _, _ := bytes.Cut(bytes.TrimPrefix(head, []byte(`{"name":"`)), []byte(`"`))
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if r.ContentLength > 64 && n+64 != r.ContentLength {
-		c.by["cut off"]++ // whoever sent it died, and sends it again
+		name = []byte("cut off") // whoever sent it died, and sends it again
+	}
+	large := bytes.HasPrefix(name, []byte("large-"))
+	c.count(string(name), large)
+	w.Header().Set("Content-Type", "application/json")
+	if !large {
+		_, _ = w.Write([]byte(`{"model":"m","choices":[]}`))
 		return
 	}
-	c.by[string(name)]++
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write([]byte(`{"model":"m","choices":[]}`))
+	select {
+	case <-c.all:
+	case <-r.Context().Done():
+		return
+	}
+	_, _ = w.Write([]byte(`{"model":"m","choices":["`))
+	text := bytes.Repeat([]byte("four"), 8<<10)
+	for n := len(text); n < answerBytes; n += len(text) {
+		_, _ = w.Write(text)
+	}
+	_, _ = w.Write([]byte(`"]}`))
+}
+
+func (c *calls) count(name string, large bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.by[name]++
+	if large {
+		if c.now++; c.now == c.large {
+			close(c.all)
+		}
+	}
+}
+
+// check demands that so many requests were called, each once.
+func (c *calls) check(t *testing.T, want int) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name, n := range c.by {
+		if n != 1 {
+			t.Errorf("%s was called %d times, want once", name, n)
+		}
+	}
+	if len(c.by) != want {
+		t.Errorf("%d requests were called, want %d", len(c.by), want)
+	}
 }
 
 type noMetrics struct{}

@@ -2,4 +2,8 @@
 
 package main
 
-const raceTimes = 1
+const (
+	raceTimes = 1
+
+	hostileLines, largeAnswers = 18, 60
+)
