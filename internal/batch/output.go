@@ -34,16 +34,23 @@ type Answer struct {
 	Body       []byte // delivered as a JSON string if it is not JSON
 }
 
-// aroundBody is about what a result line has besides a body, in bytes.
-const aroundBody = 512
+const (
+	// aroundBody is about what a result line has besides a body, in bytes.
+	aroundBody = 512
+	// longBody is the length in bytes from which a line must not be copied as it
+	// grows.
+	longBody = 64 << 10
+)
 
 // AppendAnswer appends the result line of an answer, whose body is on it as it
 // is if it is JSON, but without space, and else as a JSON string. It allocates
 // the line once. reason is nil unless the request failed although an answer came.
 func AppendAnswer(dst []byte, k state.Key, customID string, a Answer, reason state.Reason) []byte {
-	quote := !json.Valid(a.Body)
-	dst = slices.Grow(dst, lengthWritten(a.Body, quote)+aroundBody) // at once: answers may be long
-	dst = appendHead(dst, k, customID)
+	quote, length := !json.Valid(a.Body), len(a.Body)
+	if length > longBody {
+		length = lengthWritten(a.Body, quote)
+	}
+	dst = appendHead(slices.Grow(dst, length+aroundBody), k, customID)
 	dst = append(dst, `,"response":{"status_code":`...)
 	dst = fmt.Appendf(dst, "%d", a.StatusCode)
 	dst = append(dst, `,"request_id":`...)

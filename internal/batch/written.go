@@ -42,6 +42,10 @@ func write[T string | []byte](w *writer, text T, quote bool) {
 	}
 	from, inside := 0, quote
 	for i := 0; i < len(text); {
+		if isPlain(text[i], quote, inside) {
+			i++
+			continue
+		}
 		char, size := rune(text[i]), 1
 		if char >= utf8.RuneSelf {
 			char, size = decodeRune(text[i:])
@@ -68,6 +72,19 @@ func write[T string | []byte](w *writer, text T, quote bool) {
 	if quote {
 		put(w, `"`)
 	}
+}
+
+// isPlain reports whether a byte is written as it is, wherever it stands.
+func isPlain(c byte, quote, inside bool) bool {
+	switch {
+	case c >= utf8.RuneSelf || c == '"':
+		return false
+	case quote:
+		return c >= ' ' && c != '\\'
+	case inside:
+		return c != '\\'
+	}
+	return c > ' '
 }
 
 // decodeRune decodes the first character of text.
