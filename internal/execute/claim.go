@@ -186,7 +186,16 @@ func (c *claims) beside(j *job, reclaims int) error {
 	case reclaims >= poisonThreshold && c.isolation.may(j):
 		return end(causePoison)
 	}
-	return end(causeSuspect)
+	return endFor(causeSuspect, suspectRest(j.delivery.Receives))
+}
+
+// suspectRest returns how long a message rests whose request cannot run now, but
+// could in any other worker: a second, and from the tenth receive on a second more
+// each time. Where calls are long, many of them wait for long, and each receive
+// costs; so may the 1,000 after which SQS takes a message for dead.
+func suspectRest(receives int) time.Duration {
+	const patient, longest = 10, 30
+	return time.Duration(min(max(receives-patient, 1), longest)) * time.Second
 }
 
 // release lets another suspect run instead of j, if it is one.

@@ -52,7 +52,7 @@
 //	worker stopping  requeue                    release at end
 //	no time          requeue after 1s, spread   release at end
 //	poison           isolate                    isolate
-//	suspect          requeue after 1s, spread   requeue after 1s, spread
+//	suspect          requeue after it, spread   requeue after it, spread
 //	leased           requeue after it, spread   requeue after it, spread
 //	backoff          requeue after it           requeue after it
 //	overdue          requeue after 10s, spread  requeue after 10s, spread

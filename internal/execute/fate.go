@@ -102,7 +102,7 @@ func (c cause) String() string {
 }
 
 // decide returns what becomes of a message because of c. claimed says that it is
-// stored that its request is this worker's, and wait how long the lease or the
+// stored that its request is this worker's, and wait how long the lease, the rest or the
 // backoff lasts that is c. doc.go has this as a table.
 func decide(c cause, claimed bool, wait time.Duration) fate {
 	switch c {
@@ -134,11 +134,9 @@ func decide(c cause, claimed bool, wait time.Duration) fate {
 		}
 	case causeUnreadable:
 		return requeue{after: unreadableRest}
-	case causeSuspect:
-		return requeue{after: aMoment, spread: true}
 	case causeMissing:
 		return requeue{after: missingRest, spread: true}
-	case causeLeased:
+	case causeLeased, causeSuspect:
 		return requeue{after: wait, spread: true}
 	case causeBackoff:
 		return requeue{after: wait}

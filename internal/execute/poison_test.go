@@ -182,3 +182,42 @@ func TestMessageOfADyingWorkerComesWithItsStaleness(t *testing.T) {
 		w.done(state.StatusCompleted)
 	})
 }
+
+// TestSuspectsThatWaitForLongRestLonger has a worker with many requests over which
+// two workers have died and whose calls are long: while ten of them run the others
+// are not received every second.
+func TestSuspectsThatWaitForLongRestLonger(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const suspects = 40
+		w := newWorld(t, input(suspects))
+		for line := 1; line <= suspects; line++ {
+			w.suffer(line, 0, 1, false)
+		}
+		w.sendAll(suspects)
+		w.up.answer = func(context.Context, int, int) (execute.Reply, error) {
+			time.Sleep(time.Minute)
+			return ok("{}")
+		}
+		m := &machine{world: w}
+		p := w.process(m, execute.Config{})
+		start := time.Now()
+		for ; w.queue.Len() > 0; time.Sleep(time.Second) {
+			if got := w.deliver(10); len(got) > 0 {
+				w.invoke(m, p, got)
+			}
+		}
+		w.done(allCompleted(suspects)...)
+		if took := time.Since(start); took > 6*time.Minute {
+			t.Errorf("it took %v", took)
+		}
+		most := 0
+		for _, d := range w.out {
+			most = max(most, d.Receives)
+		}
+		t.Logf("received %d times at most, in %v", most, time.Since(start))
+		if most > 40 {
+			t.Errorf("a message was received %d times in %v", most, time.Since(start))
+		}
+	})
+}
