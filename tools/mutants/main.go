@@ -15,7 +15,6 @@ import (
 	"os/signal"
 	"regexp"
 	"syscall"
-	"time"
 )
 
 func main() {
@@ -27,7 +26,7 @@ func main() {
 	files := flag.String("files", "", "a regular expression: the mutants of these files alone, and no floor")
 	flag.IntVar(&f.seeds, "seeds", 60, "how many seeds the simulation runs with a mutant that a package's own tests let pass; 0: it is not asked")
 	flag.Parse()
-	f.out, f.env, f.now = os.Stdout, os.Environ(), time.Now
+	f.out, f.env = os.Stdout, os.Environ()
 	var err error
 	if f.files, err = regexp.Compile(*files); err == nil {
 		err = f.run(ctx, flag.Args())

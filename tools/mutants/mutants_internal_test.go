@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -194,6 +195,32 @@ func TestCount(t *testing.T) {
 			}
 			if wrong != tc.wrong {
 				t.Errorf("%d things are wrong, want %d: %v", wrong, tc.wrong, err)
+			}
+		})
+	}
+}
+
+// TestFates runs programs in place of tests.
+func TestFates(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		program string
+		want    fate
+	}{
+		"it passes":                {"echo PASS", lives},
+		"it fails":                 {"exit 1", killed},
+		"a test fails, and others": {"echo '--- FAIL: TestX'; exec sleep 1000", killed},
+		"it does not end":          {"while :; do :; done", hangs},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			binary := filepath.Join(t.TempDir(), "x.test")
+			if err := os.WriteFile(binary, []byte("#!/bin/sh\n"+tc.program+"\n"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			s := suite{trial: &trial{checkout: t.TempDir()}, limit: time.Second, env: os.Environ()}
+			if got, _, _, err := s.run(t.Context(), binary, 0, ""); got != tc.want || err != nil {
+				t.Errorf("it is %q, %v", got, err)
 			}
 		})
 	}

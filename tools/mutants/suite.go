@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -29,9 +30,11 @@ const (
 )
 
 const (
-	// leastTime is what a run of tests has at least; slower is how much longer it may take than without a mutant.
+	// leastTime is the CPU time that a run of tests has at least; slower is how much more it may take than without a mutant.
+	// By the clock it may take starved times as long as that: so little of a busy machine it may get.
 	leastTime = 20 * time.Second
 	slower    = 4
+	starved   = 40
 )
 
 // A suite is a package's tests.
@@ -43,8 +46,8 @@ type suite struct {
 	skip   []string // Tests that are not run.
 	slow   []string // Tests that are run last, alone: most mutants fail another one.
 	env    []string
-	binary string // With all the mutants that go together.
-	limit  time.Duration
+	binary string        // With all the mutants that go together.
+	limit  time.Duration // of CPU time, in whole seconds
 }
 
 // own returns a package's own tests, with what they draw by chance the same each time.
@@ -69,20 +72,19 @@ func (t *trial) simulation() suite {
 	}
 }
 
-// prepare builds the program with these files, and runs it with no mutant in place: the tests must pass, and the time
+// prepare builds the program with these files, and runs it with no mutant in place: the tests must pass, and the CPU time
 // that they take bounds all further runs.
 func (s *suite) prepare(ctx context.Context, files map[string][]byte) error {
 	var err error
 	if s.binary, err = s.build(ctx, strings.ReplaceAll(s.pkg, "/", "-"), files); err != nil {
 		return err
 	}
-	began := s.now()
-	s.limit = time.Hour
-	what, said, err := s.run(ctx, s.binary, 0, "-test.skip="+pattern(s.skip))
+	s.limit = 10 * time.Minute
+	what, said, took, err := s.run(ctx, s.binary, 0, "-test.skip="+pattern(s.skip))
 	if err == nil && what != lives {
 		err = fmt.Errorf("the tests of %s fail as they are", s.pkg)
 	}
-	s.limit, s.slow = max(leastTime, slower*s.now().Sub(began)), slowTests(said)
+	s.limit, s.slow = max(leastTime, (slower*took).Truncate(time.Second)), slowTests(said)
 	return err
 }
 
@@ -152,50 +154,57 @@ func (s *suite) command(ctx context.Context, args ...string) *exec.Cmd {
 
 // test runs the tests with the mutant of this number in place.
 func (s *suite) test(ctx context.Context, binary string, number int) (fate, error) {
-	what, _, err := s.run(ctx, binary, number, "-test.skip="+pattern(slices.Concat(s.skip, s.slow)))
+	what, _, _, err := s.run(ctx, binary, number, "-test.skip="+pattern(slices.Concat(s.skip, s.slow)))
 	if err == nil && what == lives && len(s.slow) > 0 {
-		what, _, err = s.run(ctx, binary, number, "-test.run="+pattern(s.slow))
+		what, _, _, err = s.run(ctx, binary, number, "-test.run="+pattern(s.slow))
 	}
 	return what, err
 }
 
-// run runs tests until the first that fails: what runs in parallel would go on for long. It returns what they said too.
-// A mutant that takes more than 8 GB fails as well.
-func (s *suite) run(ctx context.Context, binary string, number int, which string) (fate, []byte, error) {
-	limited, cancel := context.WithTimeout(ctx, s.limit)
+// run runs tests until the first that fails: what runs in parallel would go on for long. It returns what they said too,
+// and the CPU time that they took. A mutant that takes more than 8 GB fails as well.
+func (s *suite) run(ctx context.Context, binary string, number int, which string) (fate, []byte, time.Duration, error) {
+	limited, cancel := context.WithTimeout(ctx, starved*s.limit)
 	defer cancel()
 	failing, stop := context.WithCancel(limited)
 	defer stop()
-	args := slices.Concat([]string{"-c", `ulimit -v 8388608; exec "$0" "$@"`, binary, "-test.v", which}, s.args)
+	script := fmt.Sprintf(`ulimit -v 8388608; ulimit -t %d; exec "$0" "$@"`, s.limit/time.Second)
+	args := slices.Concat([]string{"-c", script, binary, "-test.v", which}, s.args)
 	cmd := exec.CommandContext(failing, "sh", args...)
 	cmd.Dir, cmd.Env, cmd.WaitDelay = filepath.Join(s.checkout, s.pkg), append(slices.Clone(s.env), active+"="+strconv.Itoa(number)), time.Second
 	out := &alarm{ring: stop}
 	cmd.Stdout = out
 	err := cmd.Run()
-	switch _, failed := errors.AsType[*exec.ExitError](err); {
-	case ctx.Err() != nil:
-		return "", nil, ctx.Err()
-	case limited.Err() != nil:
-		return hangs, nil, nil
-	case failed:
-		return killed, nil, nil
-	case err != nil:
-		return "", nil, fmt.Errorf("run the tests of %s: %w", s.pkg, err)
+	if ctx.Err() != nil {
+		return "", nil, 0, ctx.Err()
 	}
-	return lives, out.Bytes(), nil
+	_, failed := errors.AsType[*exec.ExitError](err)
+	if err != nil && !failed && failing.Err() == nil {
+		return "", nil, 0, fmt.Errorf("run the tests of %s: %w", s.pkg, err)
+	}
+	took := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	by, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	switch {
+	case limited.Err() != nil, failing.Err() == nil && by.Signaled() && by.Signal() == syscall.SIGKILL: // for its CPU time
+		return hangs, nil, took, nil
+	case err != nil:
+		return killed, nil, took, nil
+	}
+	return lives, out.kept.Bytes(), took, nil
 }
 
-// An alarm keeps what is written, and rings when a test is said to have failed.
+// An alarm keeps what is written, and rings when a test is said to have failed. The buffer is not embedded: by its
+// ReadFrom what is written would pass by Write.
 type alarm struct {
-	bytes.Buffer
+	kept bytes.Buffer
 	ring func()
 }
 
 func (a *alarm) Write(p []byte) (int, error) {
 	const mark = "--- FAIL:"
-	from := max(a.Len()-len(mark), 0)
-	n, err := a.Buffer.Write(p)
-	if bytes.Contains(a.Bytes()[from:], []byte(mark)) {
+	from := max(a.kept.Len()-len(mark), 0)
+	n, err := a.kept.Write(p)
+	if bytes.Contains(a.kept.Bytes()[from:], []byte(mark)) {
 		a.ring()
 	}
 	return n, err

@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 )
 
 // A target is a package whose tests are tried.
@@ -32,7 +31,6 @@ type trial struct {
 	seeds      int
 	env        []string
 	out        io.Writer
-	now        func() time.Time
 
 	temp     string
 	checkout string // A copy, within temp.
