@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/musketry/musketry/internal/batch"
@@ -93,7 +94,7 @@ func TestAllowanceKeepsRoomForTheLeastSlack(t *testing.T) {
 	soon.ID = "dead"
 	a.Ask(soon, 600, noon())
 	a.Ask(ask("acme", "full", 100, 100), 600, noon())
-	if got := a.Ask(late, 600, noon().Add(3*time.Minute)); got != 100 {
+	if got := a.Ask(late, 600, a.Grants["dead"].AskedAt.Add(2*time.Minute)); got != 100 {
 		t.Errorf("beside one that died it gets %d", got)
 	}
 }
@@ -108,7 +109,7 @@ func TestAllowanceOfManyWritesLittle(t *testing.T) {
 	if a.Grants["waits"] != before {
 		t.Error("asking again half a minute later changes the record")
 	}
-	a.Ask(ask("acme", "waits", 0, 200), 600, noon().Add(time.Minute))
+	a.Ask(ask("acme", "waits", 0, 200), 600, before.AskedAt.Add(time.Minute))
 	if a.Grants["waits"] == before {
 		t.Error("one that waits is forgotten")
 	}
@@ -120,6 +121,68 @@ func TestAllowanceOfManyWritesLittle(t *testing.T) {
 	}
 	if got := a.Ask(ask("other", "beyond", 7, 100), 600, noon()); got != 7 {
 		t.Errorf("one that it cannot know gets %d", got)
+	}
+}
+
+// TestAllowanceOfOneThatWantedNothing has a batch want something a moment after it
+// wanted nothing: it is one that waits.
+func TestAllowanceOfOneThatWantedNothing(t *testing.T) {
+	t.Parallel()
+	var a batch.Allowance
+	a.Ask(ask("acme", "full", 300, 300), 600, noon())
+	a.Ask(ask("acme", "waits", 0, 0), 600, noon())
+	a.Ask(ask("acme", "waits", 0, 100), 600, noon().Add(time.Second))
+	if got := a.Grants["waits"].Wants; got != 100 {
+		t.Errorf("it wants %d", got)
+	}
+}
+
+// TestAllowanceKeepsRoomForNewcomers has one tenant hold 300 messages and another
+// ask for all, while a third has none. What it waits for is kept free.
+func TestAllowanceKeepsRoomForNewcomers(t *testing.T) {
+	t.Parallel()
+	now := noon().Truncate(time.Millisecond)
+	waits := batch.Grant{Tenant: "third", Wants: 10_000, AskedAt: now, Due: now.Add(48 * time.Hour)}
+	for name, tt := range map[string]struct {
+		limit  int
+		change func(g *batch.Grant) // of the batch that waits; nil: there is none
+		want   int
+	}{
+		"nobody waits":                  {1_300, nil, 500},
+		"a newcomer waits":              {1_300, func(*batch.Grant) {}, 450},
+		"it asked not quite 2 min ago":  {1_300, func(g *batch.Grant) { g.AskedAt = now.Add(time.Millisecond - 2*time.Minute) }, 450},
+		"it asked 2 min ago":            {1_300, func(g *batch.Grant) { g.AskedAt = now.Add(-2 * time.Minute) }, 500},
+		"it wants nothing":              {1_300, func(g *batch.Grant) { g.Wants = 0 }, 500},
+		"it has some":                   {1_300, func(g *batch.Grant) { g.Messages = 200 }, 400},
+		"who asks waits itself":         {1_300, func(g *batch.Grant) { g.Tenant = "asks" }, 250},
+		"hardly any is free":            {450, nil, 100},
+		"and kept for a sibling of its": {450, func(g *batch.Grant) { g.Tenant, g.Due = "asks", now }, 0},
+	} {
+		a := batch.Allowance{Grants: map[string]batch.Grant{"full": {Tenant: "acme", Messages: 300}}}
+		if tt.change != nil {
+			g := waits
+			tt.change(&g)
+			a.Grants["waits"] = g
+		}
+		if got := a.Ask(ask("asks", "asks", 0, 10_000), tt.limit, now); got != tt.want {
+			t.Errorf("%s: it gets %d, want %d", name, got, tt.want)
+		}
+	}
+}
+
+func TestAllowanceIsKept(t *testing.T) {
+	t.Parallel()
+	if got := (batch.Allowance{Grants: map[string]batch.Grant{}}).Kept(); got.Grants != nil {
+		t.Errorf("none is kept as %+v", got)
+	}
+	a := batch.Allowance{Grants: map[string]batch.Grant{"a": {Tenant: "acme", Messages: 7, Due: noon(), AskedAt: noon()}}, CheckedAt: noon()}
+	kept, at := a.Kept(), noon().UTC().Truncate(time.Millisecond)
+	want := batch.Allowance{Grants: map[string]batch.Grant{"a": {Tenant: "acme", Messages: 7, Due: at, AskedAt: at}}, CheckedAt: at}
+	if diff := cmp.Diff(want, kept); diff != "" {
+		t.Errorf("kept (-want +got):\n%s", diff)
+	}
+	if kept.Drop("a"); len(a.Grants) != 1 {
+		t.Error("what is kept shares its memory")
 	}
 }
 

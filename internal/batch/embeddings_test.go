@@ -16,6 +16,7 @@ func TestEmbeddingInputs(t *testing.T) {
 		`{"input":["a"]}`: 1, `{"input":[ "a" , "b" ]}`: 2, `{"input":["a,]\"","\\",""]}`: 3,
 		`{"input":[1,2,3]}`: 1, `{"input": [ -1, 2]}`: 1, `{"input":[[1,2],[3]]}`: 2, `{"input":[[]]}`: 1,
 		`{"input":[{"text":"a","x":[1,2]},{}]}`: 2, `{"Input":["a","b"]}`: 1,
+		`{"input":[null,true]}`: 1, `{"input":["a",0]}`: 1, `{"input":["a",9]}`: 1, `{"input":["a",5]}`: 1,
 	} {
 		if got := batch.EmbeddingInputs([]byte(body)); got != want {
 			t.Errorf("%s has %d inputs, want %d", body, got, want)

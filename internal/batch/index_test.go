@@ -42,6 +42,10 @@ func TestIndexFindsEveryLine(t *testing.T) {
 				x.Add(sha256.Sum256(fmt.Append(nil, "id ", line)), line)
 			}
 			r := &reads{stored: x.Bytes()}
+			if got, err := batch.FindLines("nobody's", total, r.read); err != nil || got != nil || total == 0 && r.calls > 0 {
+				t.Errorf("nobody's line: found %v, %v, by %d reads", got, err, r.calls)
+			}
+			r.calls = 0
 			for line := 1; line <= total; line++ {
 				got, err := batch.FindLines(fmt.Sprint("id ", line), total, r.read)
 				if err != nil || !slices.Equal(got, []int{line}) {
@@ -147,13 +151,31 @@ func TestIndexOfUnevenHashes(t *testing.T) {
 	}
 }
 
+// TestIndexOfEqualHashes has an index all of whose hashes are equal: a page that
+// begins or ends with the one that is looked for is not all of them.
+func TestIndexOfEqualHashes(t *testing.T) {
+	t.Parallel()
+	const total = 5_000
+	for _, id := range []string{"needle", "handle"} { // 0x09…, which is near the beginning, and 0xc2…, near the end
+		var x batch.Index
+		for line := 1; line <= total; line++ {
+			x.Add(sha256.Sum256([]byte(id)), line)
+		}
+		got, err := batch.FindLines(id, total, (&reads{stored: x.Bytes()}).read)
+		if err != nil || len(got) != total || got[0] != 1 || got[total-1] != total {
+			t.Errorf("%s: %d lines are found: %v", id, len(got), err)
+		}
+	}
+}
+
 func TestIndexCutShort(t *testing.T) {
 	t.Parallel()
 	down := errors.New("down")
 	if _, err := batch.FindLines("a", 10, func(int64, int64) ([]byte, error) { return nil, down }); !errors.Is(err, down) {
 		t.Errorf("error is %v", err)
 	}
-	if _, err := batch.FindLines("a", 10, func(_, n int64) ([]byte, error) { return make([]byte, n-1), nil }); err == nil {
-		t.Error("a page that is cut short is taken")
+	_, err := batch.FindLines("a", 10_000, func(_, n int64) ([]byte, error) { return make([]byte, n-1), nil }) // 432 entries
+	if err == nil || err.Error() != "batch: 5183 bytes of an index, want 5184" {
+		t.Errorf("a page that is cut short: %v", err)
 	}
 }

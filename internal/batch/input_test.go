@@ -318,6 +318,8 @@ func TestMostRequests(t *testing.T) {
 		size := int64(max(lines*shortest-1, 0)) // the last line may end without a newline
 		if got := batch.MostRequests(size, 10_000_000); got < lines {
 			t.Fatalf("%d bytes can have %d lines, not only %d", size, lines, got)
+		} else if got > 2*lines+1 {
+			t.Fatalf("%d bytes of %d lines are taken for %d", size, lines, got)
 		}
 		if got := batch.MostRequests(size, 1000); got > 1000 {
 			t.Fatalf("%d is above the most of a batch", got)

@@ -283,6 +283,16 @@ func TestLoadNeverGoesBack(t *testing.T) {
 	}
 }
 
+// TestFileLives holds how long files live against what OpenAI documents, in
+// seconds, and how long records are kept against that.
+func TestFileLives(t *testing.T) {
+	t.Parallel()
+	got := []time.Duration{batch.MinFileLife / time.Second, batch.MaxFileLife / time.Second, batch.Retention / time.Second}
+	if diff := cmp.Diff([]time.Duration{3_600, 2_592_000, 2_592_000}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestEnqueueNeverGoesBack(t *testing.T) {
 	t.Parallel()
 	b := situations(t)["in_progress"]
