@@ -91,17 +91,147 @@ func TestEnqueues(t *testing.T) {
 		}
 	}
 	r = batch.Reconciliation{}
+	most := 0
 	for i := range 1_000 {
 		now := noon().Add(time.Duration(i) * time.Minute)
-		if r = r.Enqueue(i+1, now, 4*time.Minute); len(r.Enqueues) > 24 {
-			t.Fatalf("%d are kept", len(r.Enqueues))
-		}
+		r = r.Enqueue(i+1, now, 4*time.Minute)
+		most = max(most, len(r.Enqueues))
 		for age := range min(i+1, 60) {
 			at, ok := r.EnqueuedAt(i + 1 - age)
 			late := at.Sub(now.Truncate(time.Millisecond).Add(-time.Duration(age) * time.Minute))
 			if !ok || late < 0 || late > time.Duration(age)*time.Minute/4 {
 				t.Fatalf("after %d min a line that was enqueued %d min ago has been for %v less", i, age, late)
 			}
+		}
+	}
+	if most != 24 {
+		t.Errorf("%d are kept", most)
+	}
+	r = batch.Reconciliation{}
+	for i := range 3 { // a tenth of four minutes in all
+		r = r.Enqueue(i+1, noon().Add(time.Duration(i)*12*time.Second), 4*time.Minute)
+	}
+	if diff := cmp.Diff([]batch.Enqueued{{Line: 1, At: at(0)}, {Line: 3, At: at(24 * time.Second)}}, r.Enqueues); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestGrantsThatFallShort says when a batch asks the allowance for more.
+func TestGrantsThatFallShort(t *testing.T) {
+	t.Parallel()
+	now := noon().UTC().Truncate(time.Millisecond)
+	for name, tt := range map[string]struct {
+		granted, wanted int
+		highWater       int           // of 1,000 before
+		asks            time.Duration // later; 0: it does not
+	}{
+		"all that it wanted":         {500, 500, 1_000, 0},
+		"all of little":              {50, 50, 1_000, 0},
+		"nothing, and wanted it":     {0, 0, 1_000, 0},
+		"half":                       {250, 500, 250, 0},
+		"less than half":             {249, 500, 249, 9 * time.Minute},
+		"enough to go on":            {100, 500, 100, 9 * time.Minute},
+		"less than that":             {99, 500, 99, 25 * time.Second},
+		"nothing":                    {0, 500, 0, 25 * time.Second},
+		"next to all, which is less": {49, 50, 49, 25 * time.Second},
+	} {
+		r := batch.Reconciliation{HighWater: 1_000, AskAt: now}.Grant(tt.granted, tt.wanted, now)
+		want := time.Time{}
+		if tt.asks > 0 {
+			want = now.Add(tt.asks)
+		}
+		if r.HighWater != tt.highWater || !r.AskAt.Equal(want) {
+			t.Errorf("%s: high water %d, want %d; it asks at %v, want %v", name, r.HighWater, tt.highWater, r.AskAt, want)
+		}
+	}
+}
+
+// TestAsks says when a batch asks, of 1,000 requests of which 500 are enqueued, and
+// whether its flow parks for no longer than until then.
+func TestAsks(t *testing.T) {
+	t.Parallel()
+	now := noon().UTC().Truncate(time.Millisecond)
+	for name, tt := range map[string]struct {
+		highWater, done int
+		in              time.Duration // it asks then; 0: not before its low water
+		due, soon       bool
+	}{
+		"at low water":                      {500, 250, 0, true, false},
+		"above it":                          {500, 249, 0, false, false},
+		"it got next to nothing":            {99, 500, 25 * time.Second, false, true},
+		"it got next to nothing, and waits": {99, 500, 1, false, true},
+		"it has waited":                     {99, 500, -1, true, true},
+		"it got little":                     {100, 500, 9 * time.Minute, true, false},
+		"it got little, and has more":       {100, 449, 9 * time.Minute, false, false},
+		"it asks a little later":            {100, 449, 25*time.Second + 1, false, false},
+	} {
+		b := batch.Batch{Status: batch.StatusInProgress, Counts: batch.Counts{Total: 1_000}, Enqueued: 500}
+		if b.Reconciled.HighWater = tt.highWater; tt.in != 0 {
+			b.Reconciled.AskAt = now.Add(tt.in)
+		}
+		if due, soon := b.AskDue(tt.done, now), b.Asks(now); due != tt.due || soon != tt.soon {
+			t.Errorf("%s: due %t, soon %t", name, due, soon)
+		}
+	}
+	over := batch.Batch{Status: batch.StatusInProgress, Counts: batch.Counts{Total: 500}, Enqueued: 500}
+	over.Reconciled.AskAt = now
+	canceling := batch.Batch{Status: batch.StatusCanceling, Counts: batch.Counts{Total: 500}}
+	canceling.Reconciled.AskAt = now
+	if over.AskDue(500, now) || canceling.AskDue(0, now) {
+		t.Error("one that is enqueued, or stops, asks for more")
+	}
+}
+
+// TestLastExpected says how often the last requests of a batch are judged.
+func TestLastExpected(t *testing.T) {
+	t.Parallel()
+	for tries, want := range []bool{true, true, true, false} {
+		if got := (batch.Reenqueue{LastAt: noon(), LastTries: tries}).LastExpected(); got != want {
+			t.Errorf("after %d times they are to be judged: %t", tries, got)
+		}
+	}
+	if (batch.Reenqueue{}).LastExpected() {
+		t.Error("they are to be judged although nobody knows when")
+	}
+}
+
+// TestRestsOfRecounts has recounts find nothing, and an outcome found that is about
+// as old as the last of them.
+func TestRestsOfRecounts(t *testing.T) {
+	t.Parallel()
+	b := batch.Batch{Status: batch.StatusInProgress, Counts: batch.Counts{Total: 9}, Enqueued: 9}
+	start := noon().UTC().Truncate(time.Millisecond)
+	begun := start
+	for _, want := range []time.Duration{30 * time.Second, time.Minute, 2 * time.Minute, 2 * time.Minute} {
+		begun = begun.Add(time.Hour)
+		b.BeginRecount(begun)
+		if b.EndRecount(begun, batch.LagNone); b.Reconciled.RecountRest != want {
+			t.Errorf("the next recount is due %v later, want %v", b.Reconciled.RecountRest, want)
+		}
+	}
+	now := begun.Add(10 * time.Minute)
+	if b.AskRecount(begun.Add(-10*time.Second-1), false, now) {
+		t.Error("an outcome of more than 10 s before wakes the flow")
+	}
+	if !b.AskRecount(begun.Add(-10*time.Second), false, now) {
+		t.Error("an outcome of 10 s before, which may not have been counted, wakes nobody")
+	}
+}
+
+// TestSee has the counter shards move, and stand still.
+func TestSee(t *testing.T) {
+	t.Parallel()
+	start := noon().UTC().Truncate(time.Millisecond)
+	r := batch.Reconciliation{}.See(0, start).See(0, start.Add(time.Second))
+	if !r.MovedAt.Equal(start) {
+		t.Errorf("what stands still has moved at %v", r.MovedAt)
+	}
+	if r = r.See(1, start.Add(time.Minute)); !r.MovedAt.Equal(start.Add(time.Minute)) || r.Done != 1 {
+		t.Errorf("what has moved did at %v, to %d", r.MovedAt, r.Done)
+	}
+	for after, want := range map[time.Duration]bool{30*time.Second - 1: false, 30 * time.Second: true} {
+		if got := r.Quiescent(1, r.MovedAt.Add(after), 30*time.Second); got != want {
+			t.Errorf("%v later nothing has moved for 30 s: %t", after, got)
 		}
 	}
 }
