@@ -79,6 +79,8 @@ func TestGrantsOfWhatEnded(t *testing.T) {
 				f.Config.Allowance = 200
 				l := &lists{Batches: f.Batches}
 				f.Batches = l
+				walks := &walks{port: f.Requests}
+				f.Requests = walks
 				_, err := f.Advance(t.Context(), w.ref)
 				w.must(err)
 				got := map[string]int{}
@@ -91,9 +93,34 @@ func TestGrantsOfWhatEnded(t *testing.T) {
 				if n := w.batch().Enqueued; n != tc.enqueued || l.n != tc.lists {
 					t.Errorf("%d enqueued, want %d; %d lists, want %d", n, tc.enqueued, l.n, tc.lists)
 				}
+				if since := w.batch().Reconciled.Enqueues; tc.enqueued == 0 && (walks.n > 0 || len(since) > 0) {
+					t.Errorf("none is enqueued, since %v, and the requests are read %d times", since, walks.n)
+				}
 			})
 		})
 	}
+}
+
+// TestNoMoreThanIsLeftIsAsked has a batch come to its last low water.
+func TestNoMoreThanIsLeftIsAsked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 120, 10)
+		f := w.finalizer(nil)
+		f.Config.MaxEnqueued = 100
+		for _, want := range []int{100, 60} {
+			_, err := f.Advance(t.Context(), w.ref)
+			w.must(err)
+			if got := w.allow(func(*batch.Allowance) {}).Grants[w.ref.ID].Messages; got != want {
+				t.Errorf("it was granted %d messages, want %d", got, want)
+			}
+			var lines []int
+			for line := range 60 {
+				lines = append(lines, line+1)
+			}
+			w.count("w1", w.call("w1", lines...)...)
+		}
+	})
 }
 
 // TestMessagesAreGivenBack has a batch all of whose requests are enqueued hold

@@ -36,7 +36,7 @@ func TestEnqueuedByChunks(t *testing.T) {
 		w := newWorld(t, 6_200, 10)
 		w.update(func(b *batch.Batch) error {
 			b.Reconciled = batch.Reconciliation{HighWater: 5_000, FilledAt: time.Now()}
-			return nil
+			return b.Enqueue(100)
 		})
 		f := w.finalizer(nil)
 		s := &sends{Queue: f.Queue, w: w}
@@ -44,7 +44,7 @@ func TestEnqueuedByChunks(t *testing.T) {
 		if next, err := f.Advance(t.Context(), w.ref); next != finalize.NextLong || err != nil {
 			t.Fatalf("next is %q, %v", next, err)
 		}
-		want := []sent{{1_000, 0}, {1_000, 0}, {1_000, 0}, {1_000, 0}, {1_000, 0}, {1_000, 5_000}, {200, 5_000}}
+		want := []sent{{1_000, 100}, {1_000, 100}, {1_000, 100}, {1_000, 100}, {1_000, 100}, {1_000, 5_100}, {100, 5_100}}
 		if diff := cmp.Diff(want, s.all); diff != "" || w.batch().Enqueued != 6_200 {
 			t.Errorf("%d enqueued; sent (-want +got):\n%s", w.batch().Enqueued, diff)
 		}

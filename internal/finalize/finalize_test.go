@@ -164,6 +164,9 @@ func TestStop(t *testing.T) {
 				w.count("w1", done...)
 				late := newLate(w, 9)
 				never := newLate(w, 12)
+				f := w.finalizer(nil)
+				walks := &walks{port: f.Requests}
+				f.Requests = walks
 				tt.stop(w)
 				stopped := time.Now()
 				go func() {
@@ -175,11 +178,11 @@ func TestStop(t *testing.T) {
 					w.must(late.finish())
 					w.beat("w2", w.ref.ID)
 				}()
-				if next := w.advance(); next != finalize.NextEnd {
-					t.Fatalf("next is %q", next)
+				if next, err := f.Advance(t.Context(), w.ref); next != finalize.NextEnd || err != nil {
+					t.Fatalf("next is %q: %v", next, err)
 				}
-				if took := time.Since(stopped); took < 5*time.Second || took > 6*time.Second {
-					t.Errorf("sealed after %v", took)
+				if took := time.Since(stopped); took < 5*time.Second || took > 6*time.Second || walks.n != 1 {
+					t.Errorf("sealed after %v, for which the requests were read %d times", took, walks.n)
 				}
 				var output, errs []byte
 				b := w.batch()
@@ -201,6 +204,81 @@ func TestStop(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSealThatFails cannot write the end of a request that a worker held: the flow
+// hears of it, and tries again.
+func TestSealThatFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 20, 10)
+		w.advance()
+		newLate(w, 9)
+		w.cancel()
+		f := w.finalizer(nil)
+		f.Requests = &failing{port: f.Requests, line: 9}
+		if next, err := f.Advance(t.Context(), w.ref); !errors.Is(err, errCrash) {
+			t.Fatalf("next is %q: %v", next, err)
+		}
+		if next := w.advance(); next != finalize.NextEnd {
+			t.Errorf("next is %q", next)
+		}
+	})
+}
+
+// failing fails the first write of a line.
+type failing struct {
+	port
+	line   int
+	failed bool
+}
+
+func (f *failing) Apply(ctx context.Context, c state.Change) error {
+	if c.Spec().Key.Line == f.line && !f.failed {
+		f.failed = true
+		return errCrash
+	}
+	return f.port.Apply(ctx, c)
+}
+
+// TestSealIsCutShort ends the invocation that waits for a call in flight. Its clock
+// goes on with each look, so whoever only looks at it again comes to an end too.
+func TestSealIsCutShort(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 20, 10)
+		w.advance()
+		newLate(w, 9)
+		w.cancel()
+		f := w.finalizer(nil)
+		f.Clock = func() time.Time { time.Sleep(time.Millisecond); return time.Now() }
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		f.Config.Margin = time.Second
+		began := time.Now()
+		_, err := f.Advance(ctx, w.ref)
+		if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took > 2100*time.Millisecond {
+			t.Errorf("after %v: %v", took, err)
+		}
+	})
+}
+
+// TestStoppedWhileTheDeadlineIsWaitedFor cancels a batch a moment before its
+// deadline, for which the seal waits: it ends cancelled, to the last line.
+func TestStoppedWhileTheDeadlineIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 5, 10)
+		w.advance()
+		time.Sleep(time.Until(w.batch().Deadline.Add(-4 * time.Second)))
+		time.AfterFunc(2*time.Second, w.cancel)
+		if next := w.advance(); next != finalize.NextEnd {
+			t.Fatalf("next is %q", next)
+		}
+		if b := w.batch(); b.Status != batch.StatusCanceled || b.Counts.Canceled != 5 {
+			t.Errorf("batch is %s, %+v", b.Status, b.Counts)
+		}
+	})
 }
 
 // TestClaimedWhileItIsSealed has a worker that does not know yet that its batch
@@ -618,7 +696,7 @@ func TestParking(t *testing.T) {
 		{26 * time.Second, finalize.NextMedium},
 		{24 * time.Second, finalize.NextShort},
 		{6 * time.Second, finalize.NextShort},
-		{4 * time.Second, finalize.NextEnd}, // waits, seals, and ends
+		{5 * time.Second, finalize.NextEnd}, // waits, seals, and ends
 	} {
 		t.Run(fmt.Sprint(tt.left), func(t *testing.T) {
 			t.Parallel()
@@ -643,7 +721,7 @@ func TestPark(t *testing.T) {
 		"some progress": {func(w *world) { w.count("w1", w.call("w1", 1, 2)...) }, false},
 		"all done":      {func(w *world) { w.work() }, true},
 		"cancelled":     {func(w *world) { w.cancel() }, true},
-		"overdue":       {func(w *world) { time.Sleep(time.Until(w.batch().Deadline) + 5*time.Second) }, true},
+		"due to stop":   {func(w *world) { time.Sleep(time.Until(w.batch().Deadline)) }, true},
 		"sealed": {func(w *world) {
 			w.work()
 			w.update(func(b *batch.Batch) error {
@@ -750,6 +828,37 @@ func TestCountersFallShort(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestLastOutcomesComeWhileItCounts has a worker record and count a batch's last
+// outcome while the requests are counted, too late to be among them.
+func TestLastOutcomesComeWhileItCounts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 10, 10)
+		w.advance()
+		w.count("w1", w.call("w1", 1, 2, 3, 4, 5, 6, 7, 8, 9)...)
+		w.ask()
+		f := w.finalizer(nil)
+		f.Requests = &afterWalk{port: f.Requests, then: func() { w.count("w1", w.call("w1", 10)...) }}
+		if next, err := f.Advance(t.Context(), w.ref); next != finalize.NextEnd || err != nil {
+			t.Errorf("next is %q: %v", next, err)
+		}
+	})
+}
+
+// afterWalk does something after the requests are read for the first time.
+type afterWalk struct {
+	port
+	then func()
+	once sync.Once
+}
+
+func (a *afterWalk) Requests(ctx context.Context, id string, shards, after int) iter.Seq2[state.Record, error] {
+	return func(yield func(state.Record, error) bool) {
+		a.port.Requests(ctx, id, shards, after)(yield)
+		a.once.Do(a.then)
 	}
 }
 
@@ -969,7 +1078,7 @@ func TestSealedIsNotReadAgain(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, 12, 10, 5)
 				w.advance()
-				done := w.call("w1", 1, 2, 3, 8)
+				done := w.call("w1", 1, 2, 3, 4, 6, 7, 10, 11, 12) // as many of them failed as are left
 				w.count("w1", done...)
 				tt.stop(w)
 				stopped := time.Now()
@@ -1107,19 +1216,25 @@ func (o noInput) Read(ctx context.Context, key string, offset, length int64) ([]
 // TestLostAfterTheSeal loses a request that was sealed: nobody may make it up.
 func TestLostAfterTheSeal(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, 5, 10)
-		w.advance()
-		w.work()
-		f := w.finalizer(nil)
-		f.Requests = &without{port: f.Requests, line: 3, from: 2}
-		if _, err := f.Advance(t.Context(), w.ref); !errors.Is(err, state.ErrNotFound) {
-			t.Errorf("error is %v", err)
-		}
-		if b := w.batch(); !b.Sealed || b.Status.Terminal() {
-			t.Errorf("the batch is %s", b.Status)
-		}
-	})
+	for _, line := range []int{1, 3, 5} {
+		t.Run(fmt.Sprint(line), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 5, 10)
+				w.advance()
+				w.work()
+				f := w.finalizer(nil)
+				f.Requests = &without{port: f.Requests, line: line, from: 2}
+				_, err := f.Advance(t.Context(), w.ref)
+				if !errors.Is(err, state.ErrNotFound) || !strings.Contains(err.Error(), fmt.Sprintf(" line %d: ", line)) {
+					t.Errorf("error is %v", err)
+				}
+				if b := w.batch(); !b.Sealed || b.Status.Terminal() {
+					t.Errorf("the batch is %s", b.Status)
+				}
+			})
+		})
+	}
 }
 
 // without lacks a line, from the walk numbered from on.

@@ -27,7 +27,7 @@ const (
 // who do so write the same. What they make is read from the journal again after
 // a crash.
 func (t *turn) completeJournal(ctx context.Context, b batch.Batch) (batch.Batch, error) {
-	j := journal{turn: t, batch: b, lines: make([]uint64, b.Counts.Total/64+1)}
+	j := journal{turn: t, batch: b, lines: make([]bool, b.Counts.Total+1)}
 	if err := j.close(ctx); err != nil {
 		return batch.Batch{}, err
 	}
@@ -46,9 +46,9 @@ func (t *turn) completeJournal(ctx context.Context, b batch.Batch) (batch.Batch,
 type journal struct {
 	*turn
 	batch  batch.Batch
-	lines  []uint64 // a bit for each line that a worker entered
-	known  int      // how many there are
-	last   int      // the number of the last entry
+	lines  []bool // whether a worker entered a line
+	known  int    // how many there are
+	last   int    // the number of the last entry
 	closed bool
 	after  int // the line up to which what is missing was entered
 }
@@ -88,14 +88,12 @@ func (j *journal) add(e batch.Entry) {
 		switch {
 		case e.Closed:
 			j.after = p.Line
-		case p.Line > 0 && p.Line <= j.batch.Counts.Total && !j.has(p.Line):
-			j.lines[p.Line/64] |= 1 << (p.Line % 64)
+		case p.Line > 0 && p.Line <= j.batch.Counts.Total && !j.lines[p.Line]:
+			j.lines[p.Line] = true
 			j.known++
 		}
 	}
 }
-
-func (j *journal) has(line int) bool { return j.lines[line/64]&(1<<(line%64)) != 0 }
 
 // complete enters all lines that no worker did, and reports whether it came to
 // their end. A segment ends with the line that fills it, so where it ends
@@ -106,7 +104,7 @@ func (j *journal) complete(ctx context.Context) (bool, error) {
 		if err != nil || j.short(ctx) {
 			return false, err
 		}
-		if j.has(rec.Spec.Key.Line) {
+		if j.lines[rec.Spec.Key.Line] {
 			continue
 		}
 		if err := c.add(j.batch, rec); err != nil {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/memstore"
 )
 
 // TestJournalCountsLinesOnce adds entries that name lines twice, and lines that
@@ -11,7 +12,7 @@ import (
 func TestJournalCountsLinesOnce(t *testing.T) {
 	t.Parallel()
 	const total = 64
-	j := journal{batch: batch.Batch{Counts: batch.Counts{Total: total}}, lines: make([]uint64, total/64+1)}
+	j := journal{batch: batch.Batch{Counts: batch.Counts{Total: total}}, lines: make([]bool, total+1)}
 	add := func(n int, closed bool, lines ...int) {
 		e := batch.Entry{N: n, Closed: closed}
 		for _, line := range lines {
@@ -30,8 +31,25 @@ func TestJournalCountsLinesOnce(t *testing.T) {
 		t.Errorf("%d known, last %d, closed %t, after %d", j.known, j.last, j.closed, j.after)
 	}
 	for line := 1; line <= total; line++ {
-		if want := line == 1 || line >= 63; j.has(line) != want {
+		if want := line == 1 || line >= 63; j.lines[line] != want {
 			t.Errorf("it has line %d: %t", line, !want)
+		}
+	}
+}
+
+// TestJournalIsReadByPages reads journals about as long as a page.
+func TestJournalIsReadByPages(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, journalPage - 1, journalPage, journalPage + 1, 3 * journalPage} {
+		store := memstore.NewStore()
+		for range n {
+			if _, err := store.AppendJournal(t.Context(), "b", batch.Entry{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		j := journal{turn: New(Deps{Journal: store}, Config{}).turn(), batch: batch.Batch{Ref: batch.Ref{ID: "b"}}}
+		if err := j.read(t.Context()); err != nil || j.last != n {
+			t.Errorf("of %d entries %d are read; %v", n, j.last, err)
 		}
 	}
 }

@@ -217,19 +217,150 @@ func TestJudgements(t *testing.T) {
 			t.Errorf("%v are enqueued again: %+v", lines(again), r)
 		}
 	})
-	t.Run("more than can be remembered", func(t *testing.T) {
-		t.Parallel()
-		waited := make([]int, maxReenqueued+10)
-		for i := range waited {
-			waited[i] = 50
+	for name, tt := range map[string]struct {
+		overdue, before int // who is enqueued again now, and who was
+		all             bool
+	}{
+		"as many as can be remembered":  {maxReenqueued - 1, 1, false},
+		"more than can be remembered":   {maxReenqueued, 1, true},
+		"far more, and a trial is over": {maxReenqueued + 10, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := judging(append(slices.Repeat([]int{50}, tt.overdue+tt.before), 5)...)
+			for i := range tt.before {
+				d.waiting[i].reenqueuedAt = minutes(59)
+			}
+			d.batch.Enqueued = 101 // one is not done since
+			r, again := d.decide(batch.Reenqueue{
+				PacedAt: minutes(50), PacedDone: 300, Sample: 1, Unmoved: []batch.Enqueued{{Line: len(d.waiting)}}, SampledAt: minutes(59),
+			})
+			if len(again) != tt.overdue || r.AllAt.Equal(d.now) != tt.all || (r.Sample == 0) != tt.all || (len(r.Unmoved) == 0) != tt.all {
+				t.Errorf("%d are enqueued again: %+v", len(again), r)
+			}
+			if !tt.all && len(r.Reenqueued) != tt.overdue+tt.before {
+				t.Errorf("%d are remembered", len(r.Reenqueued))
+			}
+		})
+	}
+}
+
+// TestTrials has trials that ended at some time, and what waits moving or not.
+func TestTrials(t *testing.T) {
+	t.Parallel()
+	const rest = 9*time.Minute + 30*time.Second // of the first trial, and until the next
+	for name, tt := range map[string]struct {
+		sample, unmoved, others, beside int // beside: of the others, those that wait still
+		before                          int // unmoved at the last judgement; 0: all
+		ago                             time.Duration
+		moves                           bool
+
+		again int           // enqueued again
+		all   bool          // since what waited beside the trial is lost
+		on    bool          // a trial is on
+		rest  time.Duration // from its beginning until the next one
+		at    time.Duration // until the next judgement of it
+	}{
+		"a fifth has moved, and no other":      {sample: 25, unmoved: 20, others: 100, beside: 100, again: 120, all: true},
+		"less than a fifth":                    {sample: 25, unmoved: 21, others: 100, beside: 100, on: true, at: sampleRest},
+		"three of few":                         {sample: 5, unmoved: 2, others: 10, beside: 10, again: 12, all: true},
+		"two of few":                           {sample: 5, unmoved: 3, others: 10, beside: 10, on: true, at: sampleRest},
+		"others a sixth as often":              {sample: 25, unmoved: 19, others: 100, beside: 96, again: 115, all: true},
+		"others more often than that":          {sample: 25, unmoved: 19, others: 100, beside: 95, on: true, at: sampleRest},
+		"fewer, and as few others":             {sample: 25, unmoved: 20, others: 100, beside: 97, again: 117, all: true},
+		"fewer, and others more often":         {sample: 25, unmoved: 20, others: 100, beside: 96, on: true, at: sampleRest},
+		"there are no others":                  {sample: 8, unmoved: 3, on: true, at: sampleRest},
+		"all of it has moved":                  {sample: 2, others: 10, rest: 2 * trialRest},
+		"none has moved":                       {sample: 25, unmoved: 25, others: 100, beside: 100, on: true, at: openRest},
+		"none has moved since":                 {sample: 25, unmoved: 22, before: 22, others: 100, beside: 100, on: true, at: openRest},
+		"some has, for not quite 5 min":        {sample: 25, unmoved: 22, others: 100, beside: 100, ago: 5*time.Minute - 1, on: true, at: sampleRest},
+		"some has, for 5 min":                  {sample: 25, unmoved: 22, others: 100, beside: 100, ago: 5 * time.Minute, on: true, at: openRest},
+		"some had, at its end":                 {sample: 25, unmoved: 22, others: 100, beside: 100, ago: rest, rest: 2 * trialRest},
+		"some had, right before its end":       {sample: 25, unmoved: 22, others: 100, beside: 100, ago: rest - 1, on: true, at: openRest},
+		"none had, at its end":                 {sample: 25, unmoved: 25, others: 100, beside: 100, ago: rest, again: 25, on: true, rest: 2 * trialRest, at: sampleRest},
+		"none had, and all are in it":          {sample: 9, unmoved: 9, ago: rest, again: 9, on: true, at: openRest},
+		"none had, all are in it, others move": {sample: 9, unmoved: 9, ago: rest, moves: true, again: 9, on: true, rest: 2 * trialRest, at: openRest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := judging(slices.Repeat([]int{30}, tt.unmoved+tt.beside)...)
+			d.moves = tt.moves
+			if tt.ago == 0 {
+				tt.ago = time.Minute
+			}
+			r := batch.Reenqueue{
+				Sample: tt.sample, Others: tt.others, SampledAt: d.now.Add(-tt.ago), Unmoved: d.enqueued(d.waiting[:tt.unmoved]),
+			}
+			if tt.before == 0 {
+				tt.before = tt.sample
+			}
+			r, again := d.judgeTrial(r, tt.before, nil)
+			if len(again) != tt.again || r.AllAt.Equal(d.now) != tt.all || r.Sample > 0 != tt.on || r.Rest != tt.rest {
+				t.Errorf("%d are enqueued again, and %+v", len(again), r)
+			}
+			if tt.on && !r.At.Equal(d.now.Add(tt.at)) {
+				t.Errorf("it is judged %v later, want %v", r.At.Sub(d.now), tt.at)
+			}
+		})
+	}
+}
+
+// TestNextTrial has 25 or so wait that nobody calls, and nothing move.
+func TestNextTrial(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		waiting, enqueued int // of 2,000
+		rest, ago         time.Duration
+		begins            bool
+	}{
+		"the first":                          {waiting: 25, enqueued: 2_000, ago: trialRest, begins: true},
+		"a little sooner":                    {waiting: 25, enqueued: 2_000, ago: trialRest - 1},
+		"few wait, and all is enqueued":      {waiting: 25, enqueued: 2_000, rest: time.Hour, ago: trialRest, begins: true},
+		"one more waits":                     {waiting: 26, enqueued: 2_000, rest: time.Hour, ago: time.Hour - 1},
+		"one more waits, for long enough":    {waiting: 26, enqueued: 2_000, rest: time.Hour, ago: time.Hour, begins: true},
+		"not all is enqueued":                {waiting: 25, enqueued: 1_999, rest: time.Hour, ago: time.Hour - 1},
+		"not all is enqueued, and it is due": {waiting: 25, enqueued: 1_999, rest: time.Hour, ago: time.Hour, begins: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := judging(slices.Repeat([]int{30}, tt.waiting)...)
+			d.batch.Enqueued = tt.enqueued
+			r, again := d.decide(batch.Reenqueue{Rest: tt.rest, SampledAt: d.now.Add(-tt.ago), PacedAt: minutes(55), PacedDone: 400, SpentDone: 400})
+			if begins := r.Sample > 0; begins != tt.begins || len(again) != r.Sample {
+				t.Errorf("%d are enqueued again: %+v", len(again), r)
+			}
+		})
+	}
+}
+
+// TestJudgementsAreDue says when requests are judged first, and how soon again.
+func TestJudgementsAreDue(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		enqueues []batch.Enqueued
+		at       time.Time
+		due      bool
+	}{
+		"none is enqueued":         {nil, time.Time{}, false},
+		"four minutes after that":  {[]batch.Enqueued{{Line: 1, At: minutes(56)}, {Line: 2, At: minutes(59)}}, time.Time{}, true},
+		"less than that after it":  {[]batch.Enqueued{{Line: 1, At: minutes(56).Add(1)}}, time.Time{}, false},
+		"when the rest is over":    {[]batch.Enqueued{{Line: 1, At: minutes(5)}}, minutes(60), true},
+		"before the rest has gone": {[]batch.Enqueued{{Line: 1, At: minutes(5)}}, minutes(60).Add(1), false},
+	} {
+		b := running(func(b *batch.Batch) { b.Reconciled.Enqueues, b.Reconciled.Reenqueue.At = tt.enqueues, tt.at })
+		if got := at(minutes(60)).reenqueueDue(b); got != tt.due {
+			t.Errorf("%s: due %t", name, got)
 		}
-		d := judging(append(waited, 5)...)
-		d.batch.Enqueued = 101 // one is not done since
-		r, again := d.decide(batch.Reenqueue{PacedAt: minutes(50), PacedDone: 300, Sample: 1, Unmoved: []batch.Enqueued{{Line: 111}}})
-		if len(again) != maxReenqueued+10 || !r.AllAt.Equal(d.now) || r.Sample > 0 || len(r.Unmoved) > 0 {
-			t.Errorf("%d are enqueued again: %+v", len(again), r)
+	}
+	for _, tt := range []struct {
+		enqueued, finished int
+		rest               time.Duration
+	}{{9_999, 0, 30 * time.Second}, {10_000, 0, time.Minute}, {10_000, 1, 30 * time.Second}, {35_000, 10_000, 90 * time.Second}} {
+		b := running(func(b *batch.Batch) { b.Enqueued, b.Reconciled.Reenqueue.Finished = tt.enqueued, tt.finished })
+		if got := at(minutes(60)).judgeRest(b); got != tt.rest {
+			t.Errorf("%d enqueued, the first %d done: judged again after %v, want %v", tt.enqueued, tt.finished, got, tt.rest)
 		}
-	})
+	}
 }
 
 // TestHear sorts a batch's requests.
@@ -237,7 +368,7 @@ func TestHear(t *testing.T) {
 	t.Parallel()
 	d := judging()
 	d.batch.Reconciled.Enqueues = []batch.Enqueued{{Line: 10, At: minutes(30)}, {Line: 20, At: minutes(58)}}
-	d.batch.Reconciled.Reenqueue.Reenqueued = []batch.Enqueued{{Line: 1, At: minutes(40)}, {Line: 2, At: minutes(40)}}
+	d.batch.Reconciled.Reenqueue.Reenqueued = []batch.Enqueued{{Line: 1, At: minutes(40)}, {Line: 2, At: minutes(45)}}
 	d.expired = map[string]time.Time{"lives": {}}
 	for line, phase := range map[int]state.Phase{
 		1: state.Pending{}, 2: state.Pending{NotBefore: minutes(50)}, 3: state.Pending{NotBefore: minutes(61)}, 4: state.Completed{},

@@ -13,13 +13,11 @@ import (
 )
 
 // publish makes a sealed batch's journal whole, writes out its result files,
-// one after the other, and ends it. It returns b unended if time runs short.
+// one after the other, and ends it. It returns b unended if time runs short, and
+// after the journal.
 func (t *turn) publish(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 	if b.WriteOut.Journal == 0 {
-		var err error
-		if b, err = t.completeJournal(ctx, b); err != nil || b.WriteOut.Journal == 0 || b.Status.Terminal() {
-			return b, err
-		}
+		return t.completeJournal(ctx, b)
 	}
 	for _, r := range results() {
 		for !r.done(&b) {
