@@ -229,9 +229,9 @@ func TestSee(t *testing.T) {
 	if r = r.See(1, start.Add(time.Minute)); !r.MovedAt.Equal(start.Add(time.Minute)) || r.Done != 1 {
 		t.Errorf("what has moved did at %v, to %d", r.MovedAt, r.Done)
 	}
-	for after, want := range map[time.Duration]bool{30*time.Second - 1: false, 30 * time.Second: true} {
-		if got := r.Quiescent(1, r.MovedAt.Add(after), 30*time.Second); got != want {
-			t.Errorf("%v later nothing has moved for 30 s: %t", after, got)
+	for i, want := range []bool{false, true} {
+		if got := r.Quiescent(1, r.MovedAt.Add(30*time.Second-1+time.Duration(i)), 30*time.Second); got != want {
+			t.Errorf("it has not moved for 30 s: %t", got)
 		}
 	}
 }
@@ -316,22 +316,64 @@ func TestRecounts(t *testing.T) {
 // TestQuiescent has nobody ask, and nothing move.
 func TestQuiescent(t *testing.T) {
 	t.Parallel()
+	start := noon().UTC().Truncate(time.Millisecond)
 	b := batch.Batch{Status: batch.StatusInProgress, Counts: batch.Counts{Total: 9}, Enqueued: 9}
-	b.Reconcile(b.Reconciled.See(3, noon()))
+	b.Reconcile(b.Reconciled.See(3, start))
 	for _, tt := range []struct {
 		done  int
 		after time.Duration
 		want  bool
 	}{{3, 29 * time.Second, false}, {4, time.Hour, false}, {3, 30 * time.Second, true}} {
-		if got := b.RecountDue(tt.done, noon().Add(tt.after)); got != tt.want {
+		if got := b.RecountDue(tt.done, start.Add(tt.after)); got != tt.want {
 			t.Errorf("%d done after %v: due %t", tt.done, tt.after, got)
 		}
 	}
-	b.BeginRecount(noon().Add(time.Minute))
-	b.EndRecount(noon().Add(time.Minute), batch.LagNone)
+	b.BeginRecount(start.Add(time.Minute))
+	b.EndRecount(start.Add(time.Minute), batch.LagNone)
 	for _, after := range []time.Duration{80 * time.Second, 90 * time.Second} {
-		if got, want := b.RecountDue(3, noon().Add(after)), after >= 90*time.Second; got != want {
+		if got, want := b.RecountDue(3, start.Add(after)), after >= 90*time.Second; got != want {
 			t.Errorf("%v: due again %t", after, got)
+		}
+	}
+}
+
+// TestWakesForRecounts asks for a recount some time after the last one, whose rest
+// is two minutes: the flow is woken for one that is due within a minute.
+func TestWakesForRecounts(t *testing.T) {
+	t.Parallel()
+	start := noon().UTC().Truncate(time.Millisecond)
+	for i, want := range []bool{false, true} {
+		after := time.Minute + time.Duration(i-1)*time.Millisecond
+		b := batch.Batch{Status: batch.StatusInProgress, Counts: batch.Counts{Total: 9}, Enqueued: 9, RecountedAt: start}
+		b.Reconciled.RecountRest = 2 * time.Minute
+		if got := b.AskRecount(time.Time{}, false, start.Add(after)); got != want {
+			t.Errorf("%v after the last one the flow is woken: %t", after, got)
+		}
+	}
+}
+
+// TestRecountsFollow says when the next recount is due, by how the counter shards
+// stood.
+func TestRecountsFollow(t *testing.T) {
+	t.Parallel()
+	start := noon().UTC().Truncate(time.Millisecond)
+	for name, tt := range map[string]struct {
+		lag          batch.Lag
+		before, rest time.Duration
+		verified     bool // the next comes anyway
+	}{
+		"none lagged":                 {batch.LagNone, 0, 30 * time.Second, false},
+		"none lagged again":           {batch.LagNone, 30 * time.Second, time.Minute, false},
+		"some lag for the first time": {batch.LagNew, 0, 30 * time.Second, true},
+		"some lag again":              {batch.LagNew, 30 * time.Second, time.Minute, false},
+		"some lagged for long":        {batch.LagOld, time.Minute, 0, true},
+	} {
+		b := batch.Batch{Status: batch.StatusInProgress, Counts: batch.Counts{Total: 9}, Enqueued: 9}
+		b.Reconciled.RecountRest = tt.before
+		b.BeginRecount(start)
+		b.EndRecount(start, tt.lag)
+		if b.Reconciled.RecountRest != tt.rest || b.RecountAt.IsZero() == tt.verified || tt.verified && !b.RecountAt.Equal(start.Add(30*time.Second)) {
+			t.Errorf("%s: rest %v, and the next is due at %v", name, b.Reconciled.RecountRest, b.RecountAt)
 		}
 	}
 }

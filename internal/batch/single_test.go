@@ -115,3 +115,29 @@ func TestInputsOfARetry(t *testing.T) {
 		t.Errorf("gathering %v, %s", b.Gathering(), diff)
 	}
 }
+
+// TestOutcomes says in one word how a request stands.
+func TestOutcomes(t *testing.T) {
+	t.Parallel()
+	for want, p := range map[batch.Outcome]state.Phase{
+		batch.OutcomePending: state.Pending{}, batch.OutcomeInProgress: state.Processing{}, batch.OutcomeCompleted: state.Completed{},
+		batch.OutcomeFailed: state.Failed{Reason: state.NetworkError{}}, batch.OutcomeExpired: state.Failed{Reason: state.Expired{}},
+		batch.OutcomeCanceled: state.Canceled{},
+	} {
+		if got := batch.OutcomeOf(p); got != want {
+			t.Errorf("%T is %s, want %s", p, got, want)
+		}
+	}
+}
+
+// TestSource names the file that a batch was ordered with.
+func TestSource(t *testing.T) {
+	t.Parallel()
+	b := batch.Batch{InputFileID: "file-own", Gather: batch.Gather{From: "file-from"}}
+	if got := b.Source(); got != "file-own" {
+		t.Errorf("it was ordered with %s", got)
+	}
+	if b.RetryOf = "batch_0"; b.Source() != "file-from" {
+		t.Errorf("a retry was ordered with %s", b.Source())
+	}
+}
