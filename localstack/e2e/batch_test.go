@@ -41,7 +41,6 @@ func TestOutcomes(t *testing.T) {
 		"bad-400":      {model: "standin:status=400", calls: 1, status: 400, failed: true},
 		"denied-401":   {model: "standin:status=401", calls: 1, status: 401, failed: true},
 		"missing-404":  {model: "standin:status=404", calls: 1, status: 404, failed: true},
-		"no-quota":     {model: "standin:insufficient-quota", calls: 1, status: 429, failed: true},
 		"hidden-error": {model: "standin:error-in-body", calls: 1, status: 200, code: "error_in_body", failed: true},
 		"slow":         {model: "standin:latency=1s", calls: 1, status: 200},
 	}
