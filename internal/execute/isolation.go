@@ -2,14 +2,21 @@ package execute
 
 import "sync"
 
-// An isolation has the messages that are to be taken up alone. Only what came
-// with the event can be, before the worker receives anything else; what comes
-// later has to wait for an invocation of its own.
+// starved is how often a message was received that has waited for an event of its
+// own for ten minutes: where the queue is never empty hardly one of thousands
+// comes by an event.
+const starved = 40
+
+// An isolation has the messages that are to be taken up alone. What came with the
+// event is, before the worker receives anything else. What comes later has to wait
+// for an invocation of its own; if it has for long, it is taken up when the worker
+// has nothing else, which then receives no more.
 type isolation struct {
 	mu      sync.Mutex
 	waiting []*job
 	streams bool // this worker receives messages itself
 	spent   bool // one came too late
+	held    bool // one that came too late is to be taken up all the same
 	asked   sync.WaitGroup
 }
 
@@ -31,6 +38,9 @@ func (s *isolation) may(j *job) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	may := !j.own && !s.streams
+	if !may && !s.held && j.delivery.Receives >= starved {
+		may, s.held = true, true
+	}
 	s.spent = s.spent || !may
 	return may
 }
@@ -65,4 +75,11 @@ func (s *isolation) isSpent() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.spent
+}
+
+// isHeld reports whether a message waits for the worker to have nothing else.
+func (s *isolation) isHeld() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held
 }

@@ -3,6 +3,8 @@ package execute_test
 import (
 	"context"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -219,5 +221,52 @@ func TestSuspectsThatWaitForLongRestLonger(t *testing.T) {
 		if most > 40 {
 			t.Errorf("a message was received %d times in %v", most, time.Since(start))
 		}
+	})
+}
+
+// TestAPoisonousRequestDoesNotStarve has a request over which three workers have
+// died in a queue that is never empty, so that hardly an event ever holds it.
+func TestAPoisonousRequestDoesNotStarve(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const lines, poison = 3_000, 3_000
+		w := newWorld(t, input(lines))
+		w.suffer(poison, 0, 3, false)
+		start, beside := time.Now(), 0
+		var called atomic.Int64 // when, since the start
+		w.up.answer = func(_ context.Context, line, _ int) (execute.Reply, error) {
+			if line == poison {
+				called.Store(int64(time.Since(start)))
+				beside = w.up.atOnce()
+			}
+			time.Sleep(time.Second)
+			return ok("{}")
+		}
+		var sending sync.WaitGroup
+		sending.Go(func() {
+			for line := 1; line < lines && called.Load() == 0; time.Sleep(100 * time.Millisecond) {
+				for ; line < lines && w.queue.Len() < 40; line++ {
+					w.send(line)
+				}
+			}
+		})
+		time.Sleep(time.Second)
+		w.send(poison)
+		m := &machine{world: w, plan: slow}
+		p := w.process(m, execute.Config{Places: 2})
+		for time.Since(start) < 20*time.Minute && called.Load() == 0 {
+			if got := w.deliver(10); len(got) > 0 {
+				w.invoke(m, p, got)
+				continue
+			}
+			time.Sleep(time.Second)
+		}
+		took := time.Duration(called.Load())
+		called.Store(1)
+		sending.Wait()
+		if took == 0 || took > 15*time.Minute || beside != 1 {
+			t.Errorf("it was called after %v, as one of %d calls", took, beside)
+		}
+		w.kept()
 	})
 }

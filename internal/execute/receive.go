@@ -78,7 +78,7 @@ func (r *receiver) next() (n int, rest time.Duration, over bool) {
 	defer r.mu.Unlock()
 	room := r.places.room() - r.asked
 	switch {
-	case r.gate.closing(now), r.flying == 0 && (r.dry > 0 || r.isolation.isSpent()) && r.places.empty():
+	case r.gate.closing(now), r.isolation.isHeld(), r.flying == 0 && (r.dry > 0 || r.isolation.isSpent()) && r.places.empty():
 		return 0, 0, true
 	case r.flying >= r.lanes, room < min(receiveMost, max(r.places.all/receiveMost, 1)):
 		return 0, receiveLimit, false
