@@ -43,7 +43,7 @@ func TestRoles(t *testing.T) {
 		},
 		"Execute": {
 			"ExecuteLog":       "logs:CreateLogStream logs:PutLogEvents",
-			work:               "dynamodb:GetItem dynamodb:PartiQLUpdate dynamodb:PutItem dynamodb:Query",
+			work:               "dynamodb:GetItem dynamodb:PartiQLUpdate dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem",
 			"Bucket":           "s3:ListBucket",
 			"Bucket/tenants/*": "s3:GetObject",
 			"Bucket/batches/*": "s3:PutObject",
@@ -56,7 +56,7 @@ func TestRoles(t *testing.T) {
 		},
 		"Finalize": {
 			"FinalizeLog":      "logs:CreateLogStream logs:PutLogEvents",
-			most:               "dynamodb:GetItem dynamodb:PartiQLUpdate dynamodb:PutItem dynamodb:Query",
+			most:               "dynamodb:GetItem dynamodb:PartiQLUpdate dynamodb:PutItem dynamodb:Query dynamodb:UpdateItem",
 			runs:               "dynamodb:DeleteItem",
 			"Bucket":           "s3:ListBucket",
 			"Bucket/tenants/*": "s3:AbortMultipartUpload s3:GetObject s3:PutObject",
@@ -86,6 +86,7 @@ func TestRoles(t *testing.T) {
 var permissions = map[string]string{
 	"dynamodb.GetItem":                 "dynamodb:GetItem",
 	"dynamodb.PutItem":                 "dynamodb:PutItem",
+	"dynamodb.UpdateItem":              "dynamodb:UpdateItem",
 	"dynamodb.DeleteItem":              "dynamodb:DeleteItem",
 	"dynamodb.Query":                   "dynamodb:Query",
 	"dynamodb.BatchExecuteStatement":   "", // by its statements

@@ -65,14 +65,15 @@ func (t *Table) GrantLoad(fn *Function) {
 // GrantWork lets execute read batches and models and move requests on, in groups too; it deletes nothing.
 func (t *Table) GrantWork(fn *Function) {
 	t.grant(fn, []string{modelsPartition}, "dynamodb:Query")
-	t.grant(fn, workPartitions(), "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:PartiQLUpdate")
+	t.grant(fn, workPartitions(), "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem",
+		"dynamodb:PartiQLUpdate")
 }
 
 // GrantSeal lets finalize walk a batch's requests and end them, in groups too, and delete the entries of batches that have
 // ended, and nothing else.
 func (t *Table) GrantSeal(fn *Function) {
 	t.grant(fn, append(workPartitions(), runningPartition),
-		"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:PartiQLUpdate")
+		"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:PartiQLUpdate")
 	t.grant(fn, []string{runningPartition}, "dynamodb:DeleteItem")
 }
 

@@ -40,6 +40,20 @@ func isAt(g state.Guard) condition {
 	return c
 }
 
+// isOpen holds where a journal is not closed.
+func isOpen() condition {
+	return condition{expression: "attribute_not_exists(#z)", names: map[string]string{"#z": attrClosed}}
+}
+
+// numbersBelow holds where fewer than n of a journal's numbers were given out.
+func numbersBelow(n int) condition {
+	return condition{
+		expression: "attribute_not_exists(#n) OR #n < :n",
+		names:      map[string]string{"#n": attrNumbers},
+		values:     map[string]types.AttributeValue{":n": number(int64(n))},
+	}
+}
+
 // isRev holds where a record is at its revision rev.
 func isRev(rev int64) condition {
 	return condition{

@@ -41,7 +41,7 @@ func (s *Store) ApplyAll(ctx context.Context, cs []state.Change) []error {
 			together = append(together, i)
 		}
 	}
-	alone = append(alone, s.update(ctx, cs, together, errs)...)
+	alone = append(alone, s.updateAll(ctx, cs, together, errs)...)
 	var group errgroup.Group
 	group.SetLimit(s.parallel)
 	for _, i := range alone {
@@ -61,9 +61,9 @@ func failAll(errs []error, err error) []error {
 	return errs
 }
 
-// update makes one call of those of cs that which names, and sets their errs. It
+// updateAll makes one call of those of cs that which names, and sets their errs. It
 // returns those that must be written alone instead.
-func (s *Store) update(ctx context.Context, cs []state.Change, which []int, errs []error) (alone []int) {
+func (s *Store) updateAll(ctx context.Context, cs []state.Change, which []int, errs []error) (alone []int) {
 	if len(which) == 0 {
 		return nil
 	}

@@ -16,6 +16,7 @@ import (
 //	req#BATCH#SHARD     LINE           a request; LINE has nine digits, so that it sorts as a number
 //	counters#BATCH      COUNTER        a worker process's counts of a batch
 //	journal#BATCH       N              which lines were recorded next; N has nine digits
+//	journal#BATCH#last  last           how many numbers of its journal were given out
 //	worker#WORKER       worker         a worker's heartbeat
 //	tenant#TENANT       batch#BATCH    a batch; its id sorts by time
 //	tenant#TENANT       file#FILE      a file; its id sorts by time
@@ -36,6 +37,7 @@ const (
 	skWorker    = "worker"
 	skKey       = "key"
 	skQuota     = "quota"
+	skLast      = "last"
 	skAllowance = "allowance"
 	skLimit     = "limit"
 	// One partition has all that runs. It takes 1,000 writes a second, and each
@@ -80,10 +82,12 @@ func keyOf(it item) (k key) {
 func requestsOf(batchID string, shard int) string { return fmt.Sprintf("req#%s#%d", batchID, shard) }
 func lineKey(line int) string                     { return fmt.Sprintf("%0*d", lineDigits, line) }
 func countersOf(batchID string) string            { return "counters#" + batchID }
+func numbersOf(batchID string) string             { return fmt.Sprintf("journal#%s#last", batchID) }
 func ownedBy(tenant string) string                { return "tenant#" + tenant }
 
 func requestKey(k state.Key) key           { return key{requestsOf(k.Batch, k.Shard), lineKey(k.Line)} }
 func counterKey(batchID, shard string) key { return key{countersOf(batchID), shard} }
+func numbersKey(batchID string) key        { return key{numbersOf(batchID), skLast} }
 func workerKey(id string) key              { return key{"worker#" + id, skWorker} }
 func batchKey(tenant, id string) key       { return key{ownedBy(tenant), prefixBatch + id} }
 func fileKey(tenant, id string) key        { return key{ownedBy(tenant), prefixFile + id} }

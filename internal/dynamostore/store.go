@@ -101,6 +101,29 @@ func (s *Store) put(ctx context.Context, it item, cond condition) error {
 	return wrap("put", err)
 }
 
+// update does what an update expression says to the item under k, if cond holds of
+// it, and returns what it set; else it returns a *lostError.
+func (s *Store) update(
+	ctx context.Context, k key, expression string, cond condition, names map[string]string,
+	values map[string]types.AttributeValue,
+) (item, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	in := &dynamodb.UpdateItemInput{
+		TableName: &s.table, Key: k.item(), UpdateExpression: &expression,
+		ExpressionAttributeNames: names, ExpressionAttributeValues: values, ReturnValues: types.ReturnValueUpdatedNew,
+	}
+	if cond.expression != "" {
+		in.ConditionExpression = &cond.expression
+		in.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
+	}
+	out, err := s.api.UpdateItem(ctx, in)
+	if err != nil {
+		return nil, wrap("update", err)
+	}
+	return out.Attributes, nil
+}
+
 // remove deletes the item under k if cond holds of it; else it returns a
 // *lostError.
 func (s *Store) remove(ctx context.Context, k key, cond condition) error {

@@ -8,13 +8,17 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 )
 
-// errGap reports an entry that would leave a gap in a journal.
-var errGap = errors.New("memstore: a journal has no gaps")
+var (
+	// errGap reports an entry that would leave a gap in a journal.
+	errGap = errors.New("memstore: a journal has no gaps")
+	// errNumbered reports an entry that has its number and is not closed.
+	errNumbered = errors.New("memstore: an entry that has its number is a closed one")
+)
 
 // AppendJournal adds e to a batch's journal and returns its number. With e.N 0
 // it comes after the last entry, or batch.ErrJournalClosed is returned if that
-// one is closed. Otherwise it becomes entry e.N, or batch.ErrExists is returned
-// if there is one of another segment; the one before it must exist.
+// one is closed. Otherwise e is Closed and becomes entry e.N, or batch.ErrExists is
+// returned if there is another; the one before it must exist.
 func (s *Store) AppendJournal(ctx context.Context, batchID string, e batch.Entry) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("memstore: append to journal: %w", err)
@@ -28,7 +32,9 @@ func (s *Store) AppendJournal(ctx context.Context, batchID string, e batch.Entry
 		return 0, fmt.Errorf("memstore: journal of %s: %w", batchID, batch.ErrJournalClosed)
 	case e.N == 0:
 		e.N = last + 1
-	case e.N <= last && all[e.N-1].Segment == e.Segment:
+	case e.N > 0 && !e.Closed:
+		return 0, errNumbered
+	case e.N <= last && all[e.N-1].Segment == e.Segment && all[e.N-1].Closed:
 		return e.N, nil
 	case e.N <= last:
 		return 0, fmt.Errorf("memstore: entry %d of %s: %w", e.N, batchID, batch.ErrExists)

@@ -110,11 +110,20 @@ func journalNumbered(t *testing.T, s Store) {
 	batchID := unique("batch_")
 	e := entry(5, 6)
 	e.N = 1
+	_, err := s.AppendJournal(t.Context(), batchID, e)
+	if err == nil {
+		t.Fatal("an entry that comes before the closing one has its number")
+	}
+	e.Closed = true
 	enter(t, s, batchID, e, 1)
 	enter(t, s, batchID, e, 1) // its own, seen again
+	_, err = s.AppendJournal(t.Context(), batchID, entry(8))
+	wantErr(t, err, batch.ErrJournalClosed)
+	_, err = s.AppendJournal(t.Context(), batchID, batch.Entry{Closed: true})
+	wantErr(t, err, batch.ErrJournalClosed)
 	other := entry(7)
-	other.N = 1
-	_, err := s.AppendJournal(t.Context(), batchID, other)
+	other.N, other.Closed = 1, true
+	_, err = s.AppendJournal(t.Context(), batchID, other)
 	wantErr(t, err, batch.ErrExists)
 	other.N = 2
 	enter(t, s, batchID, other, 2)

@@ -231,7 +231,7 @@ func (p *pair) appendJournal(rt *rapid.T) {
 	id, e := aBatch(rt), drawn[batch.Entry](rt, "entry")
 	e.Segment, e.Closed = one(rt, "segment", "a", "b", "c", ""), seldom(rt, "closed")
 	if e.N = 0; rapid.Bool().Draw(rt, "numbered") {
-		e.N = upTo(rt, "number", 1, p.entries[id]+1)
+		e.N, e.Closed = upTo(rt, "number", 1, p.entries[id]+1), !seldom(rt, "open")
 	}
 	n, done := update(rt, p, "AppendJournal", func(ctx context.Context, s Store) (int, error) {
 		return s.AppendJournal(ctx, id, e)

@@ -177,6 +177,37 @@ func order(a, b types.AttributeValue) int {
 	return -1
 }
 
+// updated returns what an update expression sets, as far as our adapters use them
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.UpdateExpressions.html).
+func updated(expression string, names map[string]string, values, it item) (item, error) {
+	c := &condition{
+		tokens: strings.Fields(strings.ReplaceAll(expression, ",", " , ")), names: names, values: values, it: it,
+	}
+	set := item{}
+	for len(c.tokens) > 0 {
+		adds := c.take("ADD")
+		if !adds && !c.take("SET") {
+			return nil, fmt.Errorf("cannot read %q from %q on", expression, c.tokens)
+		}
+		for more := true; more; more = c.take(",") {
+			name := names[c.next()]
+			if !adds && !c.take("=") {
+				return nil, fmt.Errorf("SET without = before %q", c.tokens)
+			}
+			v, err := c.operand(c.next())
+			if err != nil {
+				return nil, err
+			}
+			if old, ok := it[name].(*types.AttributeValueMemberN); ok && adds {
+				more, _ := v.(*types.AttributeValueMemberN)
+				v = &types.AttributeValueMemberN{Value: strconv.FormatInt(number(old.Value)+number(more.Value), 10)}
+			}
+			set[name] = v
+		}
+	}
+	return set, nil
+}
+
 func number(text string) int64 {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {

@@ -137,6 +137,41 @@ func (t *table) PutItem(
 	return out, err
 }
 
+func (t *table) UpdateItem(
+	ctx context.Context, in *dynamodb.UpdateItemInput, _ ...func(*dynamodb.Options),
+) (*dynamodb.UpdateItemOutput, error) {
+	if err := t.throttle(ctx, text(in.Key["pk"])); err != nil {
+		return nil, err
+	}
+	if err := sleep(ctx, spread(writeTime)); err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old := t.get(in.Key)
+	expression := aws.ToString(in.ConditionExpression)
+	ok, err := holds(expression, in.ExpressionAttributeNames, in.ExpressionAttributeValues, old)
+	if err != nil {
+		return nil, fmt.Errorf("budget: %q: %w", expression, err)
+	}
+	out := &dynamodb.UpdateItemOutput{}
+	if !ok {
+		out.ConsumedCapacity = consumed(t.wrote(t.partition(text(in.Key["pk"])), cost.Size(old)))
+		err = &types.ConditionalCheckFailedException{Item: maps.Clone(old)}
+		t.meter.called("DynamoDB.UpdateItem", in, out, err)
+		return nil, err
+	}
+	if out.Attributes, err = updated(*in.UpdateExpression, in.ExpressionAttributeNames, in.ExpressionAttributeValues, old); err != nil {
+		return nil, err
+	}
+	after := maps.Clone(in.Key)
+	maps.Copy(after, old)
+	maps.Copy(after, out.Attributes)
+	out.ConsumedCapacity = consumed(t.put(in.Key, after))
+	t.meter.called("DynamoDB.UpdateItem", in, out, nil)
+	return out, nil
+}
+
 func (t *table) DeleteItem(
 	ctx context.Context, in *dynamodb.DeleteItemInput, _ ...func(*dynamodb.Options),
 ) (*dynamodb.DeleteItemOutput, error) {
