@@ -61,10 +61,10 @@ func TestMetricsAreOnThePage(t *testing.T) {
 	}
 }
 
-// counts reports whether call is one of Metrics.Count.
+// counts reports whether call is one of Metrics.Count or Metrics.Observe.
 func counts(call *ast.CallExpr) bool {
 	method, ok := call.Fun.(*ast.SelectorExpr)
-	if !ok || method.Sel.Name != "Count" || len(call.Args) < 2 {
+	if !ok || method.Sel.Name != "Count" && method.Sel.Name != "Observe" || len(call.Args) < 2 {
 		return false
 	}
 	switch on := method.X.(type) {

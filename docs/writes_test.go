@@ -22,8 +22,8 @@ var reads = map[string]bool{
 	"Batch": true, "Batches": true, "Counters": true, "File": true, "Files": true, "Journal": true, "Key": true,
 	"Limit": true, "List": true, "Models": true, "Open": true, "Progress": true, "Read": true, "Request": true, "Requests": true, "Running": true,
 	"Runnings": true, "Size": true, "State": true, "Upload": true, "Worker": true,
-	"Count": true, // an event, of which a crash may lose some
-	"Find":  true, "MaxStream": true, "Presign": true, "Unwrap": true,
+	"Count": true, "Observe": true, // an event or a value, of which a crash may lose some
+	"Find": true, "MaxStream": true, "Presign": true, "Unwrap": true,
 	"Receive": true, // hides for minutes what is shown again by itself
 }
 

@@ -286,7 +286,8 @@ func (slow) Call(ctx context.Context, c execute.Call) (execute.Reply, error) {
 
 type uncounted struct{}
 
-func (uncounted) Count(string, int, ...string) {}
+func (uncounted) Count(string, int, ...string)       {}
+func (uncounted) Observe(string, float64, ...string) {}
 
 // newRunning loads a batch of lines that ends within window.
 func newRunning(t *testing.T, lines int, window time.Duration) *running {

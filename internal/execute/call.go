@@ -45,6 +45,7 @@ func (a *attempts) attempt(j *job, r state.Request[state.Processing]) result {
 	if err != nil {
 		return a.conclude(r, w, judge(w, a.limit, context.Cause(ctx), Reply{}, err))
 	}
+	a.metrics.Count(metric.Calls, 1, "model", w.label)
 	sent := a.clock()
 	reply, err := a.send(ctx, j, callOf(j, r, w))
 	if err == nil {

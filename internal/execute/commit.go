@@ -106,6 +106,10 @@ func (c *committer) putSegment(ref batch.Ref, outcomes []*entry) ([]state.Span, 
 	for _, e := range outcomes {
 		e.job.hold.keep(0)
 	}
+	if err == nil {
+		c.metrics.Observe(metric.SegmentLines, float64(len(spans)))
+		c.metrics.Observe(metric.SegmentBytes, float64(len(body)))
+	}
 	return spans, err
 }
 

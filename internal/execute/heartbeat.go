@@ -26,6 +26,7 @@ type heartbeat struct {
 	workers Workers
 	batches *poller
 	worker  string
+	flying  func() int    // calls in flight, which metrics have of each beat
 	limit   time.Duration // without an acknowledged beat
 	abort   func(error)   // ends all calls
 	turn    turn          // of who beats, so that a beat never overtakes a later one
@@ -53,6 +54,7 @@ func (h *heartbeat) loop(ctx context.Context) {
 			h.abort(end(causeWorkerStopping))
 			return
 		}
+		h.metrics.Observe(metric.CallsInFlight, float64(h.flying()))
 		h.once(ctx)
 	}
 }

@@ -2,8 +2,10 @@ package execute
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/metric"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -21,6 +23,7 @@ type intake struct {
 // receive takes in messages. Those of requests of which there is no other in hand
 // are under way from now on, and have their places.
 func (i *intake) receive(received []*job) (jobs, unreadable []*job) {
+	i.observe(received)
 	for _, j := range received {
 		i.ledger.enter(j)
 		m, err := batch.DecodeMessage(j.delivery.Body)
@@ -36,6 +39,20 @@ func (i *intake) receive(received []*job) (jobs, unreadable []*job) {
 		}
 	}
 	return jobs, unreadable
+}
+
+// observe tells how long the oldest of what was received for the first time has
+// waited for it.
+func (i *intake) observe(received []*job) {
+	now, age := i.clock(), time.Duration(-1)
+	for _, j := range received {
+		if d := j.delivery; d.Receives == 1 && !d.SentAt.IsZero() {
+			age = max(age, now.Sub(d.SentAt), 0)
+		}
+	}
+	if age >= 0 {
+		i.metrics.Observe(metric.QueueAge, age.Seconds())
+	}
 }
 
 // admit returns nil if j's request may be called now as far as can be told

@@ -93,7 +93,8 @@ func begin(ctx context.Context, d Deps, cfg Config, keeps kept) (i *invocation, 
 	}
 	i.batches = &poller{kit: k, batches: d.Batches, ledger: i.ledger, calls: calls, known: map[batch.Ref]*polled{}}
 	i.heartbeat = &heartbeat{
-		kit: k, workers: d.Workers, batches: i.batches, worker: id, limit: cfg.Stale / 3 * 2, abort: abort, turn: newTurn(),
+		kit: k, workers: d.Workers, batches: i.batches, worker: id, flying: i.places.inFlight,
+		limit: cfg.Stale / 3 * 2, abort: abort, turn: newTurn(),
 	}
 	i.visibility = newExtender(k, d.Queue, i.ledger)
 	i.requeuer = &requeuer{kit: k, visibility: i.visibility}

@@ -101,6 +101,13 @@ func (p *places) room() int {
 	return p.all + min(len(p.ended), p.all/aheadMost) - p.taken
 }
 
+// inFlight returns how many calls are in flight.
+func (p *places) inFlight() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.flying
+}
+
 // full reports whether as many calls are in flight as may be.
 func (p *places) full() bool {
 	p.mu.Lock()

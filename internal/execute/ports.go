@@ -80,9 +80,10 @@ type Caller interface {
 	Call(ctx context.Context, c Call) (Reply, error)
 }
 
-// Metrics counts events. Labels are names and values in turn.
+// Metrics counts events and takes values. Labels are names and values in turn.
 type Metrics interface {
 	Count(name string, n int, labels ...string)
+	Observe(name string, value float64, labels ...string)
 }
 
 // A Call is one attempt of a request.

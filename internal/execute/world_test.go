@@ -467,6 +467,12 @@ func (c *counters) Count(name string, n int, labels ...string) {
 	c.by[name+"{"+strings.Join(labels, ",")+"}"] += n
 }
 
+// Observe adds value up, and counts how many there were.
+func (c *counters) Observe(name string, value float64, labels ...string) {
+	c.Count(name, int(value), labels...)
+	c.Count(name+" values", 1, labels...)
+}
+
 // models are the models that labels name.
 func (c *counters) models() []string {
 	c.mu.Lock()
@@ -474,7 +480,7 @@ func (c *counters) models() []string {
 	named := map[string]bool{}
 	for key := range c.by {
 		if _, rest, ok := strings.Cut(key, "{model,"); ok {
-			name, _, _ := strings.Cut(rest, ",")
+			name, _, _ := strings.Cut(strings.TrimSuffix(rest, "}"), ",")
 			named[name] = true
 		}
 	}

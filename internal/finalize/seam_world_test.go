@@ -228,7 +228,8 @@ func (p *process) ReceiveMessages(ctx context.Context, n int, visibility, wait t
 	}
 }
 
-func (p *process) Count(string, int, ...string) {}
+func (p *process) Count(string, int, ...string)       {}
+func (p *process) Observe(string, float64, ...string) {}
 
 func (p *process) Call(ctx context.Context, c execute.Call) (execute.Reply, error) {
 	line, ok := batch.ParseRequestID(p.seam.ref.ID, c.RequestID)

@@ -4,6 +4,7 @@ package metric
 
 // The counters.
 const (
+	Calls            = "calls_total"
 	Outcomes         = "outcomes_total"
 	Retries          = "retries_total"
 	RetriesDenied    = "retry_denied_total"
@@ -22,6 +23,11 @@ const (
 	DeadLetters    = "dead_letters_total"
 
 	AuthFailures = "auth_failures_total"
+
+	CallsInFlight = "calls_in_flight"
+	QueueAge      = "queue_age_seconds"
+	SegmentLines  = "segment_lines"
+	SegmentBytes  = "segment_bytes"
 
 	AWSCalls = "aws_calls_total"
 	AWSUnits = "aws_units_total"

@@ -170,6 +170,9 @@ func (w *world) Count(name string, n int, labels ...string) {
 	}
 }
 
+// Observe takes the values that workers measure; no rule asks for them.
+func (*world) Observe(string, float64, ...string) {}
+
 // named learns the nick of a batch.
 func (w *world) named(b batch.Batch) {
 	w.mu.Lock()

@@ -383,4 +383,5 @@ func (c *calls) check(t *testing.T, want int) {
 
 type noMetrics struct{}
 
-func (noMetrics) Count(string, int, ...string) {}
+func (noMetrics) Count(string, int, ...string)       {}
+func (noMetrics) Observe(string, float64, ...string) {}
