@@ -20,12 +20,13 @@ import (
 type attempts struct {
 	kit
 
-	router  router
-	caller  Caller
-	batches *poller
-	ledger  *ledger
-	gate    *gate
-	limit   time.Duration // of one attempt
+	router   router
+	refusals *refusals
+	caller   Caller
+	batches  *poller
+	ledger   *ledger
+	gate     *gate
+	limit    time.Duration // of one attempt
 }
 
 // attempt makes one call of j's request, if it still may, and returns what came of
@@ -48,6 +49,9 @@ func (a *attempts) attempt(j *job, r state.Request[state.Processing]) result {
 	a.metrics.Count(metric.Calls, 1, "model", w.label)
 	sent := a.clock()
 	reply, err := a.send(ctx, j, callOf(j, r, w))
+	if err == nil && a.refusals.refused(w, reply.StatusCode, a.clock()) {
+		err = &CallError{Kind: CallUnsent, Text: "the upstream refuses the key"}
+	}
 	if err == nil {
 		a.gate.durations.add(j.input.Model, a.clock().Sub(sent))
 	}
@@ -147,8 +151,8 @@ func (a *attempts) tell(w way, v verdict) {
 		a.metrics.Count(metric.RetryableAnswers, 1, "model", w.label,
 			"status", strconv.Itoa(status.Status), "code", retry.CodeLabel(v.reply.ErrorCode))
 	}
-	if v.unsent != "" {
-		a.log.Error("nothing could be sent", slog.String("reason", v.unsent))
+	if v.unsent != "" && a.refusals.tell(w.route.ID+" "+v.unsent, a.clock()) {
+		a.log.Error("nothing could be sent", slog.String("route", w.route.ID), slog.String("reason", v.unsent))
 	}
 	if v.unknown != "" {
 		a.log.Error("a call failed in a way that nobody foresaw", slog.String("type", v.unknown))

@@ -53,6 +53,7 @@ type invocation struct {
 type kept struct {
 	shards    *shards
 	durations *durations
+	refusals  *refusals
 }
 
 // times are what bounds an invocation.
@@ -126,7 +127,9 @@ func (i *invocation) stages(d Deps, cfg Config, keeps kept, lease state.Lease, t
 	i.reader = &reader{
 		batches: i.batches, chunks: newChunks(i.calls, k, d.Files), calls: i.calls, room: memory,
 	}
-	i.attempts = &attempts{kit: k, router: router{k}, caller: d.Caller, batches: i.batches, ledger: i.ledger, gate: g, limit: t.limit}
+	i.attempts = &attempts{
+		kit: k, router: router{k}, refusals: keeps.refusals, caller: d.Caller, batches: i.batches, ledger: i.ledger, gate: g, limit: t.limit,
+	}
 	i.retries = &retries{kit: k, requests: reqs, batches: i.batches, visibility: i.visibility}
 	i.buffer = &buffer{
 		ledger: i.ledger, batches: i.batches, heartbeat: i.heartbeat, groups: map[batch.Ref]*group{},

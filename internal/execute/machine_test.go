@@ -134,6 +134,9 @@ func (m *machine) apply(ctx context.Context, c state.Change) error {
 		if err := m.world.store.Apply(ctx, c); err != nil {
 			return err
 		}
+		if c.Spec() != before.Spec { // which a store may write anew
+			m.world.broken("line %d was %+v and is written as %+v", c.Spec().Key.Line, before.Spec, c.Spec())
+		}
 		if after := m.world.stored(ctx, c.Spec().Key.Line); before.Phase.Status().Terminal() && before.Phase != after.Phase {
 			m.world.broken("line %d was %v and became %v", c.Spec().Key.Line, before.Phase, after.Phase)
 		}

@@ -3,6 +3,7 @@ package execute
 import (
 	"cmp"
 	"context"
+	"sync"
 	"time"
 
 	"github.com/musketry/musketry/internal/retry"
@@ -16,6 +17,55 @@ type way struct {
 	label  string // as metrics name it
 	policy retry.Policy
 	waits  bool // for who pays, where a quota is spent
+}
+
+// Times of a refusal.
+const (
+	// trusted is how long after an answer that only who is known gets a refusal is
+	// the request's own.
+	trusted = 10 * time.Minute
+	// tellEvery is how often at most the log has that nothing can be sent, and why:
+	// all of a route fail together.
+	tellEvery = time.Minute
+)
+
+// refusals are what a process knows of upstreams that refuse their key, which is
+// no failure of any request.
+type refusals struct {
+	mu    sync.Mutex
+	known map[string]time.Time // by route: when it last answered one whom it knows
+	told  map[string]time.Time // by what the log was told
+}
+
+func newRefusals() *refusals {
+	return &refusals{known: map[string]time.Time{}, told: map[string]time.Time{}}
+}
+
+// refused reports whether an answer of status by w refuses the key, and not the
+// request: a 401 or 403 of an upstream that has not answered for long.
+func (r *refusals) refused(w way, status int, now time.Time) bool {
+	if status >= 500 || status == 408 || status == 429 || w.policy.Retryable.Has(status) {
+		return false // says nothing of the key
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if status != 401 && status != 403 {
+		r.known[w.route.ID] = now
+		return false
+	}
+	last, ok := r.known[w.route.ID]
+	return !ok || now.Sub(last) > trusted
+}
+
+// tell reports whether the log is to have what.
+func (r *refusals) tell(what string, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if last, ok := r.told[what]; ok && now.Sub(last) < tellEvery {
+		return false
+	}
+	r.told[what] = now
+	return true
 }
 
 // A router chooses ways.

@@ -190,3 +190,46 @@ func TestASpentQuotaIsRetried(t *testing.T) {
 		w.done(state.StatusCompleted)
 	})
 }
+
+// TestARefusedKeyFailsNothing: an upstream that refuses whoever comes is asked again, until it answers. From then on a
+// refusal is the request's own.
+func TestARefusedKeyFailsNothing(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{401, 403} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, input(3), func(b *batch.Batch) { b.Policy.MaxRetries = 0 })
+			w.sendAll(2)
+			good := time.Now().Add(time.Minute)
+			w.up.answer = func(_ context.Context, line, _ int) (execute.Reply, error) {
+				if line == 3 || time.Now().Before(good) {
+					return status(code)
+				}
+				return ok("{}")
+			}
+			m := &machine{world: w}
+			p := w.process(m, execute.Config{})
+			work := func() {
+				for range 20 {
+					if got := w.deliver(10); len(got) > 0 {
+						w.invoke(m, p, got)
+					}
+					time.Sleep(10 * time.Second)
+				}
+			}
+			work()
+			w.done(state.StatusCompleted, state.StatusCompleted)
+			if got, _ := w.record(1).Phase.(state.Completed); got.Attempt != 0 {
+				t.Errorf("%d attempts failed, want none", got.Attempt)
+			}
+			w.send(3)
+			work()
+			w.done(state.StatusCompleted, state.StatusCompleted, state.StatusFailed)
+			if calls := w.up.called(3)[2]; calls != 1 {
+				t.Errorf("%d calls of the line that is refused, want 1", calls)
+			}
+			if n := w.logs.count("nothing could be sent"); n < 1 || n > 2 {
+				t.Errorf("the log has %d times that nothing could be sent, want once a minute", n)
+			}
+		})
+	}
+}

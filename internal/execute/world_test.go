@@ -514,6 +514,13 @@ func (l *logs) Handle(_ context.Context, r slog.Record) error {
 func (l *logs) WithAttrs([]slog.Attr) slog.Handler { return l }
 func (l *logs) WithGroup(string) slog.Handler      { return l }
 
+// count returns how often a message was logged.
+func (l *logs) count(message string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all[message]
+}
+
 // messages returns what was logged, each once.
 func (l *logs) messages() []string {
 	l.mu.Lock()
