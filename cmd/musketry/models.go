@@ -74,25 +74,33 @@ func (a *admin) setModelCommand() *cobra.Command {
 				return err
 			}
 			return a.with(cmd.Context(), func(ctx context.Context, store adminStore) error {
-				stored, err := modelOf(ctx, store, whole.Pattern)
-				if err != nil && !errors.Is(err, route.ErrNotFound) {
+				if err := c.set(ctx, cmd, store, whole); err != nil {
 					return err
 				}
-				next := whole
-				if c.file == "" {
-					next = c.over(cmd, whole.Pattern, stored)
-				}
-				next.Revision = stored.Revision
-				if err := store.PutModel(ctx, next); err != nil {
-					return changed(err, next.Pattern)
-				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is set. Workers have it within 5 seconds.\n", next.Pattern)
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is set. Workers have it within 5 seconds.\n", whole.Pattern)
 				return err
 			})
 		},
 	}
 	c.flags(cmd)
 	return cmd
+}
+
+// set stores a model: all of whole if it comes from a file, else what is stored
+// with what cmd's flags change of it.
+func (c *modelChange) set(ctx context.Context, cmd *cobra.Command, store adminStore, whole route.Model) error {
+	stored, err := modelOf(ctx, store, whole.Pattern)
+	if errors.Is(err, route.ErrNotFound) {
+		err = hasRoom(ctx, store)
+	}
+	if err != nil {
+		return err
+	}
+	if c.file == "" {
+		whole = c.over(cmd, whole.Pattern, stored)
+	}
+	whole.Revision = stored.Revision
+	return changed(store.PutModel(ctx, whole), whole.Pattern)
 }
 
 // flags has cmd read c.
@@ -346,6 +354,19 @@ func modelOf(ctx context.Context, store adminStore, pattern string) (route.Model
 		return route.Model{}, fmt.Errorf("%w of the pattern %.80q: its requests go by %s", route.ErrNotFound, pattern, m.Pattern)
 	}
 	return route.Model{}, fmt.Errorf("%w of the pattern %.80q", route.ErrNotFound, pattern)
+}
+
+// hasRoom returns nil if the deployment takes one model more.
+func hasRoom(ctx context.Context, store adminStore) error {
+	models, err := store.Models(ctx)
+	if err != nil {
+		return fmt.Errorf("read models: %w", err)
+	}
+	if len(models) >= route.MaxModels {
+		return fmt.Errorf("a deployment takes %d models, and this one has as many: remove one, or name several by one pattern",
+			route.MaxModels)
+	}
+	return nil
 }
 
 // changed says of a conflict what to do.

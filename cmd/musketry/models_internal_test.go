@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -163,5 +164,24 @@ func TestModelsRefuses(t *testing.T) {
 		if strings.Contains(err.Error(), "sk-secret") {
 			t.Errorf("%s: %q quotes a key", name, err)
 		}
+	}
+}
+
+// TestModelsAreBounded holds a deployment to what its workers take.
+func TestModelsAreBounded(t *testing.T) {
+	t.Parallel()
+	d := desk{t, memstore.NewStore()}
+	for i := range route.MaxModels {
+		m := route.Model{Pattern: fmt.Sprintf("model-%04d", i), Routes: []route.Route{{
+			Name: "main", BaseURL: "https://api.example.com/v1", Auth: route.Auth{Kind: "none"},
+		}}}
+		if err := d.store.PutModel(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.set("model-0007", "--rpm", "5")
+	_, _, err := d.models("", "set", "model-x", "--base-url", "https://api.example.com/v1", "--auth", "none")
+	if err == nil || !strings.Contains(err.Error(), "takes 1000 models") {
+		t.Errorf("one model more: %v", err)
 	}
 }

@@ -15,8 +15,6 @@ const (
 	fresh = 5 * time.Second
 	// readLimit bounds one read, its repeats included: calls wait for it.
 	readLimit = 3 * time.Second
-	// maxModels is how many models a table takes: names come with every call.
-	maxModels = 1000
 )
 
 // A Source has the models as they are stored. One that cannot be read may come
@@ -120,7 +118,7 @@ func (c *Cache) keep(models []Model, err error) (Table, error) {
 
 // usable returns models with each that is invalid as it was when it last was valid.
 func (c *Cache) usable(models []Model) []Model {
-	models = slices.Clone(models[:min(len(models), maxModels)])
+	models = slices.Clone(models[:min(len(models), MaxModels)])
 	for i, m := range models {
 		err := m.Validate()
 		if err == nil {

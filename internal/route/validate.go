@@ -16,6 +16,10 @@ import (
 // all models are read every few seconds, and by every worker.
 const MaxBytes = 32 << 10
 
+// MaxModels is how many models a deployment takes, the first by the alphabet:
+// each call looks among them.
+const MaxModels = 1000
+
 // The bounds of a model.
 const (
 	MaxPattern     = 256 // bytes of a pattern, and of a model's name
