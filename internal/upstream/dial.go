@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -42,6 +43,7 @@ type dialer struct {
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	tls     *tls.Config
 	slots   *slots
+	alone   time.Duration // how long a dial to a host has no other beside it; 0: a second
 
 	mu    sync.Mutex
 	hosts map[string]*turns
@@ -71,7 +73,7 @@ func (d *dialer) secure(ctx context.Context, network, address string) (net.Conn,
 	defer cancel()
 	host := d.turns(address)
 	call, unwanted := wanted(ctx)
-	done, err := host.take(ctx, unwanted)
+	done, err := host.take(ctx, unwanted, cmp.Or(d.alone, alone))
 	if err != nil {
 		return nil, err
 	}
@@ -142,8 +144,8 @@ type turns struct {
 	closed bool          // single is
 }
 
-// take waits for a turn, which ends with done or after a second. It returns errNotWanted once unwanted is closed.
-func (t *turns) take(ctx context.Context, unwanted <-chan struct{}) (done func(), err error) {
+// take waits for a turn, which ends with done or after so long. It returns errNotWanted once unwanted is closed.
+func (t *turns) take(ctx context.Context, unwanted <-chan struct{}, long time.Duration) (done func(), err error) {
 	t.mu.Lock()
 	single := t.single
 	t.mu.Unlock()
@@ -162,7 +164,7 @@ func (t *turns) take(ctx context.Context, unwanted <-chan struct{}) (done func()
 	case t.turn <- struct{}{}:
 	}
 	release := sync.OnceFunc(func() { <-t.turn })
-	timer := time.AfterFunc(alone, release)
+	timer := time.AfterFunc(long, release)
 	select {
 	case <-unwanted: // also if it was served in the very moment in which its turn came
 		timer.Stop()

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 )
@@ -18,6 +19,22 @@ func NewTransport(dial func(ctx context.Context, network, address string) (net.C
 // NewTransportFor returns one that trusts roots.
 func NewTransportFor(roots *x509.CertPool) *http.Transport {
 	return NewDialing((&net.Dialer{}).DialContext, roots)
+}
+
+// NewTurning returns one that trusts roots, of whose dials one has a host for itself however long it takes.
+func NewTurning(roots *x509.CertPool) *http.Transport {
+	d := testDialer((&net.Dialer{}).DialContext)
+	d.alone = time.Hour
+	return newTransport(d, roots, mostConnections)
+}
+
+// NewBounded returns a client with so many connections at most, which dial makes, to any address.
+func NewBounded(dial func(ctx context.Context, network, address string) (net.Conn, error), most int) *Client {
+	c := &Client{}
+	d := testDialer(dial)
+	d.slots = &slots{free: semaphore.NewWeighted(int64(most)), closeIdle: c.CloseIdleConnections}
+	c.private = newTransport(d, nil, most)
+	return c
 }
 
 // NewDialing returns one that trusts roots, whose connections dial makes.

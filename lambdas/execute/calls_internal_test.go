@@ -22,7 +22,7 @@ import (
 func TestPlacesCallAtOnce(t *testing.T) {
 	t.Parallel()
 	const places = 250
-	for proto, most := range map[string]int32{"HTTP/1.1": places, "HTTP/2.0": 20} { // 100 streams a connection
+	for proto, most := range map[string]int32{"HTTP/1.1": places, "HTTP/2.0": 60} { // 100 streams a connection, and a turn of a second on a machine that is busy
 		t.Run(proto, func(t *testing.T) {
 			t.Parallel()
 			var arrived, made atomic.Int32
