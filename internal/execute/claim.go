@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -37,7 +38,8 @@ type claims struct {
 	ledger    *ledger
 	gate      *gate
 	shards    *shards
-	suspects  *semaphore.Weighted
+	calls     context.Context // bounds the wait of a suspect
+	suspects  *suspects
 	isolation *isolation
 	lease     state.Lease // this worker's, without a claim id
 	stale     time.Duration
@@ -180,13 +182,31 @@ func (c *claims) beside(j *job, reclaims int) error {
 	switch {
 	case reclaims < suspectThreshold, j.isolated, j.suspect && reclaims < poisonThreshold:
 		return nil
-	case reclaims < poisonThreshold && c.suspects.TryAcquire(1):
+	case reclaims < poisonThreshold && c.suspects.acquire(c.calls):
 		j.suspect = true
 		return nil
 	case reclaims >= poisonThreshold && c.isolation.may(j):
 		return end(causePoison)
 	}
 	return endFor(causeSuspect, suspectRest(j.delivery.Receives))
+}
+
+// suspects are those that run, and as many that wait for one of them to end: who
+// goes back to the queue comes back to the same busy worker.
+type suspects struct {
+	running *semaphore.Weighted
+	waiting atomic.Int64
+}
+
+func newSuspects() *suspects { return &suspects{running: semaphore.NewWeighted(maxSuspects)} }
+
+// acquire reports whether one more may run. It waits if few others do.
+func (s *suspects) acquire(ctx context.Context) bool {
+	if s.running.TryAcquire(1) {
+		return true
+	}
+	defer s.waiting.Add(-1)
+	return s.waiting.Add(1) <= maxSuspects && s.running.Acquire(ctx, 1) == nil
 }
 
 // suspectRest returns how long a message rests whose request cannot run now, but
@@ -202,7 +222,7 @@ func suspectRest(receives int) time.Duration {
 func (c *claims) release(j *job) {
 	if j.suspect {
 		j.suspect = false
-		c.suspects.Release(1)
+		c.suspects.running.Release(1)
 	}
 }
 

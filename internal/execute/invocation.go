@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/state"
 )
@@ -121,7 +119,7 @@ func (i *invocation) stages(d Deps, cfg Config, keeps kept, lease state.Lease, t
 	i.settler = &settler{kit: k, ledger: i.ledger, isolation: i.isolation, visibility: i.visibility, requeuer: i.requeuer, deleter: i.deleter}
 	i.claims = &claims{
 		kit: k, requests: reqs, workers: d.Workers, batches: i.batches, ledger: i.ledger, gate: g, shards: s,
-		suspects: semaphore.NewWeighted(maxSuspects), isolation: i.isolation, lease: lease, stale: cfg.Stale,
+		calls: i.calls, suspects: newSuspects(), isolation: i.isolation, lease: lease, stale: cfg.Stale,
 	}
 	i.intake = &intake{kit: k, ledger: i.ledger, batches: i.batches, places: i.places, gate: g, claims: i.claims}
 	i.reader = &reader{
@@ -214,6 +212,7 @@ func (i *invocation) take(jobs []*job) {
 		known := i.isolation.asks(j)
 		i.jobs.Go(func() {
 			defer known()
+			defer i.claims.release(j) // whatever becomes of it: others may wait for that
 			err := i.intake.admit(j)
 			if err != nil {
 				i.finish(j, err)

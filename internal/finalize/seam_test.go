@@ -101,7 +101,7 @@ func TestKilledBeforeTheCounter(t *testing.T) {
 	}{
 		"once":                        {kills: []time.Duration{0}},
 		"twice":                       {kills: []time.Duration{0, 30 * time.Second}},
-		"again as they are found":     {kills: []time.Duration{0, 46 * time.Second}},
+		"again as they are found":     {kills: []time.Duration{0, 45 * time.Second}},
 		"some before they hid theirs": {kills: []time.Duration{0}, taken: 3},
 	} {
 		t.Run(name, func(t *testing.T) {
