@@ -209,7 +209,7 @@ func calls(ctx context.Context, t *testing.T, marker string) map[string]int {
 			Calls  int    `json:"calls"`
 		} `json:"requests"`
 	}
-	standin(ctx, t, "/standin/calls?limit=1000&contains="+url.QueryEscape(marker+"/"), &answer)
+	standin(ctx, t, "/standin/calls?limit=10000&contains="+url.QueryEscape(marker+"/"), &answer)
 	out := map[string]int{}
 	for _, r := range answer.Requests {
 		out[strings.TrimPrefix(r.Marker, marker+"/")] += r.Calls

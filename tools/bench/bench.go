@@ -22,12 +22,19 @@ type bench struct {
 	args   []string // of go test
 	env    []string
 	engine string // what it runs on
+	cloud  bool   // it starts a local cloud
 }
 
 // benches are all of them.
 func benches() map[string]bench {
 	inMemory := func(pkg, name, times string) bench {
 		return bench{pkg: pkg, args: []string{"-run", "^$", "-bench", "^" + name + "$", "-benchtime", times}, engine: "memory"}
+	}
+	onCloud := func(name string) bench {
+		return bench{
+			pkg: "./localstack/e2e", args: []string{"-tags", "e2e,bench", "-run", "^TestMeasure" + name + "$", "-v"},
+			engine: "ministack", cloud: true,
+		}
 	}
 	return map[string]bench{
 		"ingest":   inMemory("./internal/submit", "BenchmarkLoad", "1x"),
@@ -37,6 +44,11 @@ func benches() map[string]bench {
 			pkg: "./tools/bench/budget", args: []string{"-run", "^TestMeasure$", "-v"},
 			env: []string{"MUSKETRY_BENCH_BUDGET="}, engine: "virtual time",
 		},
+		"budget-local": onCloud("Budget"),
+		"cpu":          onCloud("CPU"),
+		"kill":         onCloud("Kill"),
+		"backpressure": onCloud("Backpressure"),
+		"whole":        onCloud("Whole"),
 	}
 }
 
@@ -53,11 +65,11 @@ type figure struct {
 	Values  map[string]float64 `json:"values"` // By unit, such as sec/op.
 }
 
-// run measures what names name, all if there are none, one after another.
+// run measures what names name, one after another; without names, all that need no local cloud.
 func run(ctx context.Context, out io.Writer, names []string) error {
 	all := benches()
 	if len(names) == 0 {
-		names = slices.Sorted(maps.Keys(all))
+		names = slices.DeleteFunc(slices.Sorted(maps.Keys(all)), func(name string) bool { return all[name].cloud })
 	}
 	commit, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
 	if err != nil {
