@@ -32,7 +32,7 @@ PASS
 func TestUnknownNames(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	if err := run(t.Context(), &out, []string{"budgets"}); err == nil || !strings.Contains(err.Error(), "budget, finalize") {
+	if err := run(t.Context(), &out, []string{"budgets"}); err == nil || !strings.Contains(err.Error(), "budget, budget-local") {
 		t.Errorf("got %v, want the names that there are", err)
 	}
 }

@@ -71,7 +71,7 @@ func (b *bucket) GetObject(ctx context.Context, in *s3.GetObjectInput, _ ...func
 		return nil, err
 	}
 	out := &s3.GetObjectOutput{Body: io.NopCloser(bytes.NewReader(body[from:to])), ContentLength: aws.Int64(int64(to - from))}
-	b.meter.called("S3.GetObject", in, out, nil)
+	b.meter.called(ctx, "S3.GetObject", in, out, nil)
 	return out, nil
 }
 
@@ -82,7 +82,7 @@ func (b *bucket) HeadObject(ctx context.Context, in *s3.HeadObjectInput, _ ...fu
 	b.mu.Lock()
 	body, ok := b.objects[*in.Key]
 	b.mu.Unlock()
-	b.meter.called("S3.HeadObject", in, &s3.HeadObjectOutput{}, nil)
+	b.meter.called(ctx, "S3.HeadObject", in, &s3.HeadObjectOutput{}, nil)
 	if !ok {
 		return nil, &types.NotFound{}
 	}
@@ -107,7 +107,7 @@ func (b *bucket) ListObjectsV2(
 			out.Contents = append(out.Contents, types.Object{Key: &key, Size: aws.Int64(int64(len(b.objects[key])))})
 		}
 	}
-	b.meter.called("S3.ListObjectsV2", in, out, nil)
+	b.meter.called(ctx, "S3.ListObjectsV2", in, out, nil)
 	return out, nil
 }
 
@@ -122,7 +122,7 @@ func (b *bucket) PutObject(ctx context.Context, in *s3.PutObjectInput, _ ...func
 	b.mu.Lock()
 	b.objects[*in.Key] = body
 	b.mu.Unlock()
-	b.meter.called("S3.PutObject", in, &s3.PutObjectOutput{}, nil)
+	b.meter.called(ctx, "S3.PutObject", in, &s3.PutObjectOutput{}, nil)
 	return &s3.PutObjectOutput{ETag: tag(body)}, nil
 }
 
@@ -132,7 +132,7 @@ func (b *bucket) DeleteObject(
 	b.mu.Lock()
 	delete(b.objects, *in.Key)
 	b.mu.Unlock()
-	b.meter.called("S3.DeleteObject", in, &s3.DeleteObjectOutput{}, nil)
+	b.meter.called(ctx, "S3.DeleteObject", in, &s3.DeleteObjectOutput{}, nil)
 	return &s3.DeleteObjectOutput{}, sleep(ctx, spread(getTime))
 }
 
@@ -144,7 +144,7 @@ func (b *bucket) DeleteObjects(
 		delete(b.objects, *o.Key)
 	}
 	b.mu.Unlock()
-	b.meter.called("S3.DeleteObjects", in, &s3.DeleteObjectsOutput{}, nil)
+	b.meter.called(ctx, "S3.DeleteObjects", in, &s3.DeleteObjectsOutput{}, nil)
 	return &s3.DeleteObjectsOutput{}, sleep(ctx, spread(putTime))
 }
 
@@ -155,7 +155,7 @@ func (b *bucket) CreateMultipartUpload(
 	id := strconv.Itoa(len(b.uploads) + 1)
 	b.uploads[id] = map[int32][]byte{}
 	b.mu.Unlock()
-	b.meter.called("S3.CreateMultipartUpload", in, &s3.CreateMultipartUploadOutput{}, nil)
+	b.meter.called(ctx, "S3.CreateMultipartUpload", in, &s3.CreateMultipartUploadOutput{}, nil)
 	return &s3.CreateMultipartUploadOutput{UploadId: &id}, sleep(ctx, spread(putTime))
 }
 
@@ -172,7 +172,7 @@ func (b *bucket) UploadPart(
 	b.mu.Lock()
 	b.uploads[*in.UploadId][*in.PartNumber] = body
 	b.mu.Unlock()
-	b.meter.called("S3.UploadPart", in, &s3.UploadPartOutput{}, nil)
+	b.meter.called(ctx, "S3.UploadPart", in, &s3.UploadPartOutput{}, nil)
 	return &s3.UploadPartOutput{ETag: tag(body)}, nil
 }
 
@@ -186,13 +186,13 @@ func (b *bucket) CompleteMultipartUpload(
 	}
 	b.objects[*in.Key] = body
 	b.mu.Unlock()
-	b.meter.called("S3.CompleteMultipartUpload", in, &s3.CompleteMultipartUploadOutput{}, nil)
+	b.meter.called(ctx, "S3.CompleteMultipartUpload", in, &s3.CompleteMultipartUploadOutput{}, nil)
 	return &s3.CompleteMultipartUploadOutput{}, sleep(ctx, spread(putTime))
 }
 
 func (b *bucket) AbortMultipartUpload(
 	ctx context.Context, in *s3.AbortMultipartUploadInput, _ ...func(*s3.Options),
 ) (*s3.AbortMultipartUploadOutput, error) {
-	b.meter.called("S3.AbortMultipartUpload", in, &s3.AbortMultipartUploadOutput{}, nil)
+	b.meter.called(ctx, "S3.AbortMultipartUpload", in, &s3.AbortMultipartUploadOutput{}, nil)
 	return &s3.AbortMultipartUploadOutput{}, sleep(ctx, spread(putTime))
 }

@@ -152,7 +152,7 @@ func (m *machine) SendTaskSuccess(
 	if err := sleep(ctx, spread(queueTime)); err != nil {
 		return nil, err
 	}
-	m.meter.called("SFN.SendTaskSuccess", in, nil, nil)
+	m.meter.called(ctx, "SFN.SendTaskSuccess", in, nil, nil)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	woken, ok := m.tokens[*in.TaskToken]

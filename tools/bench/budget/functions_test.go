@@ -20,6 +20,7 @@ const (
 
 // A function is a Lambda. E is what one of its environments holds.
 type function[E any] struct {
+	name   string
 	meter  *meter
 	memory float64 // GB
 	setUp  func() E
@@ -55,7 +56,7 @@ func (f *function[E]) invoke(ctx context.Context, what func(ctx context.Context,
 		_ = sleep(context.WithoutCancel(ctx), billed)
 	}
 	began := time.Now()
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), lifetime)
+	limited, cancel := context.WithTimeout(context.WithValue(context.WithoutCancel(ctx), caller{}, f.name), lifetime)
 	what(limited, env)
 	cancel()
 	billed += time.Since(began)

@@ -140,7 +140,7 @@ func (q *queue) SendMessageBatch(
 	}
 	q.show()
 	q.tell()
-	q.meter.called("SQS.SendMessageBatch", in, out, nil)
+	q.meter.called(ctx, "SQS.SendMessageBatch", in, out, nil)
 	return out, nil
 }
 
@@ -183,7 +183,7 @@ func (q *queue) receive(ctx context.Context, in *sqs.ReceiveMessageInput, name s
 		}
 		q.mu.Unlock()
 		if len(out.Messages) > 0 || !time.Now().Before(until) {
-			q.meter.called(name, in, out, nil)
+			q.meter.called(ctx, name, in, out, nil)
 			return out, nil
 		}
 		timer := time.NewTimer(time.Until(next))
@@ -192,7 +192,7 @@ func (q *queue) receive(ctx context.Context, in *sqs.ReceiveMessageInput, name s
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			q.meter.called(name, in, out, nil)
+			q.meter.called(ctx, name, in, out, nil)
 			return nil, ctx.Err()
 		}
 		timer.Stop()
@@ -216,7 +216,7 @@ func (q *queue) ChangeMessageVisibilityBatch(
 		out.Successful = append(out.Successful, types.ChangeMessageVisibilityBatchResultEntry{Id: e.Id})
 	}
 	q.tell()
-	q.meter.called("SQS.ChangeMessageVisibilityBatch", in, out, nil)
+	q.meter.called(ctx, "SQS.ChangeMessageVisibilityBatch", in, out, nil)
 	return out, nil
 }
 
@@ -240,7 +240,7 @@ func (q *queue) remove(ctx context.Context, in *sqs.DeleteMessageBatchInput, nam
 		}
 		out.Successful = append(out.Successful, types.DeleteMessageBatchResultEntry{Id: e.Id})
 	}
-	q.meter.called(name, in, out, nil)
+	q.meter.called(ctx, name, in, out, nil)
 	return out, nil
 }
 

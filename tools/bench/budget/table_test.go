@@ -124,7 +124,7 @@ func (t *table) GetItem(
 	it := maps.Clone(t.get(in.Key))
 	t.mu.Unlock()
 	out := &dynamodb.GetItemOutput{Item: it, ConsumedCapacity: consumed(readUnits(cost.Size(it), in.ConsistentRead))}
-	t.meter.called("DynamoDB.GetItem", in, out, nil)
+	t.meter.called(ctx, "DynamoDB.GetItem", in, out, nil)
 	return out, nil
 }
 
@@ -133,7 +133,7 @@ func (t *table) PutItem(
 ) (*dynamodb.PutItemOutput, error) {
 	units, err := t.write(ctx, in.Item, in.Item, aws.ToString(in.ConditionExpression), in.ExpressionAttributeNames, in.ExpressionAttributeValues)
 	out := &dynamodb.PutItemOutput{ConsumedCapacity: consumed(units)}
-	t.meter.called("DynamoDB.PutItem", in, out, err)
+	t.meter.called(ctx, "DynamoDB.PutItem", in, out, err)
 	return out, err
 }
 
@@ -158,7 +158,7 @@ func (t *table) UpdateItem(
 	if !ok {
 		out.ConsumedCapacity = consumed(t.wrote(t.partition(text(in.Key["pk"])), cost.Size(old)))
 		err = &types.ConditionalCheckFailedException{Item: maps.Clone(old)}
-		t.meter.called("DynamoDB.UpdateItem", in, out, err)
+		t.meter.called(ctx, "DynamoDB.UpdateItem", in, out, err)
 		return nil, err
 	}
 	if out.Attributes, err = updated(*in.UpdateExpression, in.ExpressionAttributeNames, in.ExpressionAttributeValues, old); err != nil {
@@ -168,7 +168,7 @@ func (t *table) UpdateItem(
 	maps.Copy(after, old)
 	maps.Copy(after, out.Attributes)
 	out.ConsumedCapacity = consumed(t.put(in.Key, after))
-	t.meter.called("DynamoDB.UpdateItem", in, out, nil)
+	t.meter.called(ctx, "DynamoDB.UpdateItem", in, out, nil)
 	return out, nil
 }
 
@@ -177,7 +177,7 @@ func (t *table) DeleteItem(
 ) (*dynamodb.DeleteItemOutput, error) {
 	units, err := t.write(ctx, in.Key, nil, aws.ToString(in.ConditionExpression), in.ExpressionAttributeNames, in.ExpressionAttributeValues)
 	out := &dynamodb.DeleteItemOutput{ConsumedCapacity: consumed(units)}
-	t.meter.called("DynamoDB.DeleteItem", in, out, err)
+	t.meter.called(ctx, "DynamoDB.DeleteItem", in, out, err)
 	return out, err
 }
 
@@ -249,7 +249,7 @@ func (t *table) Query(
 		}
 	}
 	out.ConsumedCapacity = consumed(readUnits(bytes, in.ConsistentRead))
-	t.meter.called("DynamoDB.Query", in, out, nil)
+	t.meter.called(ctx, "DynamoDB.Query", in, out, nil)
 	return out, nil
 }
 
@@ -293,6 +293,6 @@ func (t *table) BatchExecuteStatement(
 		out.Responses = append(out.Responses, types.BatchStatementResponse{Error: failed})
 	}
 	out.ConsumedCapacity = []types.ConsumedCapacity{*consumed(units)}
-	t.meter.called("DynamoDB.BatchExecuteStatement", in, out, nil)
+	t.meter.called(ctx, "DynamoDB.BatchExecuteStatement", in, out, nil)
 	return out, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -32,8 +33,7 @@ import (
 )
 
 const (
-	tenantName = "acme"
-	endpoint   = "/v1/chat/completions"
+	endpoint = "/v1/chat/completions"
 	// lineBytes and answerBytes are about what a line of input and a body of an answer have.
 	lineBytes, answerBytes = 600, 2000
 	// sampling is how often it is looked how many places are taken.
@@ -42,7 +42,8 @@ const (
 
 // A plan is what is measured.
 type plan struct {
-	lines       int
+	lines       int           // of a batch
+	batches     int           // at once, each a tenant's of its own; 0 is 1
 	mean        time.Duration // of a call
 	spread      float64       // standard deviation of a call's time, as a part of the mean
 	invocations int           // of execute at once, at most
@@ -56,7 +57,13 @@ type meter struct {
 	units cost.Units
 }
 
-func (m *meter) called(name string, in, out any, err error) {
+type caller struct{}
+
+// called counts a call, by who calls: the function that ctx is of.
+func (m *meter) called(ctx context.Context, name string, in, out any, err error) {
+	if who, ok := ctx.Value(caller{}).(string); ok {
+		name += " (" + who + ")"
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.calls[name]++
@@ -158,9 +165,9 @@ func newWorld(p plan) (*world, error) {
 	}
 	w.flow.invoke = w.perform
 	w.source = &source{queue: w.queue, most: p.invocations, invoke: w.event}
-	w.submit = function[*loader]{meter: w.meter, memory: 0.5, setUp: w.newLoader}
-	w.execute = function[*worker]{meter: w.meter, memory: 1, setUp: w.newWorker}
-	w.finalize = function[*finalizer]{meter: w.meter, memory: 0.5, setUp: w.newFinalizer}
+	w.submit = function[*loader]{name: "submit", meter: w.meter, memory: 0.5, setUp: w.newLoader}
+	w.execute = function[*worker]{name: "execute", meter: w.meter, memory: 1, setUp: w.newWorker}
+	w.finalize = function[*finalizer]{name: "finalize", meter: w.meter, memory: 0.5, setUp: w.newFinalizer}
 	return w, nil
 }
 
@@ -250,8 +257,8 @@ func (w *world) perform(ctx context.Context, task string, p payload) (next strin
 	return next, err
 }
 
-// upload stores an input file and returns its id.
-func (w *world) upload(ctx context.Context) (string, error) {
+// upload stores an input file of a tenant and returns its id.
+func (w *world) upload(ctx context.Context, tenant string) (string, error) {
 	id, err := batch.NewID(batch.PrefixFile, time.Now(), rand.Reader)
 	if err != nil {
 		return "", err
@@ -262,27 +269,33 @@ func (w *world) upload(ctx context.Context) (string, error) {
 		fmt.Fprintf(&b, `{"custom_id":"request-%d","method":"POST","url":%q,"body":{"model":"m","messages":[{"role":"user","content":%q}]}}`+"\n",
 			i+1, endpoint, filler)
 	}
-	w.bucket.objects[batch.FileKey(tenantName, id)] = b.Bytes()
+	w.bucket.mu.Lock()
+	w.bucket.objects[batch.FileKey(tenant, id)] = b.Bytes()
+	w.bucket.mu.Unlock()
 	return id, w.store().CreateFile(ctx, batch.File{
-		Tenant: tenantName, ID: id, Purpose: batch.PurposeBatch, Bytes: int64(b.Len()), CreatedAt: time.Now(),
+		Tenant: tenant, ID: id, Purpose: batch.PurposeBatch, Bytes: int64(b.Len()), CreatedAt: time.Now(),
 		ExpiresAt: time.Now().Add(30 * 24 * time.Hour),
 	})
 }
 
-// run takes one batch from its acceptance to its end.
-func (w *world) run(ctx context.Context) (batch.Batch, time.Duration, error) {
-	file, err := w.upload(ctx)
-	if err != nil {
-		return batch.Batch{}, 0, err
-	}
-	began := time.Now()
-	store := w.store()
+// run takes batches from their acceptance to their ends, which all must be good, and returns how long it took.
+func (w *world) run(ctx context.Context) (time.Duration, error) {
+	began, store := time.Now(), w.store()
 	acceptor := submit.NewAcceptor(submit.AcceptDeps{
 		Store: store, Flow: w.flows(), Receipts: store, Clock: time.Now, Random: rand.Reader,
 	}, submit.AcceptConfig{Policy: retry.Default()})
-	b, err := acceptor.Accept(ctx, batch.Order{Tenant: tenantName, InputFileID: file, Endpoint: endpoint, Window: "24h"})
-	if err != nil {
-		return batch.Batch{}, 0, err
+	var accepted []batch.Ref
+	for i := range max(w.plan.batches, 1) {
+		tenant := "tenant-" + strconv.Itoa(i+1)
+		file, err := w.upload(ctx, tenant)
+		if err != nil {
+			return 0, err
+		}
+		b, err := acceptor.Accept(ctx, batch.Order{Tenant: tenant, InputFileID: file, Endpoint: endpoint, Window: "24h"})
+		if err != nil {
+			return 0, err
+		}
+		accepted = append(accepted, b.Ref)
 	}
 	polled, stop := context.WithCancel(ctx)
 	var beside sync.WaitGroup
@@ -293,10 +306,15 @@ func (w *world) run(ctx context.Context) (batch.Batch, time.Duration, error) {
 	stop()
 	beside.Wait()
 	if w.flow.failed != nil {
-		return batch.Batch{}, took, w.flow.failed
+		return took, w.flow.failed
 	}
-	b, err = store.Batch(ctx, b.Ref)
-	return b, took, err
+	for _, ref := range accepted {
+		b, err := store.Batch(ctx, ref)
+		if err != nil || b.Status != batch.StatusCompleted || b.Counts.Completed != w.plan.lines {
+			return took, errors.Join(err, fmt.Errorf("a batch is %s, %+v", b.Status, b.Counts))
+		}
+	}
+	return took, nil
 }
 
 // look counts the places that are taken while messages wait.
