@@ -26,6 +26,7 @@ type world struct {
 	source *source
 	flows  *flows
 	check  *checker
+	gate   *gate
 	users  *process // whose dying lets them go
 	over   chan struct{}
 
@@ -61,9 +62,12 @@ func run(seed uint64, p *plan, d *definition, trace io.Writer) report {
 		nicks: map[string]string{}, calls: map[string]int{}, hits: map[fault]int{}, passes: map[string]int{},
 		over: make(chan struct{}),
 	}
-	w.check = &checker{world: w}
+	w.check, w.gate = &checker{world: w}, newGate(w)
 	w.queue, w.source, w.flows = newQueue(w), newSource(w), newFlows(w, d)
 	w.users = &process{world: w, name: "users"}
+	if p.route.RPM > 0 || p.route.MaxConcurrency > 0 {
+		w.hit(routeLimited)
+	}
 	for _, j := range p.jobs {
 		w.upload(j)
 		if !p.lively && j.window < time.Hour {
