@@ -211,7 +211,9 @@ func pending(t *testing.T, id string) {
 func TestLineLeadsNowhereElse(t *testing.T) {
 	t.Parallel()
 	c, m := newClient(t, "OPENAI_API_KEY"), marker(t)
-	content := jsonl(t, chat("a", "standin:status=503+retry-after=20", m))
+	const rests = "standin:status=503+retry-after=20"
+	ownRoute(t, rests)
+	content := jsonl(t, chat("a", rests, m))
 	file := upload(t.Context(), t, c, content)
 	b := create(t.Context(), t, c, file, "24h")
 	awaitCalls(t, m, 1)

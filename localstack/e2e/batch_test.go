@@ -293,9 +293,11 @@ func pause(t *testing.T, d time.Duration) {
 func TestExpiry(t *testing.T) {
 	t.Parallel()
 	c, m := newClient(t, "OPENAI_API_KEY"), marker(t)
+	const limited = "standin:status=429+retry-after=3600"
+	ownRoute(t, limited)
 	lines := []any{
 		chat("done", "standin", m), chat("hangs", "standin:hang", m), chat("done-too", "standin", m),
-		chat("limited", "standin:status=429+retry-after=3600", m),
+		chat("limited", limited, m),
 	}
 	const window = 45 * time.Second // a cold function on LocalStack and a busy machine take half of it
 	b := create(t.Context(), t, c, upload(t.Context(), t, c, jsonl(t, lines...)), window.String())

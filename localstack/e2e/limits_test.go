@@ -21,7 +21,9 @@ func TestLimitOfBatches(t *testing.T) {
 	t.Parallel()
 	most := number(t, "MUSKETRY_E2E_TENANT_BATCHES", 100)
 	c := openai.NewClient(option.WithBaseURL(variable(t, "OPENAI_BASE_URL")), option.WithAPIKey(newTenant(t, "limited")))
-	file := upload(t.Context(), t, c, jsonl(t, chat("a", "standin:status=503+retry-after=3600", marker(t))))
+	const rests = "standin:status=503+retry-after=3600"
+	ownRoute(t, rests)
+	file := upload(t.Context(), t, c, jsonl(t, chat("a", rests, marker(t))))
 	var ids []string
 	for range most {
 		ids = append(ids, create(t.Context(), t, c, file, "24h").ID)

@@ -5,9 +5,11 @@ package e2e_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -19,6 +21,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/openai/openai-go/v3"
 
+	"github.com/musketry/musketry/internal/boot"
+	"github.com/musketry/musketry/internal/dynamostore"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/localstack/standin/provider"
 )
 
@@ -115,4 +120,28 @@ func within10s(t *testing.T, what string, is func() bool) {
 			t.Fatalf("not within 10 s: %s", what)
 		}
 	}
+}
+
+// ownRoute gives model a route of its own to the stand-in: what pauses it pauses no other test's.
+func ownRoute(t *testing.T, model string) {
+	t.Helper()
+	base, err := url.Parse(variable(t, "STANDIN_URL"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := boot.AWS(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := dynamostore.New(dynamostore.NewClient(cfg), dynamostore.Config{Table: variable(t, boot.EnvTable), Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := route.Model{Pattern: model, Routes: []route.Route{{
+		Name: "own", BaseURL: base.Scheme + "://" + base.Host + "/v1", Auth: route.Auth{Kind: route.None}, AllowPrivate: true,
+	}}}
+	if err := store.PutModel(t.Context(), own); err != nil && !errors.Is(err, route.ErrConflict) { // another test has
+		t.Fatal(err)
+	}
+	time.Sleep(5 * time.Second) // by then each worker has it, too
 }
