@@ -249,14 +249,13 @@ func TestFewSuspectsAtOnce(t *testing.T) {
 			must(t, w.queue.ChangeVisibility(t.Context(), []string{w.deliver(1)[0].Handle}, 0))
 		}
 		var mu sync.Mutex
-		now, most, others := 0, 0, 0
+		now, most := 0, 0
 		w.up.answer = func(_ context.Context, line, _ int) (execute.Reply, error) {
 			mu.Lock()
 			if line <= suspects {
 				now++
 				most = max(most, now)
 			}
-			others = max(others, w.up.peak)
 			mu.Unlock()
 			time.Sleep(time.Second)
 			mu.Lock()

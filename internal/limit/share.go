@@ -100,13 +100,15 @@ func (s *Share) unstock(now Instant, tokens int64) (Permit, bool) {
 // A Plan is one update of a route's record. Its changes may be made several times,
 // of which the last counts.
 type Plan struct {
-	share *Share
-	now   Instant
-	asks  []int64
-	back  int
-	rand  func() float64
-	told  Report
-	calls int
+	share  *Share // as Done knows it: it changes while the update is made
+	limits Limits
+	now    Instant
+	asks   []int64
+	back   int
+	rand   func() float64
+	told   Report
+	calls  int
+	kept   int // permits that wait for slots, or whose calls have not left
 
 	slots   int
 	times   []Instant
@@ -124,12 +126,15 @@ func (s *Share) Plan(now Instant, asks []int64, back int, random func() float64)
 		s.news, s.newsAt = Report{}, 0
 	}
 	s.slots = min(s.slots, s.Calls()) // what the update leaves the worker at least, whether it is stored or not
-	return &Plan{share: s, now: now, asks: asks, back: back, rand: random, told: told, calls: s.Calls()}
+	return &Plan{
+		share: s, limits: s.limits, now: now, asks: asks, back: back, rand: random, told: told, calls: s.Calls(),
+		kept: s.permits + len(s.stock),
+	}
 }
 
 // Change makes the update's changes of r.
 func (p *Plan) Change(r *Record) error {
-	l := p.share.limits
+	l := p.limits
 	r.Report(p.now, l, p.told)
 	asks := p.asks
 	if l.Concurrency > 0 {
@@ -139,7 +144,7 @@ func (p *Plan) Change(r *Record) error {
 		} else {
 			// Call times for slots that come free until then, too: these are for the stock.
 			// Where none do, slots are what bounds the calls, and lost call times bound nothing.
-			free -= p.share.permits + len(p.share.stock)
+			free -= p.kept
 		}
 		asks = asks[:max(min(len(asks), free), 0)]
 	}

@@ -226,12 +226,15 @@ func (p *pair) progress(rt *rapid.T) {
 }
 
 // appendJournal keeps to what the caller owes: the entry before a numbered one
-// exists.
+// exists, and one that closes the journal names no lines.
 func (p *pair) appendJournal(rt *rapid.T) {
 	id, e := aBatch(rt), drawn[batch.Entry](rt, "entry")
 	e.Segment, e.Closed = one(rt, "segment", "a", "b", "c", ""), seldom(rt, "closed")
 	if e.N = 0; rapid.Bool().Draw(rt, "numbered") {
 		e.N, e.Closed = upTo(rt, "number", 1, p.entries[id]+1), !seldom(rt, "open")
+	}
+	if e.N == 0 && e.Closed {
+		e.Segment, e.Spans = "", nil
 	}
 	n, done := update(rt, p, "AppendJournal", func(ctx context.Context, s Store) (int, error) {
 		return s.AppendJournal(ctx, id, e)
