@@ -18,6 +18,8 @@ const (
 	// receiveWait is how long a receive waits for a first message when few come.
 	// None is cancelled, since it may be handed messages all the same.
 	receiveWait = time.Second
+	// freedFor is how long places that come free are gathered.
+	freedFor = 5 * time.Millisecond
 	// receiveLimit bounds one, whose connection may be dead.
 	receiveLimit = 5 * time.Second
 	// The rest after a receive that brought nothing; it doubles.
@@ -60,7 +62,8 @@ func (r *receiver) run() {
 		}
 		timer := time.NewTimer(rest)
 		select {
-		case <-r.places.news:
+		case <-r.places.news: // what comes free at one instant is for one receive
+			r.rest(r.calls, freedFor)
 		case <-timer.C:
 		case <-r.calls.Done():
 			timer.Stop()

@@ -87,6 +87,7 @@ func run(seed uint64, p *plan, d *definition, trace io.Writer) report {
 	w.spawn(func() { w.judge(w.sched.stop) })
 	w.sched.loop()
 	w.end()
+	defer time.Sleep(leaving) // who sleeps meets its end at its next call
 	return report{
 		seed: seed, finds: w.check.finds, hits: w.hits, passes: w.passes,
 		sum: w.sched.sum, turns: w.sched.count, took: w.sched.now(), wakes: w.flows.wakes, ticks: w.passes["tick"],
@@ -129,6 +130,9 @@ func (w *world) settled() bool {
 	entries, _, _ := w.store.Runnings(context.Background(), "", 1)
 	return w.source.running+len(w.queue.messages)+len(w.queue.dead)+len(entries) == 0 && !slices.ContainsFunc(w.plan.jobs, func(j *job) bool { return !j.read })
 }
+
+// leaving is longer than an invocation of a worker lasts.
+const leaving = 20 * time.Minute
 
 // end ends whatever lives still.
 func (w *world) end() {
