@@ -49,11 +49,10 @@ func TestRoles(t *testing.T) {
 			"Bucket/batches/*": "s3:PutObject",
 			"Queue":            "sqs:ChangeMessageVisibility sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage",
 			flow:               "states:SendTaskSuccess",
-			"Table where dynamodb:LeadingKeys like [models]":  "dynamodb:Query",
-			"Table where dynamodb:LeadingKeys like [limit#*]": "dynamodb:GetItem dynamodb:PutItem",
-			"ssm:parameter/musketry/upstream-key":             "ssm:GetParameter",
-			"ssm:parameter/musketry/keys/*":                   "ssm:GetParameter",
-			"secretsmanager:secret:musketry/keys/*":           "secretsmanager:GetSecretValue",
+			"Table where dynamodb:LeadingKeys like [models]": "dynamodb:Query",
+			"ssm:parameter/musketry/upstream-key":            "ssm:GetParameter",
+			"ssm:parameter/musketry/keys/*":                  "ssm:GetParameter",
+			"secretsmanager:secret:musketry/keys/*":          "secretsmanager:GetSecretValue",
 		},
 		"Finalize": {
 			"FinalizeLog":      "logs:CreateLogStream logs:PutLogEvents",
@@ -244,7 +243,7 @@ func onWhat(value any) string {
 // the local cloud would let pass, is granted or left out on purpose.
 func TestFunctionsWriteNoKeys(t *testing.T) {
 	t.Parallel()
-	const keys = "key# keys limit# models" // what only musketry admin writes, with the credentials of whoever runs it, and limits, which are execute's
+	const keys = "key# keys limit# models" // what only musketry admin writes, with the credentials of whoever runs it, and limits, which nobody writes yet
 	want := strings.Fields(keys)
 	for on := range sharedSynth(t).grants(t, "Submit") {
 		if _, like, found := strings.Cut(on, " like ["); found {

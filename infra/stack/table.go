@@ -43,9 +43,6 @@ func workPartitions() []string {
 // modelsPartition has what operators say of models, with credentials of their own: no function has a permission to write it.
 const modelsPartition = "models"
 
-// limitPartitions have what workers know of routes, and nobody else writes.
-const limitPartitions = "limit#*"
-
 // runningPartition has an entry of each batch that may be unfinished, which workers do not need.
 const runningPartition = "running"
 
@@ -65,11 +62,9 @@ func (t *Table) GrantLoad(fn *Function) {
 		"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:PartiQLInsert")
 }
 
-// GrantWork lets execute read batches and models, move requests on, in groups too, and keep what is known of routes; it
-// deletes nothing.
+// GrantWork lets execute read batches and models and move requests on, in groups too; it deletes nothing.
 func (t *Table) GrantWork(fn *Function) {
 	t.grant(fn, []string{modelsPartition}, "dynamodb:Query")
-	t.grant(fn, []string{limitPartitions}, "dynamodb:GetItem", "dynamodb:PutItem")
 	t.grant(fn, workPartitions(), "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem",
 		"dynamodb:PartiQLUpdate")
 }

@@ -37,7 +37,7 @@ func judge(w way, limit time.Duration, aborted error, reply Reply, err error) ve
 	}
 	call, ok := errors.AsType[*CallError](err)
 	switch {
-	case ok && call.Kind >= CallUnsent:
+	case ok && call.Kind == CallUnsent:
 		return verdict{end: end(causeUnsent), unsent: call.Text}
 	case ok && call.Kind == CallUnsendable:
 		return verdict{reason: state.RequestBuilderError{Error: call.Text}}

@@ -20,6 +20,7 @@ import (
 type attempts struct {
 	kit
 
+	router   router
 	refusals *refusals
 	caller   Caller
 	batches  *poller
@@ -29,7 +30,7 @@ type attempts struct {
 }
 
 // attempt makes one call of j's request, if it still may, and returns what came of
-// it: nothing, if its permit is not good any more.
+// it.
 func (a *attempts) attempt(j *job, r state.Request[state.Processing]) result {
 	b := a.batches.entry(j.ref())
 	ctx, cancel := a.callContext(j, b)
@@ -41,36 +42,25 @@ func (a *attempts) attempt(j *job, r state.Request[state.Processing]) result {
 		late := way{model: j.input.Model, label: a.modelLabel(j.input.Model)}
 		return a.deny(r, late, verdict{reason: state.RetryTooLate{Last: done.Last}}, state.DenialDeadline)
 	}
-	w := j.pass.way
-	if j.pass.none != nil {
-		return a.conclude(r, w, judge(w, a.limit, context.Cause(ctx), Reply{}, j.pass.none))
-	}
-	ctx, abort := context.WithCancelCause(ctx)
-	defer abort(nil)
-	if !j.pass.leave(abort) {
-		return nil
+	w, err := a.router.choose(ctx, j.input.Model, r.Spec().Deadline.Sub(a.clock()), b.last().Policy)
+	if err != nil {
+		return a.conclude(r, w, judge(w, a.limit, context.Cause(ctx), Reply{}, err))
 	}
 	a.metrics.Count(metric.Calls, 1, "model", w.label)
 	sent := a.clock()
 	reply, err := a.send(ctx, j, callOf(j, r, w))
 	if err == nil && a.refusals.refused(w, reply.StatusCode, a.clock()) {
-		err = &CallError{Kind: CallDenied, Text: "the upstream refuses the key"}
+		err = &CallError{Kind: CallUnsent, Text: "the upstream refuses the key"}
 	}
 	if err == nil {
 		a.gate.durations.add(j.input.Model, a.clock().Sub(sent))
 	}
 	aborted := context.Cause(ctx)
-	var v verdict
 	var res result
-	panicked := a.guard(j, func() {
-		v = judge(w, a.limit, aborted, reply, err)
-		res = a.conclude(r, w, v)
-	})
+	panicked := a.guard(j, func() { res = a.conclude(r, w, judge(w, a.limit, aborted, reply, err)) })
 	if panicked != nil {
-		v = judge(w, a.limit, nil, Reply{}, panicked)
-		res = a.conclude(r, w, v)
+		return a.conclude(r, w, judge(w, a.limit, nil, Reply{}, panicked))
 	}
-	j.pass.over(sent, v, err)
 	return res
 }
 

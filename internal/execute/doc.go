@@ -10,13 +10,10 @@
 //	receive.go     receives messages while there is room for them
 //	intake.go      reads the message; lets on what may be called now
 //	lines.go       reads its line, when there is room for its call
-//	limiter.go     chooses a route; waits for its permit
-//	supply.go      has permits for a route's jobs, from what the fleet shares
 //	claim.go       claims the request and stores it as processing, in one write
+//	routing.go     chooses where a call goes
 //	call.go        makes one attempt
-//	pass.go        a call's way and permit, and what its end says of the route
 //	answer.go      what a call's end means; pure
-//	routing.go     where a call may go
 //	retry.go       a failure worth another attempt: pending again, hidden for the backoff
 //	buffer.go      gathers outcomes until they are worth a segment
 //	commit.go      persists them: segment, requests, journal, counts
@@ -25,8 +22,6 @@
 //	outcome.go     what ends a request; pure
 //	requests.go    reads and writes of requests
 //	gather.go      gathers changes of many jobs, for one write
-//	lane.go        what this worker has of a route
-//	portion.go     how many places a route may take; pure
 //	places.go      for how many calls, and messages beyond, there is room
 //	gate.go        whether a call may start now
 //	durations.go   how long calls take
@@ -60,7 +55,6 @@
 //	suspect          requeue after it, spread   requeue after it, spread
 //	leased           requeue after it, spread   requeue after it, spread
 //	backoff          requeue after it           requeue after it
-//	limited          requeue after it           release at end
 //	overdue          requeue after 10s, spread  requeue after 10s, spread
 //	outrun           requeue after 10s, spread  requeue after 10s, spread
 //	superseded       requeue after 10s, spread  requeue after 10s, spread

@@ -293,7 +293,7 @@ func TestModelsOfLinesAreNoLabels(t *testing.T) {
 		lines[19] = strings.Replace(lines[19], `"model":"mine-18",`, "", 1)
 		w := newWorld(t, lines, func(b *batch.Batch) { b.Policy.MaxRetries = 1 })
 		w.sendAll(20)
-		w.up.answer = func(context.Context, int, int) (execute.Reply, error) { return status(500) }
+		w.up.answer = func(context.Context, int, int) (execute.Reply, error) { return status(503) }
 		w.drive(time.Minute, w.one())
 		if diff := cmp.Diff([]string{"", "m", "other"}, w.stats.models()); diff != "" {
 			t.Errorf("models of metrics (-want +got):\n%s", diff)

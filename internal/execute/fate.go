@@ -81,7 +81,6 @@ const (
 	causeSuspect                     // the same, and it cannot run here alone; or there are as many like it as may run at once
 	causeLeased                      // another worker holds its request
 	causeBackoff                     // its request's next attempt has to wait
-	causeLimited                     // no route of its model may be called, or has a permit for it
 	causeOverdue                     // its request's deadline has passed
 	causeOutrun                      // other workers were first, again and again
 	causeUnsent                      // nothing could be sent, for no fault of its own
@@ -97,7 +96,7 @@ const (
 func (c cause) String() string {
 	return [causes]string{
 		"failed", "unreadable", "no heartbeat", "batch ended", "batch stopping", "worker stopping", "no time", "missing",
-		"request ended", "poison", "suspect", "leased", "backoff", "limited", "overdue", "outrun", "unsent", "superseded", "unwritten",
+		"request ended", "poison", "suspect", "leased", "backoff", "overdue", "outrun", "unsent", "superseded", "unwritten",
 		"unwritten wait", "uncounted", "counted",
 	}[c]
 }
@@ -140,11 +139,6 @@ func decide(c cause, claimed bool, wait time.Duration) fate {
 	case causeLeased, causeSuspect:
 		return requeue{after: wait, spread: true}
 	case causeBackoff:
-		return requeue{after: wait}
-	case causeLimited:
-		if claimed {
-			return releaseAtEnd{}
-		}
 		return requeue{after: wait}
 	case causeNoHeartbeat, causeOverdue, causeOutrun, causeUnsent, causeSuperseded:
 	}

@@ -32,7 +32,6 @@ type invocation struct {
 	receiver *receiver
 	intake   *intake
 	reader   *reader
-	limiter  *limiter
 	claims   *claims
 	attempts *attempts
 	retries  *retries
@@ -126,9 +125,8 @@ func (i *invocation) stages(d Deps, cfg Config, keeps kept, lease state.Lease, t
 	i.reader = &reader{
 		batches: i.batches, chunks: newChunks(i.calls, k, d.Files), calls: i.calls, room: memory,
 	}
-	i.limiter = newLimiter(k, d.Limits, i.batches, i.places, lease.Worker)
 	i.attempts = &attempts{
-		kit: k, refusals: keeps.refusals, caller: d.Caller, batches: i.batches, ledger: i.ledger, gate: g, limit: t.limit,
+		kit: k, router: router{k}, refusals: keeps.refusals, caller: d.Caller, batches: i.batches, ledger: i.ledger, gate: g, limit: t.limit,
 	}
 	i.retries = &retries{kit: k, requests: reqs, batches: i.batches, visibility: i.visibility}
 	i.buffer = &buffer{
@@ -168,7 +166,6 @@ func (i *invocation) run(deliveries []batch.Delivery) {
 	i.receiver.run()
 	i.jobs.Wait()
 	i.takeIsolated()
-	i.limiter.close()
 	i.buffer.drain()
 	stop()
 	i.requeuer.drain()
@@ -245,12 +242,6 @@ func (i *invocation) work(j *job) {
 		i.finish(j, err)
 		return
 	}
-	if j.bad == nil { // else it is not called
-		if err := i.limiter.admit(j); err != nil {
-			i.finish(j, err)
-			return
-		}
-	}
 	res := i.call(j)
 	var line []byte
 	if o, ok := res.(*outcome); ok {
@@ -267,17 +258,14 @@ func (i *invocation) work(j *job) {
 	}
 }
 
-// call has j's request claimed, and called once there is a place and its permit's
-// time has come.
+// call has j's request claimed, and called once there is a place.
 func (i *invocation) call(j *job) result {
 	request, res := i.claims.start(j)
-	for res == nil {
-		if err := j.pass.await(i.batches.entry(j.ref()).ctx, j); err != nil {
-			return halted{err}
-		}
-		if i.places.call(i.calls, func() { res = i.attempts.attempt(j, request) }) != nil {
-			return halted{endOf(i.calls)}
-		}
+	if res != nil {
+		return res
+	}
+	if i.places.call(i.calls, func() { res = i.attempts.attempt(j, request) }) != nil {
+		return halted{endOf(i.calls)}
 	}
 	return res
 }
@@ -286,7 +274,6 @@ func (i *invocation) call(j *job) result {
 func (i *invocation) release(j *job, line []byte) {
 	i.reader.release(j, line)
 	i.claims.release(j)
-	j.pass.lose()
 	i.places.free(j)
 }
 

@@ -22,7 +22,6 @@ type job struct {
 	claimed  bool  // it is stored that its request is this worker's
 	hold     *hold // of the room; nil before its line is read
 	placed   bool  // it has a place
-	pass     *pass // how its call leaves; nil: not yet known
 
 	listed listed // the ledger's
 }

@@ -18,8 +18,6 @@ const (
 	// receiveWait is how long a receive waits for a first message when few come.
 	// None is cancelled, since it may be handed messages all the same.
 	receiveWait = time.Second
-	// freedFor is how long places that come free are gathered.
-	freedFor = 5 * time.Millisecond
 	// receiveLimit bounds one, whose connection may be dead.
 	receiveLimit = 5 * time.Second
 	// The rest after a receive that brought nothing; it doubles.
@@ -62,8 +60,7 @@ func (r *receiver) run() {
 		}
 		timer := time.NewTimer(rest)
 		select {
-		case <-r.places.news: // what comes free at one instant is for one receive
-			r.rest(r.calls, freedFor)
+		case <-r.places.news:
 		case <-timer.C:
 		case <-r.calls.Done():
 			timer.Stop()

@@ -68,18 +68,18 @@ func (r *refusals) tell(what string, now time.Time) bool {
 	return true
 }
 
-// A router knows the ways.
+// A router chooses ways.
 type router struct {
 	kit
 }
 
-// ways returns the ways that an attempt for a line's model may take, with so much
-// time remaining before its deadline: one at least. Its error says why there is none,
-// and quotes nothing of the line's.
-func (r router) ways(ctx context.Context, model string, remaining time.Duration, policy retry.Policy) ([]way, error) {
+// choose returns the way of an attempt for a line's model, with so much time
+// remaining before its deadline. Its error says why there is none, and quotes
+// nothing of the line's.
+func (r router) choose(ctx context.Context, model string, remaining time.Duration, policy retry.Policy) (way, error) {
 	table, err := r.models(ctx)
 	if err != nil {
-		return nil, &CallError{Kind: CallUnsent, Text: "the models cannot be read"}
+		return way{}, &CallError{Kind: CallUnsent, Text: "the models cannot be read"}
 	}
 	m, ok := table.Match(model)
 	if m.Escalates(remaining) {
@@ -93,16 +93,17 @@ func (r router) ways(ctx context.Context, model string, remaining time.Duration,
 		if ok {
 			why = "a model is stored whose routes cannot be used"
 		}
-		return nil, &CallError{Kind: CallUnsent, Text: why}
+		return way{}, &CallError{Kind: CallUnsent, Text: why}
 	}
-	ways := make([]way, len(m.Routes))
-	for i, chosen := range m.Routes {
-		ways[i] = way{
-			route: chosen, model: model, label: r.label(table, model), policy: m.Policy(policy),
-			waits: m.SpentQuota == route.Pause,
-		}
+	share := 0.0
+	if len(m.Routes) > 1 {
+		share = r.uniform()
 	}
-	return ways, nil
+	chosen, _ := m.Pick(share)
+	return way{
+		route: chosen, model: model, label: r.label(table, model), policy: m.Policy(policy),
+		waits: m.SpentQuota == route.Pause,
+	}, nil
 }
 
 // renamed returns routes that call model by its name there, whatever a line calls

@@ -150,7 +150,7 @@ func (w *world) broken(format string, args ...any) {
 func (w *world) process(m *machine, cfg execute.Config) *execute.Worker {
 	cfg.Models = []string{"m"}
 	return execute.New(execute.Deps{
-		Requests: m, Workers: m, Limits: m, Batches: m, Files: m, Queue: m, Flow: m, Caller: m,
+		Requests: m, Workers: m, Batches: m, Files: m, Queue: m, Flow: m, Caller: m,
 		Metrics: w.stats, Log: slog.New(w.logs),
 		Clock: m.now, Uniform: func() float64 { return 0.5 }, NewID: w.newID, Models: w.models,
 	}, cfg)

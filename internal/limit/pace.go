@@ -22,8 +22,6 @@ const (
 	// three, so that a limit is met by hundreds of calls and not by all places.
 	rampStart, rampDouble = 100.0, 500 * time.Millisecond
 	rampEnd               = 5 * time.Second
-	// rampBurst is of how much time such a route's first calls may leave at once: 25.
-	rampBurst = 250 * time.Millisecond
 	// rest is after how long without calls what was learned of a route's pace is
 	// doubted.
 	rest = 10 * time.Minute
@@ -61,7 +59,7 @@ func (r *Record) Take(now Instant, l Limits, asks []int64) (times []Instant, aga
 // begin has the pace of a route grow that was not called for long.
 func (r *Record) begin(now Instant) {
 	if now.Sub(r.CallAt) > rest {
-		r.RampAt, r.CallAt = now, now.Add(-rampBurst)
+		r.RampAt, r.CallAt = now, now
 		r.Learned.doubt()
 	}
 }
@@ -90,10 +88,7 @@ func (r *Record) take(at Instant, l Limits, tokens int64) {
 		r.TokensAt = max(at.Add(-credit), r.TokensAt).Add(paid(tokens, l))
 	}
 	interval := r.interval(at, l)
-	switch {
-	case l.RPM == 0 && r.Learned.Most == 0 && interval > 0: // the ramp's
-		r.CallAt = max(r.CallAt, at.Add(-rampBurst)).Add(interval)
-	case interval > 0, at.Sub(r.CallAt) > time.Minute:
+	if interval > 0 || at.Sub(r.CallAt) > time.Minute {
 		r.CallAt = at.Add(interval)
 	}
 }

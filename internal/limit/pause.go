@@ -11,9 +11,7 @@ const (
 	QuotaSpent   Why = "quota_spent"  // what was paid for is used up
 	Unauthorized Why = "unauthorized" // it refuses its key
 	MissingKey   Why = "missing_key"  // its key cannot be read
-	// Misconfigured: it cannot be called as it is configured.
-	Misconfigured Why = "misconfigured"
-	Unreachable   Why = "unreachable" // it fails, and other routes serve its models
+	Unreachable  Why = "unreachable"  // it fails, and other routes serve its models
 )
 
 const (

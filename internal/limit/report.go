@@ -13,7 +13,6 @@ const (
 	Failed               // any other 5xx, no answer in time, no connection
 	Spent                // the quota is used up
 	NoKey                // there was no key to call with: nothing was sent
-	Unfit                // the route cannot be called as it is configured: nothing was sent
 	Aborted              // by the worker: it says nothing
 )
 
@@ -42,7 +41,7 @@ type Report struct {
 	RefusedAt Instant // when the last call left that was refused
 	Says      bool    // one of the refusals says that it is for the calls' number
 	Until     Instant // the latest wait that one of them asks for
-	Stop      Why     // QuotaSpent, MissingKey or Misconfigured
+	Stop      Why     // QuotaSpent or MissingKey
 	StopAt    Instant // when the call left that says so
 }
 
@@ -68,10 +67,8 @@ func (p *Report) Add(res Result, estimate int64) {
 		p.Stop, p.StopAt = QuotaSpent, max(p.StopAt, res.At)
 		p.Calls = p.Calls.Add(res.At, -1)
 		p.ended(false, false)
-	case NoKey, Unfit:
-		if p.Stop, p.StopAt = MissingKey, max(p.StopAt, res.At); res.Kind == Unfit {
-			p.Stop = Misconfigured
-		}
+	case NoKey:
+		p.Stop, p.StopAt = MissingKey, max(p.StopAt, res.At)
 		p.Tokens, p.Calls = p.Tokens.Add(res.At, -estimate), p.Calls.Add(res.At, -1)
 	case Aborted:
 	}
@@ -196,11 +193,13 @@ func (r *Record) answered(now Instant, p Report) {
 func (r *Record) refused(now Instant, p Report) {
 	trial := r.Pause.TrialAt > 0 && p.RefusedAt >= r.Pause.TrialAt
 	known := r.Learned.Most > 0 && p.RefusedAt < r.Learned.At.Add(skew)
-	if most := r.unrefused(now); !trial && !known && r.Pause.Why == "" && most > 0 { // who takes nothing teaches no pace
-		r.Learned.refused(now, most)
+	if !trial && !known && r.Pause.Why == "" {
+		r.Learned.refused(now, r.unrefused(now))
 	}
-	until := p.Until
-	if until == 0 && (trial || !known) {
+	until := Instant(0)
+	if p.Until > 0 {
+		until = p.Until.Add(skew)
+	} else if trial || !known {
 		until = now.Add(r.backoff())
 	}
 	if until > max(now, r.Pause.Until) {

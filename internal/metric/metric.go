@@ -14,8 +14,6 @@ const (
 	ClaimConflicts     = "claim_conflicts_total"
 	HeartbeatFailures  = "heartbeat_failures_total"
 	ReceiveFailures    = "receive_failures_total"
-	LimitFailures      = "limit_failures_total"
-	SlotsRefused       = "slots_refused_total"
 	JournalFailures    = "journal_failures_total"
 	CancelPollFailures = "cancellation_poll_errors_total"
 	Panics             = "panics_total"

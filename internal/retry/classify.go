@@ -76,24 +76,6 @@ const QuotaExhausted = "insufficient_quota"
 // QuotaSpent reports whether an answer says that the account has nothing left.
 func QuotaSpent(status int, code string) bool { return status == 429 && code == QuotaExhausted }
 
-// SaysRate reports whether an answer says that it was refused for the number of
-// calls or tokens. A 429 says so by itself, unless its code says something else.
-func SaysRate(status int, code string) bool {
-	if status == 429 && code == "" {
-		return true
-	}
-	if status != 429 && status != 503 {
-		return false
-	}
-	code = strings.ToLower(code)
-	for _, word := range []string{"rate", "quota", "throttl", "exhausted", "too_many", "slow_down", "tokens", "requests"} {
-		if strings.Contains(code, word) {
-			return true
-		}
-	}
-	return false
-}
-
 // Classify returns what an answer of status means, given its OpenAI error code
 // ("" if it has none). Redirects are not followed, so a 3xx is permanent.
 func (p Policy) Classify(status int, code string) Class {

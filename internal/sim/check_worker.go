@@ -149,7 +149,7 @@ func (c *checker) eager(p *process, j *job, n int) {
 	p.mu.Lock()
 	began, known := p.stint.got[j.name(n)]
 	p.mu.Unlock()
-	if !known || c.world.plan.places < manyPlaces || c.world.plan.limitsRoute() { // it may have waited for a place, or its route
+	if !known || c.world.plan.places < manyPlaces { // it may have waited for a place
 		return
 	}
 	held, _ := j.lines[n-1].trail.phase.(state.Processing)

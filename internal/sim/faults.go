@@ -48,8 +48,6 @@ const (
 	upstreamResets     fault = "the upstream resets a connection"
 	upstreamErrs       fault = "the upstream fails with a 500"
 	upstreamLimits     fault = "the upstream refuses with a Retry-After"
-	routeRefuses       fault = "a route refuses all calls with a Retry-After"
-	routeLimited       fault = "a route has limits"
 	upstreamRefuses    fault = "the upstream refuses for good"
 	poisonous          fault = "a request kills whoever calls it"
 	badFile            fault = "a batch's file is bad"
@@ -62,7 +60,7 @@ func allFaults() []fault {
 		crashBefore, crashAfter, crashCalling, killedAtLimit, frozen, skewed, throttled, statementThrottled, groupTorn, answerLost, writeLate,
 		connectionDead, slowService, serviceDown, readBroken, messageTwice, messageLost, messageLate, messageShown, deleteLost,
 		deadLetter, flowStopped, noWorkers, wakeLost, tokenLost, taskLives, loaderLives, finalizeTwice, canceled, lineCanceled, dueSoon,
-		upstreamDown, upstreamSlow, upstreamHangs, upstreamResets, upstreamErrs, upstreamLimits, routeRefuses, routeLimited, upstreamRefuses,
+		upstreamDown, upstreamSlow, upstreamHangs, upstreamResets, upstreamErrs, upstreamLimits, upstreamRefuses,
 		poisonous, badFile, itemMissing,
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/finalize"
 	"github.com/musketry/musketry/internal/retry"
-	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/submit"
 	"github.com/musketry/musketry/internal/tenant"
 )
@@ -41,7 +40,6 @@ type plan struct {
 	receives int
 	policy   retry.Policy
 	limits   tenant.Limits
-	route    route.Route                                                 // what its calls in flight and a minute are limited to
 	meddle   func(w *world, o operation) (wait time.Duration, err error) // of one operation; nil: never
 	loses    func(m batch.Message) bool                                  // whether a message that is sent is lost; nil: none is
 	script   func(w *world)                                              // runs beside the rest; nil: nothing does
@@ -145,7 +143,6 @@ func newPlan(seed uint64) *plan {
 	if slow := roll(seed, "slow reads"); !fair && !p.deadly && slow.chance(0.15) { // of some requests, and of others none are due
 		p.crawls = append(p.crawls, outageOf("Request", slow.between(0, 30*time.Second), 20*time.Minute))
 	}
-	p.limitRoute(roll(seed, "route"))
 	if !p.deadly {
 		p.absence(d, fair)
 		p.trials(roll(seed, "sweep"))
@@ -219,28 +216,6 @@ func (p *plan) trouble(d *dice) {
 		})
 	}
 }
-
-// limitRoute chooses the route's limits, and when it refuses all calls.
-func (p *plan) limitRoute(d *dice) {
-	if d.chance(0.3) {
-		p.route.RPM = one(d, 0, 10, 20, 60)
-		p.route.MaxConcurrency = one(d, 0, 1, 3, 10)
-		p.skew = min(p.skew, time.Second) // clocks differ by twice that
-	}
-	if d.chance(0.2) && !p.deadly {
-		from := d.between(0, 5*time.Minute)
-		p.skies = append(p.skies, sky{kind: routeRefuses, from: from, to: from + d.between(10*time.Second, longestRefusal)})
-	}
-}
-
-// limitsRoute reports whether calls may have to wait for their route.
-func (p *plan) limitsRoute() bool {
-	refuses := slices.ContainsFunc(p.skies, func(s sky) bool { return s.kind == routeRefuses })
-	return p.route.RPM > 0 || p.route.MaxConcurrency > 0 || refuses
-}
-
-// longestRefusal is how long a route refuses all calls at most.
-const longestRefusal = 4 * time.Minute
 
 // absence chooses when no worker comes: for half an hour, or until so soon
 // before the first batch's deadline that no retry may start any more.
@@ -415,31 +390,8 @@ func (p *plan) patience() time.Duration {
 	}
 
 	patience := 20*time.Minute + waits + calls
-	patience += p.routePatience(calls)
 	if p.receives < 1_000 {
 		patience += 4 * sweepEvery
-	}
-	return patience
-}
-
-// lines returns how many requests there are.
-func (p *plan) lines() int {
-	n := 0
-	for _, j := range p.jobs {
-		n += len(j.lines)
-	}
-	return n
-}
-
-// routePatience is how much longer all may take for what their route is limited to,
-// and refuses.
-func (p *plan) routePatience(calls time.Duration) time.Duration {
-	patience := 2 * longestRefusal
-	if p.route.RPM > 0 { // half of what is allowed at least is used
-		patience += time.Duration(2*p.lines()/p.route.RPM+1) * time.Minute
-	}
-	if p.route.MaxConcurrency > 0 { // calls one after another, and slots of the dead between them
-		patience += time.Duration(p.lines()/p.route.MaxConcurrency+1) * 2 * (calls + time.Minute)
 	}
 	return patience
 }

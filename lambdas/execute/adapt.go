@@ -90,9 +90,6 @@ func callError(err error) error {
 	if e, ok := errors.AsType[*upstream.BuildError](err); ok {
 		return &execute.CallError{Kind: execute.CallUnsendable, Text: e.Field + " " + e.Reason}
 	}
-	if _, ok := errors.AsType[*upstream.KeyError](err); ok {
-		return &execute.CallError{Kind: execute.CallNoKey, Text: err.Error()}
-	}
 	if unsent(err) {
 		return &execute.CallError{Kind: execute.CallUnsent, Text: err.Error()}
 	}
@@ -110,7 +107,8 @@ func callError(err error) error {
 
 // unsent reports whether nothing was sent, for no fault of the request.
 func unsent(err error) bool {
+	_, key := errors.AsType[*upstream.KeyError](err)
 	_, address := errors.AsType[*upstream.AddressError](err)
 	_, route := errors.AsType[*upstream.RouteError](err)
-	return address || route
+	return key || address || route
 }
