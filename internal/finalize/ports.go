@@ -28,9 +28,9 @@ type Requests interface {
 
 // A Journal keeps in what order lines were recorded.
 type Journal interface {
-	// AppendJournal adds an entry and returns its number: with e.N 0 after the
-	// last one, or batch.ErrJournalClosed if that one is closed, and otherwise as
-	// e.N, or batch.ErrExists if there is one of another segment.
+	// AppendJournal adds an entry and returns its number: with e.N 0 after all that
+	// were appended so far, or batch.ErrJournalClosed if the journal is closed, and
+	// otherwise, if e is Closed, as e.N, or batch.ErrExists if there is another.
 	AppendJournal(ctx context.Context, batchID string, e batch.Entry) (int, error)
 	// Journal returns at most limit entries after the one numbered after, read
 	// consistently.
