@@ -158,6 +158,9 @@ func TestLearnedPaceFollows(t *testing.T) {
 // refuses nothing, after a few seconds, and that hardly anything is written.
 func TestGenerousProviderIsNotThrottled(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("50,000 calls take long")
+	}
 	s := fleet()
 	s.workers, s.places, s.jobs = 10, 250, 50_000
 	r := run(1, s, time.Hour)

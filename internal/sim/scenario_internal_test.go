@@ -87,7 +87,11 @@ func TestOneSlowLineHoldsNobodyUp(t *testing.T) {
 // of them between their outcomes and their counter shards.
 func TestKilledWorkersAreMadeUpFor(t *testing.T) {
 	t.Parallel()
-	for seed := range 20 {
+	seeds := 20
+	if testing.Short() {
+		seeds = 2
+	}
+	for seed := range seeds {
 		p := fair(2_000, 200*time.Millisecond)
 		j := p.jobs[0]
 		killed, flying := time.Duration(0), 0
@@ -125,7 +129,11 @@ func TestKilledWorkersAreMadeUpFor(t *testing.T) {
 func TestThreeKillsAreMadeUpFor(t *testing.T) {
 	t.Parallel()
 	const kills = 3
-	for seed := range 5 {
+	seeds := 5
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := range seeds {
 		p := fair(2_000, 200*time.Millisecond)
 		j := p.jobs[0]
 		killed, most := time.Duration(0), 0
@@ -446,6 +454,9 @@ func TestAnUnknownFormFails(t *testing.T) {
 // hardly notices.
 func TestALongRetryAfterLeavesRoom(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a hundred batches take long")
+	}
 	took := func(beside int) time.Duration {
 		p := fair(100, 2*time.Second)
 		healthy := p.jobs[0]

@@ -19,6 +19,7 @@ import (
 type mutant struct {
 	file      string // From the checkout's root.
 	line, col int    // From 1, in bytes.
+	at        int    // The same in the file, from 0.
 	kind      string // As gremlins names it.
 	was, is   string // The line, without and with the mutant, trimmed.
 	text      []byte // The file with the mutant.
@@ -52,7 +53,7 @@ func (m *mutant) plant(text []byte) error {
 		if after, ok := bytes.CutPrefix(at, []byte(t[0])); ok {
 			mutated := slices.Concat(before, []byte(t[1]), after)
 			m.was, m.is = string(bytes.TrimSpace(line)), string(bytes.TrimSpace(mutated))
-			lines[m.line-1] = mutated
+			lines[m.line-1], m.at = mutated, len(bytes.Join(lines[:m.line-1], nil))+m.col-1
 			m.text = bytes.Join(lines, nil)
 			return nil
 		}

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
+	"go/ast"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,48 +88,76 @@ func TestTogether(t *testing.T) {
 	t.Parallel()
 	const text = `package p
 
-func f(a, b int, g func() bool) bool {
+type length uint
+
+const most = 2 * 3
+
+func f(a, b int, s string, g func() bool, l length) (bool, string, length) {
 	if a+1 < b && g() == func() bool { return a > 0 }() {
 		return a != // still
-			b
+			b, s + "x", l * most
 	}
-	return false
+	for ; a < -b; a++ {
+		l++
+	}
+	return false, s, 0
 }
 `
-	mutants := []mutant{
-		{file: "p/f.go", line: 4, col: 6, kind: "ARITHMETIC_BASE"},
-		{file: "p/f.go", line: 4, col: 9, kind: "CONDITIONALS_BOUNDARY"},
-		{file: "p/f.go", line: 4, col: 9, kind: "CONDITIONALS_NEGATION"},
-		{file: "p/f.go", line: 4, col: 20, kind: "CONDITIONALS_NEGATION"},
-		{file: "p/f.go", line: 4, col: 46, kind: "CONDITIONALS_BOUNDARY"}, // within another
-		{file: "p/f.go", line: 5, col: 12, kind: "CONDITIONALS_NEGATION"},
-	}
-	for i := range mutants {
-		if err := mutants[i].plant([]byte(text)); err != nil {
+	var mutants []mutant
+	for _, m := range []mutant{
+		{line: 5, col: 16, kind: "ARITHMETIC_BASE"}, // a constant
+		{line: 8, col: 6, kind: "ARITHMETIC_BASE"},
+		{line: 8, col: 9, kind: "CONDITIONALS_BOUNDARY"},
+		{line: 8, col: 9, kind: "CONDITIONALS_NEGATION"},
+		{line: 8, col: 20, kind: "CONDITIONALS_NEGATION"},
+		{line: 8, col: 46, kind: "CONDITIONALS_BOUNDARY"}, // within another
+		{line: 9, col: 12, kind: "CONDITIONALS_NEGATION"},
+		{line: 10, col: 9, kind: "ARITHMETIC_BASE"}, // of words
+		{line: 10, col: 18, kind: "ARITHMETIC_BASE"},
+		{line: 12, col: 12, kind: "INVERT_NEGATIVES"},
+		{line: 12, col: 17, kind: "INCREMENT_DECREMENT"},
+		{line: 13, col: 4, kind: "INCREMENT_DECREMENT"}, // without a sign
+	} {
+		m.file = "p/f.go"
+		if err := m.plant([]byte(text)); err != nil {
 			t.Fatal(err)
 		}
+		mutants = append(mutants, m)
 	}
-	files, err := together(mutants, map[string][]byte{"p/f.go": []byte(text)})
+	compile := func(texts map[string][]byte) (code, error) {
+		set := token.NewFileSet()
+		tree, err := parser.ParseFile(set, "p/f.go", texts["p/f.go"], 0)
+		c := code{set: set, files: []*ast.File{tree}, info: &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Uses: map[*ast.Ident]types.Object{}}}
+		if err != nil {
+			return c, err
+		}
+		conf := types.Config{Error: func(err error) {
+			if wrong, ok := errors.AsType[types.Error](err); ok && !strings.Contains(wrong.Msg, "undefined: activeMutant") {
+				c.wrong = append(c.wrong, wrong)
+			}
+		}}
+		c.types, _ = conf.Check("p", set, c.files, c.info)
+		return c, nil
+	}
+	files, err := together(mutants, map[string][]byte{"p/f.go": []byte(text)}, "", compile)
 	if err != nil {
 		t.Fatal(err)
-	}
-	for name, text := range files {
-		if _, err := parser.ParseFile(token.NewFileSet(), name, text, 0); err != nil {
-			t.Errorf("%v:\n%s", err, text)
-		}
 	}
 	var numbers []int
 	for _, m := range mutants {
 		numbers = append(numbers, m.number)
 	}
-	if diff := cmp.Diff([]int{0, 1, 2, 3, 0, 4}, numbers); diff != "" {
+	if diff := cmp.Diff([]int{0, 1, 2, 3, 4, 5, 6, 0, 7, 8, 9, 0}, numbers); diff != "" {
 		t.Errorf("numbers (-want +got):\n%s", diff)
 	}
 	code := strings.Join(strings.Fields(string(files["p/f.go"])), " ")
 	for _, want := range []string{
-		"case 1: return a+1 <= b case 2: return a+1 >= b }; return a+1 < b }() &&",
-		"case 3: return g() != func() bool { return a > 0 }() }; return g() ==",
-		"case 4: return a == // still b }; return a != // still b }() }",
+		"const most = 2 * 3",
+		"case 1: return a-1 < b case 2: return a+1 <= b case 3: return a+1 >= b }; return a+1 < b }() &&",
+		"case 4: return g() != func() bool { return a > 0 }() case 5: return g() == func() bool { return a >= 0 }() }; return g() ==",
+		"case 6: return a == // still b }; return a != // still b }()",
+		`s + "x", func() length { switch activeMutant { case 7: return l / most }; return l * most }()`,
+		"case 8: return a < +b }; return a < -b }(); a += func() int { switch activeMutant { case 9: return -1 }; return 1 }() { l++ }",
 	} {
 		if !strings.Contains(code, want) {
 			t.Errorf("no %q in:\n%s", want, code)
@@ -218,8 +249,8 @@ func TestFates(t *testing.T) {
 			if err := os.WriteFile(binary, []byte("#!/bin/sh\n"+tc.program+"\n"), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			s := suite{trial: &trial{checkout: t.TempDir()}, limit: time.Second, env: os.Environ()}
-			if got, _, _, err := s.run(t.Context(), binary, 0, ""); got != tc.want || err != nil {
+			s := suite{trial: &trial{checkout: t.TempDir()}, env: os.Environ()}
+			if got, _, _, err := s.run(t.Context(), binary, 0, "", time.Second); got != tc.want || err != nil {
 				t.Errorf("it is %q, %v", got, err)
 			}
 		})

@@ -32,7 +32,7 @@ const (
 const (
 	// leastTime is the CPU time that a run of tests has at least; slower is how much more it may take than without a mutant.
 	// By the clock it may take starved times as long as that: so little of a busy machine it may get.
-	leastTime = 20 * time.Second
+	leastTime = 8 * time.Second
 	slower    = 4
 	starved   = 40
 )
@@ -47,7 +47,8 @@ type suite struct {
 	slow   []string // Tests that are run last, alone: most mutants fail another one.
 	env    []string
 	binary string        // With all the mutants that go together.
-	limit  time.Duration // of CPU time, in whole seconds
+	quick  time.Duration // The limit of CPU time of all tests but the slow ones, in whole seconds.
+	long   time.Duration // That of these.
 }
 
 // own returns a package's own tests, with what they draw by chance the same each time.
@@ -79,12 +80,22 @@ func (s *suite) prepare(ctx context.Context, files map[string][]byte) error {
 	if s.binary, err = s.build(ctx, strings.ReplaceAll(s.pkg, "/", "-"), files); err != nil {
 		return err
 	}
-	s.limit = 10 * time.Minute
-	what, said, took, err := s.run(ctx, s.binary, 0, "-test.skip="+pattern(s.skip))
-	if err == nil && what != lives {
-		err = fmt.Errorf("the tests of %s fail as they are", s.pkg)
+	took := func(which string) (said []byte, limit time.Duration) {
+		if err != nil {
+			return nil, 0
+		}
+		var what fate
+		var cpu time.Duration
+		what, said, cpu, err = s.run(ctx, s.binary, 0, which, 10*time.Minute)
+		if err == nil && what != lives {
+			err = fmt.Errorf("the tests of %s fail as they are", s.pkg)
+		}
+		return said, max(leastTime, (slower * cpu).Truncate(time.Second))
 	}
-	s.limit, s.slow = max(leastTime, (slower*took).Truncate(time.Second)), slowTests(said)
+	said, _ := took("-test.skip=" + pattern(s.skip))
+	s.slow = slowTests(said)
+	_, s.quick = took("-test.skip=" + pattern(slices.Concat(s.skip, s.slow)))
+	_, s.long = took("-test.run=" + pattern(s.slow))
 	return err
 }
 
@@ -154,21 +165,21 @@ func (s *suite) command(ctx context.Context, args ...string) *exec.Cmd {
 
 // test runs the tests with the mutant of this number in place.
 func (s *suite) test(ctx context.Context, binary string, number int) (fate, error) {
-	what, _, _, err := s.run(ctx, binary, number, "-test.skip="+pattern(slices.Concat(s.skip, s.slow)))
+	what, _, _, err := s.run(ctx, binary, number, "-test.skip="+pattern(slices.Concat(s.skip, s.slow)), s.quick)
 	if err == nil && what == lives && len(s.slow) > 0 {
-		what, _, _, err = s.run(ctx, binary, number, "-test.run="+pattern(s.slow))
+		what, _, _, err = s.run(ctx, binary, number, "-test.run="+pattern(s.slow), s.long)
 	}
 	return what, err
 }
 
 // run runs tests until the first that fails: what runs in parallel would go on for long. It returns what they said too,
-// and the CPU time that they took. A mutant that takes more than 8 GB fails as well.
-func (s *suite) run(ctx context.Context, binary string, number int, which string) (fate, []byte, time.Duration, error) {
-	limited, cancel := context.WithTimeout(ctx, starved*s.limit)
+// and the CPU time that they took, which limit bounds. A mutant that takes more than 8 GB fails as well.
+func (s *suite) run(ctx context.Context, binary string, number int, which string, limit time.Duration) (fate, []byte, time.Duration, error) {
+	limited, cancel := context.WithTimeout(ctx, starved*limit)
 	defer cancel()
 	failing, stop := context.WithCancel(limited)
 	defer stop()
-	script := fmt.Sprintf(`ulimit -v 8388608; ulimit -t %d; exec "$0" "$@"`, s.limit/time.Second)
+	script := fmt.Sprintf(`ulimit -v 8388608; ulimit -t %d; exec "$0" "$@"`, limit/time.Second)
 	args := slices.Concat([]string{"-c", script, binary, "-test.v", which}, s.args)
 	cmd := exec.CommandContext(failing, "sh", args...)
 	cmd.Dir, cmd.Env, cmd.WaitDelay = filepath.Join(s.checkout, s.pkg), append(slices.Clone(s.env), active+"="+strconv.Itoa(number)), time.Second

@@ -101,16 +101,22 @@ func (t *trial) try(ctx context.Context, c *count) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range mutants {
-		if !t.files.MatchString(m.file) {
-			continue
+	mutants = slices.DeleteFunc(mutants, func(m mutant) bool { return !t.files.MatchString(m.file) })
+	var file map[fate]int
+	for i, m := range mutants {
+		if i == 0 || mutants[i-1].file != m.file {
+			file = make(map[fate]int)
 		}
 		what, err := t.fate(ctx, m, own, sim)
 		if err != nil {
 			return err
 		}
-		if what = c.add(m, what); what == lives || what == hangs {
+		what = c.add(m, what)
+		if file[what]++; what == lives || what == hangs {
 			fmt.Fprintf(t.out, "%s: %v\n", what, m)
+		}
+		if i+1 == len(mutants) || mutants[i+1].file != m.file {
+			fmt.Fprintf(t.out, "%s: %s\n", m.file, told(file))
 		}
 	}
 	return nil
@@ -124,7 +130,7 @@ func (t *trial) prepare(ctx context.Context, pkg string, mutants []mutant) (own,
 			return own, sim, fmt.Errorf("read the code: %w", err)
 		}
 	}
-	files, err := together(mutants, texts)
+	files, err := together(mutants, texts, t.checkout+"/", t.compiler(ctx, pkg))
 	if err != nil {
 		return own, sim, err
 	}
@@ -179,9 +185,14 @@ func (c *count) percent() float64 {
 }
 
 func (c *count) String() string {
-	parts := []string{fmt.Sprintf("%s: %.1f %% noticed", c.name, c.percent())}
+	return fmt.Sprintf("%s: %.1f %% noticed, %s", c.name, c.percent(), told(c.by))
+}
+
+// told says how many mutants have which fate.
+func told(by map[fate]int) string {
+	var parts []string
 	for _, f := range []fate{killed, simulated, lives, same, hangs, broken} {
-		parts = append(parts, fmt.Sprintf("%d %s", c.by[f], f))
+		parts = append(parts, fmt.Sprintf("%d %s", by[f], f))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -66,7 +66,8 @@ func Run(ctx context.Context, cfg Config) Sum {
 	r.onCloud(ctx, func() {
 		r.command(ctx, "cfn-lint", cfg.CFNLint, "--config-file", "infra/.cfnlintrc.yaml", "--template",
 			filepath.Join(cfg.State, "cdk.out", "Musketry.template.json"))
-		r.goTest(ctx, "unit, property, contract and template tests", packages.others)
+		r.goTest(ctx, "unit, property, contract and template tests", packages.others, "-short")
+		r.tests(ctx, "long runs in virtual time", append([]string{"-count=1", "-timeout", "20m"}, packages.long...)...)
 		r.goTest(ctx, "faults of AWS", []string{"./internal/boot"}, "-tags", "e2e,faults", "-run", "Faults")
 		r.goTest(ctx, "end-to-end tests", packages.endToEnd)
 	})
@@ -185,7 +186,16 @@ func (r *runner) showLogs() {
 	fmt.Fprintf(r.cfg.Out, "the end of the engine's log:\n%s\n", data[max(0, len(data)-most):])
 }
 
-type packageLists struct{ others, endToEnd []string }
+// longRuns are the packages with tests whose long form, hours of virtual time, the race detector makes several times as
+// long: it sees their short form alone.
+func longRuns() []string {
+	return []string{"/internal/sim", "/internal/finalize", "/internal/limit", "/tools/bench/budget"}
+}
+
+type packageLists struct {
+	others, endToEnd []string
+	long             []string // Of the others.
+}
 
 // packages lists all packages, those that share the deployed cloud apart: they need the machine for themselves.
 func (r *runner) packages(ctx context.Context) (packageLists, error) {
@@ -203,6 +213,9 @@ func (r *runner) packages(ctx context.Context) (packageLists, error) {
 			lists.endToEnd = append(lists.endToEnd, path)
 		} else {
 			lists.others = append(lists.others, path)
+		}
+		if slices.ContainsFunc(longRuns(), func(name string) bool { return strings.HasSuffix(path, name) }) {
+			lists.long = append(lists.long, path)
 		}
 	}
 	return lists, nil
