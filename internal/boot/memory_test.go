@@ -3,6 +3,7 @@ package boot_test
 import (
 	"bytes"
 	"math"
+	"runtime"
 	"runtime/debug"
 	"testing"
 	"time"
@@ -33,8 +34,35 @@ func TestStartLimitsMemory(t *testing.T) {
 		if kit.Memory != tc.want && (kit.Memory != 0 || tc.want < math.MaxInt64) {
 			t.Errorf("memory %q, GOMEMLIMIT %q: there are %d bytes, want %d", tc.size, tc.own, kit.Memory, tc.want)
 		}
-		if got := debug.SetMemoryLimit(-1); got != tc.want {
-			t.Errorf("memory %q, GOMEMLIMIT %q: the limit is %d, want %d", tc.size, tc.own, got, tc.want)
+		limit := tc.want
+		if tc.want != before {
+			limit += 64 << 20 // the ballast, which is no memory
+		}
+		if got := debug.SetMemoryLimit(-1); got != limit {
+			t.Errorf("memory %q, GOMEMLIMIT %q: the limit is %d, want %d", tc.size, tc.own, got, limit)
 		}
 	}
 }
+
+// TestGarbageIsCollectedSeldom makes much garbage while little is in use: it is collected a few times, and no memory is taken for that.
+func TestGarbageIsCollectedSeldom(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	t.Setenv("AWS_REGION", "eu-central-1")
+	t.Setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")
+	if _, err := boot.Start(t.Context(), &bytes.Buffer{}, time.Now); err != nil {
+		t.Fatal(err)
+	}
+	runtime.GC()
+	var from, to runtime.MemStats
+	runtime.ReadMemStats(&from)
+	for range 512 << 10 {
+		kept = make([]byte, 1<<10)
+	}
+	runtime.ReadMemStats(&to)
+	if cycles := to.NumGC - from.NumGC; cycles > 8 {
+		t.Errorf("512 MB of garbage were collected in %d cycles", cycles)
+	}
+}
+
+var kept []byte

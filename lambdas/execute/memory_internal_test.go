@@ -21,7 +21,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +30,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/boot"
 	"github.com/musketry/musketry/internal/execute"
 	"github.com/musketry/musketry/internal/memstore"
 	"github.com/musketry/musketry/internal/retry"
@@ -100,7 +100,8 @@ func survive(t *testing.T, tenants map[string]tenantLines) {
 	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v") //nolint:gosec // this very test
 	child.Env = append(os.Environ(), envURL+"="+s.URL, envFiles+"="+string(dir),
 		envCA+"="+string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})),
-		envTenants+"="+strings.Join(slices.Sorted(maps.Keys(tenants)), ","))
+		envTenants+"="+strings.Join(slices.Sorted(maps.Keys(tenants)), ","),
+		"AWS_REGION=eu-central-1", fmt.Sprintf("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=%d", functionMemory>>20))
 	out, err := child.CombinedOutput()
 	if err != nil {
 		t.Errorf("the process died: %v: %.3000s", err, out)
@@ -175,12 +176,12 @@ func limited(t *testing.T, url string, files diskFiles) {
 	if raceTimes == 1 {
 		must(t, syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: functionMemory, Max: functionMemory}))
 	}
-	memory := int64(functionMemory / 100 * 85) // as internal/boot does
-	debug.SetMemoryLimit(memory)
+	kit, err := boot.Start(t.Context(), io.Discard, time.Now) // which limits the memory
+	must(t, err)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM([]byte(os.Getenv(envCA)))
 	caller := calling(upstream.Config{RootCAs: roots}, url)
-	worker, event := prepare(t, caller, execute.Config{Places: 900, Memory: memory}, files, strings.Split(os.Getenv(envTenants), ",")...)
+	worker, event := prepare(t, caller, execute.Config{Places: 900, Memory: kit.Memory}, files, strings.Split(os.Getenv(envTenants), ",")...)
 	if left := worker.Run(t.Context(), event); len(left) > 0 {
 		t.Errorf("%d of %d messages stay", len(left), len(event))
 	}

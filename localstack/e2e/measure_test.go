@@ -129,9 +129,9 @@ func engineCalls(t *testing.T) map[string]int {
 	return counted
 }
 
-// TestMeasureCPU runs 5,000 requests of 50 ms, and asks the system what the functions' processes took.
+// TestMeasureCPU runs 10,000 requests of 50 ms, and asks the system what the functions' processes took.
 func TestMeasureCPU(t *testing.T) { //nolint:paralleltest // alone
-	const n = 5_000
+	const n = 10_000
 	runBatch(t, 200, "standin", nil) // what is cold is warm
 	functions := []string{"Submit", "Execute", "Finalize"}
 	stop := watch(t, functions)
@@ -146,7 +146,7 @@ func TestMeasureCPU(t *testing.T) { //nolint:paralleltest // alone
 		values = append(values, float64(u.cpu.Microseconds())/1000/n, name+"-cpu-ms/req", u.peak>>20, name+"-peak-MiB", u.processes, name+"-processes")
 	}
 	values = append([]any{float64(all.Microseconds()) / 1000 / n, "cpu-ms/req"}, values...)
-	figures("Local/cpu/call=50ms/lines=5000", r.ended.Sub(r.created), values...)
+	figures("Local/cpu/call=50ms/lines=10000", r.ended.Sub(r.created), values...)
 }
 
 // A use is what a function's processes took.
