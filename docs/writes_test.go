@@ -152,7 +152,7 @@ func isParameter(function, what types.Object) bool {
 var rowless = map[string]map[write]string{
 	"api": {
 		{"UpdateQuota", "countedAt"}: "changes nothing, to read",
-		{"Accept", "createBatch"}:    "a use case's, whose writes have rows", {"Accept", "retryBatch"}: "the same", {"Cancel", "cancelBatch"}: "the same",
+		{"Accept", "accept"}:         "a use case's, whose writes have rows", {"Cancel", "cancelBatch"}: "the same",
 	},
 	"submit": {{"UpdateFile", "start"}: "changes nothing, to read whether the file may be used"},
 }

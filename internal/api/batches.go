@@ -23,7 +23,8 @@ const (
 )
 
 func (a *api) createBatch(w http.ResponseWriter, r *http.Request, tenant string) error {
-	f, err := readFields(w, r)
+	f, err := readFields(w, r,
+		"input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after", "idempotency_key")
 	if err != nil {
 		return err
 	}
@@ -35,7 +36,7 @@ func (a *api) createBatch(w http.ResponseWriter, r *http.Request, tenant string)
 	if err := a.admitBatch(r.Context(), order); err != nil {
 		return err
 	}
-	b, err := a.Acceptor.Accept(r.Context(), order)
+	b, err := a.accept(r.Context(), order)
 	if errors.Is(err, batch.ErrNotFound) {
 		return noFile(order.InputFileID, "input_file_id")
 	}
@@ -103,6 +104,9 @@ func (a *api) retrieveBatch(w http.ResponseWriter, r *http.Request, tenant strin
 func (a *api) cancelBatch(w http.ResponseWriter, r *http.Request, tenant string) error {
 	b, err := a.batch(r, tenant)
 	if err != nil {
+		return err
+	}
+	if err := readNothing(w, r); err != nil {
 		return err
 	}
 	if b, err = a.Acceptor.Cancel(r.Context(), b.Ref); err != nil {

@@ -24,7 +24,7 @@ func TestCreateBatch(t *testing.T) {
 	w := newWorld(t)
 	file := w.upload(w.alice, line)
 	r := w.post("/v1/batches", `{"input_file_id":"`+file+`","endpoint":"/v1/chat/completions","completion_window":"90m",
-		"metadata":{"team":"ünïcode","empty":""},"output_expires_after":{"anchor":"created_at","seconds":3600},"unknown":[1]}`)
+		"metadata":{"team":"ünïcode","empty":""},"output_expires_after":{"anchor":"created_at","seconds":3600}}`)
 	r.want(200).suits("Batch")
 	now := w.clock().Unix()
 	want := map[string]any{
@@ -55,7 +55,7 @@ func TestCreateBatchTakesEveryEndpointAndWindow(t *testing.T) {
 	file := w.upload(w.alice, line)
 	for _, endpoint := range []string{
 		"/v1/responses", "/v1/chat/completions", "/v1/embeddings", "/v1/completions", "/v1/moderations",
-		"/v1/images/generations", "/v1/images/edits", "/v1/videos", "/v1/rerank",
+		"/v1/images/generations", "/v1/images/edits", "/v1/rerank",
 	} {
 		w.post("/batches", strings.Replace(orderOf(file), "/v1/chat/completions", endpoint, 1)).want(200)
 	}
@@ -100,6 +100,7 @@ func TestCreateBatchRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		body, param, code, message string
 	}{
+		"videos":         {with("endpoint", `"/v1/videos"`), "endpoint", "invalid_value", "It answers with a job that is not done yet"},
 		"no JSON":        {"{", "", "invalid_json", "not a JSON object"},
 		"an array":       {"[]", "", "invalid_json", "not a JSON object"},
 		"null":           {"null", "", "invalid_json", "not a JSON object"},
@@ -495,5 +496,30 @@ func TestFailuresAreOurs(t *testing.T) {
 	r.refused(503, "", "busy", "Try again")
 	if r.Header().Get("Retry-After") != "1" || r.Header().Get("X-Should-Retry") != "true" {
 		t.Errorf("headers are %v", r.Header())
+	}
+}
+
+// TestModelOfABatch names the one model that all lines of a batch name, and none of several.
+func TestModelOfABatch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for want, names := range map[string][]string{"m": {"m", "m"}, "": {"m", "n"}, "-": nil} {
+		id, _ := w.running("a")
+		b := w.stored(id)
+		_, err := w.store.UpdateBatch(t.Context(), b.Ref, func(b *batch.Batch) error {
+			var set batch.ModelSet
+			for _, name := range names {
+				set.Add(name)
+			}
+			b.Load.Validated = false
+			b.NameModels(set)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := w.get("/v1/batches/" + id).want(200).json["model"].(string); got != strings.Trim(want, "-") {
+			t.Errorf("the model of %q is %q", names, got)
+		}
 	}
 }

@@ -164,7 +164,7 @@ func contentHead(w http.ResponseWriter, f batch.File, span span) {
 	}
 	h.Set("Accept-Ranges", "bytes")
 	h.Set("ETag", entityTag(f))
-	h.Set("Content-Type", contentType(f.Name))
+	h.Set("Content-Type", contentType(f))
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": f.Name}))
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Length", strconv.FormatInt(span.length, 10))
@@ -242,8 +242,8 @@ func staysHome(r *http.Request) bool {
 	return r.Header.Get("X-Stainless-Lang") == "go" && !slices.Contains([]string{"0", "1", "2"}, major)
 }
 
-func contentType(name string) string {
-	if path.Ext(name) == ".jsonl" {
+func contentType(f batch.File) string {
+	if path.Ext(f.Name) == ".jsonl" || f.Purpose == batch.PurposeBatch {
 		return "application/jsonl"
 	}
 	return "application/octet-stream"

@@ -5,12 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
@@ -30,7 +28,7 @@ const (
 // its record last: a crash in between leaves bytes that no file names, and the
 // user, who got no answer, uploads again.
 func (a *api) createFile(w http.ResponseWriter, r *http.Request, tenant string) error {
-	form, err := readForm(w, r, "file", a.config.MaxBody)
+	form, err := readForm(w, r, a.config.MaxBody, "file", "purpose", fieldLife, fieldAnchor, fieldSeconds)
 	if err != nil {
 		return err
 	}
@@ -88,8 +86,8 @@ func (a *api) create(ctx context.Context, f *batch.File, body []byte, life time.
 
 // keep stores what content has as f, whose id, name and purpose are set, and
 // sets the rest. It returns a 400 if the content does not suit the purpose. A
-// compressed file for batches is stored unpacked, since requests are read from
-// the middle of it. commit is called with its size when all of content has been read and found
+// file for batches that is compressed, by its name or its bytes, is stored
+// unpacked, since requests are read from the middle of it. commit is called with its size when all of content has been read and found
 // good, right before its bytes get f's name; an error of it is returned as it is,
 // and there is no file.
 func (a *api) keep(
@@ -98,12 +96,11 @@ func (a *api) keep(
 	limit, check := a.config.MaxFileBytes, func([]byte) error { return nil }
 	if f.Purpose == batch.PurposeBatch {
 		limit, check = a.config.MaxInputBytes, checkJSONL
-		if plain, packed := plainName(f.Name); packed {
-			f.Name, content = plain, &unpacked{from: &tracked{from: content}}
+		plain, packed := plainName(f.Name)
+		if err := checkName(plain, "file"); err != nil {
+			return err
 		}
-		if !isJSONL(f.Name) {
-			return errFormat()
-		}
+		f.Name, content = plain, unpack(content, packed)
 	}
 	if life == 0 {
 		life = a.config.FileLife
@@ -125,11 +122,6 @@ func (a *api) keep(
 	}
 	return nil
 }
-
-// plainName returns a file's name once it is unpacked, and whether it must be.
-func plainName(name string) (string, bool) { return strings.CutSuffix(name, ".gz") }
-
-func isJSONL(name string) bool { return strings.HasSuffix(name, ".jsonl") }
 
 // write stores content under key in memory of two parts, and returns its size.
 // check is asked about its start, partBytes of it at most. It returns a 400 if
@@ -209,23 +201,4 @@ func readPart(content io.Reader) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("api: read content: %w", err)
 	}
-}
-
-// checkJSONL returns a 400 if the first line of head, which is the start of a
-// file, is not JSON. A line that head does not hold whole is left to the
-// batch's validation.
-func checkJSONL(head []byte) error {
-	rest := bytes.TrimPrefix(head, []byte("\uFEFF")) // loading passes over it too
-	for len(rest) > 0 {
-		line, after, ended := bytes.Cut(rest, []byte("\n"))
-		if line = bytes.TrimSpace(line); len(line) == 0 {
-			rest = after
-			continue
-		}
-		if !json.Valid(line) && (ended || len(head) < partBytes) {
-			return errFormat()
-		}
-		return nil
-	}
-	return errFormat()
 }

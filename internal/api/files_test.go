@@ -68,7 +68,10 @@ func TestFormsOfEveryClient(t *testing.T) {
 		"file in the middle":  life + file + purpose + "--B--\r\n",
 		"an empty line first": "\r\n" + purpose + life + file + "--B--\r\n",
 		"a preamble":          "This is a message in parts.\r\n" + purpose + life + file + "--B--\r\n",
-		"an unknown field":    field("user", "me") + purpose + life + file + "--B--\r\n",
+		"fields of others":    field("target_model_names", "a,b") + field("custom_llm_provider", "x") + purpose + life + file + "--B--\r\n",
+		"nested by dots":      purpose + field("expires_after.seconds", "7200") + field("expires_after.anchor", "created_at") + file + "--B--\r\n",
+		"nested either way":   purpose + field("expires_after.seconds", "7200") + field("expires_after[anchor]", "created_at") + file + "--B--\r\n",
+		"nested as JSON":      purpose + field("expires_after", `{"anchor": "created_at", "seconds": 7200}`) + file + "--B--\r\n",
 		"an epilogue":         purpose + life + file + "--B--\r\nthe end",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -97,7 +100,6 @@ func TestCreateFileTakesAByteOrderMark(t *testing.T) {
 
 func TestCreateFileRefuses(t *testing.T) {
 	t.Parallel()
-	const format = "Invalid file format for Batch API. Must be .jsonl"
 	for name, c := range map[string]struct {
 		filename, content string
 		fields            []string
@@ -108,11 +110,10 @@ func TestCreateFileRefuses(t *testing.T) {
 		"no purpose":      {"a.jsonl", line, nil, 400, "purpose", "missing_required_parameter", "Missing required parameter: 'purpose'."},
 		"unknown purpose": {"a.jsonl", line, []string{"purpose", "fun"}, 400, "purpose", "invalid_value", "Invalid value: 'fun'. Supported values are: 'assistants', 'batch'"},
 		"output purpose":  {"a.jsonl", line, []string{"purpose", "batch_output"}, 400, "purpose", "invalid_value", "batch_output"},
-		"other extension": {"a.txt", line, []string{"purpose", "batch"}, 400, "file", "invalid_file_format", format},
-		"empty":           {"a.jsonl", "", []string{"purpose", "batch"}, 400, "file", "invalid_file_format", format},
-		"blank":           {"a.jsonl", " \n\r\n", []string{"purpose", "batch"}, 400, "file", "invalid_file_format", format},
-		"no JSON":         {"a.jsonl", "custom_id,method\n" + line, []string{"purpose", "batch"}, 400, "file", "invalid_file_format", format},
-		"cut JSON":        {"a.jsonl", `{"custom_id":`, []string{"purpose", "batch"}, 400, "file", "invalid_file_format", format},
+		"empty":           {"a.jsonl", "", []string{"purpose", "batch"}, 400, "file", "invalid_file_format", "it is empty"},
+		"blank":           {"a.jsonl", " \n\r\n", []string{"purpose", "batch"}, 400, "file", "invalid_file_format", "nothing but blank lines"},
+		"no JSON":         {"a.jsonl", "custom_id,method\n" + line, []string{"purpose", "batch"}, 400, "file", "invalid_file_format", "line 1 is not parseable as valid JSON. It does not begin as JSON does: a line of CSV"},
+		"cut JSON":        {"a.jsonl", `{"custom_id":`, []string{"purpose", "batch"}, 400, "file", "invalid_file_format", "It ends before its value does"},
 		"empty picture":   {"a.png", "", []string{"purpose", "vision"}, 400, "file", "empty_file", "The file is empty."},
 		"no gzip":         {"a.jsonl.gz", line, []string{"purpose", "batch"}, 400, "file", "invalid_file_format", "gunzip"},
 		"no anchor": {
@@ -129,6 +130,41 @@ func TestCreateFileRefuses(t *testing.T) {
 			"a.jsonl", line,
 			[]string{"purpose", "batch", "expires_after[anchor]", "now", "expires_after[seconds]", "3600"},
 			400, "expires_after[anchor]", "invalid_value", "'created_at'",
+		},
+		"no JSON for a life": {
+			"a.jsonl", line,
+			[]string{"purpose", "batch", "expires_after", "3600s"},
+			400, "expires_after", "invalid_type", `{"anchor":"created_at","seconds":3600}`,
+		},
+		"a number for a life": {
+			"a.jsonl", line,
+			[]string{"purpose", "batch", "expires_after", "3600"},
+			400, "expires_after", "invalid_type", "expected an object, but got an integer",
+		},
+		"a short life in JSON": {
+			"a.jsonl", line,
+			[]string{"purpose", "batch", "expires_after", `{"anchor":"created_at","seconds":60}`},
+			400, "expires_after.seconds", "integer_below_min_value", "3600",
+		},
+		"seconds alone by a dot": {
+			"a.jsonl", line,
+			[]string{"purpose", "batch", "expires_after.seconds", "3600"},
+			400, "expires_after[anchor]", "missing_required_parameter", "expires_after[anchor]",
+		},
+		"a life twice": {
+			"a.jsonl", line,
+			[]string{"purpose", "batch", "expires_after.seconds", "3600", "expires_after[seconds]", "7200"},
+			400, "expires_after[seconds]", "invalid_value", "more than once",
+		},
+		"a life whole and in parts": {
+			"a.jsonl", line,
+			[]string{"purpose", "batch", "expires_after", "{}", "expires_after[seconds]", "7200"},
+			400, "expires_after", "invalid_value", "more than once",
+		},
+		"a purpose twice": {
+			"a.jsonl", line,
+			[]string{"purpose", "batch", "purpose", "vision"},
+			400, "purpose", "invalid_value", "more than once",
 		},
 		"text for seconds": {
 			"a.jsonl", line,
@@ -184,7 +220,11 @@ func TestBrokenForms(t *testing.T) {
 		"no file":        {"multipart/form-data; boundary=B", whole, 400, "missing_required_parameter"},
 		"two files":      {"multipart/form-data; boundary=B", file + file + whole, 400, "invalid_value"},
 		"many parts": {"multipart/form-data; boundary=B", strings.Repeat(
-			"--B\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n1\r\n", 60) + whole, 400, "invalid_body"},
+			"--B\r\nContent-Disposition: form-data; name=\"target_model_names\"\r\n\r\n1\r\n", 60) + whole, 400, "invalid_body"},
+		"a part without a name": {
+			"multipart/form-data; boundary=B",
+			"--B\r\nContent-Disposition: form-data; filename=\"a.jsonl\"\r\n\r\n" + line + "\r\n" + whole, 400, "unknown_parameter",
+		},
 		"a field for a file": {
 			"multipart/form-data; boundary=B",
 			"--B\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n" + line + "\r\n" + whole, 400, "invalid_value",

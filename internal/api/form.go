@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/jsonscan"
 )
 
 const (
@@ -22,15 +23,16 @@ const (
 
 // A form is a multipart body with one file, its parts in any order.
 type form struct {
-	fields   map[string]string
+	fields   map[string]string // a field within another under the name outer[inner]
 	file     []byte
 	filename string
 	hasFile  bool
 }
 
 // readForm reads r's body, which must be multipart/form-data and no larger
-// than limit bytes. The part named fileField is the file.
-func readForm(w http.ResponseWriter, r *http.Request, fileField string, limit int64) (form, error) {
+// than limit bytes. The part named fileField is the file, and names are what
+// other parts may be called.
+func readForm(w http.ResponseWriter, r *http.Request, limit int64, fileField string, names ...string) (form, error) {
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/form-data" {
 		return form{}, unsupported(r, "multipart/form-data")
@@ -54,7 +56,7 @@ func readForm(w http.ResponseWriter, r *http.Request, fileField string, limit in
 			return form{}, badRequest("", "invalid_body", "The form has more than %d parts.", maxFormParts)
 		}
 		if err == nil {
-			err = f.add(part, fileField)
+			err = f.add(part, fileField, names)
 		}
 		if err != nil {
 			return form{}, formError(err)
@@ -71,8 +73,11 @@ func formError(err error) error {
 	return badRequest("", "invalid_body", "The multipart form in the body of your request cannot be read.")
 }
 
-func (f *form) add(part *multipart.Part, fileField string) error {
-	name := part.FormName()
+func (f *form) add(part *multipart.Part, fileField string, names []string) error {
+	name := fieldName(part.FormName())
+	if err := known(name, append([]string{fileField}, names...)); err != nil {
+		return err
+	}
 	if name == fileField {
 		if f.hasFile {
 			return badRequest(name, batch.CodeInvalidValue, "The form has more than one part '%s'.", name)
@@ -88,8 +93,21 @@ func (f *form) add(part *multipart.Part, fileField string) error {
 	if len(value) > maxFormField {
 		return badRequest(clip(name), "string_above_max_length", "The form's field '%s' is too long.", clip(name))
 	}
+	if _, twice := f.fields[name]; twice && !ignored(name) {
+		return badRequest(name, batch.CodeInvalidValue, "The form has the field '%s' more than once.", name)
+	}
 	f.fields[name] = string(value)
 	return nil
+}
+
+// fieldName spells the name of a field within another in one way: clients write
+// outer[inner] or outer.inner.
+func fieldName(name string) string {
+	outer, inner, nested := strings.Cut(name, ".")
+	if !nested || outer == "" || inner == "" || strings.ContainsAny(name, "[]") {
+		return name
+	}
+	return outer + "[" + inner + "]"
 }
 
 // cleanName makes a file's name one that fits in headers and lists.
@@ -115,26 +133,46 @@ func (f *form) purpose() (batch.Purpose, error) {
 	return checkPurpose(value)
 }
 
-// life reads the fields expires_after[anchor] and expires_after[seconds]; 0 if
-// neither is there.
+// The fields of a file's life: the whole as JSON, or its parts one by one.
+const (
+	fieldLife    = "expires_after"
+	fieldAnchor  = "expires_after[anchor]"
+	fieldSeconds = "expires_after[seconds]"
+)
+
+// life reads how long the file lives; 0 if no field says so.
 func (f *form) life() (time.Duration, error) {
-	const anchorField, secondsField = "expires_after[anchor]", "expires_after[seconds]"
-	anchor, hasAnchor := f.fields[anchorField]
-	seconds, hasSeconds := f.fields[secondsField]
+	whole, hasWhole := f.fields[fieldLife]
+	anchor, hasAnchor := f.fields[fieldAnchor]
+	seconds, hasSeconds := f.fields[fieldSeconds]
 	switch {
+	case hasWhole && (hasAnchor || hasSeconds):
+		return 0, badRequest(fieldLife, batch.CodeInvalidValue, "The form has the field '%s' more than once.", fieldLife)
+	case hasWhole:
+		return lifeInJSON(whole)
 	case !hasAnchor && !hasSeconds:
 		return 0, nil
 	case !hasAnchor:
-		return 0, missing(anchorField)
+		return 0, missing(fieldAnchor)
 	case !hasSeconds:
-		return 0, missing(secondsField)
+		return 0, missing(fieldSeconds)
 	}
 	n, err := strconv.ParseInt(seconds, 10, 64)
 	if err != nil {
-		return 0, badRequest(secondsField, batch.CodeInvalidType,
-			"Invalid type for '%s': expected an integer, but got '%s' instead.", secondsField, clip(seconds))
+		return 0, badRequest(fieldSeconds, batch.CodeInvalidType,
+			"Invalid type for '%s': expected an integer, but got '%s' instead.", fieldSeconds, clip(seconds))
 	}
-	return lifeOf(anchor, n, anchorField, secondsField)
+	return lifeOf(anchor, n, fieldAnchor, fieldSeconds)
+}
+
+// lifeInJSON reads a life of which one field has all.
+func lifeInJSON(text string) (time.Duration, error) {
+	wrapped := fields(`{"` + fieldLife + `":` + text + `}`)
+	if !jsonscan.Valid([]byte(text)) {
+		return 0, badRequest(fieldLife, batch.CodeInvalidType, "Invalid type for '%s': expected an object in JSON, such as "+
+			`{"anchor":"created_at","seconds":3600}, or the fields '%s' and '%s'.`, fieldLife, fieldAnchor, fieldSeconds)
+	}
+	return wrapped.life(fieldLife)
 }
 
 func checkPurpose(value string) (batch.Purpose, error) {
@@ -145,11 +183,6 @@ func checkPurpose(value string) (batch.Purpose, error) {
 	}
 	return "", badRequest("purpose", batch.CodeInvalidValue,
 		"Invalid value: '%s'. Supported values are: %s.", clip(value), quoted(uploadPurposes()))
-}
-
-// errFormat is OpenAI's own message for a file that is no JSONL.
-func errFormat() error {
-	return badRequest("file", "invalid_file_format", "Invalid file format for Batch API. Must be .jsonl")
 }
 
 func fileTooLarge(limit int64) error {

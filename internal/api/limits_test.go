@@ -5,8 +5,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/musketry/musketry/internal/api"
+	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/memstore"
 	"github.com/musketry/musketry/internal/retry"
 	"github.com/musketry/musketry/internal/submit"
@@ -62,6 +64,63 @@ func TestLimitsOfATenant(t *testing.T) {
 				}
 			}
 			create(w.bob).want(http.StatusOK)
+		})
+	}
+}
+
+// TestLimitSaysWhatIsAhead demands that whoever has too much unfinished is told of the batch that is due first: how far it is,
+// when it ends at the latest, and to come again when it will probably have ended.
+func TestLimitSaysWhatIsAhead(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		window  string
+		done    int // of 100, in a minute; negative: it is still being validated
+		again   string
+		message string
+	}{
+		"nothing is known but the deadline": {"2h", -1, "60", "which is due first, ends by 2026-03-04T07:06:07Z at the latest."},
+		"the deadline is near":              {"90s", -1, "30", "which is due first, ends by 2026-03-04T05:07:37Z at the latest."},
+		"it has begun":                      {"2h", 0, "60", "which is due first, has 0 of 100 requests done, and ends by 2026-03-04T07:06:07Z at the latest."},
+		"it is half done":                   {"2h", 50, "60", "has 50 of 100 requests done"},
+		"it is nearly done":                 {"2h", 99, "1", "has 99 of 100 requests done"},
+		"it goes slowly":                    {"2h", 10, "540", "has 10 of 100 requests done"},
+		"it goes very slowly":               {"3h", 1, "3600", "has 1 of 100 requests done"},
+		"it will not be done":               {"10m", 1, "540", "has 1 of 100 requests done"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, func(d *api.Deps, _ *api.Config) {
+				store, _ := d.Keys.(interface {
+					submit.AcceptStore
+					submit.Receipts
+				})
+				d.Acceptor = submit.NewAcceptor(submit.AcceptDeps{
+					Store: store, Flow: memstore.NewFlow(), Receipts: store, Clock: d.Clock, Random: rand.Reader,
+				}, submit.AcceptConfig{Policy: retry.Default(), Limits: tenant.Limits{Batches: 2}})
+			})
+			file := w.upload(w.alice, line)
+			order := func(window string) reply {
+				return w.post("/v1/batches", strings.Replace(orderOf(file), "24h", window, 1))
+			}
+			order("7d").want(http.StatusOK)
+			id := order(c.window).want(http.StatusOK).text("id")
+			if c.done >= 0 {
+				w.change(id, func(b *batch.Batch) {
+					b.Status, b.InProgressAt, b.Counts = batch.StatusInProgress, w.clock(), batch.Counts{Total: 100}
+				})
+				shard := batch.CounterShard{ID: "w1", Counts: batch.Counts{Completed: c.done}}
+				if err := w.store.PutCounter(t.Context(), id, shard); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.advance(time.Minute)
+			r := order("1h")
+			if r.Code != http.StatusTooManyRequests || r.Header().Get("Retry-After") != c.again {
+				t.Errorf("%d, to come again in %s s, want %s", r.Code, r.Header().Get("Retry-After"), c.again)
+			}
+			if want := "Batch '" + id + "', "; !strings.Contains(r.errorMessage(), want) || !strings.Contains(r.errorMessage(), c.message) {
+				t.Errorf("told %q, want %q and %q in it", r.errorMessage(), want, c.message)
+			}
 		})
 	}
 }

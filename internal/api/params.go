@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -33,12 +32,21 @@ func (f fields) value(name string) []byte {
 	return values[0]
 }
 
-// readFields reads r's body, which must be a JSON object.
-func readFields(w http.ResponseWriter, r *http.Request) (fields, error) {
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/json" {
-		return nil, unsupported(r, "application/json")
+// readFields reads r's body, which must be a JSON object with fields of these
+// names only.
+func readFields(w http.ResponseWriter, r *http.Request, names ...string) (fields, error) {
+	body, err := readBody(w, r)
+	if err != nil {
+		return nil, err
 	}
+	f, err := asFields(r, body)
+	if err != nil {
+		return nil, err
+	}
+	return f, f.only("", names...)
+}
+
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxJSON))
 	if tooLarge(err) {
 		return nil, &refusalError{
@@ -48,6 +56,15 @@ func readFields(w http.ResponseWriter, r *http.Request) (fields, error) {
 	}
 	if err != nil {
 		return nil, brokenBody()
+	}
+	return body, nil
+}
+
+// asFields returns the fields of r's body, which must be a JSON object.
+func asFields(r *http.Request, body []byte) (fields, error) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/json" {
+		return nil, unsupported(r, "application/json")
 	}
 	if _, err := jsonscan.Pick(body); err != nil {
 		return nil, badRequest("", "invalid_json", "The body of your request is not a JSON object.")
@@ -85,8 +102,12 @@ func (f fields) text(name string) (string, error) {
 
 func textOf(param string, raw json.RawMessage) (string, error) {
 	var s string
-	if kindOf(raw) != "a string" || json.Unmarshal(raw, &s) != nil {
+	switch {
+	case jsonscan.Kind(raw) != "a string" || json.Unmarshal(raw, &s) != nil:
 		return "", wrongType(param, "a string", raw)
+	case jsonscan.HalfPair(raw): // stored, it would become another text
+		return "", badRequest(param, batch.CodeInvalidValue,
+			"Invalid '%s': it has half of a surrogate pair, such as \\ud83d. Send both halves of the character, or neither.", param)
 	}
 	return s, nil
 }
@@ -110,7 +131,7 @@ func (f fields) object(name string) (fields, error) {
 	switch {
 	case jsonscan.Null(inner):
 		return nil, nil
-	case kindOf(inner) != "an object":
+	case jsonscan.Kind(inner) != "an object":
 		return nil, wrongType(name, "an object", inner)
 	}
 	return inner, nil
@@ -146,7 +167,7 @@ func (f fields) texts(name string) ([]string, error) {
 		return nil, missing(name)
 	}
 	raw := f.value(name)
-	if kindOf(raw) != "an array" {
+	if jsonscan.Kind(raw) != "an array" {
 		return nil, wrongType(name, "an array", raw)
 	}
 	list := []string{}
@@ -165,6 +186,9 @@ func (f fields) texts(name string) ([]string, error) {
 func (f fields) life(name string) (time.Duration, error) {
 	inner, err := f.object(name)
 	if err != nil || inner == nil {
+		return 0, err
+	}
+	if err := inner.only(name+".", "anchor", "seconds"); err != nil {
 		return 0, err
 	}
 	if inner.absent("anchor") {
@@ -202,31 +226,7 @@ func lifeOf(anchor string, seconds int64, anchorParam, secondsParam string) (tim
 
 func wrongType(param, want string, got json.RawMessage) error {
 	return badRequest(param, batch.CodeInvalidType,
-		"Invalid type for '%s': expected %s, but got %s instead.", param, want, kindOf(got))
-}
-
-// kindOf says what a JSON value is, as OpenAI's messages do.
-func kindOf(raw json.RawMessage) string {
-	raw = bytes.TrimSpace(raw)
-	if len(raw) == 0 {
-		return "nothing"
-	}
-	switch raw[0] {
-	case '"':
-		return "a string"
-	case '{':
-		return "an object"
-	case '[':
-		return "an array"
-	case 't', 'f':
-		return "a boolean"
-	case 'n':
-		return "null"
-	}
-	if bytes.ContainsAny(raw, ".eE") {
-		return "a decimal"
-	}
-	return "an integer"
+		"Invalid type for '%s': expected %s, but got %s instead.", param, want, jsonscan.Kind(got))
 }
 
 // A page is what a list's query asks for.

@@ -35,7 +35,7 @@ func (a *api) addPart(w http.ResponseWriter, r *http.Request, tenant string) err
 	if err := probe.ReservePart(0, now); err != nil { // before the body is read
 		return fmt.Errorf("api: part: %w", err)
 	}
-	form, err := readForm(w, r, "data", a.config.MaxBody)
+	form, err := readForm(w, r, a.config.MaxBody, "data")
 	if err != nil {
 		return err
 	}

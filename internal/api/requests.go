@@ -114,6 +114,9 @@ func (a *api) retrieveRequest(w http.ResponseWriter, r *http.Request, tenant str
 }
 
 func (a *api) cancelRequest(w http.ResponseWriter, r *http.Request, tenant string) error {
+	if err := readNothing(w, r); err != nil {
+		return err
+	}
 	return a.oneRequest(w, r, tenant, a.Requests.Cancel)
 }
 

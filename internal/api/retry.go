@@ -17,7 +17,7 @@ func (a *api) retryBatch(w http.ResponseWriter, r *http.Request, tenant string) 
 	}
 	f := fields{}
 	if r.ContentLength != 0 { // an order without wishes of its own needs no body
-		if f, err = readFields(w, r); err != nil {
+		if f, err = readFields(w, r, "completion_window", "metadata", "idempotency_key"); err != nil {
 			return err
 		}
 	}
@@ -31,7 +31,7 @@ func (a *api) retryBatch(w http.ResponseWriter, r *http.Request, tenant string) 
 	if err := a.admitBatch(r.Context(), order); err != nil {
 		return err
 	}
-	made, err := a.Acceptor.Accept(r.Context(), order)
+	made, err := a.accept(r.Context(), order)
 	if errors.Is(err, batch.ErrNotFound) {
 		return badRequest("", "input_file_gone",
 			"The input file '%s' of batch '%s' was deleted or has expired, so its requests cannot be sent again. "+

@@ -33,13 +33,16 @@ type call struct {
 
 type callKey struct{}
 
-func (a *api) route(pattern string, h handler) {
+// route serves pattern, whose query has parameters of these names only.
+func (a *api) route(pattern string, h handler, names ...string) {
 	a.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		c, _ := r.Context().Value(callKey{}).(*call)
 		tenant, err := a.authenticate(r)
 		if err == nil {
 			c.tenant = tenant
-			err = h(w, r, tenant)
+			if err = checkQuery(r, names); err == nil {
+				err = h(w, r, tenant)
+			}
 		} else if refused, ok := errors.AsType[*authError](err); ok {
 			c.refused = refused
 			a.Metrics.Count(metric.AuthFailures, 1, "reason", refused.reason)

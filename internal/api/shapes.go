@@ -160,6 +160,9 @@ func shapeBatch(b batch.Batch, counts batch.Counts) batchShape {
 			Expired: counts.Expired, Cancelled: counts.Canceled,
 		},
 	}
+	if len(b.Models) == 1 && !b.ModelsMixed {
+		shape.Model = &b.Models[0]
+	}
 	if b.Status.Terminal() {
 		shape.OutputFileID, shape.ErrorFileID = orNull(b.OutputFileID), orNull(b.ErrorFileID)
 		shape.Usage = shapeUsage(b.Tokens)

@@ -1,17 +1,32 @@
 package api
 
 import (
+	"bufio"
 	"compress/gzip"
 	"errors"
 	"io"
-	"net/http"
 )
+
+// unpack returns what content is once it is unpacked: content itself unless it
+// is to be, or begins as gzip does.
+func unpack(content io.Reader, always bool) io.Reader {
+	read := bufio.NewReaderSize(content, unpackAhead)
+	if start, _ := read.Peek(len(gzipStart)); !always && string(start) != gzipStart {
+		return read // and so is what went wrong in peeking
+	}
+	return &unpacked{from: &tracked{from: read}, named: always}
+}
+
+// unpackAhead is how many bytes of a file are read at once.
+const unpackAhead = 64 << 10
 
 // An unpacked reads a gzip stream (https://www.rfc-editor.org/rfc/rfc1952). It
 // returns a 400 if the stream is none, or broken.
 type unpacked struct {
 	from *tracked
 	gzip *gzip.Reader // nil before the first byte
+
+	named bool // as a compressed file
 }
 
 func (u *unpacked) Read(p []byte) (int, error) {
@@ -44,10 +59,11 @@ func (u *unpacked) judge(err error) error {
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		why = "it ends too early"
 	}
-	return &refusalError{
-		status: http.StatusBadRequest, param: "file", code: "invalid_file_format",
-		message: "The file's name ends in .gz, but gunzip cannot unpack it: " + why + ".",
+	claim := "begins as a gzip file does"
+	if u.named {
+		claim = "has a name that ends in .gz"
 	}
+	return badRequest("file", "invalid_file_format", "The file %s, but gunzip cannot unpack it: %s.", claim, why)
 }
 
 // A tracked remembers the error that ended a reader, unless that was its end.

@@ -14,7 +14,7 @@ import (
 )
 
 func (a *api) createUpload(w http.ResponseWriter, r *http.Request, tenantName string) error {
-	f, err := readFields(w, r)
+	f, err := readFields(w, r, "filename", "purpose", "bytes", "mime_type", "expires_after")
 	if err != nil {
 		return err
 	}
@@ -73,8 +73,9 @@ func (a *api) readUpload(f fields) (batch.Upload, error) {
 	limit := a.config.MaxFileBytes
 	if u.Purpose == batch.PurposeBatch {
 		limit = a.config.MaxInputBytes
-		if plain, _ := plainName(u.Name); !isJSONL(plain) {
-			return u, badRequest("filename", "invalid_file_format", "Invalid file format for Batch API. Must be .jsonl")
+		plain, _ := plainName(u.Name)
+		if err := checkName(plain, "filename"); err != nil {
+			return u, err
 		}
 	}
 	switch {
@@ -180,7 +181,7 @@ type completion struct {
 
 // readCompletion reads the parts' ids and, if it is there, the MD5 of the whole.
 func readCompletion(w http.ResponseWriter, r *http.Request) (completion, error) {
-	f, err := readFields(w, r)
+	f, err := readFields(w, r, "part_ids", "md5")
 	if err != nil {
 		return completion{}, err
 	}
@@ -322,6 +323,9 @@ func (a *api) sizes(ctx context.Context, u batch.Upload, ids []string) ([]int64,
 func (a *api) cancelUpload(w http.ResponseWriter, r *http.Request, tenantName string) error {
 	u, err := a.upload(r, tenantName)
 	if err != nil {
+		return err
+	}
+	if err := readNothing(w, r); err != nil {
 		return err
 	}
 	u, err = a.Uploads.UpdateUpload(r.Context(), tenantName, u.ID, func(u *batch.Upload) error { return u.Cancel(a.Clock()) })

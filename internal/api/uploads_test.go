@@ -150,7 +150,7 @@ func TestCompleteUploadRefuses(t *testing.T) {
 	w := newWorld(t)
 	other := w.post("/v1/uploads", uploadOf(6)).want(200).text("id")
 	bad := w.part(w.alice, other, "x\ny\nz\n").text("id")
-	w.post("/v1/uploads/"+other+"/complete", completion("", bad)).refused(400, "file", "invalid_file_format", "Must be .jsonl")
+	w.post("/v1/uploads/"+other+"/complete", completion("", bad)).refused(400, "file", "invalid_file_format", "line 1 is not parseable")
 	id := w.post("/v1/uploads", uploadOf(6)).want(200).text("id")
 	one, two := w.part(w.alice, id, "{}\n").text("id"), w.part(w.alice, id, "[]\n").text("id")
 	w.part(w.alice, id, "").refused(400, "data", "empty_file", "empty")

@@ -4,12 +4,17 @@ package batch
 // (https://platform.openai.com/docs/api-reference/embeddings/create).
 const EndpointEmbeddings = "/v1/embeddings"
 
+// EndpointVideos is the one of OpenAI's endpoints that takes no batches here: its
+// answer is a job that is not done yet, which somebody would have to ask for.
+const EndpointVideos = "/v1/videos"
+
 const (
+	endpointResponses   = "/v1/responses"
 	endpointChat        = "/v1/chat/completions"
 	endpointModerations = "/v1/moderations"
 )
 
-// Endpoints returns OpenAI's endpoints that take batches
+// Endpoints returns OpenAI's endpoints that take batches, but for EndpointVideos
 // (https://platform.openai.com/docs/api-reference/batch/create).
 func Endpoints() []string {
 	all := endpoints()
@@ -17,9 +22,9 @@ func Endpoints() []string {
 }
 
 // endpoints is Endpoints without an allocation.
-func endpoints() [8]string {
+func endpoints() [7]string {
 	return [...]string{
-		"/v1/responses", endpointChat, EndpointEmbeddings, "/v1/completions",
-		endpointModerations, "/v1/images/generations", "/v1/images/edits", "/v1/videos",
+		endpointResponses, endpointChat, EndpointEmbeddings, "/v1/completions",
+		endpointModerations, "/v1/images/generations", "/v1/images/edits",
 	}
 }

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -10,8 +11,10 @@ import (
 
 // The limits of an input file.
 const (
-	// MaxLineBytes is the longest line, newline excluded.
-	MaxLineBytes = 10_000_000
+	// MaxLineBytes is the longest line, newline excluded, unless a deployment
+	// chooses another bound, which is MostLineBytes at most.
+	MaxLineBytes  = 32 << 20
+	MostLineBytes = 64 << 20
 	// MaxCustomID is the longest custom_id in bytes. It lies in the request's
 	// item, which stays below one write unit.
 	MaxCustomID = 256
@@ -29,6 +32,7 @@ const (
 const (
 	CodeInvalidJSON       = "invalid_json_line"
 	CodeMissingParameter  = "missing_required_parameter"
+	CodeUnknownParameter  = "unknown_parameter"
 	CodeInvalidType       = "invalid_type"
 	CodeInvalidValue      = "invalid_value"
 	CodeInvalidURL        = "invalid_url"
@@ -105,21 +109,24 @@ func DecodeInput(line []byte) (Input, error) {
 }
 
 // A body is what is looked at of a request's.
-type body struct{ model, messages []byte }
+type body struct{ model, messages, background []byte }
 
 func decode(line []byte) (Input, body, error) {
 	in, err := decodeLine(line)
 	if err != nil {
 		return Input{}, body{}, err
 	}
-	values, err := jsonscan.Pick(in.Body, "model", "messages")
+	values, err := jsonscan.Pick(in.Body, "model", "messages", "background")
 	if err != nil { // the line that it is a part of was read
-		return Input{}, body{}, notJSON()
+		return Input{}, body{}, notRequest(in.Body)
 	}
-	b := body{model: values[0], messages: values[1]}
+	b := body{model: values[0], messages: values[1], background: values[2]}
 	model, ok := jsonscan.Text(b.model, MaxModel)
-	if !ok && startsWith(b.model, '"') {
+	switch {
+	case !ok && startsWith(b.model, '"'):
 		return Input{}, body{}, tooLong("body.model", MaxModel)
+	case ok && jsonscan.HalfPair(b.model):
+		return Input{}, body{}, halfPair("body.model")
 	}
 	in.Model = model
 	return in, b, nil
@@ -127,14 +134,9 @@ func decode(line []byte) (Input, body, error) {
 
 // decodeLine reads all of a line but what its body says.
 func decodeLine(line []byte) (Input, error) {
-	if len(line) > MaxLineBytes {
-		return Input{}, &LineError{
-			Code: CodeLineTooLong, Message: fmt.Sprintf("This line is longer than %d bytes.", MaxLineBytes),
-		}
-	}
 	values, err := jsonscan.Pick(line, "custom_id", "method", "url", "body")
 	if err != nil {
-		return Input{}, notJSON()
+		return Input{}, notRequest(line)
 	}
 	in := Input{Body: values[3]}
 	for i, param := range []string{"custom_id", "method", "url"} {
@@ -150,9 +152,11 @@ func decodeLine(line []byte) (Input, error) {
 	case jsonscan.Null(in.Body):
 		return Input{}, missing("body")
 	case !startsWith(in.Body, '{'):
-		return Input{}, wrongType("body", "an object")
+		return Input{}, wrongType("body", "an object", in.Body)
 	case !idFits:
 		return Input{}, tooLong("custom_id", MaxCustomID)
+	case jsonscan.HalfPair(values[0]):
+		return Input{}, halfPair("custom_id")
 	case method != "POST":
 		return Input{}, &LineError{
 			Code: CodeInvalidMethod, Param: "method", Message: "Only the method 'POST' is supported.",
@@ -168,10 +172,18 @@ func checkBody(in Input, b body, endpoint string) error {
 	if endpoint == endpointChat && jsonscan.Null(b.messages) {
 		return &LineError{Code: CodeInvalidRequest, Param: "body.messages", Message: "Messages parameter is required."}
 	}
+	if endpoint == endpointResponses && string(b.background) == "true" {
+		return &LineError{Code: CodeInvalidValue, Param: "body.background", Message: "'body.background' may not be true: the answer " +
+			"would be a job that is not done yet, which a batch does not ask for. Leave it out: a batch waits for the whole answer."}
+	}
 	all := endpoints()
 	// Moderations, and what a deployment adds, may do without a model.
 	if in.Model == "" && endpoint != endpointModerations && slices.Contains(all[:], endpoint) {
-		return &LineError{Code: CodeInvalidRequest, Param: "body.model", Message: "Model parameter is required."}
+		message := "Model parameter is required."
+		if !jsonscan.Null(b.model) && !startsWith(b.model, '"') {
+			message += fmt.Sprintf(" It must be a string, but got %s instead.", jsonscan.Kind(b.model))
+		}
+		return &LineError{Code: CodeInvalidRequest, Param: "body.model", Message: message}
 	}
 	return nil
 }
@@ -182,13 +194,27 @@ func needText(param string, value []byte) error {
 	case jsonscan.Null(value), string(value) == `""`:
 		return missing(param)
 	case !startsWith(value, '"'):
-		return wrongType(param, "a string")
+		return wrongType(param, "a string", value)
 	}
 	return nil
 }
 
-func notJSON() *LineError {
-	return &LineError{Code: CodeInvalidJSON, Message: "This line is not parseable as valid JSON."}
+// notRequest says why a line is no JSON object.
+func notRequest(line []byte) *LineError {
+	why := Malformed(line)
+	if why != "" {
+		why = "This line is not parseable as valid JSON. " + why
+	} else {
+		why = fmt.Sprintf("This line is valid JSON, but %s and no object. Write one request on each line, as an object with the "+
+			"members custom_id, method, url and body.", jsonscan.Kind(bytes.TrimSpace(line)))
+	}
+	return &LineError{Code: CodeInvalidJSON, Message: why}
+}
+
+// halfPair refuses a text that would be another one in the result file.
+func halfPair(param string) *LineError {
+	return &LineError{Code: CodeInvalidValue, Param: param, Message: fmt.Sprintf(
+		"'%s' has half of a surrogate pair, such as \\ud83d, and so is no text. Write both halves of the character, or neither.", param)}
 }
 
 func tooLong(param string, most int) *LineError {
@@ -203,10 +229,9 @@ func missing(param string) *LineError {
 	}
 }
 
-func wrongType(param, want string) *LineError {
-	return &LineError{
-		Code: CodeInvalidType, Param: param, Message: fmt.Sprintf("Invalid type for '%s': expected %s.", param, want),
-	}
+func wrongType(param, want string, got []byte) *LineError {
+	return &LineError{Code: CodeInvalidType, Param: param, Message: fmt.Sprintf(
+		"Invalid type for '%s': expected %s, but got %s instead.", param, want, jsonscan.Kind(got))}
 }
 
 // startsWith reports whether a value without space around it starts with c.

@@ -1,7 +1,6 @@
 package batch_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -42,6 +41,7 @@ func TestParseInput(t *testing.T) {
 		"a field more":           {line(`"method"`, `"x":{"y":[1]},"method"`), good(same)},
 		"the last of two counts": {line(`"method":"POST"`, `"method":"GET","method":"POST"`), good(same)},
 		"an escaped id":          {line(`"a"`, `"\u00e4\n"`), good(func(in *batch.Input) { in.CustomID = "ä\n" })},
+		"an id of two halves":    {line(`"a"`, `"\ud83d\ude00\\ud83d"`), good(func(in *batch.Input) { in.CustomID = `😀\ud83d` })},
 		"the longest id":         {line(`"a"`, `"`+long+`"`), good(func(in *batch.Input) { in.CustomID = long })},
 		"the longest model": {line(`"m"`, `"`+long+`"`), good(func(in *batch.Input) {
 			in.Model, in.Body = long, json.RawMessage(`{"model":"`+long+`","messages":[]}`)
@@ -119,6 +119,10 @@ func TestParseInputRefuses(t *testing.T) {
 		"a method without end":     {line("POST", strings.Repeat("P", 1000)), badMethod},
 		"another method":           {line("POST", "GET"), badMethod},
 		"a small method":           {line("POST", "post"), badMethod},
+		"half a pair as custom_id": {line(`"a"`, `"x\ud83d"`), want{batch.CodeInvalidValue, "custom_id"}},
+		"the other half":           {line(`"a"`, `"\udE00"`), want{batch.CodeInvalidValue, "custom_id"}},
+		"two halves apart":         {line(`"a"`, `"\ud83d-\ude00"`), want{batch.CodeInvalidValue, "custom_id"}},
+		"half a pair in the model": {line(`"m"`, `"m\ud83e"`), want{batch.CodeInvalidValue, "body.model"}},
 		"another endpoint":         {line(chat, "/v1/embeddings"), badURL},
 		"a whole url":              {line(chat, "https://api.openai.com"+chat), badURL},
 		"a slash more":             {line(chat, chat+"/"), badURL},
@@ -161,7 +165,7 @@ func TestMessages(t *testing.T) {
 		line(`"model":"m",`, ""):       "Model parameter is required.",
 		line(`,"messages":[]`, ""):     "Messages parameter is required.",
 		line(chat, "/v1/embeddings"):   "The URL provided for this request does not match the batch endpoint",
-		line(`"a"`, `7`):               "Invalid type for 'custom_id': expected a string.",
+		line(`"a"`, `7`):               "Invalid type for 'custom_id': expected a string, but got an integer instead.",
 		line(`"m","messages":[]`, "1"): "Messages parameter is required.",
 	} {
 		_, err := batch.ParseInput([]byte(bad), chat)
@@ -186,7 +190,10 @@ func TestEndpointsDemands(t *testing.T) {
 		{"/v1/completions", `{}`, "body.model"},
 		{"/v1/images/generations", `{}`, "body.model"},
 		{"/v1/images/edits", `{}`, "body.model"},
-		{"/v1/videos", `{}`, "body.model"},
+		{"/v1/responses", `{"model":"m","background":true}`, "body.background"},
+		{"/v1/responses", `{"model":"m","background":false}`, ""},
+		{"/v1/responses", `{"model":"m","background":null}`, ""},
+		{chat, `{"model":"m","messages":[],"background":true}`, ""},
 		{"/v1/moderations", `{}`, ""},
 		{"/v1/rerank", `{}`, ""},
 		{chat, `{"model":"m"}`, "body.messages"},
@@ -205,20 +212,6 @@ func TestEndpointsDemands(t *testing.T) {
 				t.Errorf("DecodeInput, which demands less: %+v, %v", in, err)
 			}
 		})
-	}
-}
-
-func TestLongestLine(t *testing.T) {
-	t.Parallel()
-	for length, want := range map[int]string{
-		batch.MaxLineBytes:     batch.CodeInvalidJSON, // read, and soon found out: reading a good one takes long
-		batch.MaxLineBytes + 1: batch.CodeLineTooLong,
-	} {
-		_, err := batch.DecodeInput(bytes.Repeat([]byte("x"), length))
-		var refused *batch.LineError
-		if !errors.As(err, &refused) || refused.Code != want {
-			t.Errorf("a line of %d bytes: %v, want %s", length, err, want)
-		}
 	}
 }
 

@@ -16,6 +16,7 @@ const (
 	EnvMaxRequests        = "MUSKETRY_MAX_REQUESTS"         // most requests of a batch
 	EnvMaxInputBytes      = "MUSKETRY_MAX_INPUT_BYTES"      // largest input file of a batch, in bytes
 	EnvMaxEmbeddingInputs = "MUSKETRY_MAX_EMBEDDING_INPUTS" // most inputs of a batch for /v1/embeddings
+	EnvMaxLineBytes       = "MUSKETRY_MAX_LINE_BYTES"       // longest line of an input file, in bytes
 	EnvTenantBatches      = "MUSKETRY_TENANT_BATCHES"       // most unfinished batches of a tenant
 	EnvTenantRequests     = "MUSKETRY_TENANT_REQUESTS"      // most requests of a tenant's unfinished batches
 	EnvTenantBytes        = "MUSKETRY_TENANT_BYTES"         // most bytes of a tenant's files and open uploads
@@ -47,6 +48,7 @@ type Settings struct {
 	MaxRequests        int
 	MaxInputBytes      int64
 	MaxEmbeddingInputs int
+	MaxLineBytes       int
 	TenantBatches      int   // 0: no limit
 	TenantRequests     int   // 0: no limit
 	TenantBytes        int64 // 0: no limit
@@ -64,6 +66,7 @@ type Settings struct {
 func DefaultSettings() Settings {
 	return Settings{
 		MaxRequests: 50_000, MaxInputBytes: 200 << 20, MaxEmbeddingInputs: 50_000, // OpenAI's own
+		MaxLineBytes:  32 << 20,
 		TenantBatches: 100, TenantRequests: 2_000_000, Allowance: 60_000, Places: 250,
 		TenantBytes: 100_000_000_000, TenantUploads: 100, TenantCreates: 300,
 		Retries: retry.Default(),
@@ -96,6 +99,7 @@ func choicesOfLimits(submit []string) []Choice {
 			"maxEmbeddingInputs", EnvMaxEmbeddingInputs, submit,
 			number(1, 50_000_000, func(s *Settings) *int { return &s.MaxEmbeddingInputs }),
 		},
+		{"maxLineBytes", EnvMaxLineBytes, submit, number(1_000, 64<<20, func(s *Settings) *int { return &s.MaxLineBytes })},
 		{"tenantBatches", EnvTenantBatches, submit, limit(0, 5_000, func(s *Settings) *int { return &s.TenantBatches })},
 		{"tenantRequests", EnvTenantRequests, submit, tenantRequests()},
 		{

@@ -23,7 +23,7 @@ func TestSettings(t *testing.T) {
 		t.Errorf("without any: %v %s", err, diff)
 	}
 	got, err = settings(map[string]string{
-		boot.EnvMaxRequests: " 1000000 ", boot.EnvMaxInputBytes: "5000000000", boot.EnvMaxEmbeddingInputs: "7",
+		boot.EnvMaxRequests: " 1000000 ", boot.EnvMaxInputBytes: "5000000000", boot.EnvMaxEmbeddingInputs: "7", boot.EnvMaxLineBytes: "1000",
 		boot.EnvTenantBatches: "0", boot.EnvTenantRequests: "1000000", boot.EnvExtraEndpoints: "/v1/rerank, /v2/x",
 		boot.EnvModels: "gpt-5,vendor/m:1", boot.EnvCORSOrigins: "https://a.example,http://localhost:3000",
 		boot.EnvMaxRetries: "unlimited", boot.EnvBackoff: "500ms", boot.EnvBackoffFactor: "1.5", boot.EnvMaxBackoff: "1h",
@@ -32,7 +32,7 @@ func TestSettings(t *testing.T) {
 		boot.EnvJitter: "off", boot.EnvStopBeforeDeadline: "168h", boot.EnvRetryableStatuses: "404,5xx",
 	})
 	want := boot.Settings{
-		MaxRequests: 1_000_000, MaxInputBytes: 5_000_000_000, MaxEmbeddingInputs: 7, TenantRequests: 1_000_000,
+		MaxRequests: 1_000_000, MaxInputBytes: 5_000_000_000, MaxEmbeddingInputs: 7, MaxLineBytes: 1_000, TenantRequests: 1_000_000,
 		TenantBytes: 1_000_000, TenantCreates: 7, Allowance: 1_000, Places: 900,
 		ExtraEndpoints: []string{"/v1/rerank", "/v2/x"}, Models: []string{"gpt-5", "vendor/m:1"},
 		CORSOrigins: []string{"https://a.example", "http://localhost:3000"},
@@ -52,6 +52,7 @@ func TestBadSettings(t *testing.T) {
 		boot.EnvMaxRequests:        {"0", "1000001", "many", "-1", "1e3", "99999999999999999999"},
 		boot.EnvMaxInputBytes:      {"0", "5000000001"},
 		boot.EnvMaxEmbeddingInputs: {"0", "50000001"},
+		boot.EnvMaxLineBytes:       {"0", "999", "67108865"},
 		boot.EnvTenantBatches:      {"-1", "5001"},
 		boot.EnvTenantRequests:     {"-1", "49999", "1000000001"},
 		boot.EnvTenantBytes:        {"-1", "999999", "1000000000000001"},

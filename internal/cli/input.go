@@ -93,6 +93,9 @@ func (in *input) endpoint() (string, error) {
 	for n := 1; ; n++ {
 		line, err := readLine(r)
 		if len(bytes.TrimSpace(line)) > 0 {
+			if len(line) > batch.MostLineBytes {
+				return "", fmt.Errorf("%s, line %d is longer than %s, the most that any deployment takes", in.name, n, size(batch.MostLineBytes))
+			}
 			request, bad := batch.DecodeInput(line)
 			if bad != nil {
 				return "", in.refuse(n, bad)
@@ -119,13 +122,13 @@ func (in *input) refuse(line int, err error) error {
 }
 
 // readLine returns the next line, its newline left out. A line that is longer
-// than any request is returned in part: enough of it to be refused.
+// than any deployment takes is returned in part: enough of it to be refused.
 func readLine(r *bufio.Reader) ([]byte, error) {
 	var line []byte
 	for {
 		chunk, err := r.ReadSlice('\n')
 		line = append(line, chunk...)
-		if !errors.Is(err, bufio.ErrBufferFull) || len(line) > batch.MaxLineBytes+1 {
+		if !errors.Is(err, bufio.ErrBufferFull) || len(line) > batch.MostLineBytes {
 			return bytes.TrimSuffix(line, []byte("\n")), err
 		}
 	}

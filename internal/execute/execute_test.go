@@ -101,7 +101,8 @@ func TestFailuresThatAreNotRetried(t *testing.T) {
 		},
 		"not JSON": {
 			line: `{"custom_id":`,
-			want: state.RequestBuilderError{Error: "This line is not parseable as valid JSON."},
+			want: state.RequestBuilderError{Error: "This line is not parseable as valid JSON. It ends before its value does. A request " +
+				`stands on one line: write it without indentation, and a line break within a text as \n (json.dumps(request) does both).`},
 			says: `"code":"invalid_request"`,
 		},
 		"another path than the batch's": {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"slices"
 	"sync"
+
+	"github.com/musketry/musketry/internal/batch"
 )
 
 const (
@@ -17,7 +19,7 @@ const (
 	programMemory = 48 << 20
 	// largestCall is what the largest call may take, in bytes: its line, and its
 	// answer of 64 MB three times, as it is put together from a stream.
-	largestCall = 10<<20 + 3*64<<20
+	largestCall = batch.MaxLineBytes + 3*64<<20
 )
 
 // A room is the memory that calls share. Whoever has to grow beyond it waits

@@ -166,3 +166,37 @@ func AppendQuoted(dst, text []byte) []byte {
 // Null reports whether value is JSON's null, or nil as of a member that there
 // is not.
 func Null(value []byte) bool { return len(value) == 0 || value[0] == 'n' }
+
+// HalfPair reports whether value, a string of Members or Items, escapes half of a surrogate pair, such as \ud83d: that is
+// JSON, but no text, and U+FFFD stands for it in what Text returns.
+func HalfPair(value []byte) bool {
+	if !bytes.Contains(value, []byte(`\u`)) {
+		return false
+	}
+	_, err := jsontext.AppendUnquote(nil, value)
+	return err != nil
+}
+
+// Kind says what value is, of Members or Items, as OpenAI's messages do: "a string", "an integer". A number with a point or
+// an exponent is "a decimal", and nil "nothing".
+func Kind(value []byte) string {
+	if len(value) == 0 {
+		return "nothing"
+	}
+	switch value[0] {
+	case '"':
+		return "a string"
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	case 't', 'f':
+		return "a boolean"
+	case 'n':
+		return "null"
+	}
+	if bytes.ContainsAny(value, ".eE") {
+		return "a decimal"
+	}
+	return "an integer"
+}

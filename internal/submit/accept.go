@@ -281,6 +281,9 @@ func (a *Acceptor) check(o batch.Order) (time.Duration, error) {
 	window, err := batch.ParseWindow(o.Window)
 	endpoints := slices.Concat(batch.Endpoints(), a.config.ExtraEndpoints)
 	switch {
+	case o.Endpoint == batch.EndpointVideos:
+		return 0, invalid("endpoint", fmt.Sprintf("Invalid value: '%s'. It answers with a job that is not done yet, which batches here "+
+			"do not ask for. Call it without a batch.", batch.EndpointVideos))
 	case !slices.Contains(endpoints, o.Endpoint):
 		return 0, invalid("endpoint", fmt.Sprintf(
 			"Invalid value: '%s'. Supported values are: '%s'.", clip(o.Endpoint), strings.Join(endpoints, "', '")))

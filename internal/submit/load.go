@@ -95,6 +95,9 @@ type LoadConfig struct {
 	// MaxEmbeddingInputs is the most inputs of a batch for /v1/embeddings, each
 	// request of which may have many; by default 50,000, as at OpenAI.
 	MaxEmbeddingInputs int
+	// MaxLineBytes is the longest line of an input file, newline excluded; by
+	// default batch.MaxLineBytes.
+	MaxLineBytes int
 	// Group is how many requests are created together; by default 1,000.
 	Group int
 	// Cursor is how many requests are created between two updates of the cursor,
@@ -116,6 +119,7 @@ type LoadConfig struct {
 func (c LoadConfig) withDefaults() LoadConfig {
 	c.MaxRequests = cmp.Or(c.MaxRequests, defaultRequests)
 	c.MaxEmbeddingInputs = cmp.Or(c.MaxEmbeddingInputs, 50_000)
+	c.MaxLineBytes = cmp.Or(c.MaxLineBytes, batch.MaxLineBytes)
 	c.Group = cmp.Or(c.Group, 1_000)
 	c.Cursor = cmp.Or(c.Cursor, 5_000)
 	c.Poll = cmp.Or(c.Poll, 2*time.Second)
@@ -280,7 +284,7 @@ func (l *Loader) open(ctx context.Context, b batch.Batch, offset int64) (*lineRe
 	if err != nil {
 		return nil, fmt.Errorf("open input file: %w", err)
 	}
-	return newLineReader(body, offset), nil
+	return newLineReader(body, offset, l.config.MaxLineBytes), nil
 }
 
 // short reports whether ctx's deadline is nearer than the margin.

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-
-	"github.com/musketry/musketry/internal/batch"
 )
 
 // readAhead is how many bytes a lineReader asks for at once.
@@ -18,7 +16,7 @@ type line struct {
 	text    []byte // without its newline, until the next read; empty if tooLong
 	number  int    // of all the lines in the file, blank ones too, counted from 1
 	offset  int64  // of text's first byte in the file
-	tooLong bool   // it has more than batch.MaxLineBytes
+	tooLong bool   // it has more bytes than the reader's longest
 }
 
 // A lineReader reads an input file line by line, in memory bounded by the
@@ -27,14 +25,16 @@ type line struct {
 type lineReader struct {
 	body   io.ReadCloser
 	in     *bufio.Reader
+	most   int    // bytes of a line, its end excluded
 	buf    []byte // of a line that does not fit in the reader's own buffer
 	number int    // lines read
 	offset int64  // of the next line
 }
 
-// newLineReader reads body, whose first byte is that at offset in its file.
-func newLineReader(body io.ReadCloser, offset int64) *lineReader {
-	return &lineReader{body: body, in: bufio.NewReaderSize(body, readAhead), offset: offset}
+// newLineReader reads body, whose first byte is that at offset in its file, and
+// whose lines have at most so many bytes.
+func newLineReader(body io.ReadCloser, offset int64, most int) *lineReader {
+	return &lineReader{body: body, in: bufio.NewReaderSize(body, readAhead), most: most, offset: offset}
 }
 
 // Close closes what is read.
@@ -72,13 +72,13 @@ func (r *lineReader) read() (line, error) {
 	}
 	text = bytes.TrimSuffix(text, []byte("\n"))
 	ln.text = bytes.TrimSuffix(text, []byte("\r"))
-	ln.tooLong = len(ln.text) > batch.MaxLineBytes
+	ln.tooLong = len(ln.text) > r.most
 	return ln, nil
 }
 
 // gather reads a long line to its end, and keeps it unless it is too long.
 func (r *lineReader) gather(start []byte) (text []byte, tooLong bool, _ error) {
-	const longest = batch.MaxLineBytes + len("\r\n")
+	longest := r.most + len("\r\n")
 	r.buf = r.buf[:0]
 	for part, err := start, bufio.ErrBufferFull; ; part, err = r.in.ReadSlice('\n') {
 		r.offset += int64(len(part))

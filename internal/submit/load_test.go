@@ -152,7 +152,7 @@ func TestLoadGoodFiles(t *testing.T) {
 	a, b := requestLine("a"), requestLine("ü😀")
 	long := strings.Replace(requestLine("long"), "[]", `["`+strings.Repeat("x", 600<<10)+`"]`, 1)
 	longest := requestLine("longest")
-	longest = strings.Replace(longest, ",", strings.Repeat(" ", batch.MaxLineBytes-len(longest))+",", 1)
+	longest = strings.Replace(longest, ",", strings.Repeat(" ", 1<<20-len(longest))+",", 1)
 	for name, input := range map[string]string{
 		"plain":                 a + "\n" + b + "\n",
 		"no newline at the end": a + "\n" + b,
@@ -168,7 +168,7 @@ func TestLoadGoodFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bn := newBench(t, input)
-			got := bn.load(t, submit.LoadConfig{Group: 1})
+			got := bn.load(t, submit.LoadConfig{Group: 1, MaxLineBytes: 1 << 20})
 			var want []string
 			for l := range strings.Lines(strings.TrimPrefix(input, "\uFEFF")) {
 				if strings.TrimSpace(l) != "" {
@@ -225,10 +225,15 @@ func TestLoadBadFiles(t *testing.T) {
 		"wrong url":     {strings.Replace(a, "chat/", "", 1), []bad{{batch.CodeInvalidURL, 1, "url"}}},
 		"wrong method":  {strings.Replace(a, "POST", "GET", 1), []bad{{batch.CodeInvalidMethod, 1, "method"}}},
 		"too long": {
-			a + "\n" + strings.Repeat(" ", batch.MaxLineBytes) + "{\r\n" + a,
+			a + "\n" + strings.Repeat(" ", 1<<20) + "{\r\n" + a,
 			[]bad{{batch.CodeLineTooLong, 2, ""}, {batch.CodeDuplicateCustomID, 3, "custom_id"}},
 		},
-		"too many": {lines(11) + "{\n", []bad{{batch.CodeTooManyRequests, 0, ""}}},
+		"ids that are halves of an emoji": {
+			requestLine("ok") + "\n" + strings.Replace(a, `"a"`, `"\ud83d"`, 1) + "\n" + strings.Replace(a, `"a"`, `"\ud83e"`, 1),
+			[]bad{{batch.CodeInvalidValue, 2, "custom_id"}, {batch.CodeInvalidValue, 3, "custom_id"}},
+		},
+		"Windows-1252": {a + "\n" + strings.Replace(requestLine("b"), "[]", "[\"caf\xe9\"]", 1), []bad{{batch.CodeInvalidJSON, 2, ""}}},
+		"too many":     {lines(11) + "{\n", []bad{{batch.CodeTooManyRequests, 0, ""}}},
 		"several, with line numbers of the file": {
 			"\r\n" + a + "\n{\n\n" + a + "\n",
 			[]bad{{batch.CodeInvalidJSON, 3, ""}, {batch.CodeDuplicateCustomID, 5, "custom_id"}},
@@ -237,7 +242,7 @@ func TestLoadBadFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bn := newBench(t, tt.input)
-			got := bn.load(t, submit.LoadConfig{MaxRequests: 10})
+			got := bn.load(t, submit.LoadConfig{MaxRequests: 10, MaxLineBytes: 1 << 20})
 			var errs []bad
 			for _, e := range got.Errors {
 				errs = append(errs, bad{e.Code, e.Line, e.Param})
@@ -258,6 +263,24 @@ func TestLoadBadFiles(t *testing.T) {
 				t.Errorf("the input file's users: %s", diff)
 			}
 		})
+	}
+}
+
+// TestLongestLine demands that a deployment that chooses nothing takes lines of 32 MB, with images in them, and that a longer one
+// is told the limit and its number.
+func TestLongestLine(t *testing.T) {
+	t.Parallel()
+	image := func(size int) string {
+		return strings.Replace(requestLine("image"), "[]", `["data:image/png;base64,`+strings.Repeat("A", size)+`"]`, 1)
+	}
+	frame := len(image(0))
+	if got := newBench(t, image(32<<20-frame)).load(t, submit.LoadConfig{}); got.Status != batch.StatusInProgress {
+		t.Errorf("with a line of 32 MB it is %s: %v", got.Status, got.Errors)
+	}
+	got := newBench(t, requestLine("a")+"\n"+image(32<<20-frame+1)).load(t, submit.LoadConfig{})
+	if len(got.Errors) != 1 || got.Errors[0].Code != batch.CodeLineTooLong || got.Errors[0].Line != 2 ||
+		!strings.HasPrefix(got.Errors[0].Message, "Line 2 is longer than 33554432 bytes, the most that this deployment takes (maxLineBytes).") {
+		t.Errorf("with a longer one it is %s: %+v", got.Status, got.Errors)
 	}
 }
 

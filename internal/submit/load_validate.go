@@ -30,7 +30,10 @@ func (l *Loader) validate(ctx context.Context, b batch.Batch) (batch.Batch, erro
 	}
 	defer func() { _ = in.Close() }() // read only
 
-	v := verdict{endpoint: b.Endpoint, limit: l.config.MaxRequests, inputLimit: l.config.MaxEmbeddingInputs, seen: map[digest]uint32{}}
+	v := verdict{
+		endpoint: b.Endpoint, limit: l.config.MaxRequests, inputLimit: l.config.MaxEmbeddingInputs, lineLimit: l.config.MaxLineBytes,
+		seen: map[digest]uint32{},
+	}
 	if v.routed, err = l.routed(ctx); err != nil {
 		return batch.Batch{}, err
 	}
@@ -130,6 +133,7 @@ type verdict struct {
 
 	inputLimit int // of requests for embeddings
 	inputs     int // so far
+	lineLimit  int // bytes of a line
 	seen       map[digest]uint32
 	index      batch.Index
 	routed     func(model string) bool
@@ -171,7 +175,8 @@ func (v *verdict) judge(ln line) {
 	if ln.tooLong {
 		v.add(batch.LineError{
 			Code: batch.CodeLineTooLong, Line: ln.number,
-			Message: fmt.Sprintf("This line is longer than %d bytes.", batch.MaxLineBytes),
+			Message: fmt.Sprintf("Line %d is longer than %d bytes, the most that this deployment takes (maxLineBytes). Shorten it, for "+
+				"instance by an image's address in place of its data.", ln.number, v.lineLimit),
 		})
 		return
 	}

@@ -26,7 +26,7 @@ func limits(s boot.Settings) tenant.Limits {
 
 // loadConfig says what s is to the loader.
 func loadConfig(s boot.Settings) submit.LoadConfig {
-	return submit.LoadConfig{MaxRequests: s.MaxRequests, MaxEmbeddingInputs: s.MaxEmbeddingInputs}
+	return submit.LoadConfig{MaxRequests: s.MaxRequests, MaxEmbeddingInputs: s.MaxEmbeddingInputs, MaxLineBytes: s.MaxLineBytes}
 }
 
 // apiConfig says what s is to the API.

@@ -24,7 +24,7 @@ func TestDefaultSettings(t *testing.T) {
 	if diff := cmp.Diff(want, acceptConfig(s)); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(submit.LoadConfig{MaxRequests: 50_000, MaxEmbeddingInputs: 50_000}, loadConfig(s)); diff != "" {
+	if diff := cmp.Diff(submit.LoadConfig{MaxRequests: 50_000, MaxEmbeddingInputs: 50_000, MaxLineBytes: batch.MaxLineBytes}, loadConfig(s)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -34,7 +34,7 @@ func TestSettingsReachTheirUsers(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{
 		boot.EnvMaxRetries: "unlimited", boot.EnvRetryableStatuses: "418,5xx", boot.EnvModels: "a,b",
-		boot.EnvCORSOrigins: "*", boot.EnvMaxInputBytes: "7", boot.EnvMaxRequests: "8", boot.EnvMaxEmbeddingInputs: "9",
+		boot.EnvCORSOrigins: "*", boot.EnvMaxInputBytes: "7", boot.EnvMaxRequests: "8", boot.EnvMaxEmbeddingInputs: "9", boot.EnvMaxLineBytes: "67108864",
 		boot.EnvTenantBatches: "0", boot.EnvTenantRequests: "0", boot.EnvTenantBytes: "1000000", boot.EnvTenantUploads: "2",
 		boot.EnvTenantCreates: "3", boot.EnvExtraEndpoints: "/v1/rerank", boot.EnvJitter: "off",
 	}
@@ -51,7 +51,7 @@ func TestSettingsReachTheirUsers(t *testing.T) {
 	if diff := cmp.Diff(want, acceptConfig(s)); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(submit.LoadConfig{MaxRequests: 8, MaxEmbeddingInputs: 9}, loadConfig(s)); diff != "" {
+	if diff := cmp.Diff(submit.LoadConfig{MaxRequests: 8, MaxEmbeddingInputs: 9, MaxLineBytes: batch.MostLineBytes}, loadConfig(s)); diff != "" {
 		t.Error(diff)
 	}
 	config := apiConfig(s)
