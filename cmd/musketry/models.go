@@ -133,7 +133,7 @@ func (c *modelChange) flags(cmd *cobra.Command) {
 	f.DurationVar(&c.route.Total, "total", 0, "longest time of a call; 0: as long as an invocation allows")
 	f.Int64Var(&c.route.AnswerLimit, "answer-limit", 0, "largest answer in bytes (default 67108864)")
 	f.StringSliceVar(&c.model.Retryable, "retryable", nil, "statuses that are tried again, such as 429,5xx; empty: the deployment's")
-	f.StringVar(&c.model.SpentQuota, "spent-quota", "", "pause or fail: what a 429 of the code insufficient_quota does (default pause)")
+	f.StringVar(&c.model.SpentQuota, "spent-quota", "", "pause or fail: what a spent quota does: a 402, or a 429 of the code insufficient_quota and the like (default pause)")
 	f.StringVar(&c.to, "escalate-to", "", "the model that answers late requests; empty: none")
 	f.DurationVar(&c.before, "escalate-before", 0, "how long before the deadline a request is late")
 }

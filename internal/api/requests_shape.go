@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
@@ -51,8 +52,9 @@ func shapeRequest(b batch.Batch, rec state.Record) requestShape {
 	case state.Failed:
 		s.failed(p)
 	case state.Canceled:
-		s.Attempts = p.Attempt
-		s.FinishedAt = unix(p.CanceledAt)
+		s.Attempts, s.LastFailure = p.Attempt, orNull(p.Last)
+		s.times(time.Time{}, p.StartedAt, p.CanceledAt)
+		s.inFlight(p.StartedAt)
 	}
 	return s
 }
@@ -60,9 +62,7 @@ func shapeRequest(b batch.Batch, rec state.Record) requestShape {
 // failed tells of a failure. Its reason quotes no body.
 func (s *requestShape) failed(p state.Failed) {
 	s.Attempts, s.Reclaims, s.Model = p.Attempt, &p.Reclaims, orNull(p.Model)
-	if !p.StartedAt.IsZero() {
-		s.Attempts++
-	}
+	s.inFlight(p.StartedAt)
 	s.LastFailure, s.FailureKind = orNull(p.Reason.String()), orNull(string(p.Reason.Kind()))
 	s.RetryDenied = orNull(string(p.Denial))
 	switch r := p.Reason.(type) {
@@ -72,12 +72,22 @@ func (s *requestShape) failed(p state.Failed) {
 		s.StatusCode = orNone(r.Status)
 	case state.ErrorInBody:
 		s.StatusCode = orNone(r.Status)
+	case state.InvalidAnswer:
+		s.StatusCode = orNone(r.Status)
+	case state.Expired:
+		s.LastFailure = orNull(cmp.Or(r.Last, r.String()))
 	case state.RetryTooLate:
 		s.LastFailure = orNull(r.Last)
-	case state.Timeout, state.NetworkError, state.RequestBuilderError, state.TaskTerminated, state.ResponseTooLarge,
-		state.Expired:
+	case state.Timeout, state.NetworkError, state.RequestBuilderError, state.TaskTerminated, state.ResponseTooLarge:
 	}
 	s.times(p.ClaimedAt, p.StartedAt, p.FailedAt)
+}
+
+// inFlight counts the call that began at started, unless it is zero.
+func (s *requestShape) inFlight(started time.Time) {
+	if !started.IsZero() {
+		s.Attempts++
+	}
 }
 
 func (s *requestShape) times(claimed, started, finished time.Time) {

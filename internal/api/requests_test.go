@@ -192,6 +192,50 @@ func TestRequestsAreSeen(t *testing.T) {
 	}
 }
 
+// TestCallsInFlightAtTheEndAreSeen counts a call that was in flight when its request expired or was cancelled, and shows what the
+// last one failed with.
+func TestCallsInFlightAtTheEndAreSeen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id, _ := w.running("a", "b", "c")
+	w.apply(id, 1, func(r state.Request[state.Processing]) (state.Change, error) {
+		return state.Expire(r, w.clock()).Change()
+	})
+	w.apply(id, 2, func(r state.Request[state.Processing]) (state.Change, error) {
+		return state.Cancel(r, w.clock()).Change()
+	})
+	w.retryLater(id, 3)
+	b := w.stored(id)
+	rec, err := w.store.Request(t.Context(), b.Key(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pending, err := state.As[state.Pending](rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := state.Expire(pending, w.clock()).Change()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.store.Apply(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	for customID, want := range map[string]map[string]any{
+		"a": {"status": "expired", "attempts": 1.0, "last_failure": "the completion window expired while a call was in flight"},
+		"b": {"status": "cancelled", "attempts": 1.0, "last_failure": nil},
+		"c": {"status": "expired", "attempts": 1.0, "last_failure": "the call timed out: slow"},
+	} {
+		list, _ := w.get("/v1/batches/" + id + "/requests?custom_id=" + customID).want(200).json["data"].([]any)
+		got, _ := list[0].(map[string]any)
+		for field, want := range want {
+			if got[field] != want {
+				t.Errorf("%s: %s is %v, want %v", customID, field, got[field], want)
+			}
+		}
+	}
+}
+
 // TestARefusedRetryIsSeen shows what its last call failed with.
 func TestARefusedRetryIsSeen(t *testing.T) {
 	t.Parallel()

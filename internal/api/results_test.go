@@ -449,7 +449,7 @@ func readAlong(t *testing.T, r *running, cancel time.Duration, want batch.Status
 	if b.Status != want || early < 10 {
 		t.Errorf("batch is %s with %+v, %d lines came before its end", b.Status, b.Counts, early)
 	}
-	if b.Tokens.Total != int64(b.Counts.Completed) || b.Counts.Completed == 0 {
+	if b.Tokens.Total != int64(b.Counts.Completed+b.Counts.Failed) || b.Counts.Completed == 0 {
 		t.Errorf("tokens are %+v with %+v", b.Tokens, b.Counts)
 	}
 	lines := func(text string) []string { return slices.Sorted(strings.Lines(text)) }

@@ -32,8 +32,8 @@ func Example() {
 
 	fmt.Printf("%s", batch.AppendAnswer(nil, b.Key(1), in.CustomID, batch.Answer{
 		StatusCode: 200, RequestID: "req-1", Body: []byte(`{"output": []}`),
-	}, nil))
-	fmt.Printf("%s", batch.AppendFailure(nil, b.Key(2), "io", state.Timeout{Error: "30s"}))
+	}, batch.Failing{}))
+	fmt.Printf("%s", batch.AppendFailure(nil, b.Key(2), "io", batch.Failing{Reason: state.Timeout{Error: "30s"}}))
 
 	// Output:
 	// fmt m <nil>

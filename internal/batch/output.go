@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/musketry/musketry/internal/state"
 )
@@ -17,6 +18,7 @@ const (
 	CodeTerminated       = "task_terminated"
 	CodeResponseTooLarge = "response_too_large"
 	CodeErrorInBody      = "error_in_body"
+	CodeInvalidAnswer    = "invalid_answer"
 	CodeUnsendable       = "invalid_request"
 	CodeRetryTooLate     = "retry_too_late"
 )
@@ -42,10 +44,39 @@ const (
 	longBody = 64 << 10
 )
 
+// A Failing is why a request failed, in as many words as its owner needs.
+type Failing struct {
+	Reason state.Reason
+	Said   string // the provider's own message; empty if it gave none
+	Denied string // why it was not tried again; empty if that would not mend it
+}
+
+// words returns the code and the message of the error.
+func (f Failing) words() (code, message string) {
+	code, message = explain(f.Reason)
+	if f.Said != "" {
+		message += ": " + f.Said
+	}
+	if f.Denied != "" {
+		message = strings.TrimSuffix(message, ".") + ". It was not tried again: " + f.Denied + "."
+	}
+	return code, message
+}
+
+// told reports whether f says more than the answer that it is of.
+func (f Failing) told() bool {
+	if f.Reason == nil {
+		return false
+	}
+	kind := f.Reason.Kind()
+	return f.Denied != "" || kind == state.KindErrorInBody || kind == state.KindInvalidAnswer
+}
+
 // AppendAnswer appends the result line of an answer, whose body is on it as it
 // is if it is JSON, but without space, and else as a JSON string. It allocates
-// the line once. reason is nil unless the request failed although an answer came.
-func AppendAnswer(dst []byte, k state.Key, customID string, a Answer, reason state.Reason) []byte {
+// the line once. f has no reason unless the request failed although an answer
+// came.
+func AppendAnswer(dst []byte, k state.Key, customID string, a Answer, f Failing) []byte {
 	quote, length := !json.Valid(a.Body), len(a.Body)
 	if length > longBody {
 		length = lengthWritten(a.Body, quote)
@@ -58,8 +89,8 @@ func AppendAnswer(dst []byte, k state.Key, customID string, a Answer, reason sta
 	dst = append(dst, `,"body":`...)
 	dst = appendWritten(dst, a.Body, quote)
 	dst = append(dst, `},"error":`...)
-	if reason != nil && reason.Kind() == state.KindErrorInBody {
-		dst = appendError(dst, CodeErrorInBody, reason.String())
+	if f.told() {
+		dst = appendError(dst, f.words)
 	} else {
 		dst = append(dst, "null"...)
 	}
@@ -68,30 +99,47 @@ func AppendAnswer(dst []byte, k state.Key, customID string, a Answer, reason sta
 
 // AppendFailure appends the error line of a request that failed without an
 // answer.
-func AppendFailure(dst []byte, k state.Key, customID string, reason state.Reason) []byte {
+func AppendFailure(dst []byte, k state.Key, customID string, f Failing) []byte {
 	dst = appendHead(dst, k, customID)
 	dst = append(dst, `,"response":null,"error":`...)
-	code, message := explain(reason)
-	dst = appendError(dst, code, message)
+	dst = appendError(dst, f.words)
 	return append(dst, "}\n"...)
 }
 
-// AppendCanceled appends the error line of a request that was canceled, with its
-// batch or by itself.
-func AppendCanceled(dst []byte, k state.Key, customID string, withBatch bool) []byte {
+// AppendCanceled appends the error line of a request that was canceled as p, with
+// its batch or by itself.
+func AppendCanceled(dst []byte, k state.Key, customID string, p state.Canceled, withBatch bool) []byte {
 	message := "This request was cancelled before it was completed."
-	if withBatch {
+	inFlight := !p.StartedAt.IsZero()
+	called := p.Attempt > 0 || inFlight
+	switch {
+	case withBatch && called:
+		message = "This request was not completed because the batch was cancelled."
+	case withBatch:
 		message = "This request was not executed because the batch was cancelled."
+	}
+	if p.Last != "" {
+		message += " The last attempt that failed: " + p.Last + "."
+	}
+	if inFlight {
+		message += " A call was in flight."
 	}
 	dst = appendHead(dst, k, customID)
 	dst = append(dst, `,"response":null,"error":`...)
-	dst = appendError(dst, CodeCanceled, message)
+	dst = appendError(dst, func() (string, string) { return CodeCanceled, message })
 	return append(dst, "}\n"...)
 }
 
 func explain(reason state.Reason) (code, message string) {
 	switch r := reason.(type) {
 	case state.Expired:
+		switch {
+		case r.Last != "":
+			return CodeExpired, "This request could not be completed before the completion window expired. " +
+				"The last attempt that failed: " + r.Last + "."
+		case r.Called:
+			return CodeExpired, "This request could not be completed before the completion window expired: a call was in flight."
+		}
 		return CodeExpired, "This request could not be executed before the completion window expired."
 	case state.Timeout:
 		return CodeTimeout, r.String()
@@ -105,6 +153,8 @@ func explain(reason state.Reason) (code, message string) {
 		return CodeResponseTooLarge, r.String()
 	case state.ErrorInBody:
 		return CodeErrorInBody, r.String()
+	case state.InvalidAnswer:
+		return CodeInvalidAnswer, r.String()
 	case state.RetryTooLate:
 		return CodeRetryTooLate, r.String()
 	case state.RetryableHTTPStatus:
@@ -122,7 +172,8 @@ func appendHead(dst []byte, k state.Key, customID string) []byte {
 	return appendText(dst, customID)
 }
 
-func appendError(dst []byte, code, message string) []byte {
+func appendError(dst []byte, words func() (code, message string)) []byte {
+	code, message := words()
 	dst = append(dst, `{"code":`...)
 	dst = appendText(dst, code)
 	dst = append(dst, `,"message":`...)

@@ -35,7 +35,7 @@ func TestOutputTakesItsLength(t *testing.T) { //nolint:paralleltest // it measur
 		t.Run(name, func(t *testing.T) {
 			var line []byte
 			used := allocated(func() {
-				line = batch.AppendAnswer(nil, key(), "a", batch.Answer{StatusCode: 200, RequestID: "r", Body: body}, nil)
+				line = batch.AppendAnswer(nil, key(), "a", batch.Answer{StatusCode: 200, RequestID: "r", Body: body}, batch.Failing{})
 			})
 			t.Logf("%.2f times its length of %d", float64(used)/float64(len(line)), len(line))
 			if most := uint64(len(line))*11/10 + 64<<10; used > most {

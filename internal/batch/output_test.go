@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -30,12 +31,12 @@ func TestLines(t *testing.T) {
 	t.Parallel()
 	const head = `{"id":"batch_req_01abc_7","custom_id":"a",`
 	answer := func(body string) []byte {
-		return batch.AppendAnswer(nil, key(), "a", batch.Answer{StatusCode: 200, RequestID: "req-1", Body: []byte(body)}, nil)
+		return batch.AppendAnswer(nil, key(), "a", batch.Answer{StatusCode: 200, RequestID: "req-1", Body: []byte(body)}, batch.Failing{})
 	}
 	answered := func(body string) string {
 		return head + `"response":{"status_code":200,"request_id":"req-1","body":` + body + `},"error":null}` + "\n"
 	}
-	failure := func(r state.Reason) []byte { return batch.AppendFailure(nil, key(), "a", r) }
+	failure := func(r state.Reason) []byte { return batch.AppendFailure(nil, key(), "a", batch.Failing{Reason: r}) }
 	failed := func(code, message string) string {
 		return head + `"response":null,"error":{"code":"` + code + `","message":"` + message + `"}}` + "\n"
 	}
@@ -67,15 +68,15 @@ func TestLines(t *testing.T) {
 		"spaces alone":            {answer(" \n"), answered(`" \n"`)},
 		"nested too deep":         {answer(strings.Repeat("[", 20_000)), answered(`"` + strings.Repeat("[", 20_000) + `"`)},
 		"an error status": {
-			batch.AppendAnswer(nil, key(), "a", batch.Answer{StatusCode: 400, Body: []byte(`{"error":{}}`)}, state.NonRetryableHTTPStatus{Status: 400}),
+			batch.AppendAnswer(nil, key(), "a", batch.Answer{StatusCode: 400, Body: []byte(`{"error":{}}`)}, batch.Failing{Reason: state.NonRetryableHTTPStatus{Status: 400}}),
 			head + `"response":{"status_code":400,"request_id":"","body":{"error":{}}},"error":null}` + "\n",
 		},
 		"a denied error status": {
-			batch.AppendAnswer(nil, key(), "a", batch.Answer{StatusCode: 429, Body: []byte(`{}`)}, state.RetryableHTTPStatus{Status: 429}),
+			batch.AppendAnswer(nil, key(), "a", batch.Answer{StatusCode: 429, Body: []byte(`{}`)}, batch.Failing{Reason: state.RetryableHTTPStatus{Status: 429}}),
 			head + `"response":{"status_code":429,"request_id":"","body":{}},"error":null}` + "\n",
 		},
 		"an error in the body": {
-			batch.AppendAnswer(nil, key(), "a", batch.Answer{StatusCode: 200, RequestID: "r", Body: []byte(`{"error":1}`)}, state.ErrorInBody{Status: 200}),
+			batch.AppendAnswer(nil, key(), "a", batch.Answer{StatusCode: 200, RequestID: "r", Body: []byte(`{"error":1}`)}, batch.Failing{Reason: state.ErrorInBody{Status: 200}}),
 			head + `"response":{"status_code":200,"request_id":"r","body":{"error":1}},"error":{"code":"error_in_body","message":"the upstream answered with status 200 and an error in the body"}}` + "\n",
 		},
 		"expired":         {failure(state.Expired{}), failed("batch_expired", "This request could not be executed before the completion window expired.")},
@@ -91,12 +92,49 @@ func TestLines(t *testing.T) {
 		"a late retry":    {failure(state.RetryTooLate{Last: "status 500"}), failed("retry_too_late", "it was too late for another attempt after the last one failed: status 500")},
 		"for no reason":   {failure(nil), failed("internal_error", "The request failed.")},
 		"a bad message":   {failure(state.Timeout{Error: "a\u2028\nb"}), failed("request_timeout", `the call timed out: a\u2028\nb`)},
+		"expired in flight": {
+			failure(state.Expired{Called: true}), failed("batch_expired", "This request could not be completed before the completion window expired: a call was in flight."),
+		},
+		"expired after a failure": {
+			failure(state.Expired{Called: true, Last: "the call timed out: 30 s"}),
+			failed("batch_expired", "This request could not be completed before the completion window expired. The last attempt that failed: the call timed out: 30 s."),
+		},
+		"canceled after a failure": {
+			batch.AppendCanceled(nil, key(), "a", state.Canceled{Attempt: 1, Last: "the call timed out: 30 s"}, true),
+			failed("batch_cancelled", "This request was not completed because the batch was cancelled. The last attempt that failed: the call timed out: 30 s."),
+		},
+		"canceled in flight": {
+			batch.AppendCanceled(nil, key(), "a", state.Canceled{StartedAt: time.Unix(1, 0)}, true),
+			failed("batch_cancelled", "This request was not completed because the batch was cancelled. A call was in flight."),
+		},
+		"canceled by itself, in flight after a failure": {
+			batch.AppendCanceled(nil, key(), "a", state.Canceled{Attempt: 1, Last: "status 500", StartedAt: time.Unix(1, 0)}, false),
+			failed("batch_cancelled", "This request was cancelled before it was completed. The last attempt that failed: status 500. A call was in flight."),
+		},
+		"no answer": {
+			batch.AppendAnswer(nil, key(), "a", batch.Answer{StatusCode: 200, Body: []byte("<html>")}, batch.Failing{
+				Reason: state.InvalidAnswer{Status: 200, Error: "it is a page", Again: true}, Said: "m", Denied: "why",
+			}),
+			head + `"response":{"status_code":200,"request_id":"","body":"<html>"},"error":{"code":"invalid_answer",` +
+				`"message":"the upstream's answer with status 200 cannot be used: it is a page: m. It was not tried again: why."}}` + "\n",
+		},
+		"no answer, and a sentence": {
+			batch.AppendAnswer(nil, key(), "a", batch.Answer{StatusCode: 200, Body: []byte("<html>")}, batch.Failing{
+				Reason: state.InvalidAnswer{Status: 200, Error: "it is a page", Again: true}, Said: "Slow down.", Denied: "why",
+			}),
+			head + `"response":{"status_code":200,"request_id":"","body":"<html>"},"error":{"code":"invalid_answer",` +
+				`"message":"the upstream's answer with status 200 cannot be used: it is a page: Slow down. It was not tried again: why."}}` + "\n",
+		},
+		"a denied error status, and why": {
+			batch.AppendAnswer(nil, key(), "a", batch.Answer{StatusCode: 429, Body: []byte(`{}`)}, batch.Failing{Reason: state.RetryableHTTPStatus{Status: 429}, Denied: "why"}),
+			head + `"response":{"status_code":429,"request_id":"","body":{}},"error":{"code":"http_429","message":"the upstream answered with status 429. It was not tried again: why."}}` + "\n",
+		},
 		"canceled": {
-			batch.AppendCanceled(nil, key(), "a", true),
+			batch.AppendCanceled(nil, key(), "a", state.Canceled{}, true),
 			failed("batch_cancelled", "This request was not executed because the batch was cancelled."),
 		},
 		"a strange id": {
-			batch.AppendCanceled(nil, key(), "<\"\\\n\u2028\u0085ä>", true),
+			batch.AppendCanceled(nil, key(), "<\"\\\n\u2028\u0085ä>", state.Canceled{}, true),
 			strings.Replace(failed("batch_cancelled", "This request was not executed because the batch was cancelled."),
 				`"a"`, `"<\"\\\n\u2028\u0085ä>"`, 1),
 		},
@@ -119,13 +157,15 @@ func TestLinesAreAppended(t *testing.T) {
 	const before = "\u2028\u0085 before \n"
 	dst := append(make([]byte, 0, 1<<16), before...)
 	for _, grow := range []func([]byte) []byte{
-		func(dst []byte) []byte { return batch.AppendCanceled(dst, key(), "a\u2028", true) },
-		func(dst []byte) []byte { return batch.AppendFailure(dst, key(), "a\u2028", state.Expired{}) },
+		func(dst []byte) []byte { return batch.AppendCanceled(dst, key(), "a\u2028", state.Canceled{}, true) },
 		func(dst []byte) []byte {
-			return batch.AppendAnswer(dst, key(), "a\u2028", batch.Answer{Body: []byte("b\u2028")}, nil)
+			return batch.AppendFailure(dst, key(), "a\u2028", batch.Failing{Reason: state.Expired{}})
 		},
 		func(dst []byte) []byte {
-			return batch.AppendAnswer(slices.Clip(dst), key(), "a", batch.Answer{Body: []byte("{\"b\":\"\u2028\"}")}, nil)
+			return batch.AppendAnswer(dst, key(), "a\u2028", batch.Answer{Body: []byte("b\u2028")}, batch.Failing{})
+		},
+		func(dst []byte) []byte {
+			return batch.AppendAnswer(slices.Clip(dst), key(), "a", batch.Answer{Body: []byte("{\"b\":\"\u2028\"}")}, batch.Failing{})
 		},
 	} {
 		grown := grow(dst)
@@ -207,7 +247,7 @@ func checkLine(t failer, raw []byte) outLine {
 // checkAnswer demands that an answer's line brings back what went in.
 func checkAnswer(t failer, customID, requestID string, status int, body []byte) {
 	t.Helper()
-	raw := batch.AppendAnswer([]byte("x"), key(), customID, batch.Answer{StatusCode: status, RequestID: requestID, Body: body}, nil)
+	raw := batch.AppendAnswer([]byte("x"), key(), customID, batch.Answer{StatusCode: status, RequestID: requestID, Body: body}, batch.Failing{})
 	line := checkLine(t, raw[1:])
 	if line.Response == nil || line.Error != nil || line.ID != batch.RequestID(key()) ||
 		line.CustomID != valid(customID) || line.Response.RequestID != valid(requestID) || line.Response.StatusCode != status {
@@ -286,9 +326,9 @@ func TestAnswersComeBack(t *testing.T) {
 		checkAnswer(t, strange.Draw(t, "custom_id"), strange.Draw(t, "request id"), rapid.Int().Draw(t, "status"), body)
 
 		for _, raw := range [][]byte{
-			batch.AppendCanceled(nil, key(), text, true),
-			batch.AppendFailure(nil, key(), text, state.NetworkError{Error: text}),
-			batch.AppendFailure(nil, key(), text, state.TaskTerminated{Error: text}),
+			batch.AppendCanceled(nil, key(), text, state.Canceled{}, true),
+			batch.AppendFailure(nil, key(), text, batch.Failing{Reason: state.NetworkError{Error: text}}),
+			batch.AppendFailure(nil, key(), text, batch.Failing{Reason: state.TaskTerminated{Error: text}}),
 		} {
 			if line := checkLine(t, raw); line.CustomID != valid(text) || line.Response != nil || line.Error.Message == "" {
 				t.Fatalf("line %q of %q", raw, text)

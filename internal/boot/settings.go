@@ -34,6 +34,7 @@ const (
 	EnvJitter             = "MUSKETRY_JITTER"               // whether a random part of a backoff is waited, or all of it
 	EnvStopBeforeDeadline = "MUSKETRY_STOP_BEFORE_DEADLINE" // how long before its batch's deadline no retry of a request is begun
 	EnvRetryableStatuses  = "MUSKETRY_RETRYABLE_STATUSES"   // the HTTP statuses that are tried again
+	EnvInvalidRetries     = "MUSKETRY_INVALID_RETRIES"      // most retries of a request after answers that are none
 )
 
 // The bounds of lists, in bytes: a function's environment has 4 KB in all
@@ -149,6 +150,7 @@ func choicesOfTheAPI(submit []string) []Choice {
 func choicesOfRetries(submit []string) []Choice {
 	return []Choice{
 		{"maxRetries", EnvMaxRetries, submit, maxRetries()},
+		{"invalidRetries", EnvInvalidRetries, submit, number(0, 1000, func(s *Settings) *int { return &s.Retries.MaxInvalid })},
 		{"backoff", EnvBackoff, submit, duration("1ms", "1h", func(s *Settings) *time.Duration { return &s.Retries.Backoff })},
 		{"backoffFactor", EnvBackoffFactor, submit, backoffFactor()},
 		{"maxBackoff", EnvMaxBackoff, submit, maxBackoff()},

@@ -30,6 +30,7 @@ func TestSettings(t *testing.T) {
 		boot.EnvTenantBytes: "1000000", boot.EnvTenantUploads: "0", boot.EnvTenantCreates: "7",
 		boot.EnvAllowance: "1000", boot.EnvPlaces: "900",
 		boot.EnvJitter: "off", boot.EnvStopBeforeDeadline: "168h", boot.EnvRetryableStatuses: "404,5xx",
+		boot.EnvInvalidRetries: "0",
 	})
 	want := boot.Settings{
 		MaxRequests: 1_000_000, MaxInputBytes: 5_000_000_000, MaxEmbeddingInputs: 7, MaxLineBytes: 1_000, TenantRequests: 1_000_000,
@@ -69,6 +70,7 @@ func TestBadSettings(t *testing.T) {
 		boot.EnvMaxBackoff:         {"999ms", "2h"},
 		boot.EnvJitter:             {"true"},
 		boot.EnvStopBeforeDeadline: {"-1s", "169h"},
+		boot.EnvInvalidRetries:     {"-1", "1001", "unlimited"},
 		boot.EnvRetryableStatuses:  {"6xx", "42", "429;500", "5XX,"},
 	}
 	for _, name := range boot.Choices() {

@@ -38,9 +38,10 @@ func TestEveryFieldOfARequestIsKept(t *testing.T) {
 		storetest.Filled[state.RetryableHTTPStatus](), storetest.Filled[state.NonRetryableHTTPStatus](),
 		storetest.Filled[state.Timeout](), storetest.Filled[state.NetworkError](),
 		storetest.Filled[state.RequestBuilderError](), storetest.Filled[state.TaskTerminated](),
-		storetest.Filled[state.ResponseTooLarge](), storetest.Filled[state.ErrorInBody](),
+		storetest.Filled[state.ResponseTooLarge](), storetest.Filled[state.ErrorInBody](), storetest.Filled[state.InvalidAnswer](),
 		storetest.Filled[state.RetryTooLate](),
 		state.Expired{},
+		storetest.Filled[state.Expired](),
 	}
 	phases := []state.Phase{
 		storetest.Filled[state.Pending](), storetest.Filled[state.Claimed](), storetest.Filled[state.Processing](),

@@ -16,8 +16,9 @@ const (
 	attrExpires  = "x" // the lease's end
 	attrAttempt  = "a"
 	attrReclaims = "r"
-	attrNotFrom  = "b" // not before
-	attrLast     = "e" // the last failure in short
+	attrNotFrom  = "b"  // not before
+	attrDoubts   = "ad" // the doubtful ones among the attempts
+	attrLast     = "e"  // the last failure in short
 
 	attrCustomID   = "u"
 	attrModelIndex = "mi"
@@ -46,6 +47,8 @@ const (
 	attrReason = "f"
 	attrText   = "ft" // the reason's error
 	attrNumber = "fn" // the reason's status, deaths or limit
+	attrMeans  = "fm" // the status that the reason means
+	attrAgain  = "fa" // the reason is worth another attempt, or calls were made
 	attrDenial = "fd"
 )
 
@@ -56,7 +59,7 @@ func phaseAttributes() []string {
 		attrClaimedAt, attrStartedAt, attrEndedAt,
 		attrCode, attrModel, attrAnswerObject, attrAnswerOffset, attrAnswerLength,
 		attrInputTokens, attrCachedTokens, attrOutputTokens, attrReasoningTokens, attrTotalTokens,
-		attrReason, attrText, attrNumber, attrDenial,
+		attrReason, attrText, attrNumber, attrMeans, attrAgain, attrDenial, attrDoubts,
 	}
 }
 
@@ -79,14 +82,17 @@ func (it item) setPhase(p state.Phase) {
 	switch p := p.(type) {
 	case state.Pending:
 		it.setTries(p.Attempt, p.Reclaims, p.Last)
+		it.setInt(attrDoubts, int64(p.Doubts))
 		it.setString(attrClaim, p.ClaimID)
 		it.setTime(attrNotFrom, p.NotBefore)
 	case state.Claimed:
 		it.setTries(p.Attempt, p.Reclaims, p.Last)
+		it.setInt(attrDoubts, int64(p.Doubts))
 		it.setLease(p.Lease)
 		it.setTimes(p.ClaimedAt, time.Time{}, time.Time{})
 	case state.Processing:
 		it.setTries(p.Attempt, p.Reclaims, p.Last)
+		it.setInt(attrDoubts, int64(p.Doubts))
 		it.setLease(p.Lease)
 		it.setTimes(p.ClaimedAt, p.StartedAt, time.Time{})
 	case state.Completed:
@@ -101,12 +107,14 @@ func (it item) setPhase(p state.Phase) {
 		it.setString(attrClaim, p.ClaimID)
 		it.setReason(p.Reason)
 		it.setString(attrDenial, string(p.Denial))
+		it.setInt(attrDoubts, int64(p.Doubts))
 		it.setAnswer(p.Answer, p.Model)
+		it.setTokens(p.Tokens)
 		it.setTimes(p.ClaimedAt, p.StartedAt, p.FailedAt)
 	case state.Canceled:
-		it.setTries(p.Attempt, 0, "")
+		it.setTries(p.Attempt, 0, p.Last)
 		it.setString(attrClaim, p.ClaimID)
-		it.setTimes(time.Time{}, time.Time{}, p.CanceledAt)
+		it.setTimes(time.Time{}, p.StartedAt, p.CanceledAt)
 	}
 }
 
@@ -173,9 +181,17 @@ func (it item) setReason(reason state.Reason) {
 		it.setInt(attrNumber, r.Limit)
 	case state.ErrorInBody:
 		it.setInt(attrNumber, int64(r.Status))
+		it.setInt(attrMeans, int64(r.Means))
+		it.setBool(attrAgain, r.Again)
+	case state.InvalidAnswer:
+		it.setInt(attrNumber, int64(r.Status))
+		it.setString(attrText, r.Error)
+		it.setBool(attrAgain, r.Again)
 	case state.RetryTooLate:
 		it.setString(attrText, r.Last)
 	case state.Expired:
+		it.setString(attrText, r.Last)
+		it.setBool(attrAgain, r.Called)
 	}
 }
 
@@ -204,18 +220,20 @@ func decodeRequest(it item) (state.Record, error) {
 
 func (r *reader) phase() state.Phase {
 	attempt, reclaims, last := r.int(attrAttempt), r.int(attrReclaims), r.string(attrLast)
-	claim, lease := r.string(attrClaim), r.lease()
+	claim, lease, doubts := r.string(attrClaim), r.lease(), r.int(attrDoubts)
 	claimed, started, ended := r.time(attrClaimedAt), r.time(attrStartedAt), r.time(attrEndedAt)
 	switch status := state.Status(r.string(attrStatus)); status {
 	case state.StatusPending:
 		return state.Pending{
-			Attempt: attempt, NotBefore: r.time(attrNotFrom), ClaimID: claim, Reclaims: reclaims, Last: last,
+			Attempt: attempt, NotBefore: r.time(attrNotFrom), ClaimID: claim, Reclaims: reclaims, Doubts: doubts, Last: last,
 		}
 	case state.StatusClaimed:
-		return state.Claimed{Attempt: attempt, Lease: lease, Reclaims: reclaims, Last: last, ClaimedAt: claimed}
+		return state.Claimed{
+			Attempt: attempt, Lease: lease, Reclaims: reclaims, Doubts: doubts, Last: last, ClaimedAt: claimed,
+		}
 	case state.StatusProcessing:
 		return state.Processing{
-			Attempt: attempt, Lease: lease, Reclaims: reclaims, Last: last, ClaimedAt: claimed, StartedAt: started,
+			Attempt: attempt, Lease: lease, Reclaims: reclaims, Doubts: doubts, Last: last, ClaimedAt: claimed, StartedAt: started,
 		}
 	case state.StatusCompleted:
 		return state.Completed{
@@ -224,12 +242,12 @@ func (r *reader) phase() state.Phase {
 		}
 	case state.StatusFailed:
 		return state.Failed{
-			Attempt: attempt, ClaimID: claim, Reclaims: reclaims, Reason: r.reason(),
-			Denial: state.Denial(r.string(attrDenial)), Answer: r.answer(), Model: r.string(attrModel),
+			Attempt: attempt, ClaimID: claim, Reclaims: reclaims, Doubts: doubts, Reason: r.reason(),
+			Denial: state.Denial(r.string(attrDenial)), Answer: r.answer(), Model: r.string(attrModel), Tokens: r.tokens(),
 			ClaimedAt: claimed, StartedAt: started, FailedAt: ended,
 		}
 	case state.StatusCanceled:
-		return state.Canceled{Attempt: attempt, ClaimID: claim, CanceledAt: ended}
+		return state.Canceled{Attempt: attempt, ClaimID: claim, Last: last, StartedAt: started, CanceledAt: ended}
 	default:
 		r.fail(attrStatus, fmt.Errorf("unknown status %q", status))
 		return nil
@@ -254,7 +272,7 @@ func (r *reader) tokens() state.Tokens {
 }
 
 func (r *reader) reason() state.Reason {
-	text, n := r.string(attrText), r.int64(attrNumber)
+	text, n, again := r.string(attrText), r.int64(attrNumber), r.bool(attrAgain)
 	switch kind := state.Kind(r.string(attrReason)); kind {
 	case state.KindRetryableHTTPStatus:
 		return state.RetryableHTTPStatus{Status: int(n)}
@@ -271,11 +289,13 @@ func (r *reader) reason() state.Reason {
 	case state.KindResponseTooLarge:
 		return state.ResponseTooLarge{Limit: n}
 	case state.KindErrorInBody:
-		return state.ErrorInBody{Status: int(n)}
+		return state.ErrorInBody{Status: int(n), Means: r.int(attrMeans), Again: again}
+	case state.KindInvalidAnswer:
+		return state.InvalidAnswer{Status: int(n), Error: text, Again: again}
 	case state.KindRetryTooLate:
 		return state.RetryTooLate{Last: text}
 	case state.KindExpired:
-		return state.Expired{}
+		return state.Expired{Last: text, Called: again}
 	default:
 		r.fail(attrReason, fmt.Errorf("unknown reason %q", kind))
 		return nil

@@ -35,11 +35,11 @@ func TestGroupedChangesNameOnlyWhatChanges(t *testing.T) {
 		},
 		"expire one in flight": {
 			must(state.Expire(processing, noon()).Change()),
-			`SET "s"=? REMOVE "w" REMOVE "x" REMOVE "t1" REMOVE "t2" SET "t3"=? SET "f"=?` + where + `=?`,
+			`SET "s"=? REMOVE "w" REMOVE "x" SET "t3"=? SET "f"=? SET "fa"=?` + where + `=?`,
 		},
 		"expire a retry": {
 			must(state.Expire(retried, noon()).Change()),
-			`SET "s"=? REMOVE "b" REMOVE "e" SET "t3"=? SET "f"=?` + where + `=?`,
+			`SET "s"=? REMOVE "b" REMOVE "e" SET "t3"=? SET "f"=? SET "ft"=? SET "fa"=?` + where + `=?`,
 		},
 		"cancel a pending one": {
 			must(state.Cancel(pending, noon()).Change()), `SET "s"=? SET "t3"=?` + where + ` IS MISSING`,

@@ -40,16 +40,16 @@ func (a *attempts) attempt(j *job, r state.Request[state.Processing]) result {
 	}
 	if done := r.Phase(); done.Attempt > 0 && !a.clock().Before(r.Spec().StartUntil(done.Attempt)) { // the write took long
 		late := way{model: j.input.Model, label: a.modelLabel(j.input.Model)}
-		return a.deny(r, late, verdict{reason: state.RetryTooLate{Last: done.Last}}, state.DenialDeadline)
+		return a.deny(r, late, verdict{reason: state.RetryTooLate{Last: done.Last}, doubts: retry.Unlimited}, state.DenialDeadline)
 	}
 	w, err := a.router.choose(ctx, j.input.Model, r.Spec().Deadline.Sub(a.clock()), b.last().Policy)
 	if err != nil {
-		return a.conclude(r, w, judge(w, a.limit, context.Cause(ctx), Reply{}, err))
+		return a.conclude(r, w, judge(w, a.limit, 0, context.Cause(ctx), Reply{}, err))
 	}
 	a.metrics.Count(metric.Calls, 1, "model", w.label)
 	sent := a.clock()
 	reply, err := a.send(ctx, j, callOf(j, r, w))
-	if err == nil && a.refusals.refused(w, reply.StatusCode, a.clock()) {
+	if err == nil && a.refusals.refused(w, reply.means(), a.clock()) {
 		err = &CallError{Kind: CallUnsent, Text: "the upstream refuses the key"}
 	}
 	if err == nil {
@@ -57,9 +57,12 @@ func (a *attempts) attempt(j *job, r state.Request[state.Processing]) result {
 	}
 	aborted := context.Cause(ctx)
 	var res result
-	panicked := a.guard(j, func() { res = a.conclude(r, w, judge(w, a.limit, aborted, reply, err)) })
+	panicked := a.guard(j, func() {
+		left := r.Spec().Deadline.Add(-w.policy.StopBeforeDeadline).Sub(a.clock())
+		res = a.conclude(r, w, judge(w, a.limit, left, aborted, reply, err))
+	})
 	if panicked != nil {
-		return a.conclude(r, w, judge(w, a.limit, nil, Reply{}, panicked))
+		return a.conclude(r, w, judge(w, a.limit, 0, nil, Reply{}, panicked))
 	}
 	return res
 }
@@ -121,7 +124,7 @@ func (a *attempts) conclude(r state.Request[state.Processing], w way, v verdict)
 	case v.end != nil:
 		return halted{v.end}
 	case v.reason == nil || !v.reason.Retryable():
-		return called(r, v, w.model, state.DenialNone, a.clock())
+		return called(r, w, v, state.DenialNone, a.clock())
 	}
 	pending, denial, err := next(w.policy, r, v, w.model, a.clock(), a.uniform)
 	if denial != state.DenialNone {
@@ -142,14 +145,14 @@ func (a *attempts) conclude(r state.Request[state.Processing], w way, v verdict)
 // deny returns the outcome of a failure whose retry is denied.
 func (a *attempts) deny(r state.Request[state.Processing], w way, v verdict, why state.Denial) *outcome {
 	a.denied(w.label, why)
-	return called(r, v, w.model, why, a.clock())
+	return called(r, w, v, why, a.clock())
 }
 
 // tell counts and logs what those should know of who run the service.
 func (a *attempts) tell(w way, v verdict) {
-	if status, ok := v.reason.(state.RetryableHTTPStatus); ok {
+	if v.answered && v.reason != nil && v.reason.Retryable() {
 		a.metrics.Count(metric.RetryableAnswers, 1, "model", w.label,
-			"status", strconv.Itoa(status.Status), "code", retry.CodeLabel(v.reply.ErrorCode))
+			"status", strconv.Itoa(v.reply.means()), "code", retry.CodeLabel(v.reply.ErrorCode))
 	}
 	if v.unsent != "" && a.refusals.tell(w.route.ID+" "+v.unsent, a.clock()) {
 		a.log.Error("nothing could be sent", slog.String("route", w.route.ID), slog.String("reason", v.unsent))

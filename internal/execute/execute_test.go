@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/musketry/musketry/internal/answer"
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/execute"
 	"github.com/musketry/musketry/internal/retry"
@@ -88,8 +89,8 @@ func TestFailuresThatAreNotRetried(t *testing.T) {
 			want:  state.NonRetryableHTTPStatus{Status: 429}, says: `"status_code":429`, calls: 1,
 		},
 		"error in body": {
-			reply: execute.Reply{StatusCode: 200, ErrorInBody: true, Body: []byte(`{"error":{"message":"no"}}`)},
-			want:  state.ErrorInBody{Status: 200}, says: `"code":"error_in_body"`, calls: 1,
+			reply: execute.Reply{StatusCode: 200, Verdict: answer.Verdict{Sense: answer.Refused, Status: 400}, Body: []byte(`{"error":{"message":"no"}}`)},
+			want:  state.ErrorInBody{Status: 200, Means: 400}, says: `"code":"error_in_body"`, calls: 1,
 		},
 		"too large": {
 			err:  &execute.CallError{Kind: execute.CallTooLarge, Text: "large", Limit: 10},

@@ -96,7 +96,7 @@ type lateRetry struct {
 func tooLate(r lateRetry, model string, now time.Time) *outcome {
 	spec := r.request.Spec()
 	return &outcome{
-		line: batch.AppendFailure(nil, spec.Key, spec.CustomID, state.RetryTooLate{Last: r.request.Phase().Last}),
+		line: batch.AppendFailure(nil, spec.Key, spec.CustomID, batch.Failing{Reason: state.RetryTooLate{Last: r.request.Phase().Last}}),
 		ending: late{r.request, state.Refusal{
 			Why: state.DenialDeadline, ClaimID: r.claimID, Model: model, At: now,
 		}},
@@ -106,7 +106,7 @@ func tooLate(r lateRetry, model string, now time.Time) *outcome {
 // uncalled returns the outcome of a request that is not worth a call.
 func uncalled(r state.Request[state.Claimed], reason state.Reason, now time.Time) *outcome {
 	return &outcome{
-		line:   batch.AppendFailure(nil, r.Spec().Key, r.Spec().CustomID, reason),
+		line:   batch.AppendFailure(nil, r.Spec().Key, r.Spec().CustomID, batch.Failing{Reason: reason}),
 		ending: failed[state.Claimed]{request: r, failure: state.Failure{Reason: reason}, at: now},
 	}
 }

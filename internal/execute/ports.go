@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/musketry/musketry/internal/answer"
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
@@ -112,11 +113,21 @@ type Reply struct {
 	StatusCode  int
 	RequestID   string // the upstream's own id of the call
 	Body        []byte
-	ErrorCode   string        // the body's error.code; empty if it has none
-	ErrorInBody bool          // the status says success and the body an error
-	Model       string        // the model that answered; empty if the body does not say
-	Tokens      state.Tokens  // the tokens the answer took; zero if the body does not say
-	RetryAfter  time.Duration // the wait that the upstream asks for; 0 if none
+	Verdict     answer.Verdict // what the answer is, where its status says success
+	ErrorCode   string         // the error's code, a word; empty if it has none
+	Message     string         // the error's message, at most 1 KB; empty if it has none
+	Model       string         // the model that answered; empty if the body does not say
+	Tokens      state.Tokens   // the tokens the answer took; zero if the body does not say
+	RetryAfter  time.Duration  // the wait that the upstream asks for; 0 if none
+	ShouldRetry string         // the header x-should-retry
+}
+
+// means returns the status that r stands for: its own, or that of its error.
+func (r Reply) means() int {
+	if r.StatusCode < 300 && r.Verdict.Sense == answer.Refused {
+		return r.Verdict.Status
+	}
+	return r.StatusCode
 }
 
 // Deps are what a Worker works with.

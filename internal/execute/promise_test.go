@@ -12,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/musketry/musketry/internal/answer"
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/execute"
 	"github.com/musketry/musketry/internal/state"
@@ -82,7 +83,7 @@ func (s scenario) answer(ctx context.Context, line, before int) (execute.Reply, 
 	case "400":
 		return execute.Reply{StatusCode: 400, Body: []byte("{}")}, nil
 	case "error":
-		return execute.Reply{StatusCode: 200, ErrorInBody: true, Body: []byte("{}")}, nil
+		return execute.Reply{StatusCode: 200, Verdict: answer.Verdict{Sense: answer.Refused, Status: 400}, Body: []byte("{}")}, nil
 	case "slow":
 		select {
 		case <-time.After(time.Minute):

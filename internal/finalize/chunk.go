@@ -48,12 +48,12 @@ func (c *chunk) add(b batch.Batch, rec state.Record) error {
 		answer = phase.Answer
 	case state.Failed:
 		if phase.Answer.Length == 0 {
-			c.Bytes = batch.AppendFailure(c.Bytes, rec.Spec.Key, rec.Spec.CustomID, phase.Reason)
+			c.Bytes = batch.AppendFailure(c.Bytes, rec.Spec.Key, rec.Spec.CustomID, batch.Failing{Reason: phase.Reason})
 			return nil
 		}
 		answer = phase.Answer
 	case state.Canceled:
-		c.Bytes = batch.AppendCanceled(c.Bytes, rec.Spec.Key, rec.Spec.CustomID, b.Canceling())
+		c.Bytes = batch.AppendCanceled(c.Bytes, rec.Spec.Key, rec.Spec.CustomID, phase, b.Canceling())
 		return nil
 	case state.Pending, state.Claimed, state.Processing:
 		return fmt.Errorf("line %d of a sealed batch is %s", c.Line, phase.Status())

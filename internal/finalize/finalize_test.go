@@ -134,7 +134,7 @@ func TestEnqueueAtLowWater(t *testing.T) {
 type stop struct {
 	status batch.Status
 	stop   func(w *world)
-	line   func(k state.Key) []byte // what a request that is undone gets
+	line   func(k state.Key, called bool) []byte // what a request that is undone gets, of which a call is in flight or not
 }
 
 func stops() []stop {
@@ -142,11 +142,19 @@ func stops() []stop {
 	return []stop{{
 		batch.StatusCanceled,
 		func(w *world) { w.cancel() },
-		func(k state.Key) []byte { return batch.AppendCanceled(nil, k, id(k), true) },
+		func(k state.Key, called bool) []byte {
+			p := state.Canceled{}
+			if called {
+				p.StartedAt = time.Unix(1, 0)
+			}
+			return batch.AppendCanceled(nil, k, id(k), p, true)
+		},
 	}, {
 		batch.StatusExpired,
 		func(w *world) { time.Sleep(time.Until(w.batch().Deadline)) },
-		func(k state.Key) []byte { return batch.AppendFailure(nil, k, id(k), state.Expired{}) },
+		func(k state.Key, called bool) []byte {
+			return batch.AppendFailure(nil, k, id(k), batch.Failing{Reason: state.Expired{Called: called}})
+		},
 	}}
 }
 
@@ -190,7 +198,7 @@ func TestStop(t *testing.T) {
 					k := b.Key(line)
 					switch {
 					case line > 4 && line != 6 && line != 9:
-						errs = append(errs, tt.line(k)...)
+						errs = append(errs, tt.line(k, line == 12)...)
 					case kind(line) == "answered":
 						output = append(output, w.wantLine(k)...)
 					default:
@@ -502,7 +510,7 @@ func TestSealMeetsLateAnswer(t *testing.T) {
 			t.Fatalf("next is %q, %v", next, err)
 		}
 		b := w.batch()
-		w.check(batch.StatusCanceled, w.wantLine(b.Key(2)), batch.AppendCanceled(nil, b.Key(1), "id-1", true))
+		w.check(batch.StatusCanceled, w.wantLine(b.Key(2)), batch.AppendCanceled(nil, b.Key(1), "id-1", state.Canceled{}, true))
 	})
 }
 
@@ -1096,7 +1104,7 @@ func TestSealedIsNotReadAgain(t *testing.T) {
 				for line := 1; line <= 12; line++ {
 					switch k := b.Key(line); {
 					case !slices.Contains(done, line):
-						errs = append(errs, tt.line(k)...)
+						errs = append(errs, tt.line(k, false)...)
 					case kind(line) == "answered":
 						output = append(output, w.wantLine(k)...)
 					default:
@@ -1149,7 +1157,7 @@ func testMissing(t *testing.T, tt stop, missing []int) {
 	for line := 1; line <= 12; line++ {
 		switch k := b.Key(line); {
 		case slices.Contains(missing, line):
-			errs = append(errs, tt.line(k)...)
+			errs = append(errs, tt.line(k, false)...)
 		case kind(line) == "answered":
 			output = append(output, w.wantLine(k)...)
 		default:
@@ -1198,8 +1206,8 @@ func TestMissingFromEverywhere(t *testing.T) {
 		}
 		b := w.batch()
 		errs := slices.Concat(
-			batch.AppendCanceled(nil, b.Key(1), "id-1", true), batch.AppendCanceled(nil, b.Key(2), "", true),
-			batch.AppendCanceled(nil, b.Key(3), "id-3", true))
+			batch.AppendCanceled(nil, b.Key(1), "id-1", state.Canceled{}, true), batch.AppendCanceled(nil, b.Key(2), "", state.Canceled{}, true),
+			batch.AppendCanceled(nil, b.Key(3), "id-3", state.Canceled{}, true))
 		w.check(batch.StatusCanceled, nil, errs)
 	})
 }
@@ -1359,7 +1367,7 @@ func TestAbandonCrashes(t *testing.T) {
 					output := append(w.wantLine(b.Key(1)), w.wantLine(b.Key(2))...)
 					errs := w.wantLine(b.Key(3))
 					for line := 4; line <= 5; line++ {
-						errs = batch.AppendFailure(errs, b.Key(line), fmt.Sprint("id-", line), state.TaskTerminated{Deaths: 1, Error: "the request was given up with its batch"})
+						errs = batch.AppendFailure(errs, b.Key(line), fmt.Sprint("id-", line), batch.Failing{Reason: state.TaskTerminated{Deaths: 1, Error: "the request was given up with its batch"}})
 					}
 					w.check(batch.StatusFailed, output, errs)
 				})

@@ -110,8 +110,14 @@ func (t *tally) add(rec state.Record) {
 
 // tokensOf returns the tokens that an outcome took.
 func tokensOf(p state.Phase) state.Tokens {
-	done, _ := p.(state.Completed)
-	return done.Tokens
+	switch p := p.(type) {
+	case state.Completed:
+		return p.Tokens
+	case state.Failed:
+		return p.Tokens
+	case state.Pending, state.Claimed, state.Processing, state.Canceled:
+	}
+	return state.Tokens{}
 }
 
 // end gives a request its last state and counts it, or that of another writer

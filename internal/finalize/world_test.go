@@ -152,7 +152,7 @@ func (w *world) wantLine(k state.Key) []byte {
 	case "refused":
 		return w.answerLine(k, 400)
 	case "unreachable":
-		return batch.AppendFailure(nil, k, fmt.Sprintf("id-%d", k.Line), state.NetworkError{Error: "reset"})
+		return batch.AppendFailure(nil, k, fmt.Sprintf("id-%d", k.Line), batch.Failing{Reason: state.NetworkError{Error: "reset"}})
 	}
 	return w.answerLine(k, 200)
 }

@@ -19,7 +19,7 @@ func TestClassifyEveryStatus(t *testing.T) {
 		switch {
 		case status >= 200 && status <= 299:
 			want = retry.Success
-		case status == 408, status == 425, status == 429, status == 499, status >= 500 && status <= 599:
+		case status == 408, status == 409, status == 425, status == 429, status == 498, status == 499, status >= 500 && status <= 599:
 			want = retry.Retryable
 		}
 		if got := p.Classify(status, ""); got != want {
@@ -48,6 +48,10 @@ func TestClassify(t *testing.T) {
 		"rate limited":                      {retry.Default(), 429, "rate_limit_exceeded", retry.Retryable},
 		"quota exhausted":                   {retry.Default(), 429, "insufficient_quota", retry.Permanent},
 		"quota exhausted, listed":           {only("429"), 429, "insufficient_quota", retry.Permanent},
+		"quota exhausted, Moonshot":         {retry.Default(), 429, "exceeded_current_quota_error", retry.Permanent},
+		"an account that nobody pays for":   {retry.Default(), 429, "billing_not_active", retry.Permanent},
+		"nothing left":                      {retry.Default(), 402, "insufficient_balance", retry.Permanent},
+		"nothing left, listed":              {only("402"), 402, "", retry.Permanent},
 		"quota's code, another status":      {retry.Default(), 503, "insufficient_quota", retry.Retryable},
 		"quota's code on success":           {retry.Default(), 200, "insufficient_quota", retry.Success},
 		"almost quota's code":               {retry.Default(), 429, "insufficient_quota ", retry.Retryable},
@@ -65,6 +69,41 @@ func TestClassify(t *testing.T) {
 			t.Parallel()
 			if got := c.policy.Classify(c.status, c.code); got != c.want {
 				t.Errorf("Classify(%d, %q) = %d, want %d", c.status, c.code, got, c.want)
+			}
+		})
+	}
+}
+
+// TestHear holds a hint against what an answer means without one: a quota that is spent is heard before it, and so is a wait
+// that ends in time.
+func TestHear(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		status   int
+		code     string
+		hint     retry.Hint
+		want     retry.Class
+		doubtful bool
+	}{
+		"again, although it is not listed":      {400, "", retry.Hint{Should: "true"}, retry.Retryable, true},
+		"again, a redirect":                     {302, "", retry.Hint{Should: "True"}, retry.Retryable, true},
+		"again, as it would be anyway":          {500, "", retry.Hint{Should: "true"}, retry.Retryable, false},
+		"a success":                             {200, "", retry.Hint{Should: "true"}, retry.Success, false},
+		"not again":                             {500, "", retry.Hint{Should: "false"}, retry.Permanent, false},
+		"not again, a conflict":                 {409, "", retry.Hint{Should: "false"}, retry.Permanent, false},
+		"not again, but soon":                   {500, "", retry.Hint{Should: "false", Soon: true}, retry.Permanent, false},
+		"not again, a rate":                     {429, "", retry.Hint{Should: "false"}, retry.Permanent, false},
+		"not again, a rate that ends in time":   {429, "", retry.Hint{Should: "false", Soon: true}, retry.Retryable, false},
+		"not again, a pause that ends in time":  {503, "", retry.Hint{Should: "FALSE", Soon: true}, retry.Retryable, false},
+		"again, with a quota that is spent":     {429, "insufficient_quota", retry.Hint{Should: "true"}, retry.Permanent, false},
+		"a hint that says nothing":              {400, "", retry.Hint{Should: "maybe"}, retry.Permanent, false},
+		"another that says nothing of a status": {503, "", retry.Hint{Should: "0"}, retry.Retryable, false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got, doubtful := retry.Default().Hear(c.status, c.code, c.hint); got != c.want || doubtful != c.doubtful {
+				t.Errorf("Hear(%d, %q, %+v) = %d, %t", c.status, c.code, c.hint, got, doubtful)
 			}
 		})
 	}
@@ -114,6 +153,31 @@ func TestParseStatuses(t *testing.T) {
 				t.Errorf("ParseStatuses(%q): %v (-want +got):\n%s", list, err, diff)
 			}
 		})
+	}
+}
+
+func TestSaysRate(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		status int
+		code   string
+		want   bool
+	}{
+		{429, "", true},
+		{429, "429", true}, // Azure's, OpenRouter's and LiteLLM's
+		{429, "1302", true},
+		{429, "rate_limit_exceeded", true},
+		{429, "RESOURCE_EXHAUSTED", true},
+		{429, "REQUEST_LIMIT_EXCEEDED", true}, // Databricks'
+		{429, "engine_overloaded", false},
+		{503, "", false},
+		{503, "503", false},
+		{503, "slow_down", true},
+		{500, "rate_limit_exceeded", false},
+	} {
+		if got := retry.SaysRate(tc.status, tc.code); got != tc.want {
+			t.Errorf("SaysRate(%d, %q) = %v, want %v", tc.status, tc.code, got, tc.want)
+		}
 	}
 }
 

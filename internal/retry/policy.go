@@ -19,6 +19,10 @@ type Policy struct {
 	MaxBackoff         time.Duration // the ceiling; at least Backoff
 	Jitter             bool          // wait a uniform part of the backoff, not all of it
 	Retryable          Statuses      // tested first, whatever the status
+
+	// MaxInvalid is how often a request is tried again after answers that are none,
+	// each of which was paid for; not negative.
+	MaxInvalid int
 }
 
 // Default returns the policy of a deployment that configures none.
@@ -30,6 +34,7 @@ func Default() Policy {
 		MaxBackoff: time.Minute,
 		Jitter:     true,
 		Retryable:  DefaultStatuses(),
+		MaxInvalid: 3,
 	}
 }
 
@@ -49,6 +54,8 @@ func (p Policy) Validate() error {
 		return fmt.Errorf("%w: Backoff is %v, want more than 0", ErrPolicy, p.Backoff)
 	case !(p.Factor >= 1) || math.IsInf(p.Factor, 1):
 		return fmt.Errorf("%w: Factor is %v, want a number of 1 or more", ErrPolicy, p.Factor)
+	case p.MaxInvalid < 0:
+		return fmt.Errorf("%w: MaxInvalid is %d, want 0 or more", ErrPolicy, p.MaxInvalid)
 	case p.MaxBackoff < p.Backoff:
 		return fmt.Errorf("%w: MaxBackoff is %v, want Backoff (%v) or more", ErrPolicy, p.MaxBackoff, p.Backoff)
 	}
@@ -81,7 +88,15 @@ type Failed struct {
 	Deadline   time.Time     // the batch's
 	Attempt    int           // calls that had failed before this one
 	RetryAfter time.Duration // what the upstream asked for; 0 if nothing
+
+	// Doubtful says that few more calls are made after a failure like this:
+	// MaxDoubts, of which Doubts were.
+	Doubtful          bool
+	Doubts, MaxDoubts int
 }
+
+// MaxHinted is how often a request is tried again only because answers ask for it.
+const MaxHinted = 3
 
 // A Decision is either a NotBefore or a Denial.
 type Decision struct {
@@ -93,6 +108,9 @@ type Decision struct {
 // returns a number in [0, 1); it is not called without jitter.
 func (p Policy) Decide(f Failed, uniform func() float64) Decision {
 	if p.MaxRetries != Unlimited && f.Attempt >= p.MaxRetries {
+		return Decision{Denied: DeniedMaxRetries}
+	}
+	if f.Doubtful && f.Doubts >= f.MaxDoubts {
 		return Decision{Denied: DeniedMaxRetries}
 	}
 	wait := p.BackoffAt(f.Attempt)

@@ -213,6 +213,27 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// TestDoubts bounds failures that are doubtful by their own number, whatever number of others there were.
+func TestDoubts(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		failed retry.Failed
+		want   retry.Denial
+	}{
+		"the first":                    {retry.Failed{Doubtful: true, MaxDoubts: 3}, retry.DeniedNot},
+		"the third, after many others": {retry.Failed{Attempt: 90, Doubtful: true, Doubts: 2, MaxDoubts: 3}, retry.DeniedNot},
+		"the fourth":                   {retry.Failed{Attempt: 3, Doubtful: true, Doubts: 3, MaxDoubts: 3}, retry.DeniedMaxRetries},
+		"none at all":                  {retry.Failed{Doubtful: true}, retry.DeniedMaxRetries},
+		"another failure after them":   {retry.Failed{Attempt: 3, Doubts: 3, MaxDoubts: 3}, retry.DeniedNot},
+		"within max_retries":           {retry.Failed{Attempt: 1000, Doubtful: true, MaxDoubts: 3}, retry.DeniedMaxRetries},
+	} {
+		c.failed.Now, c.failed.Deadline = noon(), noon().Add(time.Hour)
+		if got := retry.Default().Decide(c.failed, func() float64 { return 0.5 }).Denied; got != c.want {
+			t.Errorf("%s: denied by %q, want %q", name, got, c.want)
+		}
+	}
+}
+
 func TestJitter(t *testing.T) {
 	t.Parallel()
 	p := fusillade()
@@ -343,6 +364,8 @@ func TestValidate(t *testing.T) {
 		"fusillade's":             {func(p *retry.Policy) { *p = fusillade() }, true},
 		"no cap":                  {func(p *retry.Policy) { p.MaxRetries = retry.Unlimited }, true},
 		"no retries":              {func(p *retry.Policy) { p.MaxRetries = 0 }, true},
+		"no invalid answers":      {func(p *retry.Policy) { p.MaxInvalid = 0 }, true},
+		"less than none":          {func(p *retry.Policy) { p.MaxInvalid = -1 }, false},
 		"less than no cap":        {func(p *retry.Policy) { p.MaxRetries = -2 }, false},
 		"no buffer":               {func(p *retry.Policy) { p.StopBeforeDeadline = 0 }, true},
 		"a negative buffer":       {func(p *retry.Policy) { p.StopBeforeDeadline = -1 }, false},
@@ -381,7 +404,7 @@ func TestDefault(t *testing.T) {
 	t.Parallel()
 	want := retry.Policy{
 		MaxRetries: 1000, StopBeforeDeadline: 0, Backoff: time.Second, Factor: 2, MaxBackoff: time.Minute, Jitter: true,
-		Retryable: retry.Statuses{{408, 408}, {425, 425}, {429, 429}, {499, 499}, {500, 599}},
+		Retryable: retry.Statuses{{408, 408}, {409, 409}, {425, 425}, {429, 429}, {498, 498}, {499, 499}, {500, 599}}, MaxInvalid: 3,
 	}
 	if diff := cmp.Diff(want, retry.Default()); diff != "" {
 		t.Errorf("Default (-want +got):\n%s", diff)

@@ -1,7 +1,6 @@
 package retry_test
 
 import (
-	"math"
 	"net/http"
 	"testing"
 	"time"
@@ -11,7 +10,6 @@ import (
 
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
-	const forever = time.Duration(math.MaxInt64)
 	now := noon().Add(500 * time.Millisecond) // dates know whole seconds only
 	cases := map[string]struct {
 		seconds, millis string
@@ -27,10 +25,18 @@ func TestRetryAfter(t *testing.T) {
 		"spaces around":              {"  3\t", "", 3 * time.Second, true},
 		"a day":                      {"86400", "", 24 * time.Hour, true},
 		"more than fits":             {"1e18", "", 0, false},
-		"more digits than fit":       {"99999999999999999999", "", forever, true},
-		"just what fits":             {"9223372036", "", 9223372036 * time.Second, true},
-		"a second more than fits":    {"9223372037", "", forever, true},
-		"more than a float holds":    {"1" + string(make0s(400)), "", forever, true},
+		"more digits than fit":       {"99999999999999999999", "", 0, false},
+		"just what fits":             {"9223372036", "", 0, false},
+		"a second more than fits":    {"9223372037", "", 0, false},
+		"more than a float holds":    {"1" + string(make0s(400)), "", 0, false},
+		"a year":                     {"31536000", "", 31536000 * time.Second, true},
+		"more than a year":           {"31708800", "", 0, false},
+		"a Unix time":                {"1936785660", "", 59500 * time.Millisecond, true}, // Sat, 17 May 2031 12:01:00 GMT
+		"a Unix time, a fraction":    {"1936785660.5", "", time.Minute, true},
+		"a Unix time past":           {"1795650000", "", 0, true},
+		"a Unix time far off":        {"9999999999", "", 0, false},
+		"a Unix time in ms":          {"1936785660000", "", 59500 * time.Millisecond, true},
+		"ms that are a Unix time":    {"", "1936785660000", 59500 * time.Millisecond, true},
 		"negative":                   {"-1", "", 0, false},
 		"negative zero":              {"-0", "", 0, false},
 		"signed":                     {"+1", "", 0, false},
@@ -51,7 +57,7 @@ func TestRetryAfter(t *testing.T) {
 		"this very second":           {"Sat, 17 May 2031 12:00:00 GMT", "", 0, true},
 		"a date of old (RFC 850)":    {"Saturday, 17-May-31 12:01:00 GMT", "", 59500 * time.Millisecond, true},
 		"a date of old (asctime)":    {"Sat May 17 12:00:01 2031", "", 500 * time.Millisecond, true},
-		"a date far off":             {"Fri, 31 Dec 9999 23:59:59 GMT", "", forever, true},
+		"a date far off":             {"Fri, 31 Dec 9999 23:59:59 GMT", "", 0, false},
 		"half a date":                {"Sat, 17 May 2031", "", 0, false},
 		"a date of no calendar":      {"Sat, 31 Feb 2031 12:00:00 GMT", "", 0, false},
 		"milliseconds":               {"", "250", 250 * time.Millisecond, true},
@@ -61,9 +67,9 @@ func TestRetryAfter(t *testing.T) {
 		"unreadable milliseconds":    {"20", "soon", 20 * time.Second, true},
 		"negative milliseconds":      {"20", "-5", 20 * time.Second, true},
 		"milliseconds are no date":   {"", "Sat, 17 May 2031 12:00:30 GMT", 0, false},
-		"huge milliseconds":          {"20", "99999999999999999999", forever, true},
+		"huge milliseconds":          {"20", "99999999999999999999", 20 * time.Second, true},
 		"neither can be read":        {"soon", "later", 0, false},
-		"a millisecond that doesn't": {"", "9223372036855", forever, true},
+		"a millisecond that doesn't": {"", "9223372036855", 0, false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

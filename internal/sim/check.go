@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/musketry/musketry/internal/answer"
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/execute"
 	"github.com/musketry/musketry/internal/state"
@@ -171,12 +172,13 @@ func (t retryAfter) alive() bool {
 func (c *checker) answered(p *process, j *job, n int, r execute.Reply, err error) {
 	l := j.lines[n-1]
 	c.landed(p, j.name(n), err)
-	if err == nil && r.RetryAfter == 0 && (r.StatusCode == http.StatusOK || r.StatusCode == http.StatusBadRequest) {
+	good := r.StatusCode == http.StatusOK && r.Verdict.Sense == answer.Usable
+	if err == nil && r.RetryAfter == 0 && (good || r.StatusCode == http.StatusBadRequest) {
 		l.trail.paid = c.deed(p)
 	}
 	switch {
 	case err != nil:
-	case r.StatusCode == http.StatusOK:
+	case good:
 		l.trail.answers++
 	case r.RetryAfter > 0:
 		l.trail.told = retryAfter{until: p.now().Add(r.RetryAfter), by: p, run: p.invocation(), worker: p.workerID()}

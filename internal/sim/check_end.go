@@ -177,6 +177,7 @@ func (c *checker) outcome(j *job, b batch.Batch, n int, l *line) {
 		switch {
 		case !p.lively, kind == state.KindTaskTerminated && (l.manner.then == poisonous || c.world.deaths() >= 5),
 			phase.Denial == state.DenialMaxRetries && p.policy.MaxRetries >= 0,
+			l.manner.then == upstreamOdd && kind == state.KindInvalidAnswer && phase.Denial == state.DenialMaxRetries,
 			l.manner.then == upstreamRefuses && kind == state.KindNonRetryableHTTPStatus:
 		default:
 			c.wrong("%s failed with %s (%v, denied: %q) although its upstream answers", j.name(n), kind, phase.Reason, phase.Denial)

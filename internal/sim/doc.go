@@ -20,7 +20,8 @@
 // Between a port and its service lies the seed's choice of faults (faults.go):
 // a process dies before or after a write, an answer is lost, a write comes late,
 // a service throttles or is down. The queue (queue.go, source.go) loses, doubles
-// and delays; the upstream (upstream.go) refuses, hangs and resets; Step
+// and delays; the upstream (upstream.go) refuses, hangs, resets and
+// answers with what is none; Step
 // Functions (flow.go, lambda.go) gives up tasks that live on. Seeds with an even
 // number are in liveness mode: from some moment on nothing goes wrong any more,
 // and then everything must come to its end soon, and well. The others are in

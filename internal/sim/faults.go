@@ -49,6 +49,7 @@ const (
 	upstreamErrs       fault = "the upstream fails with a 500"
 	upstreamLimits     fault = "the upstream refuses with a Retry-After"
 	upstreamRefuses    fault = "the upstream refuses for good"
+	upstreamOdd        fault = "the upstream answers with what is no answer"
 	poisonous          fault = "a request kills whoever calls it"
 	badFile            fault = "a batch's file is bad"
 	itemMissing        fault = "a request's item is missing"
@@ -60,7 +61,7 @@ func allFaults() []fault {
 		crashBefore, crashAfter, crashCalling, killedAtLimit, frozen, skewed, throttled, statementThrottled, groupTorn, answerLost, writeLate,
 		connectionDead, slowService, serviceDown, readBroken, messageTwice, messageLost, messageLate, messageShown, deleteLost,
 		deadLetter, flowStopped, noWorkers, wakeLost, tokenLost, taskLives, loaderLives, finalizeTwice, canceled, lineCanceled, dueSoon,
-		upstreamDown, upstreamSlow, upstreamHangs, upstreamResets, upstreamErrs, upstreamLimits, upstreamRefuses,
+		upstreamDown, upstreamSlow, upstreamHangs, upstreamResets, upstreamErrs, upstreamLimits, upstreamRefuses, upstreamOdd,
 		poisonous, badFile, itemMissing,
 	}
 }

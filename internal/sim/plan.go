@@ -320,7 +320,7 @@ func (p *plan) manner(d *dice, s style) manner {
 		m.wait = d.between(time.Minute, time.Hour).Round(time.Second)
 	}
 	for range 1 + d.intn(3) {
-		m.first = append(m.first, one(d, upstreamErrs, upstreamLimits, upstreamLimits, upstreamResets))
+		m.first = append(m.first, one(d, upstreamErrs, upstreamLimits, upstreamLimits, upstreamResets, upstreamOdd))
 	}
 	switch {
 	case d.chance(0.03):
@@ -329,6 +329,8 @@ func (p *plan) manner(d *dice, s style) manner {
 		m.then = upstreamRefuses
 	case d.chance(0.02):
 		m.first, m.then = nil, poisonous
+	case d.chance(0.04):
+		m.then = upstreamOdd
 	case d.chance(0.1) && p.policy.MaxRetries >= 0 && p.policy.MaxRetries <= 10:
 		m.then = upstreamErrs
 	}
@@ -382,9 +384,7 @@ func (p *plan) patience() time.Duration {
 				}
 				call += l.manner.hi
 			}
-			if l.manner.then == upstreamErrs { // until its retries are used up
-				wait += time.Duration(p.policy.MaxRetries) * time.Minute
-			}
+			wait += time.Duration(p.retriesOf(l.manner.then)) * time.Minute
 			waits, calls = max(waits, wait), max(calls, call)
 		}
 	}
@@ -394,4 +394,17 @@ func (p *plan) patience() time.Duration {
 		patience += 4 * sweepEvery
 	}
 	return patience
+}
+
+// retriesOf returns how often a request is tried again that meets a fault for
+// ever, until its retries are used up.
+func (p *plan) retriesOf(f fault) int {
+	switch f {
+	case upstreamErrs:
+		return p.policy.MaxRetries
+	case upstreamOdd:
+		return p.policy.MaxInvalid
+	default:
+		return 0
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/musketry/musketry/internal/answer"
 	"github.com/musketry/musketry/internal/execute"
 	"github.com/musketry/musketry/internal/state"
 )
@@ -98,6 +99,11 @@ func answerOf(kind fault, id string, n int, wait time.Duration) (execute.Reply, 
 		return refuse(429, "rate_limit_exceeded", wait), nil
 	case upstreamRefuses:
 		return refuse(400, "invalid_request", 0), nil
+	case upstreamOdd:
+		return execute.Reply{
+			StatusCode: 200, RequestID: id, Verdict: answer.Verdict{Sense: answer.Invalid, Why: "it has no `choices`"},
+			Body: fmt.Appendf(nil, `{"id":%q,"call":%d,"choices":[]}`, id, n), Tokens: state.Tokens{Input: 3, Total: 3},
+		}, nil
 	case upstreamResets, upstreamDown:
 		return execute.Reply{}, &execute.CallError{Kind: execute.CallBroken, Text: "connection reset"}
 	case upstreamHangs:

@@ -25,23 +25,23 @@ import (
 // (https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html).
 const apiLimit = 29 * time.Second
 
-// An answer is what the API answered.
-type answer struct {
+// A response is what the API answered.
+type response struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
 // ask asks the API, each time in a process of its own.
-func (w *world) ask(who, method, path, key, body string, header map[string]string) answer {
+func (w *world) ask(who, method, path, key, body string, header map[string]string) response {
 	w.mu.Lock()
 	w.asked++
 	name := fmt.Sprintf("api %s.%d", who, w.asks(who))
 	w.mu.Unlock()
 	p := w.process(name)
 	out := w.promise()
-	p.ended = func() { out.set(answer{status: http.StatusBadGateway}, nil) }
-	w.sched.after(name+" times out", apiLimit, func() { out.set(answer{status: http.StatusGatewayTimeout}, nil) })
+	p.ended = func() { out.set(response{status: http.StatusBadGateway}, nil) }
+	w.sched.after(name+" times out", apiLimit, func() { out.set(response{status: http.StatusGatewayTimeout}, nil) })
 	w.spawn(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), apiLimit)
 		defer cancel()
@@ -56,14 +56,14 @@ func (w *world) ask(who, method, path, key, body string, header map[string]strin
 		w.handlerOf(p).ServeHTTP(rec, r)
 		_ = w.sched.await(context.Background(), p, name+" answers", time.Millisecond)
 		w.sched.note(name+" "+method+" "+path, fmt.Sprint(rec.Code))
-		out.set(answer{status: rec.Code, header: rec.Header(), body: rec.Body.Bytes()}, nil)
+		out.set(response{status: rec.Code, header: rec.Header(), body: rec.Body.Bytes()}, nil)
 	})
 	select {
 	case <-out.done:
 	case <-w.over:
 		runtime.Goexit()
 	}
-	got, _ := out.value.(answer)
+	got, _ := out.value.(response)
 	return got
 }
 

@@ -39,7 +39,7 @@ type (
 	Active interface {
 		Phase
 		Pending | Claimed | Processing
-		past() (attempt, reclaims int) // a union's common fields are out of reach; its methods are not
+		past() past // a union's common fields are out of reach; its methods are not
 	}
 	// Leased is a state that a worker's lease protects.
 	Leased interface {
@@ -62,6 +62,7 @@ type (
 		NotBefore time.Time // no claim before it; zero: claimable at once
 		ClaimID   string    // the last claim's; empty before the first
 		Reclaims  int       // workers that died over it
+		Doubts    int       // of the calls that failed, those after which few more are made
 		Last      string    // the last failure in short, at most MaxText bytes
 	}
 	// Claimed belongs to one worker, which has not called yet. Start moves it
@@ -70,6 +71,7 @@ type (
 		Attempt   int
 		Lease     Lease
 		Reclaims  int
+		Doubts    int
 		Last      string
 		ClaimedAt time.Time
 	}
@@ -80,6 +82,7 @@ type (
 		Attempt   int
 		Lease     Lease
 		Reclaims  int
+		Doubts    int
 		Last      string
 		ClaimedAt time.Time
 		StartedAt time.Time
@@ -101,10 +104,12 @@ type (
 		Attempt   int
 		ClaimID   string
 		Reclaims  int
+		Doubts    int
 		Reason    Reason
 		Denial    Denial // why a retryable failure was not tried again
 		Answer    Span   // the finished error line; zero where the write-out makes it
 		Model     string // the model called; empty if none was
+		Tokens    Tokens // the tokens that its answer took all the same; zero if there was none
 		ClaimedAt time.Time
 		StartedAt time.Time
 		FailedAt  time.Time
@@ -113,6 +118,8 @@ type (
 	Canceled struct {
 		Attempt    int
 		ClaimID    string
+		Last       string    // the last failure in short
+		StartedAt  time.Time // of the call that was in flight; zero if none was
 		CanceledAt time.Time
 	}
 )
@@ -142,25 +149,38 @@ func (c Completed) claimID() string  { return c.ClaimID }
 func (f Failed) claimID() string     { return f.ClaimID }
 func (c Canceled) claimID() string   { return c.ClaimID }
 
-func (p Pending) past() (attempt, reclaims int)    { return p.Attempt, p.Reclaims }
-func (c Claimed) past() (attempt, reclaims int)    { return c.Attempt, c.Reclaims }
-func (p Processing) past() (attempt, reclaims int) { return p.Attempt, p.Reclaims }
+// A past is what every active state knows of the calls before its end.
+type past struct {
+	attempt, reclaims    int
+	last                 string
+	claimedAt, startedAt time.Time // of the call in flight; zero if there is none
+}
+
+func (p Pending) past() past { return past{attempt: p.Attempt, reclaims: p.Reclaims, last: p.Last} }
+func (c Claimed) past() past { return past{attempt: c.Attempt, reclaims: c.Reclaims, last: c.Last} }
+
+func (p Processing) past() past {
+	return past{attempt: p.Attempt, reclaims: p.Reclaims, last: p.Last, claimedAt: p.ClaimedAt, startedAt: p.StartedAt}
+}
 
 // A tenure is what every leased state knows.
 type tenure struct {
 	attempt, reclaims    int
+	doubts               int
 	lease                Lease
 	last                 string
 	claimedAt, startedAt time.Time
 }
 
 func (c Claimed) tenure() tenure {
-	return tenure{attempt: c.Attempt, reclaims: c.Reclaims, lease: c.Lease, last: c.Last, claimedAt: c.ClaimedAt}
+	return tenure{
+		attempt: c.Attempt, reclaims: c.Reclaims, doubts: c.Doubts, lease: c.Lease, last: c.Last, claimedAt: c.ClaimedAt,
+	}
 }
 
 func (p Processing) tenure() tenure {
 	return tenure{
-		attempt: p.Attempt, reclaims: p.Reclaims, lease: p.Lease, last: p.Last,
+		attempt: p.Attempt, reclaims: p.Reclaims, doubts: p.Doubts, lease: p.Lease, last: p.Last,
 		claimedAt: p.ClaimedAt, startedAt: p.StartedAt,
 	}
 }

@@ -24,6 +24,7 @@ const (
 	KindTaskTerminated         Kind = "task_terminated"
 	KindResponseTooLarge       Kind = "response_too_large"
 	KindErrorInBody            Kind = "error_in_body"
+	KindInvalidAnswer          Kind = "invalid_answer"
 	KindRetryTooLate           Kind = "retry_too_late"
 	KindExpired                Kind = "expired"
 )
@@ -61,13 +62,29 @@ type (
 	}
 	// ResponseTooLarge is an answer of more bytes than Limit.
 	ResponseTooLarge struct{ Limit int64 }
-	// ErrorInBody is an answer whose status says success and whose body an error.
-	ErrorInBody struct{ Status int }
+	// ErrorInBody is an answer whose status says success and whose body an error,
+	// which means the status Means. Again says that it is worth another attempt.
+	ErrorInBody struct {
+		Status int
+		Means  int
+		Again  bool
+	}
+	// InvalidAnswer is an answer whose status says success and which is none, as
+	// Error says. Again says that it is worth another attempt.
+	InvalidAnswer struct {
+		Status int
+		Error  string
+		Again  bool
+	}
 	// RetryTooLate is a retry that could not start in time. Last is the failure
 	// of the attempt before it, in short.
 	RetryTooLate struct{ Last string }
-	// Expired is a request that the deadline overtook.
-	Expired struct{}
+	// Expired is a request that the deadline overtook. Called says that calls were
+	// made, and Last what the last that failed did, in short.
+	Expired struct {
+		Last   string
+		Called bool
+	}
 )
 
 // Kind returns KindRetryableHTTPStatus.
@@ -93,6 +110,9 @@ func (ResponseTooLarge) Kind() Kind { return KindResponseTooLarge }
 
 // Kind returns KindErrorInBody.
 func (ErrorInBody) Kind() Kind { return KindErrorInBody }
+
+// Kind returns KindInvalidAnswer.
+func (InvalidAnswer) Kind() Kind { return KindInvalidAnswer }
 
 // Kind returns KindRetryTooLate.
 func (RetryTooLate) Kind() Kind { return KindRetryTooLate }
@@ -121,8 +141,11 @@ func (t TaskTerminated) Retryable() bool { return t.Deaths == 0 }
 // Retryable returns false.
 func (ResponseTooLarge) Retryable() bool { return false }
 
-// Retryable returns false.
-func (ErrorInBody) Retryable() bool { return false }
+// Retryable reports whether what the error means is worth another attempt.
+func (e ErrorInBody) Retryable() bool { return e.Again }
+
+// Retryable reports whether another attempt may bring an answer.
+func (i InvalidAnswer) Retryable() bool { return i.Again }
 
 // Retryable returns true: only its time was over.
 func (RetryTooLate) Retryable() bool { return true }
@@ -156,14 +179,28 @@ func (r ResponseTooLarge) String() string {
 }
 
 func (e ErrorInBody) String() string {
-	return fmt.Sprintf("the upstream answered with status %d and an error in the body", e.Status)
+	text := fmt.Sprintf("the upstream answered with status %d and an error in the body", e.Status)
+	if e.Means != 0 {
+		text += fmt.Sprintf(" that means %d", e.Means)
+	}
+	return text
+}
+
+func (i InvalidAnswer) String() string {
+	return clip(fmt.Sprintf("the upstream's answer with status %d cannot be used: %s", i.Status, i.Error))
 }
 
 func (r RetryTooLate) String() string {
 	return clip("it was too late for another attempt after the last one failed: " + r.Last)
 }
 
-func (Expired) String() string {
+func (e Expired) String() string {
+	switch {
+	case e.Last != "":
+		return clip("the completion window expired; the last attempt that failed: " + e.Last)
+	case e.Called:
+		return "the completion window expired while a call was in flight"
+	}
 	return "the request could not be executed before the completion window expired"
 }
 
@@ -179,7 +216,11 @@ func (t TaskTerminated) clipped() Reason {
 func (r ResponseTooLarge) clipped() Reason { return r }
 func (e ErrorInBody) clipped() Reason      { return e }
 func (r RetryTooLate) clipped() Reason     { return RetryTooLate{Last: clip(r.Last)} }
-func (e Expired) clipped() Reason          { return e }
+func (e Expired) clipped() Reason          { return Expired{Last: clip(e.Last), Called: e.Called} }
+
+func (i InvalidAnswer) clipped() Reason {
+	return InvalidAnswer{Status: i.Status, Error: clip(i.Error), Again: i.Again}
+}
 
 // A Denial is why a retryable failure was not tried again.
 type Denial string

@@ -149,7 +149,9 @@ func (c Change) Record() Record { return Record{Spec: c.spec, Phase: c.to} }
 // AppliedIn reports whether stored, found in the way of c, is c's own doing: a
 // write that took effect although its answer was lost. The claim id and the
 // outcome decide. Where the answer lies may differ, since one who heard nothing
-// may have written it again.
+// may have written it again. What ends a request whoever holds it must say the
+// same, since another finalizer, who found it in another phase of the same
+// claim, may have ended it too.
 func (c Change) AppliedIn(stored Phase) bool {
 	if c.to == nil || stored == nil || guardOf(c.to) != guardOf(stored) {
 		return false
@@ -160,15 +162,24 @@ func (c Change) AppliedIn(stored Phase) bool {
 		return ok && s.Attempt == to.Attempt
 	case Failed:
 		s, ok := stored.(Failed)
-
-		// Retryable too, since a worker that recovered from a panic and a
-		// finalizer that counted dead ones both say TaskTerminated.
-		return ok && s.Denial == to.Denial &&
-			s.Reason.Kind() == to.Reason.Kind() && s.Reason.Retryable() == to.Reason.Retryable()
-	case Claimed, Processing, Completed, Canceled:
+		return ok && s.Denial == to.Denial && sameReason(s.Reason, to.Reason)
+	case Canceled:
+		s, ok := stored.(Canceled)
+		return ok && s.Attempt == to.Attempt && s.Last == to.Last && s.StartedAt.Equal(to.StartedAt)
+	case Claimed, Processing, Completed:
 		return true
 	}
 	return false
+}
+
+// sameReason reports whether two may be one's that was written twice: of one kind,
+// and retryable or not, since a worker that recovered from a panic and a finalizer
+// that counted dead ones both say TaskTerminated.
+func sameReason(a, b Reason) bool {
+	if expired, ok := b.(Expired); ok {
+		return a == expired
+	}
+	return a.Kind() == b.Kind() && a.Retryable() == b.Retryable()
 }
 
 // stamp cuts t to the precision that stores keep, so that a request read back

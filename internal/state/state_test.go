@@ -196,14 +196,15 @@ func TestRecords(t *testing.T) {
 	held := lease("b")
 	held.Expires = ms(held.Expires)
 	waiting := must(state.As[state.Pending](state.Record{Spec: spec(), Phase: state.Pending{
-		Attempt: 4, NotBefore: t0, ClaimID: "a", Reclaims: 2, Last: "was slow",
+		Attempt: 4, NotBefore: t0, ClaimID: "a", Reclaims: 2, Doubts: 3, Last: "was slow",
 	}}))
 	c := must(state.Claim(waiting, lease("b"), t1))
 	p := must(state.Start(c, t2))
 	answer := state.Span{Object: "segments/1", Offset: 5, Length: 6}
-	late := state.Fail(p, state.Failure{Reason: state.RetryableHTTPStatus{Status: 429}, Answer: answer, Model: "m"}, t3)
+	late := state.Fail(p, state.Failure{Reason: state.RetryableHTTPStatus{Status: 429}, Answer: answer, Model: "m", Tokens: state.Tokens{Total: 7}}, t3)
 	lateWant := state.Failed{
-		Attempt: 4, ClaimID: "b", Reclaims: 2, Reason: state.RetryableHTTPStatus{Status: 429}, Answer: answer, Model: "m",
+		Attempt: 4, ClaimID: "b", Reclaims: 2, Doubts: 3, Reason: state.RetryableHTTPStatus{Status: 429}, Answer: answer, Model: "m",
+		Tokens:    state.Tokens{Total: 7},
 		ClaimedAt: ms(t1), StartedAt: ms(t2), FailedAt: ms(t3),
 	}
 	denied := lateWant
@@ -211,10 +212,10 @@ func TestRecords(t *testing.T) {
 	early := state.Fail(c, state.Failure{Reason: state.RequestBuilderError{Error: "no url"}}, t3)
 	cases := map[string]struct{ got, want state.Phase }{
 		"new":     {state.New(spec()).Phase(), state.Pending{}},
-		"claim":   {c.Phase(), state.Claimed{Attempt: 4, Lease: held, Reclaims: 2, Last: "was slow", ClaimedAt: ms(t1)}},
-		"release": {state.Release(c).Phase(), state.Pending{Attempt: 4, ClaimID: "b", Reclaims: 2, Last: "was slow"}},
+		"claim":   {c.Phase(), state.Claimed{Attempt: 4, Lease: held, Reclaims: 2, Doubts: 3, Last: "was slow", ClaimedAt: ms(t1)}},
+		"release": {state.Release(c).Phase(), state.Pending{Attempt: 4, ClaimID: "b", Reclaims: 2, Doubts: 3, Last: "was slow"}},
 		"start": {p.Phase(), state.Processing{
-			Attempt: 4, Lease: held, Reclaims: 2, Last: "was slow", ClaimedAt: ms(t1), StartedAt: ms(t2),
+			Attempt: 4, Lease: held, Reclaims: 2, Doubts: 3, Last: "was slow", ClaimedAt: ms(t1), StartedAt: ms(t2),
 		}},
 		"complete": {
 			state.Complete(p, state.Result{StatusCode: 201, Answer: answer, Model: "m-2"}, t3).Phase(),
@@ -225,44 +226,51 @@ func TestRecords(t *testing.T) {
 		},
 		"fail": {late.Phase(), lateWant},
 		"fail before the start": {early.Phase(), state.Failed{
-			Attempt: 4, ClaimID: "b", Reclaims: 2, Reason: state.RequestBuilderError{Error: "no url"},
+			Attempt: 4, ClaimID: "b", Reclaims: 2, Doubts: 3, Reason: state.RequestBuilderError{Error: "no url"},
 			ClaimedAt: ms(t1), FailedAt: ms(t3),
 		}},
 		"deny": {must(state.Deny(late, state.Refusal{Why: state.DenialDeadline})).Phase(), denied},
 		"retry": {must(state.Retry(late, t3)).Phase(), state.Pending{
-			Attempt: 5, NotBefore: ms(t3).Add(time.Millisecond), ClaimID: "b", Reclaims: 2,
+			Attempt: 5, NotBefore: ms(t3).Add(time.Millisecond), ClaimID: "b", Reclaims: 2, Doubts: 3,
 			Last: "the upstream answered with status 429",
 		}},
+		"retry a doubtful one": {
+			must(state.Retry(state.Fail(p, state.Failure{Reason: state.InvalidAnswer{Status: 200, Error: "it is empty", Again: true}, Doubtful: true}, t3), t3)).Phase(),
+			state.Pending{
+				Attempt: 5, NotBefore: ms(t3).Add(time.Millisecond), ClaimID: "b", Reclaims: 2, Doubts: 4,
+				Last: "the upstream's answer with status 200 cannot be used: it is empty",
+			},
+		},
 		"reclaim after a good end": {
 			must(state.Reclaim(p, lease("b"), t3, state.LossEnded)).Phase(),
-			state.Claimed{Attempt: 4, Lease: held, Reclaims: 2, Last: "was slow", ClaimedAt: ms(t3)},
+			state.Claimed{Attempt: 4, Lease: held, Reclaims: 2, Doubts: 3, Last: "was slow", ClaimedAt: ms(t3)},
 		},
 		"reclaim after a death": {
 			must(state.Reclaim(p, lease("b"), t3, state.LossDead)).Phase(),
-			state.Claimed{Attempt: 4, Lease: held, Reclaims: 3, Last: "was slow", ClaimedAt: ms(t3)},
+			state.Claimed{Attempt: 4, Lease: held, Reclaims: 3, Doubts: 3, Last: "was slow", ClaimedAt: ms(t3)},
 		},
 		"deny a late retry": {
 			must(state.Deny(waiting, state.Refusal{
 				Why: state.DenialDeadline, ClaimID: "c", Answer: answer, Model: "m", At: spec().RetryUntil,
 			})).Phase(),
 			state.Failed{
-				Attempt: 4, ClaimID: "c", Reclaims: 2, Reason: state.RetryTooLate{Last: "was slow"},
+				Attempt: 4, ClaimID: "c", Reclaims: 2, Doubts: 3, Reason: state.RetryTooLate{Last: "was slow"},
 				Denial: state.DenialDeadline, Answer: answer, Model: "m", FailedAt: ms(spec().RetryUntil),
 			},
 		},
-		"cancel waiting": {state.Cancel(waiting, t3).Phase(), state.Canceled{Attempt: 4, ClaimID: "a", CanceledAt: ms(t3)}},
-		"cancel called":  {state.Cancel(p, t3).Phase(), state.Canceled{Attempt: 4, ClaimID: "b", CanceledAt: ms(t3)}},
+		"cancel waiting": {state.Cancel(waiting, t3).Phase(), state.Canceled{Attempt: 4, ClaimID: "a", Last: "was slow", CanceledAt: ms(t3)}},
+		"cancel called":  {state.Cancel(p, t3).Phase(), state.Canceled{Attempt: 4, ClaimID: "b", Last: "was slow", StartedAt: ms(t2), CanceledAt: ms(t3)}},
 		"expire": {state.Expire(p, t3).Phase(), state.Failed{
-			Attempt: 4, ClaimID: "b", Reclaims: 2, Reason: state.Expired{}, FailedAt: ms(t3),
+			Attempt: 4, ClaimID: "b", Reclaims: 2, Reason: state.Expired{Last: "was slow", Called: true}, ClaimedAt: ms(t1), StartedAt: ms(t2), FailedAt: ms(t3),
 		}},
 		"terminate": {state.Terminate(p, 5, t3).Phase(), state.Failed{
-			Attempt: 4, ClaimID: "b", Reclaims: 2, Reason: state.TaskTerminated{Deaths: 5}, FailedAt: ms(t3),
+			Attempt: 4, ClaimID: "b", Reclaims: 2, Reason: state.TaskTerminated{Deaths: 5}, ClaimedAt: ms(t1), StartedAt: ms(t2), FailedAt: ms(t3),
 		}},
 		"terminate after one death": {state.Terminate(p, 1, t3).Phase(), state.Failed{
-			Attempt: 4, ClaimID: "b", Reclaims: 2, Reason: state.TaskTerminated{Deaths: 1}, FailedAt: ms(t3),
+			Attempt: 4, ClaimID: "b", Reclaims: 2, Reason: state.TaskTerminated{Deaths: 1}, ClaimedAt: ms(t1), StartedAt: ms(t2), FailedAt: ms(t3),
 		}},
 		"terminate without a death says why": {state.Terminate(c, -1, t3).Phase(), state.Failed{
-			Attempt: 4, ClaimID: "b", Reclaims: 2, Reason: state.TaskTerminated{Deaths: 1, Error: "the request was given up with its batch"}, FailedAt: ms(t3),
+			Attempt: 4, ClaimID: "b", Reclaims: 2, Reason: state.TaskTerminated{Deaths: 1, Error: "the request was given up with its batch; the last attempt that failed: was slow"}, FailedAt: ms(t3),
 		}},
 	}
 	for name, c := range cases {
@@ -309,10 +317,11 @@ func TestAppliedIn(t *testing.T) {
 	complete := func(claim, object string) state.Change {
 		return must(state.Complete(processing(claim), state.Result{StatusCode: 200, Answer: state.Span{Object: object}}, epoch()).Change())
 	}
-	retry := func(claim string) state.Change {
+	retried := func(claim string) state.Request[state.Pending] {
 		f := state.Fail(processing(claim), state.Failure{Reason: state.Timeout{}}, epoch())
-		return must(must(state.Retry(f, epoch())).Change())
+		return must(state.Retry(f, epoch()))
 	}
+	retry := func(claim string) state.Change { return must(retried(claim).Change()) }
 	timeout := deny("a", state.Timeout{}, state.DenialDeadline)
 	cases := map[string]struct {
 		change state.Change
@@ -335,6 +344,10 @@ func TestAppliedIn(t *testing.T) {
 		"retried by another":            {retry("a"), retry("b").To(), false},
 		"released, not retried":         {retry("a"), state.Release(claimed("a")).Phase(), false},
 		"retried, not released":         {must(state.Release(claimed("a")).Change()), retry("a").To(), false},
+		"canceled, written twice":       {must(state.Cancel(processing("a"), epoch()).Change()), state.Cancel(processing("a"), epoch().Add(time.Second)).Phase(), true},
+		"canceled after its retry":      {must(state.Cancel(processing("a"), epoch()).Change()), must(state.Cancel(retried("a"), epoch()).Change()).To(), false},
+		"expired, written twice":        {must(state.Expire(processing("a"), epoch()).Change()), state.Expire(processing("a"), epoch().Add(time.Second)).Phase(), true},
+		"expired after its retry":       {must(state.Expire(processing("a"), epoch()).Change()), must(state.Expire(retried("a"), epoch()).Change()).To(), false},
 		"a panic against its finalizer": {deny("a", state.TaskTerminated{Error: "boom"}, state.DenialDeadline), state.Terminate(processing("a"), 5, epoch()).Phase(), false},
 	}
 	for name, c := range cases {

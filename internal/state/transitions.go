@@ -18,7 +18,7 @@ func Claim(r Request[Pending], l Lease, now time.Time) (Request[Claimed], error)
 	}
 	l.Expires = stamp(l.Expires)
 	return move(r, Claimed{
-		Attempt: p.Attempt, Lease: l, Reclaims: p.Reclaims, Last: p.Last, ClaimedAt: stamp(now),
+		Attempt: p.Attempt, Lease: l, Reclaims: p.Reclaims, Doubts: p.Doubts, Last: p.Last, ClaimedAt: stamp(now),
 	}), nil
 }
 
@@ -39,16 +39,17 @@ func Reclaim[S Leased](r Request[S], l Lease, now time.Time, loss Loss) (Request
 	}
 	l.Expires = stamp(l.Expires)
 	return move(r, Claimed{
-		Attempt: t.attempt, Lease: l, Reclaims: t.reclaims, Last: t.last, ClaimedAt: stamp(now),
+		Attempt: t.attempt, Lease: l, Reclaims: t.reclaims, Doubts: t.doubts, Last: t.last, ClaimedAt: stamp(now),
 	}), nil
 }
 
-// Release gives r back untried, claimable at once. It is the drawing's edge, which a
-// worker takes only on its way to Deny: one that cannot call stores nothing, and
-// its request is reclaimed.
+// Release gives r back untried, claimable at once: on the way to Deny, or because
+// the worker that claimed it will not call it.
 func Release(r Request[Claimed]) Request[Pending] {
 	c := r.phase
-	return move(r, Pending{Attempt: c.Attempt, ClaimID: c.Lease.ClaimID, Reclaims: c.Reclaims, Last: c.Last})
+	return move(r, Pending{
+		Attempt: c.Attempt, ClaimID: c.Lease.ClaimID, Reclaims: c.Reclaims, Doubts: c.Doubts, Last: c.Last,
+	})
 }
 
 // Start records that r's call is about to leave. It returns ErrDeadline from
@@ -59,7 +60,7 @@ func Start(r Request[Claimed], now time.Time) (Request[Processing], error) {
 		return Request[Processing]{}, ErrDeadline
 	}
 	return move(r, Processing{
-		Attempt: c.Attempt, Lease: c.Lease, Reclaims: c.Reclaims, Last: c.Last,
+		Attempt: c.Attempt, Lease: c.Lease, Reclaims: c.Reclaims, Doubts: c.Doubts, Last: c.Last,
 		ClaimedAt: c.ClaimedAt, StartedAt: stamp(now),
 	}), nil
 }
@@ -87,6 +88,10 @@ type Failure struct {
 	Reason Reason
 	Answer Span   // the finished error line, already durable; zero if there is none
 	Model  string // the model called; empty if none was
+	Tokens Tokens // the tokens that its answer took all the same
+
+	// Doubtful counts it among those after which few more calls are made.
+	Doubtful bool
 }
 
 // Fail records that r failed. If the failure is retryable, Retry or Deny must
@@ -95,9 +100,12 @@ type Failure struct {
 // retryable failure without a call there is no Change.
 func Fail[S Leased](r Request[S], f Failure, now time.Time) Request[Failed] {
 	t := r.phase.tenure()
+	if f.Doubtful {
+		t.doubts++
+	}
 	return move(r, Failed{
-		Attempt: t.attempt, ClaimID: t.lease.ClaimID, Reclaims: t.reclaims,
-		Reason: f.Reason.clipped(), Answer: f.Answer, Model: clip(f.Model),
+		Attempt: t.attempt, ClaimID: t.lease.ClaimID, Reclaims: t.reclaims, Doubts: t.doubts,
+		Reason: f.Reason.clipped(), Answer: f.Answer, Model: clip(f.Model), Tokens: f.Tokens,
 		ClaimedAt: t.claimedAt, StartedAt: t.startedAt, FailedAt: stamp(now),
 	})
 }
@@ -116,7 +124,7 @@ func Retry(r Request[Failed], notBefore time.Time) (Request[Pending], error) {
 		return Request[Pending]{}, ErrDeadline
 	}
 	return move(r, Pending{
-		Attempt: f.Attempt + 1, NotBefore: notBefore, ClaimID: f.ClaimID, Reclaims: f.Reclaims,
+		Attempt: f.Attempt + 1, NotBefore: notBefore, ClaimID: f.ClaimID, Reclaims: f.Reclaims, Doubts: f.Doubts,
 		Last: clip(f.Reason.String()),
 	}), nil
 }
@@ -159,7 +167,7 @@ func (p Pending) denied(spec Spec, _ bool, d Refusal) (Failed, error) {
 		return Failed{}, ErrNotLate
 	}
 	return Failed{
-		Attempt: p.Attempt, ClaimID: d.ClaimID, Reclaims: p.Reclaims,
+		Attempt: p.Attempt, ClaimID: d.ClaimID, Reclaims: p.Reclaims, Doubts: p.Doubts,
 		Reason: RetryTooLate{Last: p.Last}, Denial: d.Why, Answer: d.Answer, Model: clip(d.Model),
 		FailedAt: stamp(d.At),
 	}, nil
@@ -177,33 +185,40 @@ func (f Failed) undecided(moved bool) bool {
 	return moved && f.Reason.Retryable() && f.Denial == DenialNone && !f.StartedAt.IsZero()
 }
 
-// Cancel stops r for its owner.
+// Cancel stops r for its owner. What its calls came to stays beside.
 func Cancel[S Active](r Request[S], now time.Time) Request[Canceled] {
-	attempt, _ := r.phase.past()
-	return move(r, Canceled{Attempt: attempt, ClaimID: r.phase.claimID(), CanceledAt: stamp(now)})
+	p := r.phase.past()
+	return move(r, Canceled{
+		Attempt: p.attempt, ClaimID: r.phase.claimID(), Last: p.last, StartedAt: p.startedAt, CanceledAt: stamp(now),
+	})
 }
 
-// Expire ends r because its deadline has passed.
+// Expire ends r because its deadline has passed. What its calls came to stays
+// beside.
 func Expire[S Active](r Request[S], now time.Time) Request[Failed] {
-	attempt, reclaims := r.phase.past()
+	p := r.phase.past()
+	return ended(r, p, Expired{Last: p.last, Called: p.attempt > 0 || !p.startedAt.IsZero()}, now)
+}
+
+func ended[S Active](r Request[S], p past, reason Reason, now time.Time) Request[Failed] {
 	return move(r, Failed{
-		Attempt: attempt, ClaimID: r.phase.claimID(), Reclaims: reclaims,
-		Reason: Expired{}, FailedAt: stamp(now),
+		Attempt: p.attempt, ClaimID: r.phase.claimID(), Reclaims: p.reclaims, Reason: reason.clipped(),
+		ClaimedAt: p.claimedAt, StartedAt: p.startedAt, FailedAt: stamp(now),
 	})
 }
 
 // Terminate ends r because deaths workers died over it, or, where none did,
 // because its batch is given up.
 func Terminate[S Active](r Request[S], deaths int, now time.Time) Request[Failed] {
-	attempt, reclaims := r.phase.past()
+	p := r.phase.past()
 	reason := TaskTerminated{Deaths: deaths}
 	if deaths < 1 {
 		reason = TaskTerminated{Deaths: 1, Error: "the request was given up with its batch"}
+		if p.last != "" {
+			reason.Error += "; the last attempt that failed: " + p.last
+		}
 	}
-	return move(r, Failed{
-		Attempt: attempt, ClaimID: r.phase.claimID(), Reclaims: reclaims,
-		Reason: reason, FailedAt: stamp(now),
-	})
+	return ended(r, p, reason, now)
 }
 
 // ceil rounds t up to the precision that stores keep, so that a wait is never

@@ -50,7 +50,7 @@ func TestPublicAddresses(t *testing.T) {
 func TestPrivateRoutes(t *testing.T) {
 	t.Parallel()
 	var connections atomic.Int32
-	srv := httptest.NewUnstartedServer(answer(200, "application/json", `{}`))
+	srv := httptest.NewUnstartedServer(answering(200, "application/json", `{}`))
 	srv.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context { connections.Add(1); return ctx }
 	srv.Start()
 	t.Cleanup(srv.Close)

@@ -3,14 +3,12 @@ package upstream
 import (
 	"bytes"
 	"net/http"
-	"slices"
 	"unicode/utf8"
 
+	"github.com/musketry/musketry/internal/answer"
 	"github.com/musketry/musketry/internal/jsonscan"
+	"github.com/musketry/musketry/internal/state"
 )
-
-// maxName is the longest model name or error code in bytes that is taken from an answer: both end up in small items.
-const maxName = 256
 
 // escapedBytes is what a character takes as \u and four digits.
 const escapedBytes = 6
@@ -26,26 +24,43 @@ type Response struct {
 	// RetryAfter and RetryAfterMS are the headers `retry-after` and `retry-after-ms` as they came, or "".
 	RetryAfter, RetryAfterMS string
 
+	// ShouldRetry is the header `x-should-retry` as it came, or "".
+	ShouldRetry string
+
 	// ContentType is the header as it came, or "".
 	ContentType string
 
-	// Body is the whole answer, decompressed. Of a stream it is the one object that the stream stands for.
+	// Body is the whole answer, decompressed, without a byte order mark. Of a stream it is the one object that the stream
+	// stands for, or as much of the stream as is kept if it stands for none.
 	Body []byte
 
 	// JSON reports that Body is one JSON value in valid UTF-8.
 	JSON bool
 
-	// ErrorInBody reports that the status says success but the body is an error.
-	ErrorInBody bool
+	// Verdict is what the answer means.
+	Verdict answer.Verdict
 
-	// Streamed reports that the answer came as an event stream and was put together.
+	// Model and Tokens are what the answer says of the model that gave it, and of the tokens that it took.
+	Model  string
+	Tokens state.Tokens
+
+	// Streamed reports that the answer came as an event stream.
 	Streamed bool
 }
 
-// inspect fills in what the body says of itself.
-func (r *Response) inspect() {
+// inspect fills in what the body says of itself. unclear is why a stream was not put together, nil if it was or was none.
+func (r *Response) inspect(kind answer.Kind, unclear *answer.UnclearError) {
 	r.JSON = jsonscan.Valid(r.Body)
-	r.ErrorInBody = r.JSON && r.Status < http.StatusMultipleChoices && isError(r.Body)
+	if unclear != nil {
+		r.Verdict, r.Tokens = answer.Verdict{Sense: answer.Invalid, Why: unclear.Why}, unclear.Tokens
+		return
+	}
+	contentType := r.ContentType
+	if r.Streamed {
+		contentType = "application/json"
+	}
+	r.Verdict = answer.Judge(answer.Answer{Kind: kind, Status: r.Status, ContentType: contentType, Body: r.Body})
+	r.Model, r.Tokens = answer.Model(r.Body), answer.Tokens(r.Body)
 }
 
 // written returns how many bytes the body takes at most in a line of a result file, where what is no JSON becomes a JSON
@@ -71,61 +86,6 @@ func (r *Response) written() int64 {
 		rest = rest[size:]
 	}
 	return total
-}
-
-// Model returns the name of the model that answered, the body's `model`. It is "" where that is absent, not a string or
-// longer than 256 bytes. The result does not hold on to the body.
-func Model(body []byte) string { return name(member(body, "model")) }
-
-// ErrorCode returns `error.code` of OpenAI's error envelope. It is "" where that is absent, not a string or longer than
-// 256 bytes. The result does not hold on to the body.
-func ErrorCode(body []byte) string { return name(member(member(body, "error"), "code")) }
-
-// isError reports whether body is an object whose `error` is an object, and which brings no result: nothing in any of
-// the members that results come in, or (the Responses API) a status that says it failed.
-func isError(body []byte) bool {
-	if !bytes.Contains(body, []byte(`"error"`)) {
-		return false // The common case, for the price of a search.
-	}
-	m, err := jsonscan.Pick(body, "error", "status", "choices", "data", "output", "results")
-	if err != nil || !object(m[0]) {
-		return false
-	}
-	if name(m[1]) == "failed" {
-		return true
-	}
-	return !slices.ContainsFunc(m[2:], some)
-}
-
-// member returns an object's member, or nil if there is none, or no object.
-func member(raw []byte, name string) []byte {
-	m, err := jsonscan.Pick(raw, name)
-	if err != nil {
-		return nil
-	}
-	return m[0]
-}
-
-// name reads a short string; any other value reads as "".
-func name(raw []byte) string {
-	s, _ := jsonscan.Text(raw, maxName)
-	return s
-}
-
-// object reports whether a value is an object.
-func object(raw []byte) bool { return len(raw) > 0 && raw[0] == '{' }
-
-// some reports whether a value is there and neither null nor an empty array, object or string.
-func some(raw []byte) bool {
-	if jsonscan.Null(raw) {
-		return false
-	}
-	switch raw[0] {
-	case '{', '[', '"':
-		return len(bytes.TrimSpace(raw[1:len(raw)-1])) > 0
-	default:
-		return true
-	}
 }
 
 // headerValue returns a header's first value, or "" for one that is too long to be what it should be.

@@ -1,10 +1,12 @@
 package upstream
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/http"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/musketry/musketry/internal/answer"
 	"github.com/musketry/musketry/internal/route"
 )
 
@@ -135,14 +138,14 @@ func (c *Client) Call(ctx context.Context, r Request) (Response, error) {
 	defer func() { _ = res.Body.Close() }() // The answer is read by then, or given up.
 	limits.headersArrived()
 	m := &meter{ctx: ctx, room: r.Room}
-	answer, err := receive(req, res, cmp.Or(r.Route.AnswerLimit, route.DefaultAnswerLimit), secrets, m)
+	got, err := receive(req, res, cmp.Or(r.Route.AnswerLimit, route.DefaultAnswerLimit), secrets, m)
 	if err != nil {
 		return Response{}, limits.failure(ctx, err)
 	}
-	if answer.Streamed {
+	if got.Streamed {
 		limits.drain(res.Body)
 	}
-	return answer, nil
+	return got, nil
 }
 
 // transport returns what sends a route's calls. Connections that were dialed to any address serve no route that must keep
@@ -170,28 +173,42 @@ func receive(req *http.Request, res *http.Response, limit int64, secrets []strin
 	if res.StatusCode < http.StatusOK {
 		return Response{}, &NetworkError{Reason: "the answer changes the protocol"}
 	}
-	answer := Response{
+	got := Response{
 		Status:       res.StatusCode,
 		RequestID:    headerValue(res.Header, "X-Request-Id"),
 		RetryAfter:   headerValue(res.Header, "Retry-After"),
 		RetryAfterMS: headerValue(res.Header, "Retry-After-Ms"),
+		ShouldRetry:  headerValue(res.Header, "X-Should-Retry"),
 		ContentType:  headerValue(res.Header, "Content-Type"),
 	}
+	kind := answer.KindOf(req.URL.Path)
 	var err error
-	if parts := assemblerFor(req.URL.Path, answer); parts != nil {
-		answer.Streamed = true
-		answer.Body, err = reassemble(res.Body, parts, limit, m)
+	got.Streamed = got.Status < http.StatusMultipleChoices && kind.Streams() && answer.IsStream(got.ContentType)
+	if got.Streamed {
+		got.Body, err = answer.Assemble(res.Body, kind, limit, m.need)
 	} else {
-		answer.Body, err = readBounded(res, limit, m)
+		got.Body, err = readBounded(res, limit, m)
+	}
+	if err == nil && !got.Streamed && got.Status < http.StatusMultipleChoices && kind.Streams() && answer.LooksStreamed(got.Body) {
+		got.Streamed = true
+		got.Body, err = answer.Assemble(bytes.NewReader(got.Body), kind, limit, m.need)
+	}
+	unclear, ok := errors.AsType[*answer.UnclearError](err)
+	if ok {
+		got.Body, err = unclear.Came, nil
+	}
+	if large, ok := errors.AsType[*answer.TooLargeError](err); ok {
+		err = &TooLargeError{Limit: large.Limit}
 	}
 	if err != nil {
 		return Response{}, err
 	}
-	answer.conceal(secrets)
-	answer.inspect()
-	written := answer.written()
+	got.Body = bytes.TrimPrefix(got.Body, []byte("\ufeff"))
+	got.conceal(secrets)
+	got.inspect(kind, unclear)
+	written := got.written()
 	if written > limit {
 		return Response{}, &TooLargeError{Limit: limit}
 	}
-	return answer, m.need(copies * written)
+	return got, m.need(copies * written)
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/musketry/musketry/internal/answer"
 	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/upstream"
 )
@@ -74,7 +75,7 @@ func TestCallSends(t *testing.T) {
 				header["Traceparent"] = trace[:36] + "…" // The span is another one each time.
 			}
 			seen <- sent{Method: r.Method, URI: r.RequestURI, Body: string(body), Header: header}
-			answer(http.StatusOK, "application/json", `{"id":"x"}`)(w, r)
+			answering(http.StatusOK, "application/json", `{"id":"x"}`)(w, r)
 		}
 	}
 	common := map[string]string{
@@ -129,6 +130,9 @@ func keyed(key string, err error) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { return key, err }
 }
 
+// none is the verdict on what is no answer.
+func none(why string) answer.Verdict { return answer.Verdict{Sense: answer.Invalid, Why: why} }
+
 func TestCallReturnsEveryStatus(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -138,53 +142,61 @@ func TestCallReturnsEveryStatus(t *testing.T) {
 		"success": {
 			handler: func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("X-Request-Id", "req_9")
-				answer(200, "application/json", `{"id":"x","error":null}`)(w, r)
+				answering(200, "application/json", `{"id":"x","error":null}`)(w, r)
 			},
 			want: upstream.Response{
 				Status: 200, RequestID: "req_9", ContentType: "application/json",
-				Body: []byte(`{"id":"x","error":null}`), JSON: true,
+				Body: []byte(`{"id":"x","error":null}`), JSON: true, Verdict: none("it has no `choices`"),
 			},
 		},
 		"told to wait": {
 			handler: func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Retry-After", "Fri, 31 Dec 2027 23:59:59 GMT")
 				w.Header().Set("Retry-After-Ms", "1500.5")
-				answer(429, "application/json", `{"error":{"code":"x"}}`)(w, r)
+				w.Header().Set("X-Should-Retry", "true")
+				answering(429, "application/json", `{"error":{"code":"x"}}`)(w, r)
 			},
 			want: upstream.Response{
-				Status: 429, RetryAfter: "Fri, 31 Dec 2027 23:59:59 GMT", RetryAfterMS: "1500.5",
+				Status: 429, RetryAfter: "Fri, 31 Dec 2027 23:59:59 GMT", RetryAfterMS: "1500.5", ShouldRetry: "true",
 				ContentType: "application/json", Body: []byte(`{"error":{"code":"x"}}`), JSON: true,
+				Verdict: answer.Verdict{Sense: answer.Refused, Status: 429, Code: "x"},
 			},
 		},
 		"text": {
-			handler: answer(200, "text/plain", "hello"),
-			want:    upstream.Response{Status: 200, ContentType: "text/plain", Body: []byte("hello")},
+			handler: answering(200, "text/plain", "hello"),
+			want:    upstream.Response{Status: 200, ContentType: "text/plain", Body: []byte("hello"), Verdict: none("it is not JSON")},
 		},
 		"JSON with bytes that are no UTF-8": {
-			handler: answer(200, "application/json", "{\"a\":\"\xff\"}"),
-			want:    upstream.Response{Status: 200, ContentType: "application/json", Body: []byte("{\"a\":\"\xff\"}")},
+			handler: answering(200, "application/json", "{\"a\":\"\xff\"}"),
+			want: upstream.Response{
+				Status: 200, ContentType: "application/json", Body: []byte("{\"a\":\"\xff\"}"),
+				Verdict: none("it is not JSON, or JSON that is cut off"),
+			},
 		},
 		"an error that says success": {
-			handler: answer(200, "application/json", `{"error":{"message":"no"}}`),
+			handler: answering(200, "application/json", `{"error":{"message":"no"}}`),
 			want: upstream.Response{
 				Status: 200, ContentType: "application/json", Body: []byte(`{"error":{"message":"no"}}`),
-				JSON: true, ErrorInBody: true,
+				JSON: true, Verdict: answer.Verdict{Sense: answer.Invalid, Why: "it is an error whose code says nothing", Message: "no"},
 			},
 		},
 		"nothing": {
 			handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
-			want:    upstream.Response{Status: http.StatusNoContent},
+			want:    upstream.Response{Status: http.StatusNoContent, Verdict: none("its status says that there is none")},
 		},
 		"a stream of an unknown kind of failure": {
-			handler: answer(500, "text/event-stream", "data: {}\n\n"),
-			want:    upstream.Response{Status: 500, ContentType: "text/event-stream", Body: []byte("data: {}\n\n")},
+			handler: answering(500, "text/event-stream", "data: {}\n\n"),
+			want: upstream.Response{
+				Status: 500, ContentType: "text/event-stream", Body: []byte("data: {}\n\n"),
+				Verdict: answer.Verdict{Sense: answer.Refused, Status: 500},
+			},
 		},
 		"a request id too long to be one": {
 			handler: func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("X-Request-Id", strings.Repeat("x", 513))
-				answer(200, "text/plain", "")(w, r)
+				answering(200, "text/plain", "")(w, r)
 			},
-			want: upstream.Response{Status: 200, ContentType: "text/plain"},
+			want: upstream.Response{Status: 200, ContentType: "text/plain", Verdict: none("it is empty")},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -290,14 +302,14 @@ func TestCallBoundsTheBody(t *testing.T) {
 		handler http.HandlerFunc
 		fits    bool
 	}{
-		"known, the limit":     {handler: answer(200, "text/plain", text(limit)), fits: true},
-		"known, beyond it":     {handler: answer(200, "text/plain", text(limit+1))},
+		"known, the limit":     {handler: answering(200, "text/plain", text(limit)), fits: true},
+		"known, beyond it":     {handler: answering(200, "text/plain", text(limit+1))},
 		"chunked, the limit":   {handler: chunked(limit), fits: true},
 		"chunked, beyond it":   {handler: chunked(limit + 1)},
 		"zipped, the limit":    {handler: zipped(limit), fits: true},
 		"zipped, beyond it":    {handler: zipped(limit + 1)},
 		"a bomb":               {handler: zipped(50_000_000)},
-		"a failure, beyond it": {handler: answer(500, "text/plain", text(limit+1))},
+		"a failure, beyond it": {handler: answering(500, "text/plain", text(limit+1))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -437,7 +449,7 @@ func TestCallSendsOnce(t *testing.T) {
 			_ = hijack(t, w).Close()
 			return
 		}
-		answer(200, "application/json", `{}`)(w, r)
+		answering(200, "application/json", `{}`)(w, r)
 	})
 	c := newClient(t, config{BaseURL: base})
 	if _, err := c.Call(t.Context(), chat(`{}`)); err != nil {
@@ -464,7 +476,7 @@ func TestCallKeepsConnections(t *testing.T) {
 				if r.Proto != name || r.Header.Get("Idempotency-Key") != "batch_req_1" {
 					t.Errorf("%s with key %q", r.Proto, r.Header.Get("Idempotency-Key"))
 				}
-				answer(200, "application/json", `{"a":1}`)(w, r)
+				answering(200, "application/json", `{"a":1}`)(w, r)
 			}))
 			srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
 				if s == http.StateNew {

@@ -18,7 +18,7 @@ func TestKeyIsConcealed(t *testing.T) {
 			"sk-secret/1", "text/event-stream",
 			"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"sk-sec\"}}]}\n\n" +
 				"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"ret/1\"}}]}\n\ndata: [DONE]\n\n",
-			`{"choices":[{"index":0,"message":{"content":"[redacted]"}}]}`,
+			`{"choices":[{"index":0,"message":{"content":"[redacted]","role":"assistant"}}]}`,
 		},
 		"a word is none": {"test", "application/json", `{"a":"a test"}`, `{"a":"a test"}`},
 		"no key":         {"", "application/json", `{"a":"b"}`, `{"a":"b"}`},

@@ -66,7 +66,7 @@ func meeting(calls int) http.HandlerFunc {
 		}
 		select {
 		case <-all:
-			answer(200, "application/json", `{}`)(w, r)
+			answering(200, "application/json", `{}`)(w, r)
 		case <-r.Context().Done():
 		}
 	}

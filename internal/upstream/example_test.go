@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/musketry/musketry/internal/answer"
 	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/upstream"
 )
@@ -14,9 +15,9 @@ import (
 func Example() {
 	client := upstream.New(upstream.Config{
 		Key:       func(context.Context, string) (string, error) { return "sk-example", nil },
-		Transport: canned(http.StatusOK, "application/json", `{"model":"gpt-x","choices":[{}]}`),
+		Transport: canned(http.StatusOK, "application/json", `{"model":"gpt-x","choices":[{"message":{"content":"Hello"}}]}`),
 	})
-	answer, err := client.Call(context.Background(), upstream.Request{
+	got, err := client.Call(context.Background(), upstream.Request{
 		Route: route.Route{
 			BaseURL: "https://api.example.com/v1", Auth: route.Auth{Kind: route.Bearer, Key: "ssm:example"},
 		},
@@ -28,10 +29,10 @@ func Example() {
 		fmt.Println("no answer in time:", timeout.Phase)
 	case err != nil:
 		fmt.Println(err)
-	case answer.ErrorInBody:
-		fmt.Println("an error that says success:", upstream.ErrorCode(answer.Body))
+	case got.Verdict.Sense != answer.Usable:
+		fmt.Println("no result:", got.Verdict.Message, got.Verdict.Why)
 	default:
-		fmt.Println(answer.Status, upstream.Model(answer.Body))
+		fmt.Println(got.Status, got.Model)
 	}
 	// Output: 200 gpt-x
 }

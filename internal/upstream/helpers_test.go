@@ -88,7 +88,7 @@ func chat(body string) upstream.Request {
 }
 
 // answer returns a handler that always answers the same.
-func answer(status int, contentType, body string) http.HandlerFunc {
+func answering(status int, contentType, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", contentType)
 		w.WriteHeader(status)

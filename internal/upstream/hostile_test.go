@@ -51,10 +51,14 @@ func callBody(t *testing.T, url, contentType string, body io.ReadCloser, maxBody
 func TestEndlessStreams(t *testing.T) {
 	t.Parallel()
 	const limit, most = 1_000_000, 40 << 20
+	var nulls strings.Builder
+	for i := range 6000 {
+		fmt.Fprintf(&nulls, `,"%d":null`, i)
+	}
 	for name, tc := range map[string]struct{ url, event string }{
 		"empty deltas":        {"/v1/chat/completions", `{"choices":[{"index":127,"delta":{}}]}`},
 		"empty tool calls":    {"/v1/chat/completions", `{"choices":[{"index":0,"delta":{"tool_calls":[{"index":127}]}}]}`},
-		"nulls":               {"/v1/chat/completions", `{"choices":[{"index":0,"delta":{"a":null` + strings.Repeat(`,"a":null`, 7000) + `}}]}`},
+		"nulls":               {"/v1/chat/completions", `{"choices":[{"index":0,"delta":{"a":null` + nulls.String() + `}}]}`},
 		"padded nothing":      {"/v1/completions", `{"choices":[]` + strings.Repeat(" ", 60_000) + `}`},
 		"signs of life":       {"/v1/chat/completions", `{"type":"ping"}`},
 		"pieces of no answer": {"/v1/responses", `{}`},
@@ -68,19 +72,6 @@ func TestEndlessStreams(t *testing.T) {
 				t.Errorf("%d bytes were read, want at most %d", body.read, most)
 			}
 		})
-	}
-}
-
-func TestIndexOutOfBounds(t *testing.T) {
-	t.Parallel()
-	for _, index := range []string{"-1", "128", "1000000000"} {
-		for _, event := range []string{
-			`{"choices":[{"index":` + index + `,"delta":{}}]}`,
-			`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":` + index + `}]}}]}`,
-		} {
-			_, err := callStream(t, "/v1/chat/completions", stream(event, "[DONE]"), 0)
-			wantErr[*upstream.NetworkError](t, err)
-		}
 	}
 }
 
@@ -139,7 +130,6 @@ func TestHostileAnswers(t *testing.T) { //nolint:paralleltest // it measures the
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, _, _ = upstream.Model(res.Body), upstream.Tokens(res.Body), upstream.ErrorCode(res.Body)
 			runtime.ReadMemStats(&after)
 			if used := after.TotalAlloc - before.TotalAlloc; used > 5*size {
 				t.Errorf("%d bytes are allocated for an answer of %d", used, len(text))

@@ -15,11 +15,6 @@ const (
 	// copies is how often an answer is there at once: in the parts that it came in and as a whole, and later as it came and
 	// as it is written down.
 	copies = 2
-
-	// eventCopies and pieceCopies are how often a stream's longest event is there at once, as a line in a buffer that has
-	// just doubled and as the event's data, and what its events were put together to, as a text that has just grown and
-	// then as the whole.
-	eventCopies, pieceCopies = 4, 3
 )
 
 // A Room is memory that calls share.

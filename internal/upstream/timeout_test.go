@@ -199,7 +199,7 @@ func TestCallAborted(t *testing.T) {
 		}},
 		"stream": {handler: func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.ReadAll(r.Body)
-			answer(200, "text/event-stream", "data: {\"choices\":[{\"index\":0}]}\n\n")(w, r)
+			answering(200, "text/event-stream", "data: {\"choices\":[{\"index\":0}]}\n\n")(w, r)
 			_ = http.NewResponseController(w).Flush()
 			stall(r)
 		}},
@@ -242,7 +242,7 @@ func TestStreamLeftOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network, shut := serveMemory(t, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.ReadAll(r.Body)
-			answer(200, "text/event-stream", "data: {\"choices\":[{\"index\":0,\"text\":\"a\"}]}\n\ndata: [DONE]\n\n")(w, r)
+			answering(200, "text/event-stream", "data: {\"choices\":[{\"index\":0,\"text\":\"a\"}]}\n\ndata: [DONE]\n\n")(w, r)
 			_ = http.NewResponseController(w).Flush()
 			stall(r)
 		})

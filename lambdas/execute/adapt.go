@@ -46,14 +46,11 @@ func (a *caller) Call(ctx context.Context, c execute.Call) (execute.Reply, error
 		a.warn(err)
 		return execute.Reply{}, callError(err)
 	}
-	reply := execute.Reply{
-		StatusCode: res.Status, RequestID: res.RequestID, Body: res.Body, ErrorInBody: res.ErrorInBody,
-		Model: upstream.Model(res.Body), Tokens: upstream.Tokens(res.Body), RetryAfter: retryAfter(res, a.clock()),
-	}
-	if res.Status >= http.StatusBadRequest || res.ErrorInBody {
-		reply.ErrorCode = upstream.ErrorCode(res.Body)
-	}
-	return reply, nil
+	return execute.Reply{
+		StatusCode: res.Status, RequestID: res.RequestID, Body: res.Body, Model: res.Model, Tokens: res.Tokens,
+		Verdict: res.Verdict, ErrorCode: res.Verdict.Code, Message: res.Verdict.Message,
+		RetryAfter: retryAfter(res, a.clock()), ShouldRetry: res.ShouldRetry,
+	}, nil
 }
 
 // warn has the log say what an outcome's text leaves out, since that is the

@@ -38,7 +38,7 @@ func TestPlacesCallAtOnce(t *testing.T) {
 				if r.Proto != proto {
 					t.Errorf("it is called by %s", r.Proto)
 				}
-				_, _ = w.Write([]byte(`{"model":"m","choices":[{}]}`))
+				_, _ = w.Write([]byte(`{"model":"m","choices":[{"message":{"content":"a"}}]}`))
 			}))
 			srv.EnableHTTP2, srv.Config.HTTP2 = proto == "HTTP/2.0", &http.HTTP2Config{MaxConcurrentStreams: 100}
 			srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/musketry/musketry/internal/answer"
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/execute"
 	"github.com/musketry/musketry/internal/route"
@@ -119,22 +120,30 @@ func TestReplies(t *testing.T) {
 		want   execute.Reply
 	}{
 		"answer": {
-			status: 200, header: map[string]string{"X-Request-Id": "r"}, body: `{"model":"m-1","choices":[{}],"usage":{"prompt_tokens":3,"total_tokens":5}}`,
+			status: 200, header: map[string]string{"X-Request-Id": "r"}, body: `{"model":"m-1","data":[{"embedding":[1]}],"usage":{"prompt_tokens":3,"total_tokens":5}}`,
 			want: execute.Reply{
 				StatusCode: 200, RequestID: "r", Model: "m-1", Tokens: state.Tokens{Input: 3, Total: 5},
 			},
 		},
 		"busy": {
 			status: 429, header: map[string]string{"Retry-After": "7"}, body: `{"error":{"code":"slow_down"}}`,
-			want: execute.Reply{StatusCode: 429, ErrorCode: "slow_down", RetryAfter: 7 * time.Second},
+			want: execute.Reply{
+				StatusCode: 429, ErrorCode: "slow_down", RetryAfter: 7 * time.Second,
+				Verdict: answer.Verdict{Sense: answer.Refused, Status: 429, Code: "slow_down"},
+			},
 		},
 		"busy for milliseconds": {
 			status: 503, header: map[string]string{"Retry-After": "7", "Retry-After-Ms": "1500"}, body: `x`,
-			want: execute.Reply{StatusCode: 503, RetryAfter: 1500 * time.Millisecond},
+			want: execute.Reply{
+				StatusCode: 503, RetryAfter: 1500 * time.Millisecond, Verdict: answer.Verdict{Sense: answer.Refused, Status: 503},
+			},
 		},
 		"error in body": {
-			status: 200, body: `{"error":{"code":"server_error"}}`,
-			want: execute.Reply{StatusCode: 200, ErrorInBody: true, ErrorCode: "server_error"},
+			status: 200, header: map[string]string{"X-Should-Retry": "true"}, body: `{"error":{"code":"server_error","message":"no"}}`,
+			want: execute.Reply{
+				StatusCode: 200, ErrorCode: "server_error", Message: "no", ShouldRetry: "true",
+				Verdict: answer.Verdict{Sense: answer.Refused, Status: 500, Code: "server_error", Message: "no"},
+			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

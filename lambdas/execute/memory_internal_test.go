@@ -340,7 +340,7 @@ func (c *calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.count(string(name), large)
 	w.Header().Set("Content-Type", "application/json")
 	if !large {
-		_, _ = w.Write([]byte(`{"model":"m","choices":[]}`))
+		_, _ = w.Write([]byte(`{"model":"m","choices":[{"message":{"content":"a"}}]}`))
 		return
 	}
 	select {
@@ -348,12 +348,12 @@ func (c *calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 		return
 	}
-	_, _ = w.Write([]byte(`{"model":"m","choices":["`))
+	_, _ = w.Write([]byte(`{"model":"m","choices":[{"message":{"content":"`))
 	text := bytes.Repeat([]byte("four"), 8<<10)
 	for n := len(text); n < answerBytes; n += len(text) {
 		_, _ = w.Write(text)
 	}
-	_, _ = w.Write([]byte(`"]}`))
+	_, _ = w.Write([]byte(`"}}]}`))
 }
 
 func (c *calls) count(name string, large bool) {

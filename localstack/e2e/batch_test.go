@@ -38,11 +38,12 @@ func TestOutcomes(t *testing.T) {
 		"busy-503":     {model: "standin:status=503x1+retry-after=1", calls: 2, status: 200},
 		"reset-once":   {model: "standin:reset=1", calls: 2, status: 200},
 		"large":        {model: "standin:size=1500000", calls: 1, status: 200},
-		"non-json":     {model: "standin:nonjson", calls: 1, status: 200},
+		"non-json":     {model: "standin:nonjson", calls: 4, status: 200, code: "invalid_answer", failed: true},
 		"bad-400":      {model: "standin:status=400", calls: 1, status: 400, failed: true},
 		"denied-401":   {model: "standin:status=401", calls: 1, more: true, status: 401, failed: true}, // the key's fault until another answer comes
 		"missing-404":  {model: "standin:status=404", calls: 1, status: 404, failed: true},
-		"hidden-error": {model: "standin:error-in-body", calls: 1, status: 200, code: "error_in_body", failed: true},
+		"hidden-error": {model: "standin:error-in-body=2", calls: 3, status: 200},
+		"bad-body":     {model: "standin:odd=error-400", calls: 1, status: 200, code: "error_in_body", failed: true},
 		"slow":         {model: "standin:latency=1s", calls: 1, status: 200},
 	}
 	order := slices.Sorted(mapKeys(wants))

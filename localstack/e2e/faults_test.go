@@ -40,7 +40,7 @@ func TestFaults(t *testing.T) {
 	t.Run("calls of AWS fail", func(t *testing.T) {
 		runFaultyBatch(t, []string{
 			"standin", "standin:latency=1s", "standin:status=400", "standin:status=429x1+retry-after=2", "standin",
-			"standin:size=100000", "standin:reset=1", "standin", "standin:error-in-body", "standin",
+			"standin:size=100000", "standin:reset=1", "standin", "standin:odd=error-400", "standin",
 		}, func(string) {})
 		var stats struct {
 			Early int `json:"early_calls"`
@@ -70,7 +70,7 @@ func runFaultyBatch(t *testing.T, models []string, meanwhile func(marker string)
 	for i := range 300 {
 		id, model := fmt.Sprintf("line-%03d", i), models[i%len(models)]
 		lines = append(lines, chat(id, model, m))
-		if slices.Contains([]string{"standin:status=400", "standin:error-in-body"}, model) {
+		if slices.Contains([]string{"standin:status=400", "standin:odd=error-400"}, model) {
 			errs = append(errs, id)
 		} else {
 			output = append(output, id)

@@ -87,7 +87,7 @@ func TestLogsKeepNoSecrets(t *testing.T) {
 	begun := time.Now()
 	lines := []any{}
 	for _, model := range []string{
-		"standin", "standin:status=500x1", "standin:status=400", "standin:nonjson", "standin:error-in-body", "standin:reset=1",
+		"standin", "standin:status=500x1", "standin:status=400", "standin:nonjson", "standin:odd=error-400", "standin:reset=1",
 	} {
 		lines = append(lines, chat(word+model, model, word))
 	}

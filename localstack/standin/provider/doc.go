@@ -24,6 +24,9 @@
 //	retry-after=ms:1500   the same as `retry-after-ms: 1500`
 //	insufficient-quota    429 with code insufficient_quota
 //	error-in-body         200 with an error in the body (or, streamed, an error event)
+//	odd=NAME              an answer as providers give it now and then (odds tells all of them): error-429, blank, html, cut, queued,
+//	                      two-calls, unix-time, …
+//	odd=NAMEx2            the first two calls get it
 //	nonjson               200 with a body of plain text
 //	reset                 the connection is reset (RST) in the midst of the answer
 //	hang                  no answer until the client goes away

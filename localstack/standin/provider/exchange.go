@@ -42,6 +42,8 @@ func (x *exchange) run(answer reply, streamed bool) {
 	case effectHang:
 		<-x.r.Context().Done()
 		x.gone()
+	case effectOdd:
+		x.beOdd(s.odd, answer, streamed)
 	case effectNone:
 		x.succeed(answer, streamed)
 	}

@@ -28,13 +28,15 @@ const (
 	effectText
 	effectReset
 	effectHang
+	effectOdd
 )
 
 // A step is an effect for a number of calls.
 type step struct {
 	effect effect
-	status int // Of effectStatus.
-	calls  int // 0 is every call.
+	status int    // Of effectStatus.
+	odd    string // Of effectOdd: the answer's name.
+	calls  int    // 0 is every call.
 }
 
 // A waitForm is how a Retry-After is written.
@@ -107,6 +109,8 @@ func (p *plan) add(directive string) string {
 		return p.addStep(effectReset, value)
 	case "hang":
 		return p.addStep(effectHang, value)
+	case "odd":
+		return p.addOdd(value)
 	case "latency":
 		return p.setLatency(value)
 	case "retry-after":

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/musketry/musketry/internal/answer"
 	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/upstream"
 	"github.com/musketry/musketry/localstack/standin/provider"
@@ -76,7 +77,7 @@ func TestErrorsInStreams(t *testing.T) {
 	for _, path := range []string{chatPath, "/v1/completions", "/v1/responses"} {
 		for _, stream := range []string{"true", "false"} {
 			got := call(t, s, path, `{"model":"standin:error-in-body","messages":[{}],"prompt":"x","input":"x","stream":`+stream+`}`)
-			if got.Status != 200 || !got.ErrorInBody || upstream.ErrorCode(got.Body) != "server_error" {
+			if got.Status != 200 || got.Verdict.Sense != answer.Refused || got.Verdict.Status != 500 || got.Verdict.Code != "server_error" {
 				t.Errorf("%s streamed %s: %d %s", path, stream, got.Status, got.Body)
 			}
 		}

@@ -1,4 +1,4 @@
-package upstream
+package answer
 
 import (
 	"bytes"
@@ -18,7 +18,12 @@ func Tokens(body []byte) state.Tokens {
 	if !bytes.Contains(body, []byte(`"usage"`)) {
 		return state.Tokens{} // The common case of errors, for the price of a search.
 	}
-	u, err := jsonscan.Pick(member(body, "usage"), "prompt_tokens", "input_tokens", "completion_tokens", "output_tokens",
+	return tokens(member(body, "usage"))
+}
+
+// tokens reads a `usage`.
+func tokens(usage []byte) state.Tokens {
+	u, err := jsonscan.Pick(usage, "prompt_tokens", "input_tokens", "completion_tokens", "output_tokens",
 		"total_tokens", "prompt_tokens_details", "input_tokens_details", "completion_tokens_details", "output_tokens_details")
 	if err != nil {
 		return state.Tokens{}

@@ -1,92 +1,18 @@
-package upstream
+package answer
 
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"io"
-	"mime"
-	"net/http"
 	"strings"
-)
 
-// streamOverhead is how many times larger than the answer it stands for a stream may be. A chunk that brings one token
-// of four bytes repeats some two hundred bytes of ids around it.
-const streamOverhead = 64
-
-// eventBytes and fewEvents bound the events of a stream: one for every 16 bytes of the largest answer, but 10,000 at
-// least. With answers of 64 MiB that is 4,194,304, many times the tokens that models commonly give at most.
-const (
-	eventBytes = 16
-	fewEvents  = 10_000
+	"github.com/musketry/musketry/internal/jsonscan"
 )
 
 // An event is one server-sent event (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 type event struct {
 	name string
 	data []byte
-}
-
-// An assembler puts the events of one stream together into the answer it stands for.
-type assembler interface {
-	// add takes the next event and reports whether it was the last.
-	add(e event) (done bool, err error)
-
-	// size returns about how many bytes the answer has so far.
-	size() int64
-
-	// answer returns the whole answer as JSON, or a *NetworkError if the stream ended too soon.
-	answer() ([]byte, error)
-}
-
-// assemblerFor returns what puts the answer together, or nil for an answer that is not a successful event stream, or
-// whose kind of stream is not known: such a body is kept as it is.
-func assemblerFor(path string, r Response) assembler {
-	kind, _, err := mime.ParseMediaType(r.ContentType)
-	if err != nil || kind != "text/event-stream" || r.Status >= http.StatusMultipleChoices {
-		return nil
-	}
-	switch {
-	case strings.HasSuffix(path, "/completions"):
-		return &completion{}
-	case strings.HasSuffix(path, "/responses"):
-		return &response{}
-	default:
-		return nil
-	}
-}
-
-// reassemble reads a stream until its last event. It returns a *TooLargeError when the answer exceeds limit bytes or
-// the stream limit × streamOverhead or its share of events, and a *NetworkError for a stream that ends too soon.
-func reassemble(body io.Reader, parts assembler, limit int64, m *meter) ([]byte, error) {
-	bounded := &io.LimitedReader{R: body, N: limit*streamOverhead + 1}
-	events := newEventReader(bounded, limit, func(longest int64) error {
-		return m.need(eventCopies*longest + pieceCopies*parts.size())
-	})
-	remaining := max(limit/eventBytes, fewEvents)
-	for done := false; !done; remaining-- {
-		e, err := events.next()
-		if bounded.N <= 0 || remaining <= 0 || errors.Is(err, bufio.ErrTooLong) {
-			return nil, &TooLargeError{Limit: limit}
-		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		if done, err = parts.add(e); err != nil {
-			return nil, err
-		}
-		if parts.size() > limit {
-			return nil, &TooLargeError{Limit: limit}
-		}
-	}
-	whole, err := parts.answer()
-	if int64(len(whole)) > limit {
-		return nil, &TooLargeError{Limit: limit}
-	}
-	return whole, err
 }
 
 // An eventReader splits a stream into its events.
@@ -148,11 +74,11 @@ func (r *eventReader) next() (event, error) {
 		switch string(field) {
 		case "event":
 			e.name = string(value)
+		case "error": // As llama.cpp sends one.
+			e.name = "error"
+			appendLine(&data, value)
 		case "data":
-			if data.Len() > 0 {
-				data.WriteByte('\n')
-			}
-			data.Write(value)
+			appendLine(&data, value)
 		}
 		if err := r.haveData(data.Len()); err != nil {
 			return event{}, err
@@ -166,6 +92,14 @@ func (r *eventReader) next() (event, error) {
 	}
 	e.data = data.Bytes()
 	return e, nil
+}
+
+// appendLine adds a line to an event's data.
+func appendLine(data *bytes.Buffer, line []byte) {
+	if data.Len() > 0 {
+		data.WriteByte('\n')
+	}
+	data.Write(line)
 }
 
 // splitLine returns the first line, which ends with CR, LF or both, and how many bytes it takes; none if more must come.
@@ -185,4 +119,52 @@ func splitLine(data []byte, atEOF bool) (advance int, line []byte) {
 	default:
 		return 0, nil // A CR at the very end of what has arrived: an LF may follow.
 	}
+}
+
+// lives reports whether an event is only a sign of life.
+func (e event) lives() bool {
+	switch strings.ToLower(e.name) {
+	case "ping", "keepalive", "keep-alive", "heartbeat":
+		return true
+	}
+	return string(bytes.TrimSpace(e.data)) == "null"
+}
+
+// ends reports whether an event is the one behind the last.
+func (e event) ends() bool { return string(bytes.TrimSpace(e.data)) == "[DONE]" }
+
+// pick returns the values of an object's members, or an error if raw is no object.
+func pick(raw []byte, names ...string) ([][]byte, error) {
+	values, err := jsonscan.Pick(raw, names...)
+	if err != nil {
+		return nil, errNotJSON()
+	}
+	return values, nil
+}
+
+// errorEvent returns the error body that an event stands for, of one that has an error or is called one. A text is the
+// message of an error that an event is called.
+func errorEvent(e event) ([]byte, bool) {
+	m, err := jsonscan.Pick(e.data, "error", "type", "object", "choices", "x_groq")
+	if err == nil && !some(m[0]) {
+		m[0] = member(m[4], "error")
+	}
+	switch {
+	case err != nil && e.name == "error":
+		return envelope(jsonscan.AppendQuoted(nil, e.data)), true
+	case err != nil:
+		return nil, false
+	case some(m[0]) && (len(m[3]) > 0 || len(m[4]) > 0):
+		return envelope(m[0]), true // Not with a choice that would be taken for a result.
+	case some(m[0]):
+		return bytes.Clone(e.data), true
+	case e.name == "error", name(m[1]) == "error", name(m[2]) == "error":
+		return envelope(e.data), true
+	}
+	return nil, false
+}
+
+// envelope returns OpenAI's error envelope around an error.
+func envelope(raw []byte) []byte {
+	return append(append([]byte(`{"error":`), raw...), '}')
 }
