@@ -19,12 +19,17 @@ type APIProps struct {
 	Streaming bool    // Whether boot.StreamedRoutes are streamed.
 	Rate      float64 // Requests a second that the stage takes, over all clients.
 	Burst     float64 // Requests at once beyond that.
+	Gate      *GateProps
 	Handler   *Function
 }
 
 // NewAPI adds the REST API: every method and path goes to one function, by a stream where answers may be large, and what
 // the gateway itself refuses is told in OpenAI's error envelope.
 func NewAPI(scope constructs.Construct, id string, props *APIProps) awsapigateway.RestApi {
+	// What is refused here costs neither an invocation nor a read, and leaves the account's concurrency to execute.
+	// https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html
+	options := props.Gate.stage(scope, id)
+	options.StageName, options.ThrottlingRateLimit, options.ThrottlingBurstLimit = &props.Stage, &props.Rate, &props.Burst
 	api := awsapigateway.NewRestApi(scope, &id, &awsapigateway.RestApiProps{
 		RestApiName: &props.Name,
 		Description: jsii.String("OpenAI Files and Batches API of Musketry"),
@@ -36,11 +41,8 @@ func NewAPI(scope constructs.Construct, id string, props *APIProps) awsapigatewa
 		EndpointTypes: &[]awsapigateway.EndpointType{awsapigateway.EndpointType_REGIONAL},
 		// Access logs need a role that is a setting of the whole account, which is not this stack's to change.
 		CloudWatchRole: jsii.Bool(false),
-		// What is refused here costs neither an invocation nor a read, and leaves the account's concurrency to execute.
-		// https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html
-		DeployOptions: &awsapigateway.StageOptions{
-			StageName: &props.Stage, ThrottlingRateLimit: &props.Rate, ThrottlingBurstLimit: &props.Burst,
-		},
+		Policy:         props.Gate.policy(),
+		DeployOptions:  options,
 	})
 	api.Node().TryRemoveChild(jsii.String("Endpoint")) // CDK's own output, whose name says nothing
 	integration := awsapigateway.NewLambdaIntegration(props.Handler.Function, &awsapigateway.LambdaIntegrationOptions{
@@ -50,23 +52,35 @@ func NewAPI(scope constructs.Construct, id string, props *APIProps) awsapigatewa
 	api.Root().AddProxy(&awsapigateway.ProxyResourceOptions{DefaultIntegration: integration})
 	if props.Streaming {
 		for _, route := range boot.StreamedRoutes() {
-			addStream(api, route, props.Handler, integration)
+			addStream(api, route, integration, awsapigateway.NewLambdaIntegration(props.Handler.Function, streamOptions()))
 		}
 	}
 	for _, refusal := range refusals() {
 		api.AddGatewayResponse(jsii.String(refusal.id), refusal.options())
 	}
+	props.Gate.guard(scope, id+"Firewall", api.DeploymentStage())
 	return api
 }
 
-// streamMilliseconds is how long a streamed answer may take, API Gateway's own maximum:
+// streamMinutes is how long a streamed answer may take, API Gateway's own maximum:
 // https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode.html
-const streamMilliseconds = 15 * 60 * 1000
+const streamMinutes = 15
 
-// addStream adds a route, "GET /path", whose answer the gateway passes on while the function writes it. What else is asked
-// for on the way to it goes where everything goes, by methods of its own: then nothing hangs on what the gateway does with
-// a path that has a resource but no method.
-func addStream(api awsapigateway.RestApi, route string, handler *Function, rest awsapigateway.Integration) {
+// streamOptions have the gateway pass an answer on while the function writes it. They are CDK's own properties and no overrides
+// of a resource's: CDK makes a new deployment where they change, and without one a stage serves what it served.
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html
+func streamOptions() *awsapigateway.LambdaIntegrationOptions {
+	return &awsapigateway.LambdaIntegrationOptions{
+		AllowTestInvoke:      jsii.Bool(false),
+		ResponseTransferMode: awsapigateway.ResponseTransferMode_STREAM,
+		Timeout:              awscdk.Duration_Minutes(jsii.Number(streamMinutes)),
+	}
+}
+
+// addStream adds a route, "GET /path", that goes to an integration of its own. What else is asked for on the way to it goes
+// where everything goes, by methods of its own: then nothing hangs on what the gateway does with a path that has a resource
+// but no method.
+func addStream(api awsapigateway.RestApi, route string, rest, stream awsapigateway.Integration) {
 	method, path, _ := strings.Cut(route, " ")
 	node := api.Root()
 	for part := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
@@ -80,19 +94,7 @@ func addStream(api awsapigateway.RestApi, route string, handler *Function, rest 
 		}
 		node = next
 	}
-	stream := awsapigateway.NewLambdaIntegration(handler.Function, &awsapigateway.LambdaIntegrationOptions{
-		AllowTestInvoke: jsii.Bool(false),
-	})
-	resource, ok := node.AddMethod(&method, stream, nil).Node().DefaultChild().(awsapigateway.CfnMethod)
-	if !ok {
-		panic("stack: a method of API Gateway has no resource of CloudFormation") // a bug of this app: nothing is synthesized
-	}
-	// https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html
-	resource.AddPropertyOverride(jsii.String("Integration.ResponseTransferMode"), "STREAM")
-	resource.AddPropertyOverride(jsii.String("Integration.TimeoutInMillis"), streamMilliseconds)
-	resource.AddPropertyOverride(jsii.String("Integration.Uri"), awscdk.Fn_Sub(
-		jsii.String("arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2021-11-15/functions/${Function}"+
-			"/response-streaming-invocations"), &map[string]*string{"Function": handler.FunctionArn()}))
+	node.AddMethod(&method, stream, nil)
 }
 
 // addCatchAll sends what lies below a resource, and has none of its own, to an integration. It is not for a resource with

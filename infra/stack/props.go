@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -16,26 +17,31 @@ import (
 
 // Props are the parameters of a deployment. PropsFromContext fills in the defaults, which are those for AWS.
 type Props struct {
-	Name                 string  // Stack name and prefix of fixed names: letters, digits, hyphens, at most 60.
-	APIStage             string  // Last segment of the base URL, "v1" for the OpenAI SDKs.
-	Assets               string  // Folder with submit/bootstrap, execute/bootstrap and finalize/bootstrap.
-	Architecture         string  // "arm64" or "x86_64"; the binaries in Assets must match.
-	Removal              string  // "retain" keeps table and bucket when the stack is deleted, "destroy" does not.
-	UpstreamBaseURL      string  // The provider that execute calls where no model says otherwise; empty: none.
-	UpstreamAllowPrivate string  // "on" lets it have a private address and http, "off" does not.
-	UpstreamCA           string  // Authorities besides the system's that upstreams' certificates may be signed by: PEM, or that in base64.
-	Bedrock              string  // "on" lets execute call models of Amazon Bedrock by its role.
-	UpstreamKeyParameter string  // Name of the SSM SecureString with its key; it starts with a slash.
-	MessageGroups        string  // "on" for SQS fair queues (MessageGroupId = tenant), "off" where refused.
-	Streaming            string  // "on" to stream downloads; "off" where the gateway cannot.
-	LogLevel             string  // DEBUG, INFO, WARN or ERROR.
-	APIRate              float64 // Requests a second that the API takes, 1 to 10,000.
-	APIBurst             float64 // Requests at once that it takes beyond, 1 to 5,000.
-	Invocations          float64 // Invocations of execute at once, 2 to 1,000 (an event source's own bounds).
-	SubmitConcurrency    float64 // Invocations reserved for submit, which then has no more, to 1,000; 0 reserves none.
-	SubmitMemory         float64 // MB, 128 to 10,240.
-	ExecuteMemory        float64 // MB, 128 to 10,240.
-	FinalizeMemory       float64 // MB, 128 to 10,240.
+	Name                 string   // Stack name and prefix of fixed names: letters, digits, hyphens, at most 60.
+	APIStage             string   // Last segment of the base URL, "v1" for the OpenAI SDKs.
+	Assets               string   // Folder with submit/bootstrap, execute/bootstrap and finalize/bootstrap.
+	Architecture         string   // "arm64" or "x86_64"; the binaries in Assets must match.
+	Removal              string   // "retain" keeps table and bucket when the stack is deleted, "destroy" does not.
+	UpstreamBaseURL      string   // The provider that execute calls where no model says otherwise; empty: none.
+	UpstreamAllowPrivate string   // "on" lets it have a private address and http, "off" does not.
+	UpstreamCA           string   // Authorities besides the system's that upstreams' certificates may be signed by: PEM, or that in base64.
+	Bedrock              string   // "on" lets execute call models of Amazon Bedrock by its role.
+	UpstreamKeyParameter string   // Name of the SSM SecureString with its key; it starts with a slash.
+	MessageGroups        string   // "on" for SQS fair queues (MessageGroupId = tenant), "off" where refused.
+	Streaming            string   // "on" to stream downloads; "off" where the gateway cannot.
+	LogLevel             string   // DEBUG, INFO, WARN or ERROR.
+	APIRate              float64  // Requests a second that the API takes, 1 to 10,000.
+	APIBurst             float64  // Requests at once that it takes beyond, 1 to 5,000.
+	Invocations          float64  // Invocations of execute at once, 2 to 1,000 (an event source's own bounds).
+	AccessLogs           string   // "on" writes a line of each request to the API.
+	AllowedNetworks      []string // What requests may come from, in CIDR notation; empty: from anywhere.
+	Firewall             string   // "on" has AWS WAF in front of the API.
+	FirewallRate         float64  // Requests of an address in five minutes that it lets through, 10 to 2,000,000,000.
+	LeaveOut             []string // Types of CloudFormation's that are left out, since an engine lacks them.
+	SubmitConcurrency    float64  // Invocations reserved for submit, which then has no more, to 1,000; 0 reserves none.
+	SubmitMemory         float64  // MB, 128 to 10,240.
+	ExecuteMemory        float64  // MB, 128 to 10,240.
+	FinalizeMemory       float64  // MB, 128 to 10,240.
 
 	// Settings are the limits and retries that differ from their defaults, by their names in the environment.
 	Settings map[string]string
@@ -67,8 +73,14 @@ func (c *contextReader) props() (*Props, error) {
 		Streaming:            c.oneOf("streaming", "on", "off"),
 		LogLevel:             c.oneOf("logLevel", "INFO", "DEBUG", "WARN", "ERROR"),
 		// An account's own limits: https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
-		APIRate:  c.number("apiRate", 100, 1, 10_000),
-		APIBurst: c.number("apiBurst", 200, 1, 5_000),
+		APIRate:         c.number("apiRate", 100, 1, 10_000),
+		APIBurst:        c.number("apiBurst", 200, 1, 5_000),
+		AccessLogs:      c.oneOf("accessLogs", "off", "on"),
+		AllowedNetworks: c.list("allowedNetworks"),
+		Firewall:        c.oneOf("firewall", "off", "on"),
+		// https://docs.aws.amazon.com/waf/latest/developerguide/waf-rule-statement-type-rate-based-high-level-settings.html
+		FirewallRate: c.number("firewallRate", 10_000, 10, 2_000_000_000),
+		LeaveOut:     c.list("leaveOut"),
 		// https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
 		SubmitConcurrency: c.number("submitConcurrency", 0, 0, 1000),
 		// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
@@ -97,6 +109,10 @@ func (c *contextReader) props() (*Props, error) {
 		return nil, fmt.Errorf("context upstreamCa %w", badCA)
 	case c.unknown() != "":
 		return nil, fmt.Errorf("context %s: there is no such parameter; docs/configuration.md lists them", c.unknown())
+	case checkNetworks(props.AllowedNetworks) != nil:
+		return nil, fmt.Errorf("context allowedNetworks: %w", checkNetworks(props.AllowedNetworks))
+	case badType(props.LeaveOut) != "":
+		return nil, fmt.Errorf("context leaveOut: %.50q is no type such as AWS::WAFv2::WebACL", badType(props.LeaveOut))
 	case !namePattern.MatchString(props.Name):
 		return nil, fmt.Errorf("context name: %q does not match %s", props.Name, namePattern)
 	case !strings.HasPrefix(props.UpstreamKeyParameter, "/"):
@@ -125,6 +141,26 @@ type parameter struct {
 func (c *contextReader) text(key, fallback string) string {
 	c.known[key] = parameter{fallback: fallback}
 	return c.value(key, fallback)
+}
+
+// list reads texts with commas between them.
+func (c *contextReader) list(key string) []string {
+	text := c.text(key, "")
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, ",")
+}
+
+// badType returns the first of some texts that is no type of a resource of CloudFormation's, or "".
+func badType(types []string) string {
+	form := regexp.MustCompile(`^[A-Za-z0-9]+(::[A-Za-z0-9]+){2}$`)
+	for _, text := range types {
+		if !form.MatchString(text) {
+			return cmp.Or(text, ",")
+		}
+	}
+	return ""
 }
 
 func (c *contextReader) value(key, fallback string) string {

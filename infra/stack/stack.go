@@ -48,19 +48,13 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 	flowName.GrantWake(finalize)
 	finalize.Setenv(boot.EnvMessageGroups, &props.MessageGroups)
 
-	functions := map[string]*Function{"submit": submit, "execute": execute, "finalize": finalize}
-	for _, choice := range boot.Choices() {
-		for _, name := range choice.Functions {
-			functions[name].setting(props.Settings, choice.Env)
-		}
-	}
-
+	choose(map[string]*Function{"submit": submit, "execute": execute, "finalize": finalize}, props.Settings)
 	NewSweep(stack, "Sweep", &SweepProps{Flow: flowName, Queue: queue, Finalize: finalize})
 
 	flow := NewFlow(stack, "Flow", &FlowProps{Name: flowName, Submit: submit, Finalize: finalize})
 	api := NewAPI(stack, "Api", &APIProps{
 		Name: props.Name, Stage: props.APIStage, Streaming: props.Streaming == "on",
-		Rate: props.APIRate, Burst: props.APIBurst, Handler: submit,
+		Rate: props.APIRate, Burst: props.APIBurst, Handler: submit, Gate: gateProps(props),
 	})
 
 	values := map[string]*string{
@@ -70,10 +64,24 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 		outputs.FlowARN: flow.StateMachineArn(), outputs.UpstreamKey: &props.UpstreamKeyParameter,
 		outputs.KeyPrefix: &keys.prefix,
 	}
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		output(stack, name, values[name])
-	}
+	addOutputs(stack, values)
+	leaveOut(stack, props.LeaveOut)
 	return stack
+}
+
+// choose sets what the deployment chooses of each function's limits and retries.
+func choose(functions map[string]*Function, settings map[string]string) {
+	for _, choice := range boot.Choices() {
+		for _, name := range choice.Functions {
+			functions[name].setting(settings, choice.Env)
+		}
+	}
+}
+
+func gateProps(props *Props) *GateProps {
+	return &GateProps{
+		Log: props.AccessLogs == "on", Networks: props.AllowedNetworks, Firewall: props.Firewall == "on", Rate: props.FirewallRate,
+	}
 }
 
 func newFunction(scope constructs.Construct, id, folder string, props *Props, memory, reserved float64) *Function {
@@ -95,8 +103,10 @@ func removalPolicy(name string) awscdk.RemovalPolicy {
 	return awscdk.RemovalPolicy_RETAIN
 }
 
-func output(scope constructs.Construct, id string, value *string) {
-	awscdk.NewCfnOutput(scope, &id, &awscdk.CfnOutputProps{Value: value})
+func addOutputs(scope constructs.Construct, values map[string]*string) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		awscdk.NewCfnOutput(scope, &name, &awscdk.CfnOutputProps{Value: values[name]})
+	}
 }
 
 // leadToUpstreams says whom a function calls, and lets it.

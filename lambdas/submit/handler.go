@@ -31,6 +31,10 @@ type event struct {
 
 	Task   string          `json:"task"`
 	Record json.RawMessage `json:"record"` // of the batch to load
+	// Completion is of an invocation that API Gateway makes once a streamed
+	// answer has ended, beside the one that asked for it. No page of AWS tells of
+	// it (docs/aws.md).
+	Completion json.RawMessage `json:"invokeCompletionStatus"` //nolint:tagliatelle // API Gateway's own name
 }
 
 // A loaded is a load task's answer.
@@ -48,6 +52,8 @@ func (h handler) handle(ctx context.Context, e event) (any, error) {
 		return stream(ctx, h.api, &e.APIGatewayProxyRequest)
 	case e.HTTPMethod != "":
 		return proxy(ctx, h.api, &e.APIGatewayProxyRequest)
+	case e.Task == "" && e.Completion != nil:
+		return struct{}{}, nil // it tells nothing that the stream did not
 	case e.Task != "load":
 		return nil, errEvent
 	}

@@ -73,11 +73,45 @@ func request(ctx context.Context, event *events.APIGatewayProxyRequest) (*http.R
 // path is the event's path, as url.URL has it. It comes escaped, as it was sent
 // (docs/aws.md). What holds no good escape stands for itself.
 func path(event *events.APIGatewayProxyRequest) (plain, escaped string) {
-	plain, err := url.PathUnescape(event.Path)
+	escaped = belowBase(event)
+	plain, err := url.PathUnescape(escaped)
 	if err != nil {
-		return event.Path, ""
+		return escaped, ""
 	}
-	return plain, event.Path
+	return plain, escaped
+}
+
+// belowBase is the event's path without the base path of a custom domain, which
+// stands before what the gateway found its resource by: the resource, with the
+// parameters that it took from the path, is the gateway's word, and no client's.
+// Where the path does not end so, it is left as it is.
+func belowBase(event *events.APIGatewayProxyRequest) string {
+	if event.Resource == "" {
+		return event.Path
+	}
+	found := event.Resource
+	for name, value := range event.PathParameters {
+		found = strings.NewReplacer("{"+name+"}", value, "{"+name+"+}", value).Replace(found)
+	}
+	if found == "/" {
+		return found
+	}
+	for at := range event.Path { // the longest first: none is cut off that the resource has
+		if event.Path[at] != '/' {
+			continue
+		}
+		below := event.Path[at:]
+		plain, err := url.PathUnescape(below)
+		for _, form := range []string{below, plain} {
+			if form == found || form == found+"/" {
+				return below
+			}
+		}
+		if err != nil {
+			return event.Path
+		}
+	}
+	return event.Path
 }
 
 // query is the event's query, which comes decoded.

@@ -97,6 +97,48 @@ func TestEventsOfEveryGateway(t *testing.T) {
 				Query: url.Values{"encodedPlus": {"a+b"}, "literalPlus": {"a b"}, "repeat": {"one", "two"}},
 			},
 		},
+		// A custom domain's base path is before what the gateway found its resource
+		// by (docs/aws.md).
+		"a custom domain": {
+			`{"resource":"/{proxy+}","path":"/llm/batches/batch_1/cancel","httpMethod":"GET",
+			"pathParameters":{"proxy":"batches/batch_1/cancel"},
+			"requestContext":{"resourcePath":"/{proxy+}","path":"/llm/batches/batch_1/cancel","stage":"v1","domainName":"api.example.com"}}`,
+			seen{
+				Method: "GET", Path: "/batches/batch_1/cancel", Escaped: "/batches/batch_1/cancel", Header: http.Header{}, Query: url.Values{},
+			},
+		},
+		"a custom domain, a resource of its own": {
+			`{"resource":"/files/{id}","path":"/a/b/files/file-1","httpMethod":"DELETE","pathParameters":{"id":"file-1"}}`,
+			seen{Method: "DELETE", Path: "/files/file-1", Escaped: "/files/file-1", Header: http.Header{}, Query: url.Values{}},
+		},
+		"a custom domain's root": {
+			`{"resource":"/","path":"/llm","httpMethod":"GET","pathParameters":null}`,
+			seen{Method: "GET", Path: "/", Escaped: "/", Header: http.Header{}, Query: url.Values{}},
+		},
+		"a custom domain, an escaped path": {
+			`{"resource":"/{proxy+}","path":"/llm/models/a%2Fb%20c","httpMethod":"GET","pathParameters":{"proxy":"models/a%2Fb%20c"}}`,
+			seen{Method: "GET", Path: "/models/a/b c", Escaped: "/models/a%2Fb%20c", Header: http.Header{}, Query: url.Values{}},
+		},
+		"a custom domain, parameters that are not escaped": {
+			`{"resource":"/{proxy+}","path":"/llm/models/a%2Fb%20c","httpMethod":"GET","pathParameters":{"proxy":"models/a/b c"}}`,
+			seen{Method: "GET", Path: "/models/a/b c", Escaped: "/models/a%2Fb%20c", Header: http.Header{}, Query: url.Values{}},
+		},
+		"a path that looks like a base path": {
+			`{"resource":"/{proxy+}","path":"/llm/batches","httpMethod":"GET","pathParameters":{"proxy":"llm/batches"}}`,
+			seen{Method: "GET", Path: "/llm/batches", Escaped: "/llm/batches", Header: http.Header{}, Query: url.Values{}},
+		},
+		"a path that says the resource twice": {
+			`{"resource":"/{proxy+}","path":"/batches/batches","httpMethod":"GET","pathParameters":{"proxy":"batches/batches"}}`,
+			seen{Method: "GET", Path: "/batches/batches", Escaped: "/batches/batches", Header: http.Header{}, Query: url.Values{}},
+		},
+		"a custom domain, a slash at the end": {
+			`{"resource":"/{proxy+}","path":"/llm/batches/","httpMethod":"GET","pathParameters":{"proxy":"batches"}}`,
+			seen{Method: "GET", Path: "/batches/", Escaped: "/batches/", Header: http.Header{}, Query: url.Values{}},
+		},
+		"a resource that is not the path's": {
+			`{"resource":"/files/{id}","path":"/batches","httpMethod":"GET","pathParameters":{"id":"1"}}`,
+			seen{Method: "GET", Path: "/batches", Escaped: "/batches", Header: http.Header{}, Query: url.Values{}},
+		},
 		"a path escaped twice": {
 			`{"path":"/models/a%252Fb%25","httpMethod":"GET"}`,
 			seen{
@@ -206,6 +248,23 @@ func TestLoadTask(t *testing.T) {
 	}
 	if _, err := send(t, handler{after: func() {}}, `{"httpMethod":"POST","path":"/","isBase64Encoded":true,"body":"?"}`); err == nil {
 		t.Error("a body that is no base64 was taken")
+	}
+}
+
+// TestStreamsCompletionIsTaken has the invocation that was seen after a streamed
+// answer. It is no request: nothing is asked, and nothing failed.
+func TestStreamsCompletionIsTaken(t *testing.T) {
+	t.Parallel()
+	for _, payload := range []string{
+		`{"invokeCompletionStatus":"SUCCESS"}`, `{"invokeCompletionStatus":"ERROR","requestId":"r"}`, `{"invokeCompletionStatus":{"code":200}}`,
+	} {
+		out, err := send(t, handler{after: func() {}}, payload)
+		if err != nil || len(out) != 0 {
+			t.Errorf("%s is answered with %v, %v", payload, out, err)
+		}
+	}
+	if _, err := send(t, handler{after: func() {}}, `{"task":"advance","invokeCompletionStatus":"SUCCESS"}`); err == nil {
+		t.Error("a task that is unknown was taken")
 	}
 }
 

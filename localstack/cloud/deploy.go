@@ -138,13 +138,16 @@ func (c *Cloud) moreContexts(settled []string) ([]string, error) {
 	return c.cfg.Contexts, nil
 }
 
+// Lacks lists the types of CloudFormation that only options bring, and that not every engine has: `make up` leaves them out.
+func Lacks() []string { return []string{"AWS::WAFv2::WebACL", "AWS::WAFv2::WebACLAssociation"} }
+
 // deploy bootstraps and deploys with the CDK, unless this very instance of the engine has all of it already.
 func (c *Cloud) deploy(ctx context.Context, st *state, built artifacts) error {
 	contexts := []string{
 		"name=" + stackName, "apiStage=" + apiStage, "assets=" + built.lambdas, "architecture=" + hostArchitecture(),
 		"removal=destroy", "invocations=" + invocations, "upstreamBaseUrl=" + st.Upstream,
 		"upstreamAllowPrivate=on",
-		"streaming=" + c.streaming(),
+		"streaming=" + c.streaming(), "leaveOut=" + strings.Join(Lacks(), ","),
 	}
 	more, err := c.moreContexts(contexts)
 	if err != nil {

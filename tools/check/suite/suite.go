@@ -90,6 +90,9 @@ func newRunner(cfg Config) *runner {
 	// Limits that a test reaches soon, and all others together do not.
 	environ := append(slices.Clone(cfg.Environ), "CDK_CONTEXT=tenantBatches=40 tenantBytes=5000000000",
 		"MUSKETRY_E2E_TENANT_BATCHES=40", "MUSKETRY_E2E_TENANT_BYTES=5000000000")
+	if path, err := filepath.Abs(cfg.CFNLint); cfg.CFNLint != "" && err == nil {
+		environ = append(environ, "MUSKETRY_CFN_LINT="+path)
+	}
 	return &runner{cfg: cfg, base: environ, environ: environ}
 }
 
