@@ -4,14 +4,16 @@ package outputs
 
 // Names of the stack's outputs.
 const (
-	APIID       = "ApiId"
-	APIURL      = "ApiUrl"
-	Table       = "TableName"
-	Bucket      = "BucketName"
-	QueueURL    = "QueueUrl"
-	DeadLetters = "DeadLetterQueueUrl"
-	FlowARN     = "FlowArn"
-	UpstreamKey = "UpstreamKeyParameter"
+	APIID  = "ApiId"
+	APIURL = "ApiUrl"
+	// AzureEndpoint is what Azure's clients take as azure_endpoint.
+	AzureEndpoint = "AzureEndpoint"
+	Table         = "TableName"
+	Bucket        = "BucketName"
+	QueueURL      = "QueueUrl"
+	DeadLetters   = "DeadLetterQueueUrl"
+	FlowARN       = "FlowArn"
+	UpstreamKey   = "UpstreamKeyParameter"
 	// KeyPrefix is below what the keys lie that models' routes name.
 	KeyPrefix = "UpstreamKeyPrefix"
 )

@@ -6,6 +6,8 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigateway"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
@@ -17,7 +19,7 @@ type APIProps struct {
 	Name      string
 	Stage     string  // Last segment of the base URL.
 	Streaming bool    // Whether boot.StreamedRoutes are streamed.
-	Rate      float64 // Requests a second that the stage takes, over all clients.
+	Rate      float64 // Requests a second that a stage takes, over all clients.
 	Burst     float64 // Requests at once beyond that.
 	Gate      *GateProps
 	Handler   *Function
@@ -55,11 +57,37 @@ func NewAPI(scope constructs.Construct, id string, props *APIProps) awsapigatewa
 			addStream(api, route, integration, awsapigateway.NewLambdaIntegration(props.Handler.Function, streamOptions()))
 		}
 	}
+	props.Gate.guard(scope, id+"Firewall", api.DeploymentStage(), addAzureStage(api, props, options))
 	for _, refusal := range refusals() {
 		api.AddGatewayResponse(jsii.String(refusal.id), refusal.options())
 	}
-	props.Gate.guard(scope, id+"Firewall", api.DeploymentStage())
 	return api
+}
+
+// AzureStage is the second stage: Azure's clients ask for {endpoint}/openai/batches, so that their endpoint is the API's own
+// address without a stage.
+// https://learn.microsoft.com/azure/ai-services/openai/how-to/batch
+const AzureStage = "openai"
+
+// addAzureStage serves the same deployment under AzureStage, with the first stage's limits and logs. A permission of its own
+// lets it ask the function, since those of the methods name the first stage.
+func addAzureStage(api awsapigateway.RestApi, props *APIProps, first *awsapigateway.StageOptions) awsapigateway.Stage {
+	props.Handler.AddPermission(jsii.String("AzureStage"), &awslambda.Permission{
+		Principal: awsiam.NewServicePrincipal(jsii.String("apigateway.amazonaws.com"), nil),
+		SourceArn: api.ArnForExecuteApi(jsii.String("*"), jsii.String("/*"), jsii.String(AzureStage)),
+	})
+	return awsapigateway.NewStage(api, jsii.String("Azure"), &awsapigateway.StageProps{
+		Deployment: api.LatestDeployment(), StageName: jsii.String(AzureStage),
+		ThrottlingRateLimit: first.ThrottlingRateLimit, ThrottlingBurstLimit: first.ThrottlingBurstLimit,
+		AccessLogDestination: first.AccessLogDestination, AccessLogFormat: first.AccessLogFormat,
+		LoggingLevel: first.LoggingLevel, DataTraceEnabled: first.DataTraceEnabled,
+	})
+}
+
+// azureEndpoint is the API's address without a stage.
+func azureEndpoint(api awsapigateway.RestApi) *string {
+	return awscdk.Fn_Sub(jsii.String("https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}"),
+		&map[string]*string{"Api": api.RestApiId()})
 }
 
 // streamMinutes is how long a streamed answer may take, API Gateway's own maximum:

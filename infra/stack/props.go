@@ -115,6 +115,8 @@ func (c *contextReader) props() (*Props, error) {
 		return nil, fmt.Errorf("context leaveOut: %.50q is no type such as AWS::WAFv2::WebACL", badType(props.LeaveOut))
 	case !namePattern.MatchString(props.Name):
 		return nil, fmt.Errorf("context name: %q does not match %s", props.Name, namePattern)
+	case props.APIStage == AzureStage:
+		return nil, fmt.Errorf("context apiStage: %q is the stage for Azure's clients; name another", props.APIStage)
 	case !strings.HasPrefix(props.UpstreamKeyParameter, "/"):
 		return nil, fmt.Errorf("context upstreamKeyParameter: %q must start with a slash", props.UpstreamKeyParameter)
 	}

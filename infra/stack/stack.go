@@ -62,7 +62,7 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 		outputs.Table: table.TableName(), outputs.Bucket: bucket.BucketName(),
 		outputs.QueueURL: queue.QueueUrl(), outputs.DeadLetters: queue.DeadLetters.QueueUrl(),
 		outputs.FlowARN: flow.StateMachineArn(), outputs.UpstreamKey: &props.UpstreamKeyParameter,
-		outputs.KeyPrefix: &keys.prefix,
+		outputs.KeyPrefix: &keys.prefix, outputs.AzureEndpoint: azureEndpoint(api),
 	}
 	addOutputs(stack, values)
 	leaveOut(stack, props.LeaveOut)

@@ -398,6 +398,32 @@ func TestGatewaySpeaksOpenAIErrors(t *testing.T) {
 	s.has(t, "AWS::ApiGateway::Stage", map[string]any{"StageName": "v1"})
 }
 
+// TestAzuresClientsHaveAStage demands that the address without a stage is one that Azure's clients, who add openai to it, can
+// be given: the same deployment, and let to ask the function.
+func TestAzuresClientsHaveAStage(t *testing.T) {
+	t.Parallel()
+	s := sharedSynth(t)
+	stages := map[string]any{}
+	for _, r := range s.ofType("AWS::ApiGateway::Stage") {
+		stages[fmt.Sprint(r.Properties["StageName"])] = r.Properties["DeploymentId"]
+	}
+	if len(stages) != 2 || stages["v1"] == nil || !cmp.Equal(stages["openai"], stages["v1"]) {
+		t.Errorf("the stages' deployments are %v", stages)
+	}
+	permitted := false
+	for _, p := range s.ofType("AWS::Lambda::Permission") {
+		source := fmt.Sprint(p.Properties["SourceArn"])
+		permitted = permitted || strings.Contains(source, "/openai/*/*]") && p.Properties["Action"] == "lambda:InvokeFunction" &&
+			p.Properties["Principal"] == "apigateway.amazonaws.com"
+	}
+	if !permitted {
+		t.Error("the stage may not ask the function")
+	}
+	if got := fmt.Sprint(s.outputs[outputs.AzureEndpoint]); !strings.Contains(got, "https://") || strings.Contains(got, "/v1") {
+		t.Errorf("the endpoint told is %s", got)
+	}
+}
+
 // TestStageIsThrottled demands that a flood of requests is refused by the gateway, in OpenAI's shape, before it costs an
 // invocation; and that a client is told to come back.
 func TestStageIsThrottled(t *testing.T) {
@@ -409,11 +435,13 @@ func TestStageIsThrottled(t *testing.T) {
 		{nil, 100, 200},
 		{map[string]any{"apiRate": "7", "apiBurst": "9"}, 7, 9},
 	} {
-		synthWith(t, tt.context).has(t, "AWS::ApiGateway::Stage", map[string]any{"MethodSettings": []any{
-			map[string]any{
-				"HttpMethod": "*", "ResourcePath": "/*", "ThrottlingRateLimit": tt.rate, "ThrottlingBurstLimit": tt.burst,
-			},
-		}})
+		for _, stage := range []string{"v1", "openai"} {
+			synthWith(t, tt.context).has(t, "AWS::ApiGateway::Stage", map[string]any{"StageName": stage, "MethodSettings": []any{
+				map[string]any{
+					"HttpMethod": "*", "ResourcePath": "/*", "ThrottlingRateLimit": tt.rate, "ThrottlingBurstLimit": tt.burst,
+				},
+			}})
+		}
 	}
 	sharedSynth(t).has(t, "AWS::ApiGateway::GatewayResponse", map[string]any{
 		"ResponseType": "THROTTLED", "StatusCode": "429",
@@ -520,7 +548,7 @@ func TestOutputs(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{
-		outputs.APIID, outputs.APIURL, outputs.Bucket, outputs.DeadLetters, outputs.FlowARN,
+		outputs.APIID, outputs.APIURL, outputs.AzureEndpoint, outputs.Bucket, outputs.DeadLetters, outputs.FlowARN,
 		outputs.QueueURL, outputs.Table, outputs.UpstreamKey, outputs.KeyPrefix,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -536,6 +564,7 @@ func TestContextIsChecked(t *testing.T) {
 		"removal":              {"removal": "maybe"},
 		"apiRate":              {"apiRate": "0"},
 		"apiBurst":             {"apiBurst": "5001"},
+		"apiStage":             {"apiStage": "openai"},
 		"invocations":          {"invocations": "1"},
 		"submitConcurrency":    {"submitConcurrency": "-1"},
 		"executeMemory":        {"executeMemory": "64"},

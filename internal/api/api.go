@@ -191,7 +191,8 @@ type api struct {
 	mux    *http.ServeMux
 }
 
-// New returns the handler of the whole API, under config's prefix and without.
+// New returns the handler of the whole API, under config's prefix and without, and
+// below /openai, where Azure's clients look for it.
 func New(deps Deps, config Config) http.Handler {
 	a := &api{
 		Deps: deps, config: config.withDefaults(), keys: newKeyring(deps.Keys, deps.Clock), mux: http.NewServeMux(),

@@ -55,7 +55,7 @@ func notLetIn(reason, key string) *authError {
 		message: "Incorrect API key provided. It is unknown here, or was revoked.",
 	}}
 	if reason == reasonMissing {
-		e.message = "No API key was given. Send it as the header 'Authorization: Bearer YOUR_KEY'."
+		e.message = "No API key was given. Send it as the header 'Authorization: Bearer YOUR_KEY', or as 'api-key: YOUR_KEY'."
 	}
 	if key != "" {
 		e.hash = tenant.Hash(key)[:shownHash]
@@ -63,12 +63,21 @@ func notLetIn(reason, key string) *authError {
 	return e
 }
 
+// keyOf returns the key that r carries as OpenAI's clients send it, or else as
+// Azure's do; empty if it has none.
+func keyOf(r *http.Request) string {
+	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if key = strings.TrimSpace(key); strings.EqualFold(scheme, "Bearer") && key != "" {
+		return key
+	}
+	return strings.TrimSpace(r.Header.Get("Api-Key"))
+}
+
 // authenticate returns the tenant whose key r carries, or an *authError.
 func (a *api) authenticate(r *http.Request) (string, error) {
-	scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	key = strings.TrimSpace(key)
+	key := keyOf(r)
 	switch {
-	case !strings.EqualFold(scheme, "Bearer") || key == "":
+	case key == "":
 		return "", notLetIn(reasonMissing, "")
 	case !tenant.HasForm(key):
 		return "", notLetIn(reasonMalformed, key)

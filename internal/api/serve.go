@@ -124,13 +124,18 @@ func (a *api) dispatch(w *statusWriter, r *http.Request, c *call) (pattern strin
 	return pattern
 }
 
-// bare returns r without the prefix, and false for a path that no client of
+// azurePrefix begins the paths that Azure's clients ask for, below the address
+// of a resource: /openai/batches, or /openai/v1/batches.
+const azurePrefix = "/openai"
+
+// bare returns r without what paths may begin with, and false for a path that no client of
 // ours writes, such as one with empty segments: the mux would redirect it. What
 // is escaped in a path stays within its segment.
 func (a *api) bare(r *http.Request) (*http.Request, bool) {
 	escaped := r.URL.EscapedPath()
-	if rest, ok := strings.CutPrefix(escaped, a.config.Prefix); ok && strings.HasPrefix(rest, "/") {
-		escaped = rest
+	escaped, _ = below(a.config.Prefix, escaped)
+	if rest, ok := below(azurePrefix, escaped); ok {
+		escaped, _ = below(a.config.Prefix, rest)
 	}
 	if len(escaped) > 1 {
 		escaped = strings.TrimSuffix(escaped, "/")
@@ -146,6 +151,16 @@ func (a *api) bare(r *http.Request) (*http.Request, bool) {
 	bare.URL = &u
 	bare.Host = "" // no route names a host
 	return bare, true
+}
+
+// below returns what of a path lies below a prefix, and whether it does; path
+// itself if not.
+func below(prefix, path string) (string, bool) {
+	rest, ok := strings.CutPrefix(path, prefix)
+	if !ok || !strings.HasPrefix(rest, "/") {
+		return path, false
+	}
+	return rest, true
 }
 
 // refuseRoute answers for a path or method that has no route; match is what

@@ -1,5 +1,7 @@
 package batch
 
+import "slices"
+
 // EndpointEmbeddings is the endpoint whose requests may have many inputs each
 // (https://platform.openai.com/docs/api-reference/embeddings/create).
 const EndpointEmbeddings = "/v1/embeddings"
@@ -27,4 +29,16 @@ func endpoints() [7]string {
 		endpointResponses, endpointChat, EndpointEmbeddings, "/v1/completions",
 		endpointModerations, "/v1/images/generations", "/v1/images/edits",
 	}
+}
+
+// versionPrefix begins OpenAI's endpoints. Azure's clients leave it out.
+const versionPrefix = "/v1"
+
+// FullEndpoint returns the one of endpoints that name names, with or without its
+// /v1; name itself if it is none.
+func FullEndpoint(name string, endpoints []string) string {
+	if full := versionPrefix + name; !slices.Contains(endpoints, name) && slices.Contains(endpoints, full) {
+		return full
+	}
+	return name
 }

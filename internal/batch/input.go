@@ -78,7 +78,7 @@ func ParseInput(line []byte, endpoint string) (Input, error) {
 	if err != nil {
 		return Input{}, err
 	}
-	if err := in.CheckURL(endpoint); err != nil {
+	if err := in.ResolveURL(endpoint); err != nil {
 		return Input{}, err
 	}
 	if err := checkBody(in, body, endpoint); err != nil {
@@ -87,10 +87,14 @@ func ParseInput(line []byte, endpoint string) (Input, error) {
 	return in, nil
 }
 
-// CheckURL returns a *LineError unless in goes to endpoint. Validation asks it,
-// and so does whoever sends in: the endpoint was checked when the batch was
-// accepted, and the provider's key reaches no other path.
-func (in *Input) CheckURL(endpoint string) error {
+// ResolveURL has in go to endpoint, whose /v1 a line may leave out. It returns a
+// *LineError if the line names another. Validation asks it, and so does whoever
+// sends in: the endpoint was checked when the batch was accepted, and the
+// provider's key reaches no other path.
+func (in *Input) ResolveURL(endpoint string) error {
+	if versionPrefix+in.URL == endpoint {
+		in.URL = endpoint
+	}
 	if in.URL != endpoint {
 		return &LineError{
 			Code: CodeInvalidURL, Param: "url",

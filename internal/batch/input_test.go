@@ -37,6 +37,7 @@ func TestParseInput(t *testing.T) {
 		"good":                   {line(), good(same)},
 		"with a carriage return": {line() + "\r", good(same)},
 		"spaced":                 {" \t" + line(":", " : ", `{"custom_id"`, `{ "custom_id"`) + " \r\n", good(func(in *batch.Input) { in.Body = json.RawMessage(`{"model" : "m","messages" : []}`) })},
+		"Azure's url":            {line(chat, "/chat/completions"), good(same)},
 		"fields in any order":    {`{"body":{"messages":[],"model":"m"},"url":"` + chat + `","method":"POST","custom_id":"a"}`, good(func(in *batch.Input) { in.Body = json.RawMessage(`{"messages":[],"model":"m"}`) })},
 		"a field more":           {line(`"method"`, `"x":{"y":[1]},"method"`), good(same)},
 		"the last of two counts": {line(`"method":"POST"`, `"method":"GET","method":"POST"`), good(same)},
@@ -126,6 +127,10 @@ func TestParseInputRefuses(t *testing.T) {
 		"another endpoint":         {line(chat, "/v1/embeddings"), badURL},
 		"a whole url":              {line(chat, "https://api.openai.com"+chat), badURL},
 		"a slash more":             {line(chat, chat+"/"), badURL},
+		"Azure's other endpoint":   {line(chat, "/embeddings"), badURL},
+		"a part of it":             {line(chat, "/completions"), badURL},
+		"without the first slash":  {line(chat, "chat/completions"), badURL},
+		"the version twice":        {line(chat, "/v1"+chat), badURL},
 		"a query":                  {line(chat, chat+"?a=b"), badURL},
 		"no model":                 {line(`"model":"m",`, ""), want{batch.CodeInvalidRequest, "body.model"}},
 		"an empty model":           {line(`"m"`, `""`), want{batch.CodeInvalidRequest, "body.model"}},
@@ -258,6 +263,9 @@ func checkInput(t interface {
 	if decoded.CustomID == "" || len(decoded.CustomID) > batch.MaxCustomID || !utf8.ValidString(decoded.CustomID) ||
 		decoded.URL == "" || !json.Valid(decoded.Body) || decoded.Body[0] != '{' {
 		t.Fatalf("took %+v", decoded)
+	}
+	if decoded.ResolveURL(endpoint) == nil != (decoded.URL == endpoint) {
+		t.Fatalf("it goes to %q, and is said to go to %q", decoded.URL, endpoint)
 	}
 	if parseErr == nil && (parsed.URL != endpoint || !cmp.Equal(parsed, decoded)) {
 		t.Fatalf("parsed %+v, decoded %+v", parsed, decoded)

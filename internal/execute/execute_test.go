@@ -113,6 +113,11 @@ func TestFailuresThatAreNotRetried(t *testing.T) {
 			},
 			says: `"code":"invalid_request"`,
 		},
+		"bad request of a line without its version": {
+			line:  strings.Replace(input(1)[0], "/v1/", "/", 1),
+			reply: execute.Reply{StatusCode: 400, Body: []byte(`{"error":{}}`)},
+			want:  state.NonRetryableHTTPStatus{Status: 400}, says: `"status_code":400`, calls: 1,
+		},
 		"another method than POST": {
 			line: strings.Replace(input(1)[0], "POST", "DELETE", 1),
 			want: state.RequestBuilderError{Error: "Only the method 'POST' is supported."},

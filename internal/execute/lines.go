@@ -49,7 +49,7 @@ func (r *reader) release(j *job, line []byte) {
 // that were validated.
 func (j *job) decode(line []byte, endpoint string) {
 	if j.input, j.bad = batch.DecodeInput(line); j.bad == nil {
-		j.bad = j.input.CheckURL(endpoint)
+		j.bad = j.input.ResolveURL(endpoint)
 	}
 }
 

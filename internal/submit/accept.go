@@ -116,6 +116,7 @@ func NewAcceptor(deps AcceptDeps, config AcceptConfig) *Acceptor {
 //	the flow         the flow's first step puts the batch, so it runs although nobody was told its id
 //	the batch        the same, and the user finds it in the list
 func (a *Acceptor) Accept(ctx context.Context, o batch.Order) (batch.Batch, error) {
+	o.Endpoint = batch.FullEndpoint(o.Endpoint, a.endpoints())
 	window, err := a.check(o)
 	if err != nil {
 		return batch.Batch{}, err
@@ -276,10 +277,15 @@ func (a *Acceptor) usable(now time.Time) func(*batch.File) error {
 	}
 }
 
+// endpoints returns those that batches may be for.
+func (a *Acceptor) endpoints() []string {
+	return slices.Concat(batch.Endpoints(), a.config.ExtraEndpoints)
+}
+
 // check returns the order's window in time, or a *batch.OrderError.
 func (a *Acceptor) check(o batch.Order) (time.Duration, error) {
 	window, err := batch.ParseWindow(o.Window)
-	endpoints := slices.Concat(batch.Endpoints(), a.config.ExtraEndpoints)
+	endpoints := a.endpoints()
 	switch {
 	case o.Endpoint == batch.EndpointVideos:
 		return 0, invalid("endpoint", fmt.Sprintf("Invalid value: '%s'. It answers with a job that is not done yet, which batches here "+

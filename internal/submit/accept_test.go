@@ -136,6 +136,24 @@ func TestAcceptMakesABatch(t *testing.T) {
 	}
 }
 
+// TestAcceptTakesEndpointsWithoutTheirVersion demands that an order by Azure's spelling is the same order.
+func TestAcceptTakesEndpointsWithoutTheirVersion(t *testing.T) {
+	t.Parallel()
+	a := newAcceptance(t)
+	for name, want := range map[string]string{"/chat/completions": "/v1/chat/completions", "/rerank": "/v1/rerank", "/embeddings": "/v1/embeddings"} {
+		o := a.order()
+		o.Endpoint, o.IdempotencyKey = name, "order of "+want
+		b, err := a.Accept(t.Context(), o)
+		if err != nil || b.Endpoint != want {
+			t.Errorf("%s: the batch is for %q, %v", name, b.Endpoint, err)
+		}
+		o.Endpoint = want
+		if again, err := a.Accept(t.Context(), o); err != nil || again.ID != b.ID {
+			t.Errorf("%s: spelled with its version it is batch %s and not %s, %v", name, again.ID, b.ID, err)
+		}
+	}
+}
+
 func TestAcceptRefuses(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

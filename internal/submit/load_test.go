@@ -163,6 +163,7 @@ func TestLoadGoodFiles(t *testing.T) {
 		"spaces around":         "  " + a + "  \n\t" + b + "\n",
 		"lines beyond a buffer": a + "\n" + long + "\n" + b + "\n",
 		"the longest line":      a + "\r\n" + longest,
+		"Azure's urls":          strings.Replace(a, "/v1/", "/", 1) + "\n" + b + "\n",
 		"one":                   a,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -27,6 +27,26 @@ func TestNamesOfClients(t *testing.T) {
 	}
 }
 
+// TestAzureOpenAI runs a batch with Azure's clients of Python and Node, given the address without a stage, and the base URL too.
+func TestAzureOpenAI(t *testing.T) {
+	t.Parallel()
+	base := variable(t, "OPENAI_BASE_URL")
+	for kind, endpoint := range map[string]string{"the address": strings.TrimSuffix(base, "/v1"), "the base URL": base} {
+		for name, variableName := range map[string]string{"newest": "MUSKETRY_E2E_PYTHON", "1.109.1": "MUSKETRY_E2E_PYTHON_1"} {
+			t.Run(kind+"/python "+name, func(t *testing.T) {
+				t.Parallel()
+				runSDK(t, variable(t, variableName), "testdata/azure.py", endpoint, variable(t, "OPENAI_API_KEY"))
+			})
+		}
+		for _, name := range []string{"openai", "openai-6"} {
+			t.Run(kind+"/node "+name, func(t *testing.T) {
+				t.Parallel()
+				runSDK(t, "node", "testdata/azure.mjs", variable(t, "MUSKETRY_E2E_NODE_MODULES"), name, endpoint, variable(t, "OPENAI_API_KEY"))
+			})
+		}
+	}
+}
+
 // sendForm uploads content with more fields, names and values in turn, and gives the answer.
 func sendForm(t *testing.T, filename, content string, fields ...string) (int, map[string]any) {
 	t.Helper()
