@@ -74,14 +74,10 @@ func (a *admin) setModelCommand() *cobra.Command {
 				return err
 			}
 			return a.with(cmd.Context(), func(ctx context.Context, store adminStore) error {
-				set, err := c.set(ctx, cmd, store, whole)
-				if err != nil {
+				if err := c.set(ctx, cmd, store, whole); err != nil {
 					return err
 				}
-				if slices.ContainsFunc(set.Routes, limited) {
-					cmd.PrintErrln("Its limits are stored, and no call waits for them yet: see docs/configuration.md.")
-				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is set. Workers have it within 5 seconds.\n", whole.Pattern)
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is set. Workers have it within 5 seconds.\n", whole.Pattern)
 				return err
 			})
 		},
@@ -90,24 +86,21 @@ func (a *admin) setModelCommand() *cobra.Command {
 	return cmd
 }
 
-// limited reports whether a route has a limit of the whole fleet.
-func limited(r route.Route) bool { return r.MaxConcurrency > 0 || r.RPM > 0 || r.TPM > 0 }
-
-// set stores a model, and returns it: all of whole if it comes from a file, else
-// what is stored with what cmd's flags change of it.
-func (c *modelChange) set(ctx context.Context, cmd *cobra.Command, store adminStore, whole route.Model) (route.Model, error) {
+// set stores a model: all of whole if it comes from a file, else what is stored
+// with what cmd's flags change of it.
+func (c *modelChange) set(ctx context.Context, cmd *cobra.Command, store adminStore, whole route.Model) error {
 	stored, err := modelOf(ctx, store, whole.Pattern)
 	if errors.Is(err, route.ErrNotFound) {
 		err = hasRoom(ctx, store)
 	}
 	if err != nil {
-		return route.Model{}, err
+		return err
 	}
 	if c.file == "" {
 		whole = c.over(cmd, whole.Pattern, stored)
 	}
 	whole.Revision = stored.Revision
-	return whole, changed(store.PutModel(ctx, whole), whole.Pattern)
+	return changed(store.PutModel(ctx, whole), whole.Pattern)
 }
 
 // flags has cmd read c.
@@ -125,9 +118,9 @@ func (c *modelChange) flags(cmd *cobra.Command) {
 	f.StringVar(&c.route.Model, "upstream-model", "", "the model's name there; empty sends the line's own")
 	f.IntVar(&c.route.Weight, "weight", 0, "the route's share among the model's routes (default 1)")
 	f.BoolVar(&c.route.AllowPrivate, "allow-private", false, "allow private and link-local addresses, and http")
-	f.IntVar(&c.route.MaxConcurrency, "max-concurrency", 0, "most calls in flight of all workers together; 0: no limit; not kept yet")
-	f.IntVar(&c.route.RPM, "rpm", 0, "most requests a minute of all workers together; 0: no limit; not kept yet")
-	f.IntVar(&c.route.TPM, "tpm", 0, "most tokens a minute of all workers together; 0: no limit; not kept yet")
+	f.IntVar(&c.route.MaxConcurrency, "max-concurrency", 0, "most calls in flight of all workers together; 0: no limit")
+	f.IntVar(&c.route.RPM, "rpm", 0, "most requests a minute of all workers together; 0: no limit")
+	f.IntVar(&c.route.TPM, "tpm", 0, "most tokens a minute of all workers together; 0: no limit")
 	f.DurationVar(&c.route.Connect, "connect", 0, "longest time to connect (default 10s)")
 	f.DurationVar(&c.route.FirstByte, "first-byte", 0, "longest time to an answer's first byte; 0: no limit")
 	f.DurationVar(&c.route.Total, "total", 0, "longest time of a call; 0: as long as an invocation allows")

@@ -26,8 +26,8 @@ func TestRoles(t *testing.T) {
 	const (
 		flow = "states:stateMachine:Musketry-batch"
 		each = "states:execution:Musketry-batch:*"
-		work = "Table where dynamodb:LeadingKeys like [req#* counters#* journal#* worker#* tenant#*]"
-		most = "Table where dynamodb:LeadingKeys like [req#* counters#* journal#* worker#* tenant#* running]"
+		work = "Table where dynamodb:LeadingKeys like [req#* counters#* journal#* worker#* limit#* tenant#*]"
+		most = "Table where dynamodb:LeadingKeys like [req#* counters#* journal#* worker#* limit#* tenant#* running]"
 		runs = "Table where dynamodb:LeadingKeys like [running]"
 	)
 	for role, want := range map[string]map[string]string{
@@ -243,7 +243,7 @@ func onWhat(value any) string {
 // the local cloud would let pass, is granted or left out on purpose.
 func TestFunctionsWriteNoKeys(t *testing.T) {
 	t.Parallel()
-	const keys = "key# keys limit# models" // what only musketry admin writes, with the credentials of whoever runs it, and limits, which nobody writes yet
+	const keys = "key# keys models" // what only musketry admin writes, with the credentials of whoever runs it
 	want := strings.Fields(keys)
 	for on := range sharedSynth(t).grants(t, "Submit") {
 		if _, like, found := strings.Cut(on, " like ["); found {

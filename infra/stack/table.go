@@ -37,7 +37,7 @@ func NewTable(scope constructs.Construct, id string, props *TableProps) *Table {
 // workPartitions are the partition keys of everything but API keys: those are made and revoked by people with credentials
 // of their own, and no function has a permission for it.
 func workPartitions() []string {
-	return []string{"req#*", "counters#*", "journal#*", "worker#*", "tenant#*"}
+	return []string{"req#*", "counters#*", "journal#*", "worker#*", "limit#*", "tenant#*"}
 }
 
 // modelsPartition has what operators say of models, with credentials of their own: no function has a permission to write it.

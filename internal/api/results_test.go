@@ -326,7 +326,7 @@ func newRunning(t *testing.T, lines int, window time.Duration) *running {
 		return fmt.Sprintf("id%d", r.ids)
 	}
 	r.worker = execute.New(execute.Deps{
-		Requests: r.store, Workers: r.store, Batches: &lossy{Store: r.store}, Files: r.files, Queue: r.queue, Flow: r.flow,
+		Requests: r.store, Workers: r.store, Limits: r.store, Batches: &lossy{Store: r.store}, Files: r.files, Queue: r.queue, Flow: r.flow,
 		Caller: slow{}, Metrics: uncounted{}, Log: log, Clock: time.Now, Uniform: func() float64 { return 0.5 }, NewID: newID,
 		Models: route.NewTable(route.DefaultModel("https://api.example.com/v1", false)).Now,
 	}, execute.Config{})

@@ -118,8 +118,12 @@ func (a *Allowance) available(q Ask, limit int, now time.Time) int {
 			kept += g.Wants
 		}
 	}
-	free -= a.newcomers(q.Tenant, others, now) * leastGrant
-	own := others[q.Tenant]
+	own, newcomers := others[q.Tenant], a.newcomers(q.Tenant, others, now)
+	room := newcomers * leastGrant
+	if own == 0 && q.Outstanding == 0 { // it is one of them: if each kept all for the others, none would get any
+		room = min(room, free*newcomers/(newcomers+1))
+	}
+	free -= room
 	share := max((free-own)/2-kept, 0) // so that what the tenant has is no more than what is left free
 	part := share
 	if siblings > 0 {

@@ -170,6 +170,33 @@ func TestAllowanceKeepsRoomForNewcomers(t *testing.T) {
 	}
 }
 
+// TestAllowanceOfNewcomersAlone has tenants wait for all of the allowance, which comes
+// free: what is kept for the others must not keep each of them waiting.
+func TestAllowanceOfNewcomersAlone(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ tenants, limit, least int }{{2, 10, 3}, {2, 1, 0}, {700, allowance, 20}, {3, allowance, 10_000}} {
+		a := batch.Allowance{Grants: map[string]batch.Grant{"full": {Tenant: "full", Messages: tt.limit}}}
+		asked := func(n int) int {
+			return a.Ask(ask(fmt.Sprint("t", n), fmt.Sprint("b", n), 0, 10_000), tt.limit, noon())
+		}
+		for n := range tt.tenants {
+			if got := asked(n); got != 0 {
+				t.Fatalf("one of %d gets %d of nothing", tt.tenants, got)
+			}
+		}
+		a.Drop("full")
+		for n := range tt.tenants {
+			if got := asked(n); got < tt.least {
+				t.Errorf("number %d of %d tenants gets %d of %d, want %d at least", n, tt.tenants, got, tt.limit, tt.least)
+				break
+			}
+		}
+		if sum := a.Sum(); sum == 0 || sum > tt.limit {
+			t.Errorf("%d tenants have %d of %d", tt.tenants, sum, tt.limit)
+		}
+	}
+}
+
 func TestAllowanceIsKept(t *testing.T) {
 	t.Parallel()
 	if got := (batch.Allowance{Grants: map[string]batch.Grant{}}).Kept(); got.Grants != nil {

@@ -59,5 +59,6 @@ func usualLimit() limit.Record {
 			r.Hold(now, fmt.Sprintf("kq3v6zr90w2m1x%02d", w), 80+w, l.Concurrency)
 		}
 	}
+	r.Gap = limit.Gap{From: r.CallAt - 2_000_000, To: r.CallAt - 100_000}
 	return r.Kept()
 }

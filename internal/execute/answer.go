@@ -49,7 +49,7 @@ func noAnswer(limit time.Duration, aborted, err error) verdict {
 	}
 	call, ok := errors.AsType[*CallError](err)
 	switch {
-	case ok && call.Kind == CallUnsent:
+	case ok && call.Kind >= CallUnsent:
 		return verdict{end: end(causeUnsent), unsent: call.Text}
 	case ok && call.Kind == CallUnsendable:
 		return verdict{reason: state.RequestBuilderError{Error: call.Text}}

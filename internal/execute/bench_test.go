@@ -66,7 +66,7 @@ func BenchmarkRun(b *testing.B) {
 	}
 	var ids atomic.Int64
 	w := execute.New(execute.Deps{
-		Requests: store, Workers: store, Batches: store, Files: files,
+		Requests: store, Workers: store, Limits: store, Batches: store, Files: files,
 		Queue: memstore.NewQueue(time.Now, time.Minute), Flow: memstore.NewFlow(), Caller: atOnce{},
 		Metrics: &counters{}, Log: slog.New(slog.DiscardHandler), Clock: time.Now, Uniform: rand.Float64,
 		NewID: func() string { return strconv.FormatInt(ids.Add(1), 36) }, Models: anywhere().Now,

@@ -20,7 +20,6 @@ import (
 type attempts struct {
 	kit
 
-	router   router
 	refusals *refusals
 	caller   Caller
 	batches  *poller
@@ -30,7 +29,7 @@ type attempts struct {
 }
 
 // attempt makes one call of j's request, if it still may, and returns what came of
-// it.
+// it: nothing, if its permit is not good any more.
 func (a *attempts) attempt(j *job, r state.Request[state.Processing]) result {
 	b := a.batches.entry(j.ref())
 	ctx, cancel := a.callContext(j, b)
@@ -42,28 +41,41 @@ func (a *attempts) attempt(j *job, r state.Request[state.Processing]) result {
 		late := way{model: j.input.Model, label: a.modelLabel(j.input.Model)}
 		return a.deny(r, late, verdict{reason: state.RetryTooLate{Last: done.Last}, doubts: retry.Unlimited}, state.DenialDeadline)
 	}
-	w, err := a.router.choose(ctx, j.input.Model, r.Spec().Deadline.Sub(a.clock()), b.last().Policy)
-	if err != nil {
-		return a.conclude(r, w, judge(w, a.limit, 0, context.Cause(ctx), Reply{}, err))
+	w := j.pass.way
+	if j.pass.none != nil {
+		return a.conclude(r, w, judge(w, a.limit, 0, context.Cause(ctx), Reply{}, j.pass.none))
 	}
+	ctx, abort := context.WithCancelCause(ctx)
+	defer abort(nil)
+	if !j.pass.leave(abort) {
+		return nil
+	}
+	j.held = heldCalled
 	a.metrics.Count(metric.Calls, 1, "model", w.label)
 	sent := a.clock()
 	reply, err := a.send(ctx, j, callOf(j, r, w))
 	if err == nil && a.refusals.refused(w, reply.means(), a.clock()) {
-		err = &CallError{Kind: CallUnsent, Text: "the upstream refuses the key"}
+		err = &CallError{Kind: CallDenied, Text: "the upstream refuses the key"}
 	}
 	if err == nil {
 		a.gate.durations.add(j.input.Model, a.clock().Sub(sent))
 	}
 	aborted := context.Cause(ctx)
+	var v verdict
 	var res result
 	panicked := a.guard(j, func() {
 		left := r.Spec().Deadline.Add(-w.policy.StopBeforeDeadline).Sub(a.clock())
-		res = a.conclude(r, w, judge(w, a.limit, left, aborted, reply, err))
+		v = judge(w, a.limit, left, aborted, reply, err)
+		res = a.conclude(r, w, v)
 	})
 	if panicked != nil {
-		return a.conclude(r, w, judge(w, a.limit, 0, nil, Reply{}, panicked))
+		v = judge(w, a.limit, 0, nil, Reply{}, panicked)
+		res = a.conclude(r, w, v)
 	}
+	if v.unsent != "" {
+		j.held = heldUncalled
+	}
+	j.pass.over(sent, v, err)
 	return res
 }
 

@@ -80,6 +80,7 @@ func (c *claims) start(j *job) (state.Request[state.Processing], result) {
 			return none, halted{err}
 		}
 		c.ledger.lose(j.ref())
+		j.held = heldNot
 		c.metrics.Count(metric.ClaimConflicts, 1)
 		if rec = lost.Winner; rec.Phase == nil {
 			return none, halted{c.missing(j)}
@@ -294,11 +295,11 @@ func (c *claims) store(j *job, own claim) (state.Request[state.Processing], erro
 	if err != nil {
 		return none, err
 	}
-	c.ledger.claim(j.ref()) // or it may have: an error need not mean that it has not
+	c.ledger.claim(j.ref())
+	j.held, j.request = heldUncalled, started.Stored() // or it may be: an error need not mean that it is not
 	if err := c.requests.apply(change); err != nil {
 		return none, err
 	}
-	j.claimed = true
 	if own.loss != state.LossNone {
 		c.log.Info("reclaimed", append(j.attrs(), slog.Int("deaths", own.deaths))...)
 		c.metrics.Count(metric.Reclaims, 1, "loss", lossName(own.loss))

@@ -52,7 +52,7 @@ func (c *committer) commit(ref batch.Ref, entries []*entry) {
 	c.reconciler.hint(ref)
 	for _, e := range entries {
 		why, wait := causeOf(e.end)
-		c.settler.settle(e.job, decide(why, e.job.claimed, wait))
+		c.settler.settle(e.job, decide(why, e.job.held != heldNot, wait))
 	}
 }
 

@@ -142,7 +142,7 @@ func TestLettingGoIsToldAtOnce(t *testing.T) {
 
 		beats := &heard{Workers: w.store}
 		p := execute.New(execute.Deps{
-			Requests: w.store, Workers: beats, Batches: w.store, Files: w.files, Queue: w.queue, Flow: w.flow,
+			Requests: w.store, Workers: beats, Limits: w.store, Batches: w.store, Files: w.files, Queue: w.queue, Flow: w.flow,
 			Caller: hanging{}, Metrics: w.stats, Log: slog.New(slog.DiscardHandler),
 			Clock: time.Now, Uniform: func() float64 { return 0.5 }, NewID: w.newID, Models: w.models,
 		}, execute.Config{})

@@ -10,10 +10,14 @@
 //	receive.go     receives messages while there is room for them
 //	intake.go      reads the message; lets on what may be called now
 //	lines.go       reads its line, when there is room for its call
+//	limiter.go     chooses a route; waits for its permit
+//	supply.go      has permits for a route's jobs, from what the fleet shares
 //	claim.go       claims the request and stores it as processing, in one write
-//	routing.go     chooses where a call goes
 //	call.go        makes one attempt
+//	pass.go        a call's way and permit, and what its end says of the route
 //	answer.go      what a call's end means; pure
+//	routing.go     where a call may go
+//	giveback.go    gives back what was claimed and not called
 //	retry.go       a failure worth another attempt: pending again, hidden for the backoff
 //	buffer.go      gathers outcomes until they are worth a segment
 //	commit.go      persists them: segment, requests, journal, counts
@@ -22,6 +26,8 @@
 //	outcome.go     what ends a request; pure
 //	requests.go    reads and writes of requests
 //	gather.go      gathers changes of many jobs, for one write
+//	lane.go        what this worker has of a route
+//	portion.go     how many places a route may take; pure
 //	places.go      for how many calls, and messages beyond, there is room
 //	gate.go        whether a call may start now
 //	durations.go   how long calls take
@@ -55,10 +61,11 @@
 //	suspect          requeue after it, spread   requeue after it, spread
 //	leased           requeue after it, spread   requeue after it, spread
 //	backoff          requeue after it           requeue after it
+//	limited          requeue after it           release at end
 //	overdue          requeue after 10s, spread  requeue after 10s, spread
 //	outrun           requeue after 10s, spread  requeue after 10s, spread
 //	superseded       requeue after 10s, spread  requeue after 10s, spread
-//	unsent           requeue after 10s, spread  requeue after 10s, spread
+//	unsent           requeue after 10s, spread  release at end
 //	no heartbeat     requeue after 10s, spread  requeue after 10s, spread
 //	failed           requeue after 10s, spread  release at end
 //	missing          requeue after 10m, spread  requeue after 10m, spread
@@ -68,8 +75,10 @@
 //	uncounted        release at end             release at end
 //
 // A message is acknowledged only if its request or its batch is terminal. A
-// request that was claimed and left needs nothing undone: the worker is marked
-// ended, which ends its leases, and only then its messages are released.
+// request that was claimed and not called is given back first, and its message is
+// one of the first column then, unless its batch or this worker stops. What else
+// is left needs nothing undone: the worker is marked ended, which ends its leases,
+// and only then its messages are released.
 //
 // The package knows requests, batches and retry policies. It must not know a
 // cloud, HTTP, an environment or how messages come in.

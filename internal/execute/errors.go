@@ -12,6 +12,8 @@ const (
 	CallTooLarge                   // the answer exceeds Limit
 	CallUnsendable                 // the request is malformed: nothing was sent, and nothing would mend it
 	CallUnsent                     // nothing was sent, for no fault of the request: not an attempt
+	CallNoKey                      // the same, since there was no key to call with
+	CallDenied                     // the same as far as the request goes: the upstream refuses the key
 )
 
 // A CallError reports a call that brought no whole answer.
@@ -22,6 +24,12 @@ type CallError struct {
 }
 
 func (e *CallError) Error() string { return "execute: " + e.Text }
+
+// callErrorOf returns err's CallError, nil if it has none.
+func callErrorOf(err error) *CallError {
+	e, _ := errors.AsType[*CallError](err)
+	return e
+}
 
 // errCallLimit ends an attempt that took too long, which is an outcome.
 var errCallLimit = errors.New("execute: the attempt's time limit ran out")

@@ -81,6 +81,7 @@ const (
 	causeSuspect                     // the same, and it cannot run here alone; or there are as many like it as may run at once
 	causeLeased                      // another worker holds its request
 	causeBackoff                     // its request's next attempt has to wait
+	causeLimited                     // no route of its model may be called, or has a permit for it
 	causeOverdue                     // its request's deadline has passed
 	causeOutrun                      // other workers were first, again and again
 	causeUnsent                      // nothing could be sent, for no fault of its own
@@ -96,15 +97,24 @@ const (
 func (c cause) String() string {
 	return [causes]string{
 		"failed", "unreadable", "no heartbeat", "batch ended", "batch stopping", "worker stopping", "no time", "missing",
-		"request ended", "poison", "suspect", "leased", "backoff", "overdue", "outrun", "unsent", "superseded", "unwritten",
+		"request ended", "poison", "suspect", "leased", "backoff", "limited", "overdue", "outrun", "unsent", "superseded", "unwritten",
 		"unwritten wait", "uncounted", "counted",
 	}[c]
+}
+
+// givesBack reports whether a request that c leaves uncalled is given back: its
+// batch goes on, and so does this worker, whose end would do it.
+func givesBack(c cause) bool {
+	return c == causeFailed || c == causeLimited || c == causeNoTime || c == causeUnsent
 }
 
 // decide returns what becomes of a message because of c. claimed says that it is
 // stored that its request is this worker's, and wait how long the lease, the rest or the
 // backoff lasts that is c. doc.go has this as a table.
 func decide(c cause, claimed bool, wait time.Duration) fate {
+	if claimed && (givesBack(c) || c == causeWorkerStopping) {
+		return releaseAtEnd{}
+	}
 	switch c {
 	case causeCounted, causeBatchEnded:
 		return acknowledge{}
@@ -119,19 +129,9 @@ func decide(c cause, claimed bool, wait time.Duration) fate {
 	case causeUnwritten, causeUncounted:
 		return releaseAtEnd{}
 	case causeWorkerStopping:
-		if claimed {
-			return releaseAtEnd{}
-		}
 		return requeue{}
 	case causeNoTime:
-		if claimed {
-			return releaseAtEnd{}
-		}
 		return requeue{after: aMoment, spread: true}
-	case causeFailed:
-		if claimed {
-			return releaseAtEnd{}
-		}
 	case causeUnreadable:
 		return requeue{after: unreadableRest}
 	case causeMissing:
@@ -140,7 +140,9 @@ func decide(c cause, claimed bool, wait time.Duration) fate {
 		return requeue{after: wait, spread: true}
 	case causeBackoff:
 		return requeue{after: wait}
-	case causeNoHeartbeat, causeOverdue, causeOutrun, causeUnsent, causeSuperseded:
+	case causeLimited:
+		return requeue{after: wait}
+	case causeFailed, causeNoHeartbeat, causeOverdue, causeOutrun, causeUnsent, causeSuperseded:
 	}
 	return requeue{after: unsure, spread: true}
 }

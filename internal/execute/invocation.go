@@ -32,8 +32,10 @@ type invocation struct {
 	receiver *receiver
 	intake   *intake
 	reader   *reader
+	limiter  *limiter
 	claims   *claims
 	attempts *attempts
+	giver    *giver
 	retries  *retries
 	buffer   *buffer
 	settler  *settler
@@ -52,6 +54,7 @@ type kept struct {
 	shards    *shards
 	durations *durations
 	refusals  *refusals
+	outlook   *outlook
 }
 
 // times are what bounds an invocation.
@@ -125,9 +128,11 @@ func (i *invocation) stages(d Deps, cfg Config, keeps kept, lease state.Lease, t
 	i.reader = &reader{
 		batches: i.batches, chunks: newChunks(i.calls, k, d.Files), calls: i.calls, room: memory,
 	}
+	i.limiter = newLimiter(k, d.Limits, keeps.outlook, i.batches, i.places, lease.Worker)
 	i.attempts = &attempts{
-		kit: k, router: router{k}, refusals: keeps.refusals, caller: d.Caller, batches: i.batches, ledger: i.ledger, gate: g, limit: t.limit,
+		kit: k, refusals: keeps.refusals, caller: d.Caller, batches: i.batches, ledger: i.ledger, gate: g, limit: t.limit,
 	}
+	i.giver = &giver{kit: k, requests: reqs, ledger: i.ledger, shards: s, lease: lease}
 	i.retries = &retries{kit: k, requests: reqs, batches: i.batches, visibility: i.visibility}
 	i.buffer = &buffer{
 		ledger: i.ledger, batches: i.batches, heartbeat: i.heartbeat, groups: map[batch.Ref]*group{},
@@ -166,6 +171,7 @@ func (i *invocation) run(deliveries []batch.Delivery) {
 	i.receiver.run()
 	i.jobs.Wait()
 	i.takeIsolated()
+	i.limiter.close()
 	i.buffer.drain()
 	stop()
 	i.requeuer.drain()
@@ -238,9 +244,19 @@ func (i *invocation) takeIsolated() {
 
 // work takes an admitted job to its fate, or to the buffer.
 func (i *invocation) work(j *job) {
+	if err := i.limiter.foresee(j); err != nil {
+		i.finish(j, err)
+		return
+	}
 	if err := i.reader.read(j); err != nil {
 		i.finish(j, err)
 		return
+	}
+	if j.bad == nil { // else it is not called
+		if err := i.limiter.admit(j); err != nil {
+			i.finish(j, err)
+			return
+		}
 	}
 	res := i.call(j)
 	var line []byte
@@ -258,14 +274,17 @@ func (i *invocation) work(j *job) {
 	}
 }
 
-// call has j's request claimed, and called once there is a place.
+// call has j's request claimed, and called once there is a place and its permit's
+// time has come.
 func (i *invocation) call(j *job) result {
 	request, res := i.claims.start(j)
-	if res != nil {
-		return res
-	}
-	if i.places.call(i.calls, func() { res = i.attempts.attempt(j, request) }) != nil {
-		return halted{endOf(i.calls)}
+	for res == nil {
+		if err := i.limiter.await(j); err != nil {
+			return halted{err}
+		}
+		if i.places.call(i.calls, batch.RequestID(j.message.Key()), func() { res = i.attempts.attempt(j, request) }) != nil {
+			return halted{endOf(i.calls)}
+		}
 	}
 	return res
 }
@@ -274,6 +293,7 @@ func (i *invocation) call(j *job) result {
 func (i *invocation) release(j *job, line []byte) {
 	i.reader.release(j, line)
 	i.claims.release(j)
+	j.pass.lose()
 	i.places.free(j)
 }
 
@@ -284,7 +304,10 @@ func (i *invocation) finish(j *job, err error) {
 	if why == causeFailed {
 		i.log.Warn("cannot go on with a request", append(j.attrs(), errAttr(err))...)
 	}
-	f := decide(why, j.claimed, wait)
+	if givesBack(why) && j.held == heldUncalled {
+		i.giver.give(j)
+	}
+	f := decide(why, j.held != heldNot, wait)
 	if f == (reconcile{}) {
 		i.buffer.add(j, nil)
 		return

@@ -14,14 +14,16 @@ type job struct {
 	message  batch.Message
 	record   state.Record // the request as read, or as it should be at its first receive
 	input    batch.Input
-	bad      error // why the line cannot be sent
-	own      bool  // this worker received it, and its event's answer says nothing of it
-	isolated bool  // nothing else runs beside it
-	suspect  bool  // it is one of the few of its kind that run at once
-	aborted  bool  // a worker had no time for its last call
-	claimed  bool  // it is stored that its request is this worker's
-	hold     *hold // of the room; nil before its line is read
-	placed   bool  // it has a place
+	bad      error                           // why the line cannot be sent
+	own      bool                            // this worker received it, and its event's answer says nothing of it
+	isolated bool                            // nothing else runs beside it
+	suspect  bool                            // it is one of the few of its kind that run at once
+	aborted  bool                            // a worker had no time for its last call
+	held     held                            // whether its request is this worker's
+	request  state.Request[state.Processing] // as it was claimed, if it is held
+	hold     *hold                           // of the room; nil before its line is read
+	placed   bool                            // it has a place
+	pass     *pass                           // how its call leaves; nil: not yet known
 
 	listed listed // the ledger's
 }
@@ -34,6 +36,15 @@ func (j *job) attrs() []any {
 		slog.Int("receives", j.delivery.Receives),
 	}
 }
+
+// A held is how a worker has a request.
+type held int
+
+const (
+	heldNot      held = iota // it is not this worker's
+	heldUncalled             // it is stored so, or may be, and no call of it has left
+	heldCalled               // a call of it has left, or may have
+)
 
 // A standing is how far a message has come.
 type standing int

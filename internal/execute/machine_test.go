@@ -9,6 +9,7 @@ import (
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/execute"
+	"github.com/musketry/musketry/internal/limit"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -168,6 +169,16 @@ func (m *machine) Worker(ctx context.Context, id string) (w state.Worker, err er
 		return err
 	})
 	return w, err
+}
+
+func (m *machine) UpdateLimit(
+	ctx context.Context, id string, change func(*limit.Record) error,
+) (r limit.Record, err error) {
+	err = m.do(ctx, "limit", func() error {
+		r, err = m.world.store.UpdateLimit(ctx, id, change)
+		return err
+	})
+	return r, err
 }
 
 func (m *machine) Batch(ctx context.Context, ref batch.Ref) (b batch.Batch, err error) {

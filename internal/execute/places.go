@@ -1,12 +1,11 @@
 package execute
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
 const (
@@ -15,6 +14,8 @@ const (
 	aheadFor = 1500 * time.Millisecond
 	// placeWait is as long as what is claimed waits for a place, or a little longer.
 	placeWait = 2 * aheadFor
+	// placeSame is how long a place is kept for who comes at the same moment.
+	placeSame = time.Millisecond
 	// aheadMost is what part of its places a worker has at hand beyond them at most.
 	aheadMost = 5
 )
@@ -25,17 +26,25 @@ const (
 type places struct {
 	clock func() time.Time
 	all   int
-	calls *semaphore.Weighted
 	news  chan struct{} // has one when there may be more room
 
-	mu     sync.Mutex
-	taken  int
-	flying int         // calls in flight
-	ended  []time.Time // when calls did, in order, of the last aheadFor
+	mu      sync.Mutex
+	taken   int
+	flying  int         // calls in flight
+	ended   []time.Time // when calls did, in order, of the last aheadFor
+	waiting []*turned   // who waits for a place
+	timer   *time.Timer // runs while places are to be given; nil otherwise
+}
+
+// A turned is a call that waits for its place.
+type turned struct {
+	key   string // by which those are ordered that come at one moment
+	since time.Time
+	turn  chan struct{} // closed when it has its place
 }
 
 func newPlaces(clock func() time.Time, all int) *places {
-	return &places{clock: clock, all: all, calls: semaphore.NewWeighted(int64(all)), news: make(chan struct{}, 1)}
+	return &places{clock: clock, all: all, news: make(chan struct{}, 1)}
 }
 
 // take gives j a place, or one of those beyond.
@@ -60,27 +69,73 @@ func (p *places) free(j *job) {
 	}
 }
 
-// call calls f while fewer calls than places are in flight. It returns ctx's error
-// if that ends first.
-func (p *places) call(ctx context.Context, f func()) error {
-	if err := p.calls.Acquire(ctx, 1); err != nil {
-		return err
+// call calls f while fewer calls than places are in flight; who waits longest has
+// the next place. It returns ctx's error if that ends first.
+func (p *places) call(ctx context.Context, key string, f func()) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	p.fly(1)
-	defer func() {
-		p.calls.Release(1)
-		p.fly(-1)
-	}()
+	if w := p.enter(key); w != nil {
+		select {
+		case <-w.turn:
+		case <-ctx.Done():
+			p.mu.Lock()
+			at := slices.Index(p.waiting, w)
+			if at >= 0 {
+				p.waiting = slices.Delete(p.waiting, at, at+1)
+			}
+			p.mu.Unlock()
+			if at >= 0 {
+				return ctx.Err()
+			}
+		}
+	}
+	defer p.land()
 	f()
 	return nil
 }
 
-// fly says that a call begins, or ends.
-func (p *places) fly(n int) {
+// enter has a call begin, or returns what waits for its place.
+func (p *places) enter(key string) *turned {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.flying += n; n < 0 {
-		p.ended = append(p.ended, p.clock())
+	if p.taken <= p.all && len(p.waiting) == 0 && p.flying < p.all { // all that may come find room
+		p.flying++
+		return nil
+	}
+	w := &turned{key: key, since: p.clock(), turn: make(chan struct{})}
+	p.waiting = append(p.waiting, w)
+	p.arm()
+	return w
+}
+
+// land says that a call is over.
+func (p *places) land() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flying--
+	p.ended = append(p.ended, p.clock())
+	p.arm()
+}
+
+// arm has places given in a moment, if there are some and somebody waits: by then
+// all have come that come now; p.mu is held.
+func (p *places) arm() {
+	if p.timer == nil && len(p.waiting) > 0 && p.flying < p.all {
+		p.timer = time.AfterFunc(placeSame, p.give)
+	}
+}
+
+// give gives what places there are.
+func (p *places) give() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.timer = nil
+	slices.SortFunc(p.waiting, func(a, b *turned) int { return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.key, b.key)) })
+	for len(p.waiting) > 0 && p.flying < p.all {
+		p.flying++
+		close(p.waiting[0].turn)
+		p.waiting = p.waiting[1:]
 	}
 }
 
@@ -108,11 +163,11 @@ func (p *places) inFlight() int {
 	return p.flying
 }
 
-// full reports whether as many calls are in flight as may be.
+// full reports whether as many calls are in flight as may be, or are about to.
 func (p *places) full() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.flying >= p.all
+	return p.flying+len(p.waiting) >= p.all
 }
 
 // empty reports whether none is.

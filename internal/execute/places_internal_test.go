@@ -2,9 +2,12 @@ package execute
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestPlaces takes places and frees them: there is room for as many more as calls
@@ -20,7 +23,7 @@ func TestPlaces(t *testing.T) {
 			}
 		}
 		call := func() {
-			if err := p.call(t.Context(), func() {}); err != nil {
+			if err := p.call(t.Context(), "", func() {}); err != nil {
 				t.Error(err)
 			}
 		}
@@ -58,18 +61,32 @@ func TestPlacesBoundCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlaces(time.Now, 1)
 		over := make(chan struct{})
-		go func() { _ = p.call(context.Background(), func() { <-over }) }()
+		go func() { _ = p.call(context.Background(), "", func() { <-over }) }()
 		synctest.Wait()
 		if !p.full() {
 			t.Error("one call is in flight, and it is not full")
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := p.call(ctx, func() { t.Error("called although the place is taken") }); err == nil {
+		if err := p.call(ctx, "", func() { t.Error("called although the place is taken") }); err == nil {
 			t.Error("no error")
 		}
+		for range 4 {
+			p.take(&job{})
+		}
+		var first []string
+		var all sync.WaitGroup
+		for _, key := range []string{"c", "a", "b"} {
+			all.Go(func() {
+				_ = p.call(context.Background(), key, func() { first = append(first, key) })
+			})
+		}
 		close(over)
-		if err := p.call(t.Context(), func() {}); err != nil {
+		all.Wait()
+		if diff := cmp.Diff([]string{"a", "b", "c"}, first); diff != "" {
+			t.Errorf("of those that come at one moment (-want +got):\n%s", diff)
+		}
+		if err := p.call(t.Context(), "", func() {}); err != nil {
 			t.Error(err)
 		}
 	})

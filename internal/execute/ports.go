@@ -7,6 +7,7 @@ import (
 
 	"github.com/musketry/musketry/internal/answer"
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/limit"
 	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/state"
 )
@@ -27,6 +28,14 @@ type Workers interface {
 	Beat(ctx context.Context, w state.Worker) error
 	// Worker reads consistently; BeatAt is zero if id was never seen.
 	Worker(ctx context.Context, id string) (state.Worker, error)
+}
+
+// Limits keeps what the fleet knows of routes.
+type Limits interface {
+	// UpdateLimit changes what is known of a route, by its id, guarded by its
+	// revision, and writes nothing if change leaves it as it was. change may be
+	// called several times, of which the last counts.
+	UpdateLimit(ctx context.Context, id string, change func(*limit.Record) error) (limit.Record, error)
 }
 
 // Batches keeps batches and their counts.
@@ -134,6 +143,7 @@ func (r Reply) means() int {
 type Deps struct {
 	Requests Requests
 	Workers  Workers
+	Limits   Limits
 	Batches  Batches
 	Files    Files
 	Queue    Queue

@@ -16,7 +16,7 @@ import (
 // anHour asks for an hour before the second call.
 func anHour(_ context.Context, _, before int) (execute.Reply, error) {
 	if before == 0 {
-		return execute.Reply{StatusCode: 429, RetryAfter: time.Hour}, nil
+		return execute.Reply{StatusCode: 429, RetryAfter: time.Hour, Body: []byte(`{"error":{"code":"rate_limit_exceeded","message":"Request too large for m"}}`)}, nil // the route is not paused for it
 	}
 	return ok("{}")
 }

@@ -68,42 +68,38 @@ func (r *refusals) tell(what string, now time.Time) bool {
 	return true
 }
 
-// A router chooses ways.
+// A router knows the ways.
 type router struct {
 	kit
 }
 
-// choose returns the way of an attempt for a line's model, with so much time
-// remaining before its deadline. Its error says why there is none, and quotes
-// nothing of the line's.
-func (r router) choose(ctx context.Context, model string, remaining time.Duration, policy retry.Policy) (way, error) {
+// ways returns the ways that an attempt for a line's model may take, with so much
+// time remaining before its deadline: one at least. Its error says why there is none,
+// and quotes nothing of the line's.
+func (r router) ways(ctx context.Context, model string, remaining time.Duration, policy retry.Policy) ([]way, error) {
 	table, err := r.models(ctx)
 	if err != nil {
-		return way{}, &CallError{Kind: CallUnsent, Text: "the models cannot be read"}
+		return nil, &CallError{Kind: CallUnsent, Text: "the models cannot be read"}
 	}
-	m, ok := table.Match(model)
-	if m.Escalates(remaining) {
-		if other, ok := table.Match(m.Escalation.Model); ok && len(other.Routes) > 0 {
-			model, m = m.Escalation.Model, other
-			m.Routes = renamed(m.Routes, model)
-		}
+	called, m, ok := table.Goes(model, remaining)
+	if called != model {
+		model, m.Routes = called, renamed(m.Routes, called)
 	}
 	if len(m.Routes) == 0 {
 		why := "no route leads to a model: name it with musketry admin models set, or deploy a default route"
 		if ok {
 			why = "a model is stored whose routes cannot be used"
 		}
-		return way{}, &CallError{Kind: CallUnsent, Text: why}
+		return nil, &CallError{Kind: CallUnsent, Text: why}
 	}
-	share := 0.0
-	if len(m.Routes) > 1 {
-		share = r.uniform()
+	ways := make([]way, len(m.Routes))
+	for i, chosen := range m.Routes {
+		ways[i] = way{
+			route: chosen, model: model, label: r.label(table, model), policy: m.Policy(policy),
+			waits: m.SpentQuota == route.Pause,
+		}
 	}
-	chosen, _ := m.Pick(share)
-	return way{
-		route: chosen, model: model, label: r.label(table, model), policy: m.Policy(policy),
-		waits: m.SpentQuota == route.Pause,
-	}, nil
+	return ways, nil
 }
 
 // renamed returns routes that call model by its name there, whatever a line calls

@@ -186,8 +186,13 @@ func TestASpentQuotaIsRetried(t *testing.T) {
 			}
 			return ok("{}")
 		}
-		w.drive(time.Minute, w.one())
+		w.drive(10*time.Minute, w.one())
 		w.done(state.StatusCompleted)
+		for _, gap := range w.up.gaps() {
+			if gap < time.Minute {
+				t.Errorf("tried again after %v, want a trial a minute", gap)
+			}
+		}
 	})
 }
 

@@ -197,7 +197,7 @@ func TestJobsShareARead(t *testing.T) {
 			t.Errorf("%d messages failed after %d reads, want %d after 4", len(failed), reads, n)
 		}
 		// Pauses of 0.2, 0.4 and 0.8 s, the jitter, and a receive that waits for a second.
-		if took := time.Since(start); took < 1750*time.Millisecond || took > 2750*time.Millisecond {
+		if took := time.Since(start); took < 1750*time.Millisecond || took > 2800*time.Millisecond {
 			t.Errorf("it took %v", took)
 		}
 		w.kept()

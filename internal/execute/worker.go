@@ -17,7 +17,7 @@ type Worker struct {
 
 // New returns a Worker.
 func New(deps Deps, cfg Config) *Worker {
-	return &Worker{Deps: deps, cfg: cfg.withDefaults(), keeps: kept{newShards(deps.NewID), newDurations(), newRefusals()}}
+	return &Worker{Deps: deps, cfg: cfg.withDefaults(), keeps: kept{newShards(deps.NewID), newDurations(), newRefusals(), &outlook{}}}
 }
 
 // Run takes deliveries, and what it receives itself while it has room, as far as

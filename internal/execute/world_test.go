@@ -41,7 +41,10 @@ type world struct {
 	stats  *counters
 	logs   *logs
 
-	events func() int // sizes of events; nil: ten
+	numbers []int // of the lines' models
+
+	events  func() int     // sizes of events; nil: ten
+	uniform func() float64 // what a process draws
 
 	mu    sync.Mutex
 	ids   int
@@ -61,15 +64,21 @@ func newWorld(t *testing.T, lines []string, change ...func(*batch.Batch)) *world
 	w := &world{
 		T: t, store: memstore.NewStore(), files: memstore.NewFiles(), flow: memstore.NewFlow(),
 		queue: memstore.NewQueue(time.Now, 16*time.Minute), stats: &counters{}, logs: &logs{},
-		out: map[string]batch.Delivery{}, models: anywhere().Now,
+		out: map[string]batch.Delivery{}, models: anywhere().Now, uniform: func() float64 { return 0.5 },
 	}
 	w.up = &upstream{world: w, calls: map[int]int{}, routes: map[int][]route.Route{}, flying: map[int]int{}}
 	b := batch.Batch{
-		Ref: batch.Ref{Tenant: testTenant, ID: testBatch}, Endpoint: "/v1/chat/completions", InputFileID: testFile, Models: []string{"m"},
+		Ref: batch.Ref{Tenant: testTenant, ID: testBatch}, Endpoint: "/v1/chat/completions", InputFileID: testFile,
 		Policy: retry.Default(), Status: batch.StatusInProgress, Shards: 1, Enqueued: len(lines), Mark: len(lines),
 		Counts: batch.Counts{Total: len(lines)}, Token: testToken,
 		CreatedAt: time.Now().UTC(), InProgressAt: time.Now().UTC(), Deadline: time.Now().Add(24 * time.Hour).UTC(),
 	}
+	var models batch.ModelSet
+	for _, line := range lines {
+		in, _ := batch.DecodeInput([]byte(line))
+		models.Add(in.Model)
+	}
+	b.NameModels(models)
 	b.Policy.Jitter = false
 	b.Load = batch.LoadCursor{Validated: true, Line: len(lines), Offset: int64(len(strings.Join(lines, "\n")) + 1)}
 	for _, f := range change {
@@ -79,8 +88,10 @@ func newWorld(t *testing.T, lines []string, change ...func(*batch.Batch)) *world
 	must(t, w.files.Put(t.Context(), batch.FileKey(testTenant, testFile), []byte(strings.Join(lines, "\n")+"\n")))
 	var made []state.Change
 	for i := range lines {
-		c, err := state.New(w.spec(lines, b, i+1)).Change()
+		spec := w.spec(lines, b, i+1)
+		c, err := state.New(spec).Change()
 		must(t, err)
+		w.numbers = append(w.numbers, spec.Model)
 		made = append(made, c)
 	}
 	must(t, w.store.Create(t.Context(), made))
@@ -92,7 +103,8 @@ func (w *world) spec(lines []string, b batch.Batch, line int) state.Spec {
 	for _, l := range lines[:line-1] {
 		offset += len(l) + 1
 	}
-	return b.Spec(line, batch.Input{CustomID: fmt.Sprintf("c%d", line), Model: "m"}, state.Span{Offset: int64(offset), Length: int64(len(lines[line-1]))})
+	in, _ := batch.DecodeInput([]byte(lines[line-1]))
+	return b.Spec(line, batch.Input{CustomID: fmt.Sprintf("c%d", line), Model: in.Model}, state.Span{Offset: int64(offset), Length: int64(len(lines[line-1]))})
 }
 
 // input returns n well-formed lines.
@@ -150,9 +162,9 @@ func (w *world) broken(format string, args ...any) {
 func (w *world) process(m *machine, cfg execute.Config) *execute.Worker {
 	cfg.Models = []string{"m"}
 	return execute.New(execute.Deps{
-		Requests: m, Workers: m, Batches: m, Files: m, Queue: m, Flow: m, Caller: m,
+		Requests: m, Workers: m, Limits: m, Batches: m, Files: m, Queue: m, Flow: m, Caller: m,
 		Metrics: w.stats, Log: slog.New(w.logs),
-		Clock: m.now, Uniform: func() float64 { return 0.5 }, NewID: w.newID, Models: w.models,
+		Clock: m.now, Uniform: w.uniform, NewID: w.newID, Models: w.models,
 	}, cfg)
 }
 
@@ -258,8 +270,8 @@ func (w *world) done(want ...state.Status) {
 	w.Helper()
 	for i, status := range want {
 		rec := w.record(i + 1)
-		if rec.Spec.Model != 1 {
-			w.Errorf("line %d has the model %d: a write must keep it", i+1, rec.Spec.Model)
+		if rec.Spec.Model != w.numbers[i] {
+			w.Errorf("line %d has the model %d, not %d: a write must keep it", i+1, rec.Spec.Model, w.numbers[i])
 		}
 		if got := rec.Phase.Status(); got != status {
 			w.Errorf("line %d is %s (%+v), want %s", i+1, got, rec.Phase, status)

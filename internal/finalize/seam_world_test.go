@@ -279,7 +279,7 @@ func (s *seam) environment(after time.Duration) {
 		for s.ctx.Err() == nil {
 			p := &process{Store: s.store, seam: s}
 			w := execute.New(execute.Deps{
-				Requests: p, Workers: p, Batches: p, Files: p, Queue: p, Flow: p, Caller: p, Metrics: p,
+				Requests: p, Workers: p, Limits: p, Batches: p, Files: p, Queue: p, Flow: p, Caller: p, Metrics: p,
 				Log: slog.New(slog.DiscardHandler), Clock: time.Now, Uniform: func() float64 { return 0.5 }, NewID: s.newID,
 				Models: route.NewTable(route.DefaultModel("https://api.example.com/v1", false)).Now,
 			}, execute.Config{Places: seamPlaces})

@@ -114,6 +114,48 @@ func TestLimitsAreUsed(t *testing.T) {
 	}
 }
 
+// TestReturnsSuffice demands that limits are used while all who wait for them go back to
+// the queue and come to any worker later, also if each step of a worker takes its time.
+func TestReturnsSuffice(t *testing.T) {
+	t.Parallel()
+	const long = 4 * time.Minute
+	for name, tc := range map[string]struct {
+		limits                limit.Limits
+		latency, store, claim time.Duration
+		want                  float64
+	}{
+		"slots, calls of 2 s":  {limit.Limits{Concurrency: 12}, 2 * time.Second, 20 * time.Millisecond, 0, 0.8},
+		"slots, calls of 10 s": {limit.Limits{Concurrency: 12}, 10 * time.Second, 20 * time.Millisecond, 0, 0.8},
+		"slots, slow store":    {limit.Limits{Concurrency: 12}, 10 * time.Second, time.Second, time.Second, 0.69},
+		"requests":             {limit.Limits{RPM: 300}, time.Second, 20 * time.Millisecond, 0, 0.9},
+		"requests, slow store": {limit.Limits{RPM: 300}, time.Second, time.Second, time.Second, 0.78},
+		"tokens":               {limit.Limits{TPM: 60_000}, time.Second, 20 * time.Millisecond, 0, 0.8},
+		"few requests":         {limit.Limits{RPM: 20}, time.Second, 20 * time.Millisecond, 0, 0.9},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := fleet()
+			s.workers, s.places, s.network, s.returns, s.jobs = 10, 250, 10*time.Millisecond, true, 5_000
+			s.limits, s.latency, s.store, s.claim = tc.limits, tc.latency, tc.store, tc.claim
+			if s.limits.TPM > 0 {
+				s.tokens = mixed(s.limits.TPM / 60)
+			}
+			r := run(1, s, long)
+			used := float64(r.sent) * tc.latency.Seconds() / 12 / r.busy.Seconds()
+			if s.limits.RPM > 0 {
+				used = float64(r.sent) / r.busy.Minutes() / float64(s.limits.RPM)
+			}
+			if s.limits.TPM > 0 {
+				used = float64(r.charged) / r.busy.Minutes() / float64(s.limits.TPM)
+			}
+			t.Logf("%.0f %% used: %v", 100*used, r)
+			if used < tc.want {
+				t.Errorf("%.0f %% used", 100*used)
+			}
+		})
+	}
+}
+
 // TestLearnedPace demands at most 1.2 calls for each that is answered, of a
 // provider that allows 20 a minute and was not configured so.
 func TestLearnedPace(t *testing.T) {
@@ -151,6 +193,26 @@ func TestLearnedPaceFollows(t *testing.T) {
 	t.Log(r)
 	if r.answered < s.jobs || r.busy > time.Hour || float64(r.sent) > 1.05*float64(r.answered) {
 		t.Errorf("%d calls for %d answers in %v", r.sent, r.answered, r.busy)
+	}
+}
+
+// TestRefusalsOfOneCallOnly demands that a provider which refuses some calls whatever
+// their number, and asks for a short wait each time, is not taken for a slow one.
+func TestRefusalsOfOneCallOnly(t *testing.T) {
+	t.Parallel()
+	for _, latency := range []time.Duration{100 * time.Millisecond, 10 * time.Second} {
+		t.Run(latency.String(), func(t *testing.T) {
+			t.Parallel()
+			s := fleet()
+			s.latency, s.random, s.asks, s.coded, s.jobs = latency, 0.1, true, true, 3_000
+			for seed := range uint64(5) {
+				r := run(seed, s, time.Hour)
+				t.Log(r)
+				if r.answered < s.jobs || r.busy > 5*time.Minute || r.tooEarly > 0 {
+					t.Errorf("%d answers in %v; %d calls in a wait that their worker knew of", r.answered, r.busy, r.tooEarly)
+				}
+			}
+		})
 	}
 }
 

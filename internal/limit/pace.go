@@ -22,6 +22,8 @@ const (
 	// three, so that a limit is met by hundreds of calls and not by all places.
 	rampStart, rampDouble = 100.0, 500 * time.Millisecond
 	rampEnd               = 5 * time.Second
+	// rampBurst is of how much time such a route's first calls may leave at once: 25.
+	rampBurst = 250 * time.Millisecond
 	// rest is after how long without calls what was learned of a route's pace is
 	// doubted.
 	rest = 10 * time.Minute
@@ -59,7 +61,7 @@ func (r *Record) Take(now Instant, l Limits, asks []int64) (times []Instant, aga
 // begin has the pace of a route grow that was not called for long.
 func (r *Record) begin(now Instant) {
 	if now.Sub(r.CallAt) > rest {
-		r.RampAt, r.CallAt = now, now
+		r.RampAt, r.CallAt = now, now.Add(-rampBurst)
 		r.Learned.doubt()
 	}
 }
@@ -73,13 +75,23 @@ func reach(l Limits, tokens int64) time.Duration {
 
 // next returns the next call time from at on.
 func (r *Record) next(at Instant, l Limits, tokens int64) Instant {
-	at = max(at, r.CallAt)
+	if left := r.room(max(at, r.Gap.From), l, tokens); r.paced(l) && left.Add(r.interval(left, l)) <= r.Gap.To {
+		return left
+	}
+	return r.room(max(at, r.CallAt), l, tokens)
+}
+
+// room returns from when on there is room for tokens.
+func (r *Record) room(at Instant, l Limits, tokens int64) Instant {
 	if l.TPM > 0 {
 		at = max(at, r.TokensAt)
 		at = r.Tokens.room(at, blur, min(tokens, int64(l.TPM)), int64(l.TPM))
 	}
 	return at
 }
+
+// paced reports whether each call time is an interval after the one before it.
+func (r *Record) paced(l Limits) bool { return l.RPM > 0 || r.Learned.Most > 0 }
 
 // take takes a call time.
 func (r *Record) take(at Instant, l Limits, tokens int64) {
@@ -88,8 +100,33 @@ func (r *Record) take(at Instant, l Limits, tokens int64) {
 		r.TokensAt = max(at.Add(-credit), r.TokensAt).Add(paid(tokens, l))
 	}
 	interval := r.interval(at, l)
-	if interval > 0 || at.Sub(r.CallAt) > time.Minute {
+	switch {
+	case r.paced(l) && at < r.CallAt:
+		r.Gap.From = at.Add(interval)
+	case r.paced(l):
+		r.leave(Gap{From: r.CallAt, To: at})
 		r.CallAt = at.Add(interval)
+	case interval > 0: // the ramp's
+		r.CallAt = max(r.CallAt, at.Add(-rampBurst)).Add(interval)
+	case at.Sub(r.CallAt) > time.Minute:
+		r.CallAt = at.Add(interval)
+	}
+}
+
+// A Gap is where call times are that nobody has taken, before one that a worker has
+// taken whose updates take long: others may be in time for them.
+type Gap struct {
+	From Instant `json:"f,omitzero"`
+	To   Instant `json:"t,omitzero"` // an interval after the last one, at most
+}
+
+// leave keeps g, if it is longer than what is left of the last one. No worker uses
+// what is longer ago than one may be ahead.
+func (r *Record) leave(g Gap) {
+	past := g.To.Add(-mostTook)
+	g.From, r.Gap.From = max(g.From, past), max(r.Gap.From, past)
+	if g.To.Sub(g.From) > r.Gap.To.Sub(r.Gap.From) {
+		r.Gap = g
 	}
 }
 
@@ -132,14 +169,21 @@ func (r *Record) unpaced(now Instant, l Limits) bool {
 // another, a quarter faster than calls can be made as far as is known, and not
 // before a pause ends, so that there are always some and never all at once.
 // Beyond ten minutes, where much may have changed, they come back anywhere in
-// the second half of those, by random.
+// the second half of those, by random, ten together: a queue takes so many at once.
 func (r *Record) Return(now Instant, l Limits, n int, random func() float64) []Instant {
 	interval := r.interval(now, l)
-	if interval == 0 {
-		interval = perMinute(max(r.unrefused(now), 60))
+	if l.Concurrency > 0 {
+		interval = max(interval, r.Took/time.Duration(l.Concurrency))
 	}
-	if l.TPM > 0 { // the pace of late, if tokens have it slower
-		interval = max(interval, perMinute(max(r.unrefused(now), 60)))
+	switch {
+	case interval > 0:
+	case r.Pause.Brief:
+		interval = time.Duration(float64(time.Second) / rampStart)
+	default:
+		interval = perMinute(r.ofLate(now))
+	}
+	if l.TPM > 0 { // tokens may have it slower
+		interval = max(interval, perMinute(r.ofLate(now)))
 	}
 	from := now.Add(time.Second)
 	if r.Pause.Why != "" {
@@ -148,9 +192,13 @@ func (r *Record) Return(now Instant, l Limits, n int, random func() float64) []I
 	last := from.Add(mostReturn)
 	at := max(from, r.ReturnAt)
 	var times []Instant
-	for range n {
+	var beyond Instant
+	for i := range n {
 		if at > last {
-			times = append(times, last.Add(-time.Duration(random()*float64(mostReturn/2))))
+			if beyond == 0 || i%10 == 0 {
+				beyond = last.Add(-time.Duration(random() * float64(mostReturn/2)))
+			}
+			times = append(times, beyond)
 			continue
 		}
 		times = append(times, at)
@@ -158,4 +206,10 @@ func (r *Record) Return(now Instant, l Limits, n int, random func() float64) []I
 		r.ReturnAt = at
 	}
 	return times
+}
+
+// ofLate returns how many calls a minute were made of late, 60 at least.
+func (r *Record) ofLate(now Instant) float64 {
+	begun := max(r.Calls.begins(), now.Add(-window))
+	return max(r.unrefused(now)/max(now.Sub(begun), time.Second).Minutes(), 60)
 }

@@ -2,16 +2,18 @@ package limit
 
 import "time"
 
-// A Why says why a route is paused. It is written, and told to users.
+// A Why says why requests of a route wait. It is told to users.
 type Why string
 
-// Why a route is paused.
+// Why a route is paused, as it is written.
 const (
 	RateLimited  Why = "rate_limited" // it refused calls for their number
 	QuotaSpent   Why = "quota_spent"  // what was paid for is used up
 	Unauthorized Why = "unauthorized" // it refuses its key
 	MissingKey   Why = "missing_key"  // its key cannot be read
-	Unreachable  Why = "unreachable"  // it fails, and other routes serve its models
+	// Misconfigured: it cannot be called as it is configured.
+	Misconfigured Why = "misconfigured"
+	Unreachable   Why = "unreachable" // it fails, and other routes serve its models
 )
 
 const (
@@ -27,14 +29,15 @@ const (
 )
 
 // A Pause keeps a route from being called. When it is over there is one trial
-// call; as soon as that shows that the route serves again, the others follow at
-// their pace.
+// call, unless few were refused; as soon as that shows that the route serves again,
+// the others follow at their pace.
 type Pause struct {
 	Why     Why     `json:"why,omitzero"` // "": not paused
 	Since   Instant `json:"since,omitzero"`
 	Until   Instant `json:"until,omitzero"`
 	TrialAt Instant `json:"trial_at,omitzero"` // of the trial call that was made last; 0: none was
 	Tries   int     `json:"tries,omitzero"`    // pauses without a call that was not refused between them
+	Brief   bool    `json:"brief,omitzero"`    // it ends without a trial
 }
 
 // An openness is whether a route may be called.
@@ -54,6 +57,9 @@ func (r *Record) opening(now Instant) (Instant, openness) {
 		return now, open
 	case now < p.Until:
 		return p.Until, shut
+	case p.Brief:
+		r.resume(now)
+		return now, open
 	case p.TrialAt == 0:
 		return now, toTry
 	case p.Why == RateLimited && now >= p.TrialAt.Add(refusedFor):
@@ -77,7 +83,7 @@ func (r *Record) pause(now, until Instant, why Why) {
 	if p.Why == "" || p.Why == RateLimited || why != RateLimited {
 		p.Why = why
 	}
-	p.Until, p.TrialAt, p.Tries = max(p.Until, until), 0, p.Tries+1
+	p.Until, p.TrialAt, p.Tries, p.Brief = max(p.Until, until), 0, p.Tries+1, false
 }
 
 // resume ends a pause.
@@ -89,7 +95,7 @@ func (r *Record) resume(now Instant) {
 // backoff returns for how long a route rests that did not say for how long.
 func (r *Record) backoff() time.Duration {
 	first := max(firstBackoff, min(r.Learned.interval(), firstMost))
-	return min(first<<min(r.Pause.Tries, 6), backoffMost)
+	return min(first<<min(max(r.Pause.Tries, 0), 6), backoffMost)
 }
 
 // PausedUntil returns until when the route is not called, and why; "": it may be.

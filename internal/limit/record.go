@@ -22,12 +22,15 @@ type Record struct {
 	Rev   int64  `json:"-"`
 
 	CallAt   Instant `json:"call_at,omitzero"`   // the first call time that nobody has taken
-	RampAt   Instant `json:"ramp_at,omitzero"`   // from when the calls of a route without a known pace grow
+	Gap      Gap     `json:"gap,omitzero"`       // before it
+	RampAt   Instant `json:"ramp_at,omitzero"`   // when it was opened last: the calls of a route without a known pace grow from then
 	TokensAt Instant `json:"tokens_at,omitzero"` // when the tokens taken so far are paid for
 	Tokens   Window  `json:"tokens,omitzero"`    // of calls by their call times
 	Calls    Window  `json:"calls,omitzero"`     // that left and were not refused
+	Refused  Window  `json:"refused,omitzero"`   // that were
 	ReturnAt Instant `json:"return_at,omitzero"` // until when messages were told to come back
 
+	Took    time.Duration    `json:"took,omitzero"` // by a call of late, of a route with slots
 	Learned Learned          `json:"learned,omitzero"`
 	Pause   Pause            `json:"pause,omitzero"`
 	Health  Health           `json:"health,omitzero"`
@@ -37,7 +40,7 @@ type Record struct {
 // Kept returns r as stores keep it: in memory of its own, and what is empty is
 // none.
 func (r Record) Kept() Record {
-	r.Tokens, r.Calls = r.Tokens.clone(), r.Calls.clone()
+	r.Tokens, r.Calls, r.Refused = r.Tokens.clone(), r.Calls.clone(), r.Refused.clone()
 	r.Slots = maps.Clone(r.Slots)
 	if len(r.Slots) == 0 {
 		r.Slots = nil

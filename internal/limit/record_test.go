@@ -52,23 +52,67 @@ func ready() *limit.Record {
 	return r
 }
 
-const soon = 10 * time.Second
+// times returns a result so many times.
+func times(n int, res limit.Result) (all []limit.Result) {
+	for range n {
+		all = append(all, res)
+	}
+	return all
+}
+
+const soon = 20 * time.Second
 
 func TestRetryAfterPauses(t *testing.T) {
 	t.Parallel()
 	r := ready()
-	r.Report(at(soon), limit.Limits{}, told(limit.Result{Kind: limit.Refused, At: at(soon), Until: at(soon + 40*time.Second)}))
+	r.Report(at(soon), limit.Limits{}, told(times(5, limit.Result{Kind: limit.Refused, At: at(soon), Until: at(soon + 40*time.Second)})...))
 	if until, why := r.PausedUntil(at(soon)); why != limit.RateLimited || until < at(soon+40*time.Second) {
 		t.Errorf("paused until %v for %q", until.Time(), why)
 	}
-	// Clocks may differ by 2 s. Then comes one trial, and the others once it is not refused.
-	wantCalls(t, r, []int{0, 0, 1, 0, 10}, soon, soon+41*time.Second, soon+42*time.Second, soon+43*time.Second, soon+45*time.Second)
+	// Then comes one trial, and the others once it is not refused.
+	wantCalls(t, r, []int{0, 0, 1, 0, 10}, soon, soon+39*time.Second, soon+40*time.Second, soon+41*time.Second, soon+43*time.Second)
+}
+
+// TestAFewRefusals pause a route for as long as they ask for, and teach nothing; many
+// have it tried before the others follow.
+func TestAFewRefusals(t *testing.T) {
+	t.Parallel()
+	refused := limit.Result{Kind: limit.Refused, At: at(soon), Says: true, Until: at(soon + 2*time.Second)}
+	few, many := ready(), ready()
+	few.Report(at(soon), limit.Limits{}, told(times(4, refused)...))
+	many.Report(at(soon), limit.Limits{}, told(times(5, refused)...))
+	wantCalls(t, few, []int{0, 10}, soon+time.Second, soon+2*time.Second)
+	wantCalls(t, many, []int{0, 1, 0}, soon+time.Second, soon+2*time.Second, soon+2*time.Second)
+	if few.Learned.Most != 0 || many.Learned.Most == 0 {
+		t.Errorf("paces of %.0f and %.0f calls a minute are learned", few.Learned.Most, many.Learned.Most)
+	}
+}
+
+// TestFewCallsTeachNoSlowPace of a route that has just begun: of nine calls within seconds it refused six. Of one that is called
+// for a minute it is known how few it takes.
+func TestFewCallsTeachNoSlowPace(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		since time.Duration
+		want  float64
+	}{{3 * time.Second, 6}, {64 * time.Second, 3}} {
+		since, want, now := tt.since, tt.want, soon+time.Minute
+		r := &limit.Record{
+			CallAt: at(now), RampAt: at(now - since),
+			Calls:   limit.Window{}.Add(at(now-time.Second), 3),
+			Refused: limit.Window{}.Add(at(now-since), 1).Add(at(now-time.Second), 5),
+		}
+		r.Report(at(now), limit.Limits{}, told(limit.Result{Kind: limit.Refused, At: at(now), Says: true}))
+		if r.Learned.Most != want {
+			t.Errorf("called for %v, it teaches %v calls a minute, want %v", since, r.Learned.Most, want)
+		}
+	}
 }
 
 func TestRefusedTrialPausesForLonger(t *testing.T) {
 	t.Parallel()
 	r, now := ready(), soon
-	r.Report(at(now), limit.Limits{}, told(limit.Result{Kind: limit.Refused, At: at(now), Says: true}))
+	r.Report(at(now), limit.Limits{}, told(times(5, limit.Result{Kind: limit.Refused, At: at(now), Says: true})...))
 	last := time.Duration(0)
 	for range 7 {
 		until, _ := r.PausedUntil(at(now))
@@ -85,8 +129,8 @@ func TestRefusedTrialPausesForLonger(t *testing.T) {
 	}
 }
 
-// TestWhatPausesARoute demands that a single refusal pauses only if it says that
-// it is for the calls' number, and that what no wait mends has a trial a minute.
+// TestWhatPausesARoute demands that a few refusals pause only if they say that they
+// are for the calls' number, and that what no wait mends has a trial a minute.
 func TestWhatPausesARoute(t *testing.T) {
 	t.Parallel()
 	refused := limit.Result{Kind: limit.Refused, At: at(soon)}
@@ -95,12 +139,6 @@ func TestWhatPausesARoute(t *testing.T) {
 	denied := limit.Result{Kind: limit.Denied, At: at(soon)}
 	failed := limit.Result{Kind: limit.Failed, At: at(soon)}
 	answered := limit.Result{Kind: limit.Answered, At: at(soon), Tokens: -1}
-	times := func(n int, res limit.Result) (all []limit.Result) {
-		for range n {
-			all = append(all, res)
-		}
-		return all
-	}
 	for name, tc := range map[string]struct {
 		ends  []limit.Result
 		spare bool
@@ -170,7 +208,7 @@ func TestCallsEndBeforeTheirSlotsAreTaken(t *testing.T) {
 	r, s := limit.Record{}, limit.NewShare("w", limit.Limits{Concurrency: 2})
 	plan := s.Plan(at(0), []int64{0, 0}, 0, rand.Float64)
 	_ = plan.Change(&r)
-	permits, _ := plan.Done(r)
+	permits, _ := plan.Done(at(0), r)
 	if len(permits) != 2 || !s.May(at(0), permits[0]) {
 		t.Fatalf("permits %v", permits)
 	}
@@ -208,7 +246,7 @@ func TestAPermitHasItsTime(t *testing.T) {
 		t.Errorf("a wait is told at %v", due.Time())
 	}
 	plan := heard.Plan(at(1), nil, 0, rand.Float64)
-	plan.Failed()
+	plan.Failed(at(1))
 	if heard.May(at(soon), p) {
 		t.Error("a call leaves in a wait that the worker heard of and could not tell")
 	}
@@ -216,6 +254,35 @@ func TestAPermitHasItsTime(t *testing.T) {
 	_ = heard.Plan(at(1), nil, 0, rand.Float64).Change(&r)
 	if until, _ := r.PausedUntil(at(soon)); until < at(time.Hour) {
 		t.Error("a wait that could not be told is not told again")
+	}
+}
+
+// TestWhoMakesNoCallsLooksAtNoRecord has a worker look at a route's record after
+// calls left, and no more while the last of them are in flight.
+func TestWhoMakesNoCallsLooksAtNoRecord(t *testing.T) {
+	t.Parallel()
+	s, begun := limit.NewShare("w", limit.Limits{}), limit.Record{}
+	if due := s.Due(at(soon), 0); due != 0 {
+		t.Errorf("before any call it looks at %v", due.Time())
+	}
+	begun.Take(at(0), limit.Limits{}, []int64{0})
+	s.Seen(at(soon), begun)
+	if _, ok := s.Pass(at(soon), 0); !ok {
+		t.Fatal("a route that nobody limits has no permit")
+	}
+	if due, want := s.Due(at(soon), 0), at(soon+3*time.Second); due != want {
+		t.Errorf("with a call that is about to leave it looks at %v, want %v", due.Time(), want.Time())
+	}
+	s.Leave(at(soon + time.Second))
+	if due, want := s.Due(at(soon+time.Second), 0), at(soon+3*time.Second); due != want {
+		t.Errorf("after a call left it looks at %v, want %v", due.Time(), want.Time())
+	}
+	s.Seen(at(soon+3*time.Second), begun)
+	if due := s.Due(at(soon+3*time.Second), 0); due < at(soon+30*time.Second) {
+		t.Errorf("while its last call is in flight it looks at %v", due.Time())
+	}
+	if due, now := s.Due(at(soon+20*time.Second), 1), at(soon+20*time.Second); due != now {
+		t.Errorf("with a call that waits it looks at %v, want %v", due.Time(), now.Time())
 	}
 }
 
@@ -234,7 +301,7 @@ func TestTokensComeBackOnce(t *testing.T) {
 	s.End(at(soon), limit.Permit{Tokens: 1_000}, limit.Result{At: times[0], Tokens: 400})
 	plan := s.Plan(at(soon), nil, 0, rand.Float64)
 	_ = plan.Change(&r)
-	plan.Failed() // though it was stored
+	plan.Failed(at(soon)) // though it was stored
 	if got := r.Tokens.Between(0, at(time.Hour)); got != 400 {
 		t.Errorf("%d tokens are taken, want 400", got)
 	}
@@ -340,4 +407,23 @@ func TestWindow(t *testing.T) {
 			rt.Errorf("%d since then, want %d to %d", got, least, most)
 		}
 	})
+}
+
+// TestCallTimesBeforeASlowWorkersAreTaken by others: an interval apart, and each once.
+func TestCallTimesBeforeASlowWorkersAreTaken(t *testing.T) {
+	t.Parallel()
+	var r limit.Record
+	l := limit.Limits{RPM: 57} // one in 1.108 s
+	r.Take(at(0), l, []int64{0})
+	slow, _ := r.Take(at(4*time.Second), l, []int64{0})
+	quick, _ := r.Take(at(time.Second), l, make([]int64, 4))
+	if len(slow) != 1 || len(quick) != 2 {
+		t.Fatalf("taken at %v and %v", slow, quick)
+	}
+	all := append([]limit.Instant{at(0)}, append(quick, slow...)...)
+	for i := 1; i < len(all); i++ {
+		if all[i].Sub(all[i-1]) < time.Minute/57 {
+			t.Errorf("%v is too soon after %v", all[i].Time(), all[i-1].Time())
+		}
+	}
 }

@@ -57,6 +57,9 @@ func (w Window) Merge(v Window) Window {
 
 func (w Window) last() int64 { return w.First + int64(len(w.N)) - 1 }
 
+// begins returns when the first step begins.
+func (w Window) begins() Instant { return endOf(w.First - 1) }
+
 func (w Window) trimmed() Window {
 	for len(w.N) > 0 && w.N[0] == 0 {
 		w.First, w.N = w.First+1, w.N[1:]

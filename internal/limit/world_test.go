@@ -35,6 +35,7 @@ type setup struct {
 	clocks  time.Duration // by which any two workers' differ at most
 	network time.Duration // to the provider, at most
 	store   time.Duration // a read or a write, at most
+	claim   time.Duration // from a permit until its call can leave, at most
 	latency time.Duration // of answers: uniform, half to one and a half of it
 	jobs    int
 	tokens  func(*rand.Rand) (estimate, took int64)
@@ -44,6 +45,8 @@ type setup struct {
 	coded   bool          // a refusal says that it is for the calls' number
 	allowed int           // calls a minute that the provider takes; 0: any
 	burst   int           // calls a second that it takes; 0: any
+	returns bool          // jobs go back after 2.5 s without a permit, and come to any worker at their return time
+	random  float64       // the part of the calls that it refuses whatever their number, each for 2 s
 }
 
 // A report is what came of it.
@@ -137,11 +140,16 @@ func (w *world) death() {
 	w.after(w.upTo(2*w.deaths), w.death)
 }
 
-type job struct{ estimate, took int64 }
+type job struct {
+	estimate, took int64
+	since          time.Duration // when it came to its worker
+	claimed        bool          // it does not go back
+}
 
 type permit struct {
 	limit.Permit
-	job *job
+	job   *job
+	ready time.Duration // when the job is claimed
 }
 
 // A worker does what a worker's stage does with its share.
@@ -176,16 +184,21 @@ func (v *worker) step() {
 	now := v.time()
 	v.abort(now)
 	due := v.share.Due(now, min(len(v.waiting), v.places-v.inFlight-len(v.permits)))
-	if due > 0 && due <= now && !v.updating {
+	if (due > 0 && due <= now || slices.ContainsFunc(v.waiting, v.late)) && !v.updating {
 		v.update()
 	}
 	next := 10 * time.Second
+	for _, j := range v.waiting {
+		if v.returns && !j.claimed {
+			next = min(next, j.since+v.patience()-v.now)
+		}
+	}
 	if due > now {
-		next = due.Sub(now)
+		next = min(next, due.Sub(now))
 	}
 	for _, p := range v.permits {
-		if p.At > now {
-			next = min(next, p.At.Sub(now))
+		if p.At > now || v.now < p.ready {
+			next = min(next, max(p.At.Sub(now), p.ready-v.now))
 		} else { // it waits for a slot
 			next = min(next, 50*time.Millisecond)
 		}
@@ -207,19 +220,40 @@ func (v *worker) rouse(d time.Duration) {
 	})
 }
 
-// fill takes jobs: as many as there are places, and twenty more to wait.
+// patience returns how long a job waits for a permit before it goes back: so long
+// that an update comes.
+func (v *worker) patience() time.Duration { return 2500*time.Millisecond + 2*v.share.Took() }
+
+// late reports whether a job has waited for so long.
+func (v *worker) late(j *job) bool { return v.returns && !j.claimed && v.now-j.since >= v.patience() }
+
+// fill takes jobs: as many as there are places, and twenty more to wait. Where these go
+// back, it is as many as there are places, ten at a time.
 func (v *worker) fill() {
-	for v.left > 0 && len(v.waiting) < 20 && v.inFlight+len(v.permits)+len(v.waiting) < v.places+20 {
+	waiting, taken := 20, v.places+20
+	if v.returns {
+		waiting, taken = len(v.waiting)+10, v.places
+	}
+	for v.left > 0 && len(v.waiting) < waiting && v.inFlight+len(v.permits)+len(v.waiting) < taken {
 		v.left--
 		if v.left == 0 {
 			v.busy = v.now
 		}
-		j := &job{}
+		j := &job{since: v.now}
 		if v.tokens != nil {
 			j.estimate, j.took = v.tokens(v.Rand)
 		}
 		v.waiting = append(v.waiting, j)
 	}
+}
+
+// claimed returns p with its job, which is claimed soon: if it is not yet.
+func (v *worker) claimed(p limit.Permit, j *job) permit {
+	ready := v.now
+	if !j.claimed {
+		j.claimed, ready = true, v.now+v.upTo(v.claim)
+	}
+	return permit{p, j, ready}
 }
 
 func (v *worker) usePermits() {
@@ -229,18 +263,20 @@ func (v *worker) usePermits() {
 		if !ok {
 			break
 		}
-		v.permits = append(v.permits, permit{p, v.waiting[0]})
+		v.permits = append(v.permits, v.claimed(p, v.waiting[0]))
 		v.waiting = v.waiting[1:]
 	}
 	var kept []permit
 	for _, p := range v.permits {
 		switch {
+		case v.now < p.ready:
+			kept = append(kept, p)
 		case v.inFlight < v.places && v.share.May(now, p.Permit):
 			v.call(p)
 		case now > p.At.Add(limit.Lateness):
 			v.share.Lose(now, p.Permit)
 			v.lost++
-			v.waiting = append(v.waiting, p.job)
+			v.waiting = slices.Insert(v.waiting, 0, p.job)
 		default:
 			kept = append(kept, p)
 		}
@@ -296,8 +332,19 @@ func (v *worker) over(c *call, res limit.Result) bool {
 	return true
 }
 
+// again has a job come to one of the workers.
+func (w *world) again() {
+	w.left++
+	if len(w.workers) > 0 {
+		w.workers[w.IntN(len(w.workers))].rouse(0)
+	}
+}
+
 func (v *worker) update() {
 	v.updating = true
+	waited := len(v.waiting)
+	v.waiting = slices.DeleteFunc(v.waiting, v.late)
+	late := waited - len(v.waiting)
 	var asks []int64
 	var asked []*job
 	for _, j := range v.waiting {
@@ -305,22 +352,22 @@ func (v *worker) update() {
 			asks, asked = append(asks, j.estimate), append(asked, j)
 		}
 	}
-	plan := v.share.Plan(v.time(), asks, 0, v.Float64)
+	plan := v.share.Plan(v.time(), asks, late, v.Float64)
 	fate := v.Float64()
 	slow := v.upTo(v.store)
 	if v.stalls && fate < 0.05 {
 		slow = v.upTo(time.Minute)
 	}
-	v.after(slow, func() { v.write(plan, asked, v.stalls && fate > 0.97) })
+	v.after(slow, func() { v.write(plan, asked, late, v.stalls && fate > 0.97) })
 }
 
 // write makes an update, as a store does that tries again until nobody was faster.
-func (v *worker) write(plan *limit.Plan, asked []*job, fails bool) {
+func (v *worker) write(plan *limit.Plan, asked []*job, late int, fails bool) {
 	before := v.record.Kept()
 	took := v.upTo(v.store)
 	v.after(took, func() {
 		if v.record.Rev != before.Rev {
-			v.after(v.upTo(20*time.Millisecond), func() { v.write(plan, asked, fails) })
+			v.after(v.upTo(20*time.Millisecond), func() { v.write(plan, asked, late, fails) })
 			return
 		}
 		after := before.Kept()
@@ -331,22 +378,27 @@ func (v *worker) write(plan *limit.Plan, asked []*job, fails bool) {
 			v.writes++
 		}
 		if !v.alive {
+			v.left += late
 			return
 		}
 		v.updating = false
 		if fails {
-			plan.Failed()
+			plan.Failed(v.time())
+			v.left += late
 			v.rouse(0)
 			return
 		}
-		permits, _ := plan.Done(after.Kept())
+		permits, returns := plan.Done(v.time(), after.Kept())
+		for _, at := range returns {
+			v.after((at.Sub(v.time()) + time.Second - 1).Truncate(time.Second), v.again)
+		}
 		for i, p := range permits {
 			at := slices.Index(v.waiting, asked[i])
 			if at < 0 { // it has left without
 				v.share.Lose(v.time(), p)
 				continue
 			}
-			v.permits = append(v.permits, permit{p, asked[i]})
+			v.permits = append(v.permits, v.claimed(p, asked[i]))
 			v.waiting = slices.Delete(v.waiting, at, at+1)
 		}
 		v.rouse(0)
@@ -382,7 +434,11 @@ func (p *provider) arrive(v *worker, c *call) {
 		sum += a.tokens
 	}
 	w.mostRequests, w.mostTokens = max(w.mostRequests, len(p.seen)), max(w.mostTokens, sum)
-	if wait, ok := p.allows(); !ok {
+	wait, ok := p.allows()
+	if ok && w.random > 0 && w.Float64() < w.random {
+		wait, ok = 2*time.Second, false
+	}
+	if !ok {
 		res := limit.Result{Kind: limit.Refused, Says: w.coded}
 		w.after(50*time.Millisecond+w.upTo(150*time.Millisecond), func() {
 			if w.asks && v.alive {

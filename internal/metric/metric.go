@@ -12,8 +12,11 @@ const (
 
 	Reclaims           = "reclaims_total"
 	ClaimConflicts     = "claim_conflicts_total"
+	GivenBack          = "given_back_total"
 	HeartbeatFailures  = "heartbeat_failures_total"
 	ReceiveFailures    = "receive_failures_total"
+	LimitFailures      = "limit_failures_total"
+	SlotsRefused       = "slots_refused_total"
 	JournalFailures    = "journal_failures_total"
 	CancelPollFailures = "cancellation_poll_errors_total"
 	Panics             = "panics_total"

@@ -27,7 +27,7 @@ const (
 	DefaultAnswerLimit = 64 << 20 // bytes
 )
 
-// The two answers to a spent quota (a 429 of the code insufficient_quota).
+// The two answers to a spent quota (a 402, or a 429 of the code insufficient_quota and the like).
 const (
 	Pause = "pause" // the route pauses: somebody may pay
 	Fail  = "fail"  // the request fails

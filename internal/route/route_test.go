@@ -129,6 +129,32 @@ func TestEscalates(t *testing.T) {
 	}
 }
 
+// TestGoes has late requests go by the model to which theirs escalates them, unless
+// that has no routes, and once: that one's own escalation is not followed.
+func TestGoes(t *testing.T) {
+	t.Parallel()
+	slow, quick, lost := openai("slow"), openai("quick-*"), openai("lost")
+	slow.Escalation = &route.Escalation{Model: "quick-1", Before: time.Hour}
+	quick.Escalation = &route.Escalation{Model: "slow", Before: 2 * time.Hour}
+	lost.Escalation = &route.Escalation{Model: "nowhere", Before: time.Hour}
+	table := route.NewTable(slow, quick, lost)
+	for _, tt := range []struct {
+		model     string
+		remaining time.Duration
+		name, by  string
+	}{
+		{"slow", time.Hour, "slow", "slow"},
+		{"slow", time.Minute, "quick-1", "quick-*"},
+		{"lost", time.Minute, "lost", "lost"},
+		{"unknown", time.Minute, "unknown", ""},
+	} {
+		name, m, ok := table.Goes(tt.model, tt.remaining)
+		if name != tt.name || m.Pattern != tt.by || ok != (tt.by != "") {
+			t.Errorf("%s with %v left goes by %q as %q (%v), want %q as %q", tt.model, tt.remaining, m.Pattern, name, ok, tt.by, tt.name)
+		}
+	}
+}
+
 func TestPolicy(t *testing.T) {
 	t.Parallel()
 	m := openai("gpt-4o")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A Table is all models of a deployment at one moment. Its models have their
@@ -56,6 +57,19 @@ func (t Table) Match(model string) (Model, bool) {
 		}
 	}
 	return Model{}, false
+}
+
+// Goes returns by what requests for a model go that have so much time remaining
+// before their deadline, with the name that is called: by what Match returns, or
+// late ones by the model to which that escalates them, if it has routes.
+func (t Table) Goes(model string, remaining time.Duration) (name string, m Model, ok bool) {
+	m, ok = t.Match(model)
+	if m.Escalates(remaining) {
+		if other, found := t.Match(m.Escalation.Model); found && len(other.Routes) > 0 {
+			return m.Escalation.Model, other, true
+		}
+	}
+	return model, m, ok
 }
 
 // stored returns the model of exactly that pattern, if it has routes.

@@ -47,6 +47,7 @@ type trail struct {
 	flying   map[*process]int // calls in flight
 	calledAt []time.Duration  // since the start
 	paid     deed             // who has an answer in hand that ends it
+	claimed  deed             // who holds it and has not called it
 	done     deed             // who recorded its outcome
 	again    time.Duration    // when it was last enqueued again; 0: never
 	enqueued int              // messages that were sent of it, without those sent again
@@ -91,6 +92,8 @@ func (c *checker) called(p *process, j *job, n int, call execute.Call) int {
 	l.trail.calls++
 	l.trail.calledAt = append(l.trail.calledAt, c.world.sched.now())
 	b, name := j.shadow.batch, j.name(n)
+	c.uncalled(j, l, n)
+	l.trail.claimed = deed{}
 	c.overlaps(p, l, name)
 	c.alive(p, name)
 	c.eager(p, j, n)
@@ -176,6 +179,9 @@ func (c *checker) answered(p *process, j *job, n int, r execute.Reply, err error
 	if err == nil && r.RetryAfter == 0 && (good || r.StatusCode == http.StatusBadRequest) {
 		l.trail.paid = c.deed(p)
 	}
+	if call, ok := errors.AsType[*execute.CallError](err); ok && call.Kind == execute.CallNoKey {
+		l.trail.claimed = c.deed(p)
+	}
 	switch {
 	case err != nil:
 	case good:
@@ -222,7 +228,8 @@ func (c *checker) applied(p *process, change state.Change, before, after state.R
 	if from.Terminal() {
 		c.wrong("%s was %s and is %s now, by %s", name, from, to, p.name)
 	}
-	l.trail.phase = after.Phase
+	c.uncalled(j, l, change.Spec().Key.Line)
+	l.trail.phase, l.trail.claimed = after.Phase, deed{}
 	if to.Terminal() {
 		c.over(p, j, l, change.Spec().Key.Line)
 	}
@@ -238,6 +245,7 @@ func (c *checker) applied(p *process, change state.Change, before, after state.R
 			}
 		}
 	case state.Processing:
+		l.trail.claimed = c.deed(p)
 		if b := j.shadow.batch; !phase.StartedAt.Before(b.Deadline) {
 			c.wrong("%s is started at its deadline or after it", name)
 		}

@@ -26,6 +26,9 @@ const (
 	idle = 5 * time.Second
 	// manyPlaces are as many as no run needs.
 	manyPlaces = 60
+	// keeping is the longest that a worker keeps what it has claimed and does not
+	// call: it waits for a permit, and for its write.
+	keeping = 20 * time.Second
 	// grace is how long after a batch's stop its seal waits in any case, and
 	// committing how long for workers that still record answers, but for its last
 	// look.
@@ -149,7 +152,7 @@ func (c *checker) eager(p *process, j *job, n int) {
 	p.mu.Lock()
 	began, known := p.stint.got[j.name(n)]
 	p.mu.Unlock()
-	if !known || c.world.plan.places < manyPlaces { // it may have waited for a place
+	if !known || c.world.plan.places < manyPlaces || c.world.plan.limitsRoute() { // it may have waited for a place, or its route
 		return
 	}
 	held, _ := j.lines[n-1].trail.phase.(state.Processing)
@@ -216,11 +219,28 @@ func (c *checker) beat(b state.Worker) {
 		return
 	}
 	for _, j := range c.world.plan.jobs {
-		for _, l := range j.lines {
+		for i, l := range j.lines {
+			if held, ok := l.trail.phase.(state.Processing); ok && held.Lease.Worker == b.ID {
+				c.uncalled(j, l, i+1)
+			}
 			if held, ok := l.trail.phase.(state.Processing); ok && held.Lease.Worker == b.ID && l.trail.told.worker == b.ID {
 				l.trail.told.ended = true
 			}
 		}
+	}
+}
+
+// uncalled checks that a request which a worker has claimed and will not call, or
+// not soon, does not stay the worker's: it is called now, or somebody else's, or its
+// worker ends. Where places are few it waits for one.
+func (c *checker) uncalled(j *job, l *line, n int) {
+	own, b, now := l.trail.claimed, j.shadow.batch, c.world.sched.now()
+	if own.by == nil || c.world.plan.places < manyPlaces || own.by.gone() || own.by.invocation() != own.run || !own.by.well(own.at, false) ||
+		b.Canceling() || b.FailCause != "" || b.Sealed || b.Overdue(own.by.now()) {
+		return
+	}
+	if kept := now - own.at; kept > keeping {
+		c.wrong("%s was claimed by %s for %v and not called", j.name(n), own.by.name, kept)
 	}
 }
 

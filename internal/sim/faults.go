@@ -48,6 +48,9 @@ const (
 	upstreamResets     fault = "the upstream resets a connection"
 	upstreamErrs       fault = "the upstream fails with a 500"
 	upstreamLimits     fault = "the upstream refuses with a Retry-After"
+	keyMissing         fault = "a key is missing for a moment"
+	routeRefuses       fault = "a route refuses all calls with a Retry-After"
+	routeLimited       fault = "a route has limits"
 	upstreamRefuses    fault = "the upstream refuses for good"
 	upstreamOdd        fault = "the upstream answers with what is no answer"
 	poisonous          fault = "a request kills whoever calls it"
@@ -61,7 +64,8 @@ func allFaults() []fault {
 		crashBefore, crashAfter, crashCalling, killedAtLimit, frozen, skewed, throttled, statementThrottled, groupTorn, answerLost, writeLate,
 		connectionDead, slowService, serviceDown, readBroken, messageTwice, messageLost, messageLate, messageShown, deleteLost,
 		deadLetter, flowStopped, noWorkers, wakeLost, tokenLost, taskLives, loaderLives, finalizeTwice, canceled, lineCanceled, dueSoon,
-		upstreamDown, upstreamSlow, upstreamHangs, upstreamResets, upstreamErrs, upstreamLimits, upstreamRefuses, upstreamOdd,
+		upstreamDown, upstreamSlow, upstreamHangs, upstreamResets, upstreamErrs, upstreamLimits, keyMissing, routeRefuses, routeLimited, upstreamRefuses,
+		upstreamOdd,
 		poisonous, badFile, itemMissing,
 	}
 }
@@ -143,6 +147,8 @@ func (w *world) fate(what string, o operation) fate {
 	case w.plan.deadly && !o.worker:
 	case d.chance(rates[throttled]):
 		f.kind = throttled
+	case o.name == "Create" && d.chance(w.plan.stuck):
+		f.kind = frozen
 	case o.writes && d.chance(rates[crashBefore]):
 		f.kind = crashBefore
 	case o.writes && d.chance(rates[crashAfter]):

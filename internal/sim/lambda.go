@@ -67,7 +67,11 @@ func (x *execution) invoke(id string, in any, out *promise, waits bool) {
 		w.hit(finalizeTwice)
 		w.function(name+"'", task, w.promise(), waits)
 	}
-	if lives := d.chance(w.plan.rates[taskLives]); lives && !calm {
+	rate := w.plan.rates[taskLives]
+	if task.Task == "load" {
+		rate = max(rate, w.plan.stuck)
+	}
+	if lives := d.chance(rate); lives && !calm {
 		w.sched.after(name+" is given up", d.between(0, one(d, 300*time.Millisecond, 20*time.Second)), func() {
 			if out.kept {
 				return

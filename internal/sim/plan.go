@@ -9,6 +9,7 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/finalize"
 	"github.com/musketry/musketry/internal/retry"
+	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/submit"
 	"github.com/musketry/musketry/internal/tenant"
 )
@@ -27,6 +28,7 @@ type plan struct {
 	rates   map[fault]float64
 	skew    time.Duration // of a clock, at most
 	freeze  time.Duration // the longest
+	stuck   float64       // how many loaders freeze before a write, and how many are given up
 	outages []outage
 	crawls  []outage // when an operation is slow each time, and not failing
 	skies   []sky
@@ -40,6 +42,7 @@ type plan struct {
 	receives int
 	policy   retry.Policy
 	limits   tenant.Limits
+	route    route.Route                                                 // what its calls in flight and a minute are limited to
 	meddle   func(w *world, o operation) (wait time.Duration, err error) // of one operation; nil: never
 	loses    func(m batch.Message) bool                                  // whether a message that is sent is lost; nil: none is
 	script   func(w *world)                                              // runs beside the rest; nil: nothing does
@@ -140,9 +143,10 @@ func newPlan(seed uint64) *plan {
 		p.outages, p.crawls, p.skies = nil, nil, nil
 	}
 	p.order(d)
-	if slow := roll(seed, "slow reads"); !fair && !p.deadly && slow.chance(0.15) { // of some requests, and of others none are due
-		p.crawls = append(p.crawls, outageOf("Request", slow.between(0, 30*time.Second), 20*time.Minute))
+	if !p.deadly {
+		p.rare(seed, fair)
 	}
+	p.limitRoute(roll(seed, "route"))
 	if !p.deadly {
 		p.absence(d, fair)
 		p.trials(roll(seed, "sweep"))
@@ -216,6 +220,28 @@ func (p *plan) trouble(d *dice) {
 		})
 	}
 }
+
+// limitRoute chooses the route's limits, and when it refuses all calls.
+func (p *plan) limitRoute(d *dice) {
+	if d.chance(0.3) {
+		p.route.RPM = one(d, 0, 10, 20, 60)
+		p.route.MaxConcurrency = one(d, 0, 1, 3, 10)
+		p.skew = min(p.skew, time.Second) // clocks differ by twice that
+	}
+	if d.chance(0.2) && !p.deadly {
+		from := d.between(0, 5*time.Minute)
+		p.skies = append(p.skies, sky{kind: routeRefuses, from: from, to: from + d.between(10*time.Second, longestRefusal)})
+	}
+}
+
+// limitsRoute reports whether calls may have to wait for their route.
+func (p *plan) limitsRoute() bool {
+	refuses := slices.ContainsFunc(p.skies, func(s sky) bool { return s.kind == routeRefuses })
+	return p.route.RPM > 0 || p.route.MaxConcurrency > 0 || refuses
+}
+
+// longestRefusal is how long a route refuses all calls at most.
+const longestRefusal = 4 * time.Minute
 
 // absence chooses when no worker comes: for half an hour, or until so soon
 // before the first batch's deadline that no retry may start any more.
@@ -295,6 +321,55 @@ func (p *plan) fill(d *dice, j *job, lines int) {
 	}
 }
 
+// rare chooses what seldom comes about by itself.
+func (p *plan) rare(seed uint64, fair bool) {
+	if fair {
+		p.crowd(roll(seed, "crowd"))
+		return
+	}
+	if slow := roll(seed, "slow reads"); slow.chance(0.15) { // of some requests, and of others none are due
+		p.crawls = append(p.crawls, outageOf("Request", slow.between(0, 30*time.Second), 20*time.Minute))
+	}
+	p.stopInHand(roll(seed, "stop in hand"))
+	if stuck := roll(seed, "stuck loaders"); stuck.chance(0.15) { // and thaw when others have what was loaded
+		p.stuck = 0.5
+	}
+}
+
+// stopInHand chooses whether the first batch stops while its workers have
+// answers in hand that take long to be recorded.
+func (p *plan) stopInHand(d *dice) {
+	if !d.chance(0.1) {
+		return
+	}
+	p.crawls = append(p.crawls, outageOf("Put", 0, 10*time.Minute))
+	j := p.jobs[0]
+	for len(j.lines) < 10 {
+		j.lines = append(j.lines, &line{})
+	}
+	for _, l := range j.lines { // one is answered at any moment
+		l.manner = manner{lo: 50 * time.Millisecond, hi: 25 * time.Second, wait: time.Second}
+	}
+	j.cancels = d.between(5*time.Second, 30*time.Second)
+}
+
+// crowd chooses whether several workers have the first batch's requests, each of
+// which records twice within the time between two looks at what all have: who is
+// the last to record then knows of none of the others'.
+func (p *plan) crowd(d *dice) {
+	if !d.chance(0.4) {
+		return
+	}
+	p.workers, p.places = 3+d.intn(4), 250
+	j := p.jobs[0]
+	for len(j.lines) < 20 {
+		j.lines = append(j.lines, &line{})
+	}
+	for _, l := range j.lines {
+		l.manner = manner{lo: 50 * time.Millisecond, hi: 9 * time.Second, wait: time.Second}
+	}
+}
+
 // A style is what the requests of a batch have in common.
 type style struct {
 	lo    time.Duration // how long an answer takes at least; 0: one request's this, another's that
@@ -321,6 +396,9 @@ func (p *plan) manner(d *dice, s style) manner {
 	}
 	for range 1 + d.intn(3) {
 		m.first = append(m.first, one(d, upstreamErrs, upstreamLimits, upstreamLimits, upstreamResets, upstreamOdd))
+	}
+	if d.chance(0.05) {
+		m.first = append(m.first, keyMissing)
 	}
 	switch {
 	case d.chance(0.03):
@@ -390,6 +468,7 @@ func (p *plan) patience() time.Duration {
 	}
 
 	patience := 20*time.Minute + waits + calls
+	patience += p.routePatience(calls)
 	if p.receives < 1_000 {
 		patience += 4 * sweepEvery
 	}
@@ -407,4 +486,26 @@ func (p *plan) retriesOf(f fault) int {
 	default:
 		return 0
 	}
+}
+
+// lines returns how many requests there are.
+func (p *plan) lines() int {
+	n := 0
+	for _, j := range p.jobs {
+		n += len(j.lines)
+	}
+	return n
+}
+
+// routePatience is how much longer all may take for what their route is limited to,
+// and refuses.
+func (p *plan) routePatience(calls time.Duration) time.Duration {
+	patience := 2 * longestRefusal
+	if p.route.RPM > 0 { // half of what is allowed at least is used
+		patience += time.Duration(2*p.lines()/p.route.RPM+1) * time.Minute
+	}
+	if p.route.MaxConcurrency > 0 { // calls one after another, and slots of the dead between them
+		patience += time.Duration(p.lines()/p.route.MaxConcurrency+1) * 2 * (calls + time.Minute)
+	}
+	return patience
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/limit"
 	"github.com/musketry/musketry/internal/tenant"
 )
 
@@ -185,6 +186,18 @@ func (p ports) UpdateQuota(ctx context.Context, name string, change func(*tenant
 		},
 		write: func(ctx context.Context, change func(*tenant.Quota) error) (tenant.Quota, error) {
 			return w.store.UpdateQuota(ctx, name, change)
+		},
+	}, change)
+}
+
+// UpdateLimit changes what is known of a route.
+func (p ports) UpdateLimit(ctx context.Context, id string, change func(*limit.Record) error) (limit.Record, error) {
+	w := p.world
+	return update(ctx, p, record[limit.Record]{
+		name: "Limit", key: id, rev: func(r *limit.Record) *int64 { return &r.Rev },
+		read: func(ctx context.Context) (limit.Record, error) { return w.store.Limit(ctx, id) },
+		write: func(ctx context.Context, change func(*limit.Record) error) (limit.Record, error) {
+			return w.store.UpdateLimit(ctx, id, change)
 		},
 	}, change)
 }

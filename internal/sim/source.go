@@ -101,11 +101,18 @@ func (s *source) environment() *environment {
 	}
 	p := ports{e.process}
 	e.worker = execute.New(execute.Deps{
-		Requests: p, Workers: p, Batches: p, Files: p, Queue: p, Flow: p, Caller: p,
+		Requests: p, Workers: p, Limits: p, Batches: p, Files: p, Queue: p, Flow: p, Caller: p,
 		Metrics: w, Log: slog.New(w.handler(e.process)), Clock: e.now, Uniform: e.uniform, NewID: e.newID,
-		Models: route.NewTable(route.DefaultModel("https://api.example.com/v1", false)).Now,
+		Models: route.NewTable(w.plan.model()).Now,
 	}, execute.Config{Places: w.plan.places})
 	return e
+}
+
+// model returns the model of all requests, with the limits of its route.
+func (p *plan) model() route.Model {
+	m := route.DefaultModel("https://api.example.com/v1", false)
+	m.Routes[0].RPM, m.Routes[0].MaxConcurrency = p.route.RPM, p.route.MaxConcurrency
+	return m
 }
 
 // invoke hands messages to an environment.

@@ -33,6 +33,7 @@ func (p ports) Call(ctx context.Context, c execute.Call) (execute.Reply, error) 
 		return execute.Reply{}, &execute.CallError{Kind: execute.CallUnsendable, Text: "unknown"}
 	}
 	n := w.check.called(p.process, j, line, c)
+	defer w.gate.enter(p.process)()
 	defer j.lines[line-1].flies(p.process)()
 	what := fmt.Sprintf("%s calls %s (%d)", p.name, c.CustomID, n)
 	kind, after := w.treatment(j.lines[line-1].manner, what, n)
@@ -51,7 +52,12 @@ func (p ports) Call(ctx context.Context, c execute.Call) (execute.Reply, error) 
 		w.hit(kind)
 	}
 	w.sched.note(what, "answers "+string(kind))
-	reply, err := answerOf(kind, c.CustomID, n, j.lines[line-1].manner.wait)
+	wait := j.lines[line-1].manner.wait
+	if kind == routeRefuses {
+		wait = w.refusesFor(w.sched.now())
+		w.gate.told(p.process, wait)
+	}
+	reply, err := answerOf(kind, c.CustomID, n, wait)
 	w.check.answered(p.process, j, line, reply, err)
 	return reply, err
 }
@@ -75,6 +81,8 @@ func (w *world) treatment(m manner, what string, n int) (fault, time.Duration) {
 		case upstreamSlow:
 			w.hit(upstreamSlow)
 			took *= 20
+		case routeRefuses:
+			return routeRefuses, d.between(10*time.Millisecond, 200*time.Millisecond)
 		default:
 		}
 	}
@@ -95,7 +103,11 @@ func answerOf(kind fault, id string, n int, wait time.Duration) (execute.Reply, 
 	switch kind {
 	case upstreamErrs:
 		return refuse(500, "server_error", 0), nil
-	case upstreamLimits:
+	case upstreamLimits: // for what this one asks: the route is not paused for it
+		own := refuse(429, "rate_limit_exceeded", wait)
+		own.Body = []byte(`{"error":{"code":"rate_limit_exceeded","message":"Request too large for m"}}`)
+		return own, nil
+	case routeRefuses:
 		return refuse(429, "rate_limit_exceeded", wait), nil
 	case upstreamRefuses:
 		return refuse(400, "invalid_request", 0), nil
@@ -106,6 +118,8 @@ func answerOf(kind fault, id string, n int, wait time.Duration) (execute.Reply, 
 		}, nil
 	case upstreamResets, upstreamDown:
 		return execute.Reply{}, &execute.CallError{Kind: execute.CallBroken, Text: "connection reset"}
+	case keyMissing:
+		return execute.Reply{}, &execute.CallError{Kind: execute.CallNoKey, Text: "no key"}
 	case upstreamHangs:
 		return execute.Reply{}, &execute.CallError{Kind: execute.CallTimedOut, Text: "no answer"}
 	default:

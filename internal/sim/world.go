@@ -26,6 +26,7 @@ type world struct {
 	source *source
 	flows  *flows
 	check  *checker
+	gate   *gate
 	users  *process // whose dying lets them go
 	over   chan struct{}
 
@@ -61,9 +62,12 @@ func run(seed uint64, p *plan, d *definition, trace io.Writer) report {
 		nicks: map[string]string{}, calls: map[string]int{}, hits: map[fault]int{}, passes: map[string]int{},
 		over: make(chan struct{}),
 	}
-	w.check = &checker{world: w}
+	w.check, w.gate = &checker{world: w}, newGate(w)
 	w.queue, w.source, w.flows = newQueue(w), newSource(w), newFlows(w, d)
 	w.users = &process{world: w, name: "users"}
+	if p.route.RPM > 0 || p.route.MaxConcurrency > 0 {
+		w.hit(routeLimited)
+	}
 	for _, j := range p.jobs {
 		w.upload(j)
 		if !p.lively && j.window < time.Hour {
@@ -83,6 +87,7 @@ func run(seed uint64, p *plan, d *definition, trace io.Writer) report {
 	w.spawn(func() { w.judge(w.sched.stop) })
 	w.sched.loop()
 	w.end()
+	defer time.Sleep(leaving) // who sleeps meets its end at its next call
 	return report{
 		seed: seed, finds: w.check.finds, hits: w.hits, passes: w.passes,
 		sum: w.sched.sum, turns: w.sched.count, took: w.sched.now(), wakes: w.flows.wakes, ticks: w.passes["tick"],
@@ -125,6 +130,9 @@ func (w *world) settled() bool {
 	entries, _, _ := w.store.Runnings(context.Background(), "", 1)
 	return w.source.running+len(w.queue.messages)+len(w.queue.dead)+len(entries) == 0 && !slices.ContainsFunc(w.plan.jobs, func(j *job) bool { return !j.read })
 }
+
+// leaving is longer than an invocation of a worker lasts.
+const leaving = 20 * time.Minute
 
 // end ends whatever lives still.
 func (w *world) end() {

@@ -87,6 +87,9 @@ func callError(err error) error {
 	if e, ok := errors.AsType[*upstream.BuildError](err); ok {
 		return &execute.CallError{Kind: execute.CallUnsendable, Text: e.Field + " " + e.Reason}
 	}
+	if _, ok := errors.AsType[*upstream.KeyError](err); ok {
+		return &execute.CallError{Kind: execute.CallNoKey, Text: err.Error()}
+	}
 	if unsent(err) {
 		return &execute.CallError{Kind: execute.CallUnsent, Text: err.Error()}
 	}
@@ -104,8 +107,7 @@ func callError(err error) error {
 
 // unsent reports whether nothing was sent, for no fault of the request.
 func unsent(err error) bool {
-	_, key := errors.AsType[*upstream.KeyError](err)
 	_, address := errors.AsType[*upstream.AddressError](err)
 	_, route := errors.AsType[*upstream.RouteError](err)
-	return key || address || route
+	return address || route
 }

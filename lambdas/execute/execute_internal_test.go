@@ -184,7 +184,7 @@ func TestCallErrors(t *testing.T) {
 		},
 		"no key": {
 			answer: large, cfg: upstream.Config{Key: func(context.Context, string) (string, error) { return "", errors.New("no SSM") }},
-			want: execute.CallError{Kind: execute.CallUnsent, Text: "no upstream key: no SSM"},
+			want: execute.CallError{Kind: execute.CallNoKey, Text: "no upstream key: no SSM"},
 		},
 		"reset": {
 			answer: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },

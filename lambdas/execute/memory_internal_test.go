@@ -200,7 +200,7 @@ func prepare(
 		load(t, store, queue, files, tenant)
 	}
 	worker := execute.New(execute.Deps{
-		Requests: store, Workers: store, Batches: store, Files: files, Queue: queue, Flow: memstore.NewFlow(),
+		Requests: store, Workers: store, Limits: store, Batches: store, Files: files, Queue: queue, Flow: memstore.NewFlow(),
 		Caller: caller, Metrics: noMetrics{}, Log: slog.New(slog.DiscardHandler),
 		Clock: time.Now, Uniform: func() float64 { return 0.5 }, NewID: rand.Text,
 		Models: route.NewTable(route.DefaultModel(caller.route.BaseURL, true)).Now,

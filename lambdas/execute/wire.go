@@ -34,7 +34,7 @@ func wire(kit boot.Kit) (handler, error) {
 		Key: kit.Keys().Key, Credentials: kit.AWS.Credentials, Now: kit.Clock, RootCAs: kit.UpstreamCA, Places: kit.Settings.Places,
 	})
 	worker := execute.New(execute.Deps{
-		Requests: store, Workers: store, Batches: store,
+		Requests: store, Workers: store, Limits: store, Batches: store,
 		Files:  s3file.New(s3file.NewClient(kit.AWS), kit.Bucket),
 		Queue:  sqsqueue.New(sqs.NewFromConfig(kit.AWS), sqsqueue.Config{URL: kit.QueueURL}),
 		Flow:   sfnflow.New(sfn.NewFromConfig(kit.AWS), ""), // it wakes flows and starts none

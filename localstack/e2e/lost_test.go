@@ -5,7 +5,9 @@ package e2e_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -14,17 +16,19 @@ import (
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/boot"
+	"github.com/musketry/musketry/internal/route"
 )
 
-// lostLines is how many lines a batch has of whose messages some are lost: more than all workers take in some seconds.
-const lostLines = 1500
+// lostLines is how many lines a batch has of whose messages some are lost, and lostPlaces how many of them are called at
+// once: the others' messages wait in the queue, and whoever receives one before its turn shows it again.
+const lostLines, lostPlaces = 1500, 100
 
 // TestLostMessages deletes messages of a running batch behind everybody's back. It is due before they can be missed, which
 // takes minutes: then those lines, which nobody called, expire, and every other has what came of it.
 func TestLostMessages(t *testing.T) {
 	t.Parallel()
 	c, m := newClient(t, "OPENAI_API_KEY"), marker(t)
-	lines, order := slowLines(m)
+	lines, order := slowLines(t, m)
 	b := create(t.Context(), t, c, upload(t.Context(), t, c, jsonl(t, lines...)), "45s")
 	lost := loseMessages(t, b.ID, 20)
 	b = await(t.Context(), t, c, b.ID, patience, ended)
@@ -53,11 +57,16 @@ func TestLostMessages(t *testing.T) {
 	t.Logf("%d messages were lost, %d lines were done", len(lost), len(output))
 }
 
-// slowLines returns lines whose calls take long enough for others to wait, and their ids.
-func slowLines(m string) (lines []any, ids []string) {
+// slowLines returns lines of a model of their own that takes long, and few at a time, and the lines' ids.
+func slowLines(t *testing.T, m string) (lines []any, ids []string) {
+	t.Helper()
+	model, way := strings.ToLower(m), toStandin(t, "own", "standin:latency=4s")
+	way.MaxConcurrency = lostPlaces
+	putModel(t, route.Model{Pattern: model, Routes: []route.Route{way}})
+	time.Sleep(routesKnown)
 	for i := range lostLines {
 		ids = append(ids, fmt.Sprintf("line-%04d", i+1))
-		lines = append(lines, chat(ids[i], "standin:latency=4s", m))
+		lines = append(lines, chat(ids[i], model, m))
 	}
 	return lines, ids
 }

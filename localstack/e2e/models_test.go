@@ -125,10 +125,42 @@ func within10s(t *testing.T, what string, is func() bool) {
 // ownRoute gives model a route of its own to the stand-in: what pauses it pauses no other test's.
 func ownRoute(t *testing.T, model string) {
 	t.Helper()
+	ownRouteBy(t, model, route.Auth{Kind: route.None})
+}
+
+// ownRouteBy is ownRoute, with calls that prove who makes them.
+func ownRouteBy(t *testing.T, model string, auth route.Auth) {
+	t.Helper()
+	putRoute(t, model, auth)
+	time.Sleep(routesKnown)
+}
+
+// routesKnown is how long it takes at most until each worker has a route.
+const routesKnown = 5 * time.Second
+
+// putRoute gives a model a route of its own, which workers do not have at once.
+func putRoute(t *testing.T, model string, auth route.Auth) {
+	t.Helper()
+	own := toStandin(t, "own", "")
+	own.Auth = auth
+	putModel(t, route.Model{Pattern: model, Routes: []route.Route{own}})
+}
+
+// toStandin returns a route to the stand-in, which is called for model there; empty: for the line's.
+func toStandin(t *testing.T, name, model string) route.Route {
+	t.Helper()
 	base, err := url.Parse(variable(t, "STANDIN_URL"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return route.Route{
+		Name: name, BaseURL: base.Scheme + "://" + base.Host + "/v1", Auth: route.Auth{Kind: route.None}, Model: model, AllowPrivate: true,
+	}
+}
+
+// putModel stores a model, which workers do not have at once.
+func putModel(t *testing.T, m route.Model) {
+	t.Helper()
 	cfg, err := boot.AWS(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -137,11 +169,7 @@ func ownRoute(t *testing.T, model string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := route.Model{Pattern: model, Routes: []route.Route{{
-		Name: "own", BaseURL: base.Scheme + "://" + base.Host + "/v1", Auth: route.Auth{Kind: route.None}, AllowPrivate: true,
-	}}}
-	if err := store.PutModel(t.Context(), own); err != nil && !errors.Is(err, route.ErrConflict) { // another test has
+	if err := store.PutModel(t.Context(), m); err != nil && !errors.Is(err, route.ErrConflict) { // another test has
 		t.Fatal(err)
 	}
-	time.Sleep(5 * time.Second) // by then each worker has it, too
 }

@@ -41,7 +41,7 @@ func TestMissedMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, m := newClient(t, "OPENAI_API_KEY"), marker(t)
-	lines, order := slowLines(m)
+	lines, order := slowLines(t, m)
 	b := create(t.Context(), t, c, upload(t.Context(), t, c, jsonl(t, lines...)), "2h")
 	loseMessages(t, b.ID, 20)
 	losses, lossRuns = append(losses, loss{batch: b.ID, order: order, at: time.Now()}), lossRuns+1

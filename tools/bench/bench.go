@@ -49,6 +49,9 @@ func benches() map[string]bench {
 		"kill":         onCloud("Kill"),
 		"backpressure": onCloud("Backpressure"),
 		"whole":        onCloud("Whole"),
+		"limits":       onCloud("Limits"),
+		"dead":         onCloud("Dead"),
+		"inflight":     onCloud("Inflight"),
 	}
 }
 

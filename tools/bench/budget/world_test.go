@@ -198,7 +198,7 @@ func (w *world) newLoader() *loader {
 func (w *world) newWorker() *worker {
 	store, metrics := w.store(), boot.NewMetrics(w.meter, time.Now, "Musketry")
 	return &worker{use: execute.New(execute.Deps{
-		Requests: store, Workers: store, Batches: store, Files: w.files(), Queue: w.messages(), Flow: w.flows(),
+		Requests: store, Workers: store, Limits: store, Batches: store, Files: w.files(), Queue: w.messages(), Flow: w.flows(),
 		Caller: w.model, Metrics: metrics, Log: w.log(), Clock: time.Now, Uniform: mathrand.Float64, NewID: rand.Text,
 		Models: route.NewTable(route.DefaultModel("https://api.example.com/v1", false)).Now,
 	}, execute.Config{Places: w.plan.places}), metrics: metrics}
