@@ -137,6 +137,7 @@ type Deps struct {
 	// Models returns the models of now, of which GET /models lists those that are
 	// names. Nil: there are none.
 	Models func(ctx context.Context) (route.Table, error)
+	Limits LimitStore // of those models' routes; nil only where Models is
 }
 
 // A Config is what a deployment chooses. Zero fields take their defaults.

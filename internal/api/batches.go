@@ -154,7 +154,9 @@ func (a *api) writeBatch(w http.ResponseWriter, r *http.Request, b batch.Batch) 
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, shapeBatch(b, counts))
+	shape := shapeBatch(b, counts)
+	shape.Waiting = a.waiting(r.Context(), b, counts)
+	writeJSON(w, http.StatusOK, shape)
 	return nil
 }
 

@@ -33,6 +33,7 @@ func TestCreateBatch(t *testing.T) {
 		"error_file_id": nil, "created_at": float64(now), "in_progress_at": nil, "expires_at": float64(now + 5400),
 		"finalizing_at": nil, "completed_at": nil, "failed_at": nil, "expired_at": nil, "cancelling_at": nil,
 		"cancelled_at": nil, "usage": nil, "retry_of": nil, "metadata": map[string]any{"team": "ünïcode", "empty": ""},
+		"waiting": nil,
 		"request_counts": map[string]any{
 			"total": 0.0, "completed": 0.0, "failed": 0.0, "expired": 0.0, "cancelled": 0.0,
 		},

@@ -79,6 +79,7 @@ type (
 		Usage            *usageShape       `json:"usage"`
 		RetryOf          *string           `json:"retry_of"`
 		Metadata         map[string]string `json:"metadata"`
+		Waiting          []waitShape       `json:"waiting"`
 	}
 
 	errorsShape struct {

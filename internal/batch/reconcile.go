@@ -177,6 +177,12 @@ func (b *Batch) Asks(now time.Time) bool {
 	return !b.Reconciled.AskAt.IsZero() && b.Reconciled.AskAt.Sub(now) <= askRest
 }
 
+// Starved reports whether requests of b wait to be enqueued, of which the allowance
+// granted next to nothing.
+func (b *Batch) Starved() bool {
+	return !b.Reconciled.AskAt.IsZero() && b.Enqueued < b.Counts.Total && b.Reconciled.HighWater < MinHighWater
+}
+
 // maxEnqueues bounds what is kept of when requests were enqueued: enough for an
 // hour, were some enqueued each minute.
 const maxEnqueues = 24

@@ -155,15 +155,16 @@ func TestAsks(t *testing.T) {
 		highWater, done int
 		in              time.Duration // it asks then; 0: not before its low water
 		due, soon       bool
+		starved         bool // it waits for the allowance
 	}{
-		"at low water":                      {500, 250, 0, true, false},
-		"above it":                          {500, 249, 0, false, false},
-		"it got next to nothing":            {99, 500, 25 * time.Second, false, true},
-		"it got next to nothing, and waits": {99, 500, 1, false, true},
-		"it has waited":                     {99, 500, -1, true, true},
-		"it got little":                     {100, 500, 9 * time.Minute, true, false},
-		"it got little, and has more":       {100, 449, 9 * time.Minute, false, false},
-		"it asks a little later":            {100, 449, 25*time.Second + 1, false, false},
+		"at low water":                      {500, 250, 0, true, false, false},
+		"above it":                          {500, 249, 0, false, false, false},
+		"it got next to nothing":            {99, 500, 25 * time.Second, false, true, true},
+		"it got next to nothing, and waits": {99, 500, 1, false, true, true},
+		"it has waited":                     {99, 500, -1, true, true, true},
+		"it got little":                     {100, 500, 9 * time.Minute, true, false, false},
+		"it got little, and has more":       {100, 449, 9 * time.Minute, false, false, false},
+		"it asks a little later":            {100, 449, 25*time.Second + 1, false, false, false},
 	} {
 		b := batch.Batch{Status: batch.StatusInProgress, Counts: batch.Counts{Total: 1_000}, Enqueued: 500}
 		if b.Reconciled.HighWater = tt.highWater; tt.in != 0 {
@@ -172,11 +173,17 @@ func TestAsks(t *testing.T) {
 		if due, soon := b.AskDue(tt.done, now), b.Asks(now); due != tt.due || soon != tt.soon {
 			t.Errorf("%s: due %t, soon %t", name, due, soon)
 		}
+		if b.Starved() != tt.starved {
+			t.Errorf("%s: starved %t", name, b.Starved())
+		}
 	}
 	over := batch.Batch{Status: batch.StatusInProgress, Counts: batch.Counts{Total: 500}, Enqueued: 500}
 	over.Reconciled.AskAt = now
 	canceling := batch.Batch{Status: batch.StatusCanceling, Counts: batch.Counts{Total: 500}}
 	canceling.Reconciled.AskAt = now
+	if over.Starved() {
+		t.Error("a batch of which all is enqueued waits for the allowance")
+	}
 	if over.AskDue(500, now) || canceling.AskDue(0, now) {
 		t.Error("one that is enqueued, or stops, asks for more")
 	}

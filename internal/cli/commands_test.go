@@ -19,6 +19,7 @@ func TestStatus(t *testing.T) {
 		"validating":  {batchRun{total: 10, perSecond: 1}, 0},
 		"in-progress": {batchRun{total: 1000, perSecond: 10, failEvery: 50}, 33 * time.Second},
 		"completed":   {batchRun{total: 100, perSecond: 10, failEvery: 50}, time.Minute},
+		"waiting":     {batchRun{total: 100, perSecond: 1, waiting: waiting()}, 10 * time.Second},
 		"refused":     {refused(), time.Minute},
 		"expired":     {batchRun{total: 100, perSecond: 1, end: "expired", endAfter: 20 * time.Second}, 20 * time.Second},
 	} {

@@ -53,12 +53,34 @@ func (p progress) detail() string {
 			parts = append(parts, span(p.remaining)+" to go")
 		}
 	}
+	reasons := p.view.reasons()
+	if len(reasons) > 0 {
+		parts = append(parts, "waits: "+reasons[0].short())
+	}
+	if n := len(reasons) - 1; n > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more", n))
+	}
 	return strings.Join(parts, ", ")
 }
 
 // words returns the progress in words.
 func (p progress) words() string {
 	return strings.TrimSpace(string(p.status) + " " + p.detail())
+}
+
+// told is what was said of why a batch's requests wait.
+type told map[string]bool
+
+// news returns what keeps requests and who can mend it, each once, a line each.
+func (t told) news(v *view) string {
+	var text strings.Builder
+	for _, r := range v.reasons() {
+		if !t[r.Message] {
+			t[r.Message] = true
+			text.WriteString("  " + r.words() + "\n")
+		}
+	}
+	return text.String()
 }
 
 func speed(rate float64) string {
@@ -85,17 +107,18 @@ func (a *app) display() display {
 	case a.env.Terminal:
 		return newBarDisplay(a.env.Stderr)
 	}
-	return &lineDisplay{w: a.env.Stderr, now: a.env.Now}
+	return &lineDisplay{w: a.env.Stderr, now: a.env.Now, told: told{}}
 }
 
 // A barDisplay draws a bar on a terminal, over and over on the same line.
 type barDisplay struct {
-	w   io.Writer
-	bar *progressbar.ProgressBar
+	w    io.Writer
+	bar  *progressbar.ProgressBar
+	told told
 }
 
 func newBarDisplay(w io.Writer) *barDisplay {
-	return &barDisplay{w: w, bar: newBar(w, 1)}
+	return &barDisplay{w: w, bar: newBar(w, 1), told: told{}}
 }
 
 // newBar returns a bar of so many steps. Rate and time to go are not the
@@ -115,6 +138,14 @@ func newBar(w io.Writer, steps int) *progressbar.ProgressBar {
 func (d *barDisplay) show(p progress) error {
 	if p.counts.Total > 0 && p.counts.Total != d.bar.GetMax() {
 		d.bar.ChangeMax(p.counts.Total)
+	}
+	if news := d.told.news(p.view); news != "" {
+		if err := d.bar.Clear(); err != nil {
+			return fmt.Errorf("the progress bar: %w", err)
+		}
+		if _, err := io.WriteString(d.w, news); err != nil {
+			return fmt.Errorf("standard error: %w", err)
+		}
 	}
 	d.bar.Describe(p.words())
 	full := d.bar.GetMax()
@@ -144,6 +175,7 @@ type lineDisplay struct {
 	last   time.Time
 	words  string
 	status batch.Status
+	told   told
 }
 
 func (d *lineDisplay) show(p progress) error {
@@ -154,7 +186,7 @@ func (d *lineDisplay) show(p progress) error {
 		return nil
 	}
 	d.last, d.words, d.status = p.at, words, p.status
-	_, err := fmt.Fprintf(d.w, "%s %s\n", p.at.UTC().Format(time.RFC3339), words)
+	_, err := fmt.Fprintf(d.w, "%s %s\n%s", p.at.UTC().Format(time.RFC3339), words, d.told.news(p.view))
 	if err != nil {
 		return fmt.Errorf("standard error: %w", err)
 	}

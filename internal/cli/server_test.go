@@ -31,6 +31,7 @@ type batchRun struct {
 	failEvery int // every so many requests fail; 0: none
 	end       string
 	errors    []map[string]any // for a batch that fails
+	waiting   []map[string]any // what it waits for, for the first minute
 	endAfter  time.Duration    // for a batch that fails or expires
 	output    []byte
 	failures  []byte
@@ -397,6 +398,14 @@ func (b *serverBatch) object() map[string]any {
 		status, counts = "validating", map[string]int{"total": 0, "completed": 0, "failed": 0}
 	case done == b.run.total && b.run.end == "":
 		status = "completed"
+	}
+	if b.run.waiting != nil { // as Musketry has it, and OpenAI does not
+		o["waiting"] = nil
+		if status == "in_progress" && age < time.Minute {
+			o["waiting"] = b.run.waiting
+		} else if status == "in_progress" {
+			o["waiting"] = []any{}
+		}
 	}
 	o["status"], o["request_counts"] = status, counts
 	if slices.Contains([]string{"completed", "failed", "expired", "cancelled"}, status) {

@@ -47,6 +47,9 @@ func report(v *view, now time.Time) string {
 	row("batch", v.ID)
 	row("status", string(v.Status))
 	row("requests", requests(v))
+	for _, r := range v.reasons() {
+		row("waits", r.words())
+	}
 	row("endpoint", v.Endpoint)
 	row("created", stamp(v.CreatedAt))
 	row("deadline", deadline(v, now))

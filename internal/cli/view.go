@@ -116,6 +116,41 @@ func (v *view) problems() []string {
 	return lines
 }
 
+// A reason is why a batch's requests wait.
+type reason struct {
+	Name    string `json:"reason"`
+	Model   string `json:"model"` // empty: all of them
+	Until   int64  `json:"until"` // Unix seconds; 0: unknown
+	Message string `json:"message"`
+}
+
+// reasons returns why the batch's requests wait, which Musketry tells and OpenAI does
+// not.
+func (v *view) reasons() []reason {
+	var reasons []reason
+	if json.Unmarshal([]byte(v.JSON.ExtraFields["waiting"].Raw()), &reasons) != nil {
+		return nil
+	}
+	return reasons
+}
+
+// short returns its name, and of which model it is.
+func (r reason) short() string {
+	if r.Model == "" {
+		return r.Name
+	}
+	return fmt.Sprintf("%s (%s)", r.Name, r.Model)
+}
+
+// words returns all that is known of it, on one line.
+func (r reason) words() string {
+	text := r.short()
+	if r.Until > 0 {
+		text += " until " + stamp(r.Until)
+	}
+	return text + ": " + r.Message
+}
+
 // tally returns counts in words.
 func tally(c batch.Counts) string {
 	parts := []string{number(c.Total, "request"), fmt.Sprintf("%d completed", c.Completed)}

@@ -20,6 +20,16 @@ func refused() batchRun {
 	}}
 }
 
+func waiting() []map[string]any {
+	return []map[string]any{
+		{
+			"reason": "rate_limited", "model": "gpt-4o*", "until": 946684860, // a minute after the bubble's beginning
+			"message": "The upstream of 'gpt-4o*' takes no calls for now.",
+		},
+		{"reason": "allowance", "model": nil, "until": nil, "message": "Other batches come first."},
+	}
+}
+
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -29,6 +39,7 @@ func TestWatch(t *testing.T) {
 		"completed":     {batchRun{total: 300, perSecond: 12}, cli.ExitOK},
 		"with-failures": {batchRun{total: 60, perSecond: 20, failEvery: 25}, cli.ExitFailures},
 		"refused":       {refused(), cli.ExitEnded},
+		"waiting":       {batchRun{total: 90, perSecond: 1, waiting: waiting()}, cli.ExitOK},
 		"expired":       {batchRun{total: 100, perSecond: 2, end: "expired", endAfter: 20 * time.Second}, cli.ExitEnded},
 	} {
 		for kind, terminal := range map[string]bool{"lines": false, "bar": true} {
@@ -42,7 +53,7 @@ func TestWatch(t *testing.T) {
 						t.Errorf("code %d, want %d", r.code, tt.code)
 					}
 					if terminal {
-						r.stderr = strings.ReplaceAll(strings.ReplaceAll(r.stderr, "\x1b[0K", "\n"), "\r", "")
+						r.stderr = strings.NewReplacer("\x1b[0K", "\n", "\x1b[2K", "", "\r", "").Replace(r.stderr)
 					}
 					golden(t, "watch/"+name+"-"+kind, r.session())
 				})

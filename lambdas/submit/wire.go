@@ -44,7 +44,7 @@ func wire(kit boot.Kit) (handler, error) {
 		api: api.New(api.Deps{
 			Keys: store, Files: store, Batches: store, Objects: bucket, Contents: bucket, Parts: bucket, Uploads: store, Quotas: store,
 			Acceptor: acceptor, Requests: inspector, Presigner: s3file.NewPresigner(client, env.Bucket), Logger: log,
-			Metrics: kit.Metrics, Clock: clock, Random: rand.Reader, Models: models.Table,
+			Metrics: kit.Metrics, Clock: clock, Random: rand.Reader, Models: models.Table, Limits: store,
 		}, apiConfig(env.Settings)),
 		load: loader.Load, after: kit.Metrics.Flush,
 	}, nil
