@@ -11,7 +11,7 @@ import (
 // (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html).
 const (
 	MinHighWater   = 100
-	FirstHighWater = 500
+	FirstHighWater = 5_000
 	MaxHighWater   = 10_000
 )
 
@@ -20,9 +20,9 @@ const (
 	flowing = 10 * time.Minute
 
 	// CommitLimit is the longest that an outcome takes from the time it bears to
-	// the counter shard that counts it, clocks that differ included; a worker
-	// that takes longer died.
-	CommitLimit = 3 * time.Minute
+	// the counter shard that counts it: what cannot be written is written again for
+	// as long as its worker's invocation lasts, and clocks differ.
+	CommitLimit = 16 * time.Minute
 	// commitUsual is how long that takes unless writes fail.
 	commitUsual = 10 * time.Second
 
@@ -93,7 +93,7 @@ type Reenqueue struct {
 }
 
 // LastTries is how often the flow judges the last requests of a batch.
-const LastTries = 3
+const LastTries = 4
 
 // LastExpected reports whether the flow is to judge at LastAt what waits.
 func (r Reenqueue) LastExpected() bool { return !r.LastAt.IsZero() && r.LastTries < LastTries }
@@ -157,12 +157,10 @@ const (
 )
 
 // Grant returns r after the allowance granted so many of the requests that were
-// wanted, which are its high water if they are fewer.
+// wanted, which are its high water if that is higher.
 func (r Reconciliation) Grant(granted, wanted int, now time.Time) Reconciliation {
 	r.AskAt = time.Time{}
-	if granted < wanted {
-		r.HighWater = granted
-	}
+	r.HighWater = min(r.HighWater, granted)
 	switch {
 	case granted < min(wanted, MinHighWater):
 		r.AskAt = stamp(now.Add(askRest))

@@ -19,9 +19,9 @@ func TestHighWater(t *testing.T) {
 		limit int
 		want  int
 	}{
-		{0, 0, 10_000, 500},
-		{time.Minute, 250, 10_000, 1_000},
-		{9 * time.Minute, 750, 10_000, 2_000},
+		{0, 0, 10_000, 5_000},
+		{time.Minute, 250, 10_000, 10_000},
+		{9 * time.Minute, 750, 10_000, 10_000},
 		{20 * time.Minute, 1_750, 10_000, 1_000}, // 500 in ten minutes
 		{10 * time.Minute, 2_250, 10_000, 1_000},
 		{time.Hour, 2_300, 10_000, 100},
@@ -125,9 +125,10 @@ func TestGrantsThatFallShort(t *testing.T) {
 		highWater       int           // of 1,000 before
 		asks            time.Duration // later; 0: it does not
 	}{
-		"all that it wanted":         {500, 500, 1_000, 0},
-		"all of little":              {50, 50, 1_000, 0},
-		"nothing, and wanted it":     {0, 0, 1_000, 0},
+		"all that it wanted":         {500, 500, 500, 0},
+		"all of little":              {50, 50, 50, 0},
+		"nothing, and wanted it":     {0, 0, 0, 0},
+		"more, which is outstanding": {1_200, 1_000, 1_000, 0},
 		"half":                       {250, 500, 250, 0},
 		"less than half":             {249, 500, 249, 9 * time.Minute},
 		"enough to go on":            {100, 500, 100, 9 * time.Minute},
@@ -192,7 +193,7 @@ func TestAsks(t *testing.T) {
 // TestLastExpected says how often the last requests of a batch are judged.
 func TestLastExpected(t *testing.T) {
 	t.Parallel()
-	for tries, want := range []bool{true, true, true, false} {
+	for tries, want := range []bool{true, true, true, true, false} {
 		if got := (batch.Reenqueue{LastAt: noon(), LastTries: tries}).LastExpected(); got != want {
 			t.Errorf("after %d times they are to be judged: %t", tries, got)
 		}
@@ -301,21 +302,21 @@ func TestRecounts(t *testing.T) {
 		t.Error("one that was surely not counted does not wake the flow")
 	}
 	wantAt("it is preferred", 142*s)
-	b.BeginRecount(at(400 * s))
-	b.EndRecount(at(400*s), batch.LagNone)
-	if ask(219*s, 401*s, false) {
+	b.BeginRecount(at(1180 * s))
+	b.EndRecount(at(1180*s), batch.LagNone)
+	if ask(219*s, 1181*s, false) {
 		t.Error("an outcome that was surely counted wakes the flow")
 	}
 	wantAt("it is none", never)
-	if ask(399*s, 402*s, true) {
+	if ask(1179*s, 1182*s, true) {
 		t.Error("a message that the flow sent again wakes it")
 	}
-	wantAt("it is put off too", 1002*s)
-	b.BeginRecount(at(500 * s))
-	b.EndRecount(at(300*s), batch.LagOld)
-	wantAt("one that was overtaken ends nothing", 500*s)
+	wantAt("it is put off too", 1782*s)
+	b.BeginRecount(at(1300 * s))
+	b.EndRecount(at(1180*s), batch.LagOld)
+	wantAt("one that was overtaken ends nothing", 1300*s)
 	b.Sealed = true
-	if ask(never, 600*s, false) {
+	if ask(never, 1400*s, false) {
 		t.Error("a sealed batch is recounted")
 	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // linger is how long a change waits for others to go with, and a little.
-const linger = 21 * time.Millisecond
+const linger = 40 * time.Millisecond
 
 // TestNobodyIsBehindASlowOperation has one operation before the calls take 14
 // seconds or as long as is said: the calls of the other nine requests leave at once, and the lines are

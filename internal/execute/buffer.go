@@ -7,10 +7,13 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 )
 
-// The bounds of a segment: whichever is reached first.
+// The bounds of a segment: whichever is reached first, of its bytes and the time
+// from its first answer. Few answers wait for longer, until there are enough.
 const (
-	segmentBytes = 4 << 20
-	segmentWait  = 2 * time.Second // from its first answer
+	segmentBytes  = 4 << 20
+	segmentWait   = 2 * time.Second
+	segmentLonger = 5 * time.Second
+	segmentEnough = 50
 )
 
 // A buffer gathers outcomes until they are worth a segment, each batch's apart.
@@ -30,7 +33,14 @@ type buffer struct {
 type group struct {
 	entries []*entry
 	bytes   int
+	found   bool        // one has its outcome already, and adds nothing to a segment
+	waited  bool        // for segmentWait
 	timer   *time.Timer // runs while entries wait
+}
+
+// worth reports whether what waits is worth a segment, or needs none.
+func (g *group) worth() bool {
+	return g.bytes >= segmentBytes || g.waited && (g.found || len(g.entries) >= segmentEnough)
 }
 
 // add takes in a job with its outcome, or, without one, because its request
@@ -40,10 +50,12 @@ func (u *buffer) add(j *job, o *outcome) {
 	u.check(j.ref(), func(g *group) {
 		u.ledger.reach(j, buffered)
 		g.entries = append(g.entries, &entry{job: j, outcome: o})
-		if o != nil {
+		if g.found = g.found || o == nil; o != nil {
 			g.bytes += len(o.line)
 		}
-		u.arm(j.ref(), g)
+		if g.timer == nil {
+			u.arm(j.ref(), g, segmentWait)
+		}
 	})
 }
 
@@ -57,7 +69,7 @@ func (u *buffer) check(ref batch.Ref, change func(*group)) {
 	u.mu.Lock()
 	g := u.group(ref)
 	change(g)
-	due := u.take(g, stops || u.ledger.of(ref).pending == 0 || g.bytes >= segmentBytes)
+	due := u.take(g, stops || u.ledger.of(ref).pending == 0 || g.worth())
 	u.mu.Unlock()
 	u.commit(ref, due)
 }
@@ -96,21 +108,30 @@ func (u *buffer) commit(ref batch.Ref, due []*entry) {
 	u.heartbeat.announce(u.batches.entry(ref))
 }
 
-// arm starts the clock of g's first entry; u.mu is held.
-func (u *buffer) arm(ref batch.Ref, g *group) {
-	if g.timer != nil {
-		return
-	}
+// arm has what waits in g go after d, unless it goes before; u.mu is held.
+func (u *buffer) arm(ref batch.Ref, g *group, d time.Duration) {
 	u.timers.Add(1)
 	var t *time.Timer
-	t = time.AfterFunc(segmentWait, func() {
+	t = time.AfterFunc(d, func() {
 		defer u.timers.Done()
-		u.mu.Lock()
-		due := u.take(g, g.timer == t) // otherwise the entries are newer than this clock
-		u.mu.Unlock()
-		u.commit(ref, due)
+		u.commit(ref, u.expire(ref, g, t))
 	})
 	g.timer = t
+}
+
+// expire empties g if its time is over, which t says. Few entries wait on once.
+func (u *buffer) expire(ref batch.Ref, g *group, t *time.Timer) []*entry {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if g.timer != t { // the entries are newer than this clock
+		return nil
+	}
+	again := !g.waited
+	if g.waited = true; again && !g.worth() {
+		u.arm(ref, g, segmentLonger-segmentWait)
+		return nil
+	}
+	return u.take(g, true)
 }
 
 // take empties g if it is due; u.mu is held.

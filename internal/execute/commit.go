@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/metric"
@@ -21,6 +22,47 @@ type committer struct {
 	reconciler *reconciler
 	settler    *settler
 	newID      func() string
+	alive      func() bool // whether the others must take this worker for living
+	until      time.Time   // when what cannot be written is left
+}
+
+// again waits before what failed is written again. It reports whether it may be:
+// what was answered is paid for, and as long as this worker lives nobody else asks
+// for it.
+func (c *committer) again() bool {
+	ctx, cancel := context.WithTimeout(c.ctx, c.until.Sub(c.clock()))
+	defer cancel()
+	return c.rest(ctx, rewriteEvery) && c.alive()
+}
+
+// insist is persist, again and again.
+func (c *committer) insist(what func(ctx context.Context) error) error {
+	for {
+		err := c.persist(opLimit, what)
+		if err == nil || isFact(err) || !c.again() {
+			return err
+		}
+	}
+}
+
+// applyAll makes changes durable, again and again, and returns their errors.
+func (c *committer) applyAll(changes []state.Change) []error {
+	errs := c.requests.applyAll(changes)
+	for {
+		var failed []state.Change
+		var which []int
+		for i, err := range errs {
+			if err != nil && !isFact(err) {
+				failed, which = append(failed, changes[i]), append(which, i)
+			}
+		}
+		if len(failed) == 0 || !c.again() {
+			return errs
+		}
+		for n, err := range c.requests.applyAll(failed) {
+			errs[which[n]] = err
+		}
+	}
 }
 
 // commit makes entries of one batch durable, in the order on which everybody
@@ -100,7 +142,7 @@ func (c *committer) putSegment(ref batch.Ref, outcomes []*entry) ([]state.Span, 
 		body = append(body, e.outcome.line...)
 		e.outcome.line = nil
 	}
-	err := c.persist(opLimit, func(ctx context.Context) error {
+	err := c.insist(func(ctx context.Context) error {
 		return c.files.Put(ctx, batch.SegmentKey(ref.ID, id), body)
 	})
 	for _, e := range outcomes {
@@ -129,7 +171,7 @@ func (c *committer) persistEndings(outcomes []*entry, spans []state.Span) []stat
 		changes, changed = append(changes, change), append(changed, i)
 	}
 	phases := make([]state.Phase, len(outcomes))
-	for n, err := range c.requests.applyAll(changes) {
+	for n, err := range c.applyAll(changes) {
 		i := changed[n]
 		if err := c.requests.conclude(outcomes[i].job, err); err != nil {
 			c.lost(outcomes[i], err)
@@ -191,18 +233,27 @@ func (c *committer) appendJournal(ref batch.Ref, spans []state.Span, outcomes []
 	}
 }
 
-// count adds phases to this process's shard of the batch's counter and writes it.
-// It reports whether that succeeded; the next write brings what this one did not.
+// count adds phases to this process's shard of the batch's counter and writes it,
+// again and again. Where that fails and nothing of the batch is under way here any
+// more, its flow may wait for nothing else, and is asked to count the requests. It
+// reports whether phases are counted, or will be; the next write brings what this
+// one did not.
 func (c *committer) count(ref batch.Ref, phases []state.Phase) bool {
 	shard, changed := c.shards.add(ref.ID, phases)
 	if !changed {
 		return true
 	}
-	err := c.persist(opLimit, func(ctx context.Context) error {
-		return c.batches.PutCounter(ctx, ref.ID, shard)
-	})
-	if err != nil {
-		c.log.Warn("cannot write counts", slog.String("batch", ref.ID), errAttr(err))
+	for {
+		err := c.persist(opLimit, func(ctx context.Context) error {
+			return c.batches.PutCounter(ctx, ref.ID, shard)
+		})
+		if err == nil {
+			return true
+		}
+		asked := c.settler.ledger.of(ref).pending == 0 && c.reconciler.askRecount(ref, time.Time{}, false) == nil
+		if asked || isFact(err) || !c.again() {
+			c.log.Warn("cannot write counts", slog.String("batch", ref.ID), slog.Bool("recount", asked), errAttr(err))
+			return asked
+		}
 	}
-	return err == nil
 }

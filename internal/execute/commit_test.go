@@ -245,3 +245,122 @@ func TestWhoClaimsNothingBeatsOnce(t *testing.T) {
 		w.done(allCompleted(2)...)
 	})
 }
+
+// TestAnswersAreWrittenUntilTheyAreStored has a write of what was answered fail for
+// three minutes, while another call lasts for longer: the answer is not asked for
+// again, nor left until the worker ends.
+func TestAnswersAreWrittenUntilTheyAreStored(t *testing.T) {
+	t.Parallel()
+	for _, fails := range []string{"put", "outcome", "counter"} {
+		t.Run(fails, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, input(2))
+				w.sendAll(2)
+				w.up.answer = func(_ context.Context, line, _ int) (execute.Reply, error) {
+					if line == 2 {
+						time.Sleep(9 * time.Minute)
+					}
+					return ok("{}")
+				}
+				mended := time.Now().Add(3 * time.Minute)
+				m := &machine{world: w, plan: func(op string, _ int) fault {
+					if op == fails && time.Now().Before(mended) {
+						return failBefore
+					}
+					return none
+				}}
+				time.AfterFunc(4*time.Minute, func() {
+					w.done(state.StatusCompleted, state.StatusProcessing)
+					if n := w.progress().Completed; n != 1 {
+						t.Errorf("%d outcomes are counted, want 1", n)
+					}
+				})
+				if failed := w.invoke(m, w.process(m, execute.Config{}), w.deliver(10)); len(failed) > 0 {
+					t.Errorf("%d messages stay", len(failed))
+				}
+				w.done(allCompleted(2)...)
+				if diff := cmp.Diff([]int{1, 1}, w.up.called(2)); diff != "" {
+					t.Errorf("calls (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// TestAnswersAreWrittenUntilTheTimeIsUp has the write of what was answered fail until
+// shortly before the invocation is killed: it is stored all the same, and if it cannot be
+// the worker still ends in good order.
+func TestAnswersAreWrittenUntilTheTimeIsUp(t *testing.T) {
+	t.Parallel()
+	for _, lasts := range []time.Duration{14*time.Minute + 40*time.Second, time.Hour} {
+		t.Run(lasts.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, input(1))
+				w.sendAll(1)
+				start, ended := time.Now(), 0
+				m := &machine{world: w, plan: func(op string, _ int) fault {
+					if op == "ended" {
+						ended++
+					}
+					if op == "put" && time.Since(start) < lasts {
+						return failBefore
+					}
+					return none
+				}}
+				failed := w.invoke(m, w.process(m, execute.Config{}), w.deliver(1))
+				if took := time.Since(start); took > 15*time.Minute-5*time.Second {
+					t.Errorf("it took %v of 15 minutes", took)
+				}
+				if lasts > 15*time.Minute {
+					if len(failed) != 1 || ended != 1 {
+						t.Errorf("%d messages stay, and the worker was marked ended %d times", len(failed), ended)
+					}
+					return
+				}
+				if len(failed) > 0 {
+					t.Errorf("%d messages stay", len(failed))
+				}
+				w.done(allCompleted(1)...)
+			})
+		})
+	}
+}
+
+// TestFlowCountsWhatIsNotCounted has counter shards fail for three minutes while
+// two requests are answered, one later: once nothing of the batch is under way any
+// more, its flow is asked to count the requests, and nobody waits for the store.
+func TestFlowCountsWhatIsNotCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(2))
+		w.sendAll(2)
+		start, woken := time.Now(), time.Duration(0)
+		w.up.answer = func(_ context.Context, line, _ int) (execute.Reply, error) {
+			if line == 2 {
+				time.Sleep(20 * time.Second)
+			}
+			return ok("{}")
+		}
+		m := &machine{world: w, plan: func(op string, _ int) fault {
+			switch {
+			case op == "counter" && time.Since(start) < 3*time.Minute:
+				return failBefore
+			case op == "wake" && woken == 0:
+				woken = time.Since(start)
+			}
+			return none
+		}}
+		if failed := w.invoke(m, w.process(m, execute.Config{}), w.deliver(10)); len(failed) > 0 {
+			t.Errorf("%d messages stay", len(failed))
+		}
+		if took := time.Since(start); woken < 20*time.Second || woken > 35*time.Second || took > time.Minute {
+			t.Errorf("the flow is woken at %v, and the worker ends at %v", woken, took)
+		}
+		if b, err := w.store.Batch(t.Context(), batch.Ref{Tenant: testTenant, ID: testBatch}); err != nil || b.RecountAt.IsZero() || w.progress().Done() > 0 {
+			t.Errorf("a recount is due at %v (%v), and %+v are counted", b.RecountAt, err, w.progress())
+		}
+		w.done(allCompleted(2)...)
+	})
+}

@@ -89,7 +89,7 @@ const (
 	causeUnwritten                   // what came of the call could not be written
 	causeUnwrittenWait               // the same, and the upstream asked for a wait
 	causeUncounted                   // its outcome is written, and may be counted nowhere
-	causeCounted                     // its outcome is written and counted
+	causeCounted                     // its outcome is written and counted, or its flow will count it
 
 	causes = iota // how many there are
 )

@@ -98,3 +98,35 @@ func TestCrashesOverAStoppedRequest(t *testing.T) {
 		})
 	}
 }
+
+// TestCrashAfterALateOutcome has a worker write its answer for five minutes, and die
+// once it recorded the outcome. That is dated before the last recount, which has not
+// counted it.
+func TestCrashAfterALateOutcome(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(1))
+		w.send(1)
+		begun := time.Now()
+		first := &machine{world: w, plan: func(op string, _ int) fault {
+			switch {
+			case op == "put" && time.Since(begun) < 5*time.Minute:
+				return failBefore
+			case op == "outcome":
+				return dieAfter
+			}
+			return none
+		}}
+		time.AfterFunc(4*time.Minute, func() {
+			w.update(func(b *batch.Batch) error { b.BeginRecount(time.Now()); return nil })
+			w.update(func(b *batch.Batch) error { b.EndRecount(b.RecountedAt, batch.LagNone); return nil })
+		})
+		w.drive(10*time.Minute, w.inTurn(first))
+		w.done(state.StatusCompleted)
+		b, err := w.store.Batch(t.Context(), batch.Ref{Tenant: testTenant, ID: testBatch})
+		must(t, err)
+		if b.Reconciled.RecountedAt.IsZero() || b.RecountAt.IsZero() || w.progress().Done() > 0 {
+			t.Errorf("a recount was at %v, one is due at %v, and %+v are counted", b.Reconciled.RecountedAt, b.RecountAt, w.progress())
+		}
+	})
+}

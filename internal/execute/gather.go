@@ -14,7 +14,7 @@ import (
 const (
 	// gatherFull is how long a change waits for others to go with while all places
 	// are taken, and gatherFew how long it does while they come one by one.
-	gatherFull, gatherFew = 500 * time.Millisecond, 20 * time.Millisecond
+	gatherFull, gatherFew = time.Second, 20 * time.Millisecond
 	// gatherSame is how long a group that is due waits for what comes at the same
 	// moment.
 	gatherSame = time.Millisecond

@@ -112,7 +112,7 @@ func TestGroupsGoWhenTheyAreDue(t *testing.T) {
 			[]grouped{{20 * ms, span(1, 2)}, {45 * ms, span(3, 3)}},
 		},
 		"few, and all places taken": {
-			always, []coming{{0, span(1, 1), false}, {300 * ms, span(2, 2), false}}, []grouped{{500 * ms, span(1, 2)}},
+			always, []coming{{0, span(1, 1), false}, {300 * ms, span(2, 2), false}}, []grouped{{1000 * ms, span(1, 2)}},
 		},
 		"few, until a place is free": {
 			func(since time.Duration) bool { return since < 110*ms },
@@ -121,18 +121,18 @@ func TestGroupsGoWhenTheyAreDue(t *testing.T) {
 		},
 		"a full group": {always, []coming{{0, span(1, 25), false}}, []grouped{{ms, span(1, 25)}}},
 		"two full groups and some": {
-			always, []coming{{0, span(1, 60), false}}, []grouped{{ms, span(1, 25)}, {ms, span(26, 50)}, {500 * ms, span(51, 60)}},
+			always, []coming{{0, span(1, 60), false}}, []grouped{{ms, span(1, 25)}, {ms, span(26, 50)}, {1000 * ms, span(51, 60)}},
 		},
 		"full by the last": {
 			always,
 			[]coming{{0, span(1, 24), false}, {110 * ms, span(25, 26), false}},
-			[]grouped{{111 * ms, span(1, 25)}, {610 * ms, span(26, 26)}},
+			[]grouped{{111 * ms, span(1, 25)}, {1110 * ms, span(26, 26)}},
 		},
 		"what is urgent": {always, []coming{{0, span(1, 3), true}}, []grouped{{ms, span(1, 3)}}},
 		"what is urgent takes along what waits": {
 			always,
 			[]coming{{0, span(1, 20), false}, {110 * ms, span(31, 50), true}},
-			[]grouped{{111 * ms, append(span(31, 50), span(1, 5)...)}, {500 * ms, span(6, 20)}},
+			[]grouped{{111 * ms, append(span(31, 50), span(1, 5)...)}, {1000 * ms, span(6, 20)}},
 		},
 		"one request twice": {
 			never, []coming{{0, []int{1, 2, 1}, false}}, []grouped{{20 * ms, []int{1, 2}}, {20 * ms, []int{1}}},

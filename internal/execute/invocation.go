@@ -62,6 +62,7 @@ type times struct {
 	killed  time.Time     // when it ends, whatever it does
 	expires time.Time     // when its worker must be dead
 	stopAt  time.Time     // when its calls are aborted
+	leaveAt time.Time     // when what cannot be written is left, so that it can still end in good order
 	limit   time.Duration // of one attempt
 }
 
@@ -72,9 +73,11 @@ func timesOf(ctx context.Context, now time.Time, cfg Config) times {
 		killed = now.Add(lifetime)
 	}
 	remaining := killed.Sub(now)
-	usable := remaining - min(cfg.Margin, remaining/4)
+	margin := min(cfg.Margin, remaining/4)
+	usable := remaining - margin
 	return times{
-		killed: killed, expires: killed.Add(leaseMargin), stopAt: now.Add(usable), limit: min(cfg.CallLimit, usable/4*3),
+		killed: killed, expires: killed.Add(leaseMargin), stopAt: now.Add(usable), leaveAt: killed.Add(-margin / 2),
+		limit: min(cfg.CallLimit, usable/4*3),
 	}
 }
 
@@ -137,7 +140,8 @@ func (i *invocation) stages(d Deps, cfg Config, keeps kept, lease state.Lease, t
 	i.buffer = &buffer{
 		ledger: i.ledger, batches: i.batches, heartbeat: i.heartbeat, groups: map[batch.Ref]*group{},
 		commits: &committer{
-			kit: k, files: d.Files, batches: d.Batches, requests: reqs, shards: s, settler: i.settler, newID: d.NewID,
+			kit: k, files: d.Files, batches: d.Batches, requests: reqs, shards: s, settler: i.settler, newID: d.NewID, alive: i.heartbeat.alive,
+			until:      t.leaveAt,
 			reconciler: &reconciler{kit: k, batches: d.Batches, flow: d.Flow, polled: i.batches, shards: s},
 		},
 	}

@@ -18,7 +18,7 @@ const pollEvery = 2 * time.Second
 
 // sumEvery is the time between two looks at a batch's counter shards while its
 // requests are in hand.
-const sumEvery = 5 * time.Second
+const sumEvery = 10 * time.Second
 
 // A poller knows the batches of a worker, and stops the calls of those that
 // stop.

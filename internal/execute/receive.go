@@ -15,9 +15,13 @@ const (
 	receiveMost = 10
 	// receivesMost is the most receives at once.
 	receivesMost = 8
-	// receiveWait is how long a receive waits for a first message when few come.
-	// None is cancelled, since it may be handed messages all the same.
+	// receiveWait is how long a receive waits for a first message: one that waits
+	// asks all of SQS's servers, and brings as many as there are. None is cancelled,
+	// since it may be handed messages all the same
+	// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html).
 	receiveWait = time.Second
+	// freedFor is how long places that come free are gathered.
+	freedFor = 5 * time.Millisecond
 	// receiveLimit bounds one, whose connection may be dead.
 	receiveLimit = 5 * time.Second
 	// The rest after a receive that brought nothing; it doubles.
@@ -38,10 +42,11 @@ type receiver struct {
 	take      func(sent time.Time, got []batch.Delivery) // does not wait
 
 	mu     sync.Mutex
-	lanes  int // receives at once
-	flying int // receives that are under way
-	asked  int // messages that these may bring
-	dry    int // how many have brought nothing, one after another
+	lanes  int  // receives at once
+	flying int  // receives that are under way
+	asked  int  // messages that these may bring
+	begun  bool // one was made
+	dry    int  // how many have brought nothing, one after another
 	restTo time.Time
 }
 
@@ -60,7 +65,8 @@ func (r *receiver) run() {
 		}
 		timer := time.NewTimer(rest)
 		select {
-		case <-r.places.news:
+		case <-r.places.news: // what comes free at one instant is for one receive
+			r.rest(r.calls, freedFor)
 		case <-timer.C:
 		case <-r.calls.Done():
 			timer.Stop()
@@ -95,14 +101,10 @@ func (r *receiver) next() (n int, rest time.Duration, over bool) {
 
 // receive makes one receive and takes what it brings.
 func (r *receiver) receive(n int) {
-	wait := time.Duration(0)
-	if r.isDry() {
-		wait = receiveWait
-	}
 	ctx, cancel := context.WithTimeout(r.ctx, receiveLimit)
 	defer cancel()
 	sent := r.clock()
-	got, err := r.queue.ReceiveMessages(ctx, n, extendFor, wait)
+	got, err := r.queue.ReceiveMessages(ctx, n, extendFor, r.wait())
 	if err != nil && r.ctx.Err() == nil {
 		r.metrics.Count(metric.ReceiveFailures, 1)
 		r.log.Warn("cannot receive messages", errAttr(err))
@@ -112,10 +114,16 @@ func (r *receiver) receive(n int) {
 	r.places.tell()
 }
 
-func (r *receiver) isDry() bool {
+// wait returns how long a receive waits: not at all the first time, so that an
+// invocation whose queue is empty ends at once.
+func (r *receiver) wait() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.dry > 0
+	if !r.begun {
+		r.begun = true
+		return 0
+	}
+	return receiveWait
 }
 
 // received says that a receive has brought got messages of n.

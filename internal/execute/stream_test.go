@@ -418,3 +418,19 @@ func TestManyAreRequeuedTogether(t *testing.T) {
 		w.kept()
 	})
 }
+
+// TestNothingLeftEndsAtOnce has an invocation bring one message whose call is short,
+// and the queue be empty: it is not billed for a receive that waits.
+func TestNothingLeftEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(1))
+		w.send(1)
+		start, m := time.Now(), &machine{world: w}
+		w.invoke(m, w.process(m, execute.Config{}), w.deliver(10))
+		w.done(allCompleted(1)...)
+		if took := time.Since(start); took > 200*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+	})
+}

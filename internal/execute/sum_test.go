@@ -52,20 +52,20 @@ func summed(t *testing.T, lines, mark int, meanwhile func(w *world)) (reads []ti
 	return reads, woken
 }
 
-// TestSumIsReadEveryFiveSeconds has one outcome a second for half a minute, and one
+// TestSumIsReadEveryTenSeconds has one outcome a second for half a minute, and one
 // minutes later.
-func TestSumIsReadEveryFiveSeconds(t *testing.T) {
+func TestSumIsReadEveryTenSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const lines = 31
 		reads, woken := summed(t, lines, lines, nil)
 		for i, at := range reads[1:] {
-			if since := at - reads[i]; since < 5*time.Second || since > 7*time.Second && i < len(reads)-3 {
+			if since := at - reads[i]; since < 10*time.Second || since > 12*time.Second && i < len(reads)-3 {
 				t.Errorf("the sum is read at %v, and %v later", reads[i], since)
 			}
 		}
 		last := slices.Max(reads)
-		if end := 9*time.Minute + lines*time.Second; len(reads) > 8 || last < end || last > end+time.Second || woken != last {
+		if end := 9*time.Minute + lines*time.Second; len(reads) > 6 || last < end || last > end+time.Second || woken != last {
 			t.Errorf("the sum is read at %v, and the flow woken at %v", reads, woken)
 		}
 	})
@@ -76,8 +76,8 @@ func TestOwnOutcomesBringTheMark(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		reads, woken := summed(t, 11, 8, nil)
-		if woken < 8*time.Second || woken > 10500*time.Millisecond || len(reads) > 5 {
-			t.Errorf("the eighth is answered at 8 s; the flow is woken at %v, after looks at %v", woken, reads)
+		if woken < 8*time.Second || woken > 12500*time.Millisecond || len(reads) > 5 {
+			t.Errorf("the eighth is answered at 8 s, and waits for others until 12 s; the flow is woken at %v, after looks at %v", woken, reads)
 		}
 	})
 }

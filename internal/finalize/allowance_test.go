@@ -132,10 +132,10 @@ func TestMessagesAreGivenBack(t *testing.T) {
 		highWater   int // 0: as it was granted
 		granted     int // in the end
 	}{
-		"more than half":             {lines: 300, done: 49, granted: 300},
-		"half":                       {lines: 300, done: 50, granted: 250},
+		"more than half":             {lines: 300, done: 149, granted: 300},
+		"half":                       {lines: 300, done: 150, granted: 150},
 		"hardly any":                 {lines: 300, done: 299, granted: 1},
-		"not all are enqueued":       {lines: 600, done: 240, granted: 500},
+		"not all are enqueued":       {lines: 5_100, done: 240, granted: 5_000},
 		"of the least":               {lines: 300, done: 250, highWater: batch.MinHighWater, granted: 300},
 		"of a little more than that": {lines: 300, done: 250, highWater: batch.MinHighWater + 1, granted: 50},
 	} {

@@ -217,6 +217,9 @@ func (t *turn) parking(b batch.Batch) Next {
 	}
 	if r.LastExpected() {
 		longest = min(longest, MediumPark)
+		if r.LastAt.Sub(t.Clock()) <= lastSoon {
+			longest = min(longest, ShortPark)
+		}
 	}
 	if until := b.RecountAt.Sub(t.Clock()); !b.RecountAt.IsZero() && until <= batch.RecountSoon {
 		longest = min(longest, MediumPark)

@@ -819,7 +819,7 @@ func TestCountersFallShort(t *testing.T) {
 					return
 				}
 				want := batch.Counts{Completed: 6, Failed: 2}
-				if next != finalize.NextMedium || w.progress() != want {
+				if next != finalize.NextShort || w.progress() != want {
 					t.Errorf("next is %q, %+v in the counters", next, w.progress())
 				}
 				w.count("w2", uncounted...)

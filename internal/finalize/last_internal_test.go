@@ -19,17 +19,23 @@ func TestLastAreExpected(t *testing.T) {
 	for name, tt := range map[string]struct {
 		done   int
 		change func(*batch.Batch)
-		soon   bool
+		wait   time.Duration // 0: they are not expected
 	}{
-		"within a medium park":     {990, func(b *batch.Batch) { b.InProgressAt = now.Add(-2970 * time.Second) }, true}, // 3 s each
-		"a little later":           {990, func(b *batch.Batch) { b.InProgressAt = now.Add(-2971 * time.Second) }, false},
-		"none is done":             {0, func(b *batch.Batch) { b.InProgressAt = now }, false},
-		"all are done":             {1_000, func(*batch.Batch) {}, false},
-		"not all are enqueued":     {999, func(b *batch.Batch) { b.Enqueued = 999 }, false},
-		"it has come to be slow":   {990, func(b *batch.Batch) { b.Reconciled.FilledAt, b.Reconciled.FilledDone = now.Add(-40*time.Second), 980 }, false},
-		"none since its low water": {999, func(b *batch.Batch) { b.Reconciled.FilledAt, b.Reconciled.FilledDone = minutes(0), 999 }, true},
-		"once more":                {999, func(b *batch.Batch) { b.Reconciled.Reenqueue.LastTries = batch.LastTries - 1 }, true},
-		"no more":                  {999, func(b *batch.Batch) { b.Reconciled.Reenqueue.LastTries = batch.LastTries }, false},
+		"within a medium park":     {990, func(b *batch.Batch) { b.InProgressAt = now.Add(-2970 * time.Second) }, MediumPark}, // 3 s each
+		"a little later":           {990, func(b *batch.Batch) { b.InProgressAt = now.Add(-2971 * time.Second) }, 0},
+		"none is done":             {0, func(b *batch.Batch) { b.InProgressAt = now }, 0},
+		"all are done":             {1_000, func(*batch.Batch) {}, 0},
+		"not all are enqueued":     {999, func(b *batch.Batch) { b.Enqueued = 999 }, 0},
+		"it has come to be slow":   {990, func(b *batch.Batch) { b.Reconciled.FilledAt, b.Reconciled.FilledDone = now.Add(-40*time.Second), 980 }, 0},
+		"none since its low water": {999, func(b *batch.Batch) { b.Reconciled.FilledAt, b.Reconciled.FilledDone = minutes(0), 999 }, MediumPark},
+		"once more":                {999, func(b *batch.Batch) { b.Reconciled.Reenqueue.LastTries = batch.LastTries - 1 }, MediumPark},
+		"no more":                  {999, func(b *batch.Batch) { b.Reconciled.Reenqueue.LastTries = batch.LastTries }, 0},
+		"enqueued long ago":        {990, func(b *batch.Batch) { b.Reconciled = b.Reconciled.Enqueue(1_000, now.Add(-25*time.Second), 0) }, 10 * time.Second},
+		"enqueued of late":         {990, func(b *batch.Batch) { b.Reconciled = b.Reconciled.Enqueue(1_000, now.Add(-24*time.Second), 0) }, MediumPark},
+		"enqueued long ago, and once more": {990, func(b *batch.Batch) {
+			b.Reconciled = b.Reconciled.Enqueue(1_000, now.Add(-25*time.Second), 0)
+			b.Reconciled.Reenqueue.LastTries = 1
+		}, MediumPark},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -39,8 +45,8 @@ func TestLastAreExpected(t *testing.T) {
 				b.Reconciled.FilledAt = b.InProgressAt
 			}
 			want := time.Time{}
-			if tt.soon {
-				want = now.Add(MediumPark)
+			if tt.wait > 0 {
+				want = now.Add(tt.wait)
 			}
 			if got := at(now).expectLast(b, b.Reconciled, tt.done).Reenqueue.LastAt; !got.Equal(want) {
 				t.Errorf("they are expected at %v, want %v", got, want)

@@ -58,10 +58,10 @@ func TestWithheldIsNotAmongTheLast(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		w.count("w1", w.call("w1", lines...)...)
-		if next := w.advance(); next != finalize.NextMedium {
+		if next := w.advance(); next != finalize.NextShort {
 			t.Fatalf("next is %q", next)
 		}
-		time.Sleep(finalize.MediumPark)
+		time.Sleep(2 * finalize.ShortPark)
 		w.advance()
 		if diff := cmp.Diff([]int{21}, w.drop()); diff != "" {
 			t.Error(diff)

@@ -52,15 +52,19 @@ const (
 	sampleOdds  = 6
 	// Of the last requests of a batch one in lastShare is enqueued again at most, or
 	// lastLeast of a small one; they have waited for lastAge, a medium park less what
-	// clocks differ by.
+	// clocks differ by. Where all of them already have, lastSoon is time enough for
+	// those that are only late.
 	lastShare = 40
 	lastLeast = 10
 	lastAge   = MediumPark - 5*time.Second
+	lastSoon  = 2 * ShortPark
 )
 
 // expectLast returns r with the time at which the last requests of b are to be
 // judged, if all of them are enqueued and, at the pace of those before them,
-// done within a medium park. It is set once, unless it is put off.
+// done within a medium park: after that, and the first time sooner where they were
+// enqueued long ago, since then something has held the batch up. It is set once,
+// unless it is put off.
 func (t *turn) expectLast(b batch.Batch, r batch.Reconciliation, done int) batch.Reconciliation {
 	now, remaining := t.Clock(), b.Counts.Total-done
 	if r.Reenqueue.LastTries >= batch.LastTries || !r.Reenqueue.LastAt.IsZero() || b.Enqueued < b.Counts.Total || remaining <= 0 {
@@ -73,8 +77,12 @@ func (t *turn) expectLast(b batch.Batch, r batch.Reconciliation, done int) batch
 	if served := done - r.FilledDone; served > 0 { // calls that end together are no pace
 		each = max(each, now.Sub(r.FilledAt)/time.Duration(served))
 	}
-	if each*time.Duration(remaining) <= MediumPark {
-		r.Reenqueue.LastAt = now.Add(MediumPark)
+	if each*time.Duration(remaining) > MediumPark {
+		return r
+	}
+	r.Reenqueue.LastAt = now.Add(MediumPark)
+	if at, ok := r.EnqueuedAt(b.Enqueued); ok && now.Sub(at) >= lastAge && r.Reenqueue.LastTries == 0 {
+		r.Reenqueue.LastAt = now.Add(lastSoon)
 	}
 	return r
 }

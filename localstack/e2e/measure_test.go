@@ -239,6 +239,47 @@ func TestMeasureKill(t *testing.T) { //nolint:paralleltest // it kills the worke
 	figures("Local/kill/call=1s/lines=8000", r.ended.Sub(r.created), r.ended.Sub(killed).Seconds(), "kill-to-end-sec", again, "repeated-calls", workers, "killed-workers")
 }
 
+// TestMeasureKills kills all workers three times in the middle of 6,000 requests of two seconds: once a third has an answer, and twice
+// more five seconds after others have come to life, of which some then hold what two have died of.
+func TestMeasureKills(t *testing.T) { //nolint:paralleltest // it kills the workers
+	const n, kills = 6_000, 3
+	m := marker(t)
+	c := newClient(t, "OPENAI_API_KEY")
+	file := uploadParts(t.Context(), t, c, openai.FilePurposeBatch, []byte(same(t, n, "standin:latency=2s", m)))
+	begun := time.Now()
+	b := create(t.Context(), t, c, file, "24h")
+	await(t.Context(), t, c, b.ID, measured, func(b *openai.Batch) bool { return b.RequestCounts.Completed >= n/3 })
+	var killed time.Time
+	workers := 0
+	for kill := range kills {
+		if kill > 0 {
+			awaitWorkers(t)
+			time.Sleep(5 * time.Second) // so late the next kill comes
+		}
+		killed = time.Now()
+		workers += killWorkers(t)
+	}
+	r := await(t.Context(), t, c, b.ID, measured, ended)
+	end := time.Now()
+	if r.Status != openai.BatchStatusCompleted || r.RequestCounts.Completed != n {
+		t.Fatalf("batch ended %s", describe(r))
+	}
+	again, most := 0, 0
+	for _, called := range calls(t.Context(), t, m) {
+		again, most = again+called-1, max(most, called)
+	}
+	figures("Local/kills/call=2s/lines=6000", end.Sub(begun), end.Sub(killed).Seconds(), "last-kill-to-end-sec",
+		again, "repeated-calls", most, "most-calls-of-a-request", workers, "killed-workers")
+}
+
+// awaitWorkers waits until there are workers.
+func awaitWorkers(t *testing.T) {
+	t.Helper()
+	until(t.Context(), t, patience, "workers live", func() bool {
+		return len(functionProcesses(variable(t, "AWS_ENDPOINT_URL"), "Execute")) > 0
+	})
+}
+
 // TestMeasureBackpressure runs 900 requests of a model that takes 600 a minute and says when the next one fits.
 func TestMeasureBackpressure(t *testing.T) { //nolint:paralleltest // alone
 	const n, allowed = 900, 600

@@ -47,6 +47,7 @@ func benches() map[string]bench {
 		"budget-local": onCloud("Budget"),
 		"cpu":          onCloud("CPU"),
 		"kill":         onCloud("Kill"),
+		"kills":        onCloud("Kills"),
 		"backpressure": onCloud("Backpressure"),
 		"whole":        onCloud("Whole"),
 		"limits":       onCloud("Limits"),

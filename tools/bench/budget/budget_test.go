@@ -41,15 +41,15 @@ func TestBudget(t *testing.T) {
 		got, budget float64
 	}{
 		{"write units a request", u.Writes / lines, 3.3},
-		{"read units a request", u.Reads / lines, 0.4},
-		{"calls of DynamoDB a request", float64(r.callsOf("DynamoDB")) / lines, 0.45},
+		{"read units a request", u.Reads / lines, 0.3},
+		{"calls of DynamoDB a request", float64(r.callsOf("DynamoDB")) / lines, 0.33}, // some 0.29, and more where a last call takes long
 		{"requests of SQS a request", u.Messages / lines, 0.5},
 		{"calls of S3 a request", (u.Puts + u.Gets) / lines, 0.15},
 		{"transitions", u.Transitions, 60},
 		{"invocations", u.Invocations, 100},
 		{"GB-seconds a request", u.GBSeconds / lines, 0.12},
 		{"bytes of logs a request", u.LogBytes / lines, 20},
-		{"places not taken while messages wait", 1 - r.taken/r.possible, 0.2},
+		{"places not taken while messages wait", 1 - r.taken/r.possible, 0.15},
 	} {
 		if f.got <= 0 || f.got > f.budget {
 			t.Errorf("%s: %.4g, of a budget of %.4g", f.what, f.got, f.budget)
@@ -157,6 +157,6 @@ func (r result) print(out io.Writer) {
 	}
 	fmt.Fprintln(out)
 	for _, name := range slices.Sorted(maps.Keys(r.meter.calls)) {
-		fmt.Fprintf(out, "# %-45s %.4f a request\n", name, float64(r.meter.calls[name])/lines)
+		fmt.Fprintf(out, "# %-50s %.4f a request\n", name, float64(r.meter.calls[name])/lines)
 	}
 }

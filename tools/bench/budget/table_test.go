@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,6 +50,16 @@ func newTable(m *meter) *table { return &table{meter: m, partitions: map[string]
 func text(v types.AttributeValue) string {
 	s, _ := v.(*types.AttributeValueMemberS)
 	return s.Value
+}
+
+// nameOf names a call by its operation and by what lies at key: the first word of its partition key, or of its sort key
+// where a partition has several kinds of items.
+func nameOf(operation string, key item) string {
+	kind, _, _ := strings.Cut(text(key["pk"]), "#")
+	if kind == "tenant" || kind == "running" {
+		kind, _, _ = strings.Cut(text(key["sk"]), "#")
+	}
+	return "DynamoDB." + operation + " " + kind
 }
 
 func (t *table) partition(pk string) *partition {
@@ -124,7 +135,7 @@ func (t *table) GetItem(
 	it := maps.Clone(t.get(in.Key))
 	t.mu.Unlock()
 	out := &dynamodb.GetItemOutput{Item: it, ConsumedCapacity: consumed(readUnits(cost.Size(it), in.ConsistentRead))}
-	t.meter.called(ctx, "DynamoDB.GetItem", in, out, nil)
+	t.meter.called(ctx, nameOf("GetItem", in.Key), in, out, nil)
 	return out, nil
 }
 
@@ -133,7 +144,7 @@ func (t *table) PutItem(
 ) (*dynamodb.PutItemOutput, error) {
 	units, err := t.write(ctx, in.Item, in.Item, aws.ToString(in.ConditionExpression), in.ExpressionAttributeNames, in.ExpressionAttributeValues)
 	out := &dynamodb.PutItemOutput{ConsumedCapacity: consumed(units)}
-	t.meter.called(ctx, "DynamoDB.PutItem", in, out, err)
+	t.meter.called(ctx, nameOf("PutItem", in.Item), in, out, err)
 	return out, err
 }
 
@@ -158,7 +169,7 @@ func (t *table) UpdateItem(
 	if !ok {
 		out.ConsumedCapacity = consumed(t.wrote(t.partition(text(in.Key["pk"])), cost.Size(old)))
 		err = &types.ConditionalCheckFailedException{Item: maps.Clone(old)}
-		t.meter.called(ctx, "DynamoDB.UpdateItem", in, out, err)
+		t.meter.called(ctx, nameOf("UpdateItem", in.Key), in, out, err)
 		return nil, err
 	}
 	if out.Attributes, err = updated(*in.UpdateExpression, in.ExpressionAttributeNames, in.ExpressionAttributeValues, old); err != nil {
@@ -168,7 +179,7 @@ func (t *table) UpdateItem(
 	maps.Copy(after, old)
 	maps.Copy(after, out.Attributes)
 	out.ConsumedCapacity = consumed(t.put(in.Key, after))
-	t.meter.called(ctx, "DynamoDB.UpdateItem", in, out, nil)
+	t.meter.called(ctx, nameOf("UpdateItem", in.Key), in, out, nil)
 	return out, nil
 }
 
@@ -177,7 +188,7 @@ func (t *table) DeleteItem(
 ) (*dynamodb.DeleteItemOutput, error) {
 	units, err := t.write(ctx, in.Key, nil, aws.ToString(in.ConditionExpression), in.ExpressionAttributeNames, in.ExpressionAttributeValues)
 	out := &dynamodb.DeleteItemOutput{ConsumedCapacity: consumed(units)}
-	t.meter.called(ctx, "DynamoDB.DeleteItem", in, out, err)
+	t.meter.called(ctx, nameOf("DeleteItem", in.Key), in, out, err)
 	return out, err
 }
 
@@ -249,7 +260,7 @@ func (t *table) Query(
 		}
 	}
 	out.ConsumedCapacity = consumed(readUnits(bytes, in.ConsistentRead))
-	t.meter.called(ctx, "DynamoDB.Query", in, out, nil)
+	t.meter.called(ctx, nameOf("Query", item{"pk": in.ExpressionAttributeValues[":pk"]}), in, out, nil)
 	return out, nil
 }
 
@@ -293,6 +304,6 @@ func (t *table) BatchExecuteStatement(
 		out.Responses = append(out.Responses, types.BatchStatementResponse{Error: failed})
 	}
 	out.ConsumedCapacity = []types.ConsumedCapacity{*consumed(units)}
-	t.meter.called(ctx, "DynamoDB.BatchExecuteStatement", in, out, nil)
+	t.meter.called(ctx, nameOf("BatchExecuteStatement", changes[0].key), in, out, nil)
 	return out, nil
 }
