@@ -195,3 +195,95 @@ func TestWaitForAChunkEndsWithTheCalls(t *testing.T) {
 		}
 	})
 }
+
+// TestTheLastLinesShareAChunk demands that what ends with the file is no line by
+// itself, and that one which is claimed to lie beyond is.
+func TestTheLastLinesShareAChunk(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &slowFiles{t: t, size: 200}
+		c := testChunks(t, f)
+		for _, e := range []batch.Extent{{Key: "in", Offset: 0, Length: 99}, {Key: "in", Offset: 100, Length: 100}} {
+			if line, err := c.line(e, f.size); err != nil || !bytes.Equal(line, bytesAt(e.Offset, e.Length)) {
+				t.Errorf("the line at %+v is wrong, or %v", e, err)
+			}
+		}
+		if got := f.reads.Load(); got != 1 {
+			t.Errorf("%d reads of 200 bytes, want 1", got)
+		}
+		long := batch.Extent{Key: "in", Offset: 0, Length: longLine}
+		f.size = 4 * longLine
+		for range 2 {
+			if _, err := c.line(long, f.size); err != nil {
+				t.Error(err)
+			}
+		}
+		if got := f.reads.Load(); got != 3 {
+			t.Errorf("%d reads, want one more for each that is long", got-1)
+		}
+	})
+}
+
+// TestWhoWaitsForAChunkGetsOne: all chunks are in use, until the users of one
+// are gone.
+func TestWhoWaitsForAChunkGetsOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &slowFiles{t: t, size: (mostChunks + 1) * chunkBytes}
+		c := testChunks(t, f)
+		let := make(chan struct{})
+		for n := range int64(mostChunks) {
+			go func() {
+				part := batch.Extent{Key: "in", Offset: n * chunkBytes, Length: chunkBytes}
+				if err := c.use(part, func([]byte) { <-let }); err != nil {
+					t.Error(err)
+				}
+			}()
+		}
+		time.Sleep(time.Second)
+		var done atomic.Bool
+		go func() {
+			if err := c.use(batch.Extent{Key: "in", Offset: mostChunks * chunkBytes, Length: chunkBytes}, func([]byte) {}); err != nil {
+				t.Error(err)
+			}
+			done.Store(true)
+		}()
+		time.Sleep(time.Minute)
+		if done.Load() {
+			t.Error("a chunk more than may be is kept")
+		}
+		close(let)
+		time.Sleep(time.Second)
+		if !done.Load() {
+			t.Error("who waited for a chunk still does")
+		}
+	})
+}
+
+// TestTheLongestUnusedChunkGoes uses a chunk again before one more is asked for than
+// are kept: it stays, and the one that was used least lately does not.
+func TestTheLongestUnusedChunkGoes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &slowFiles{t: t, size: (mostChunks + 1) * chunkBytes}
+		c := testChunks(t, f)
+		use := func(n int64) (reads int64) {
+			t.Helper()
+			before := f.reads.Load()
+			if _, err := c.line(batch.Extent{Key: "in", Offset: n * chunkBytes, Length: 100}, f.size); err != nil {
+				t.Fatal(err)
+			}
+			return f.reads.Load() - before
+		}
+		for n := range int64(mostChunks) {
+			use(n)
+		}
+		use(0)
+		if use(mostChunks) != 1 || use(0) != 0 || use(2) != 0 {
+			t.Error("a chunk that was used lately is gone")
+		}
+		if use(1) != 1 {
+			t.Error("the one that was used longest ago is there")
+		}
+	})
+}

@@ -46,3 +46,22 @@ func TestWorkIsMeasured(t *testing.T) {
 		}
 	})
 }
+
+// TestAMessageFromTheFuture was sent by a clock that is ahead: it has not waited, and that
+// is told. One that was received before, or that does not say when it was sent, is not.
+func TestAMessageFromTheFuture(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, input(3))
+		w.sendAll(3)
+		event := w.deliver(10)
+		event[0].SentAt = time.Now().Add(time.Second)
+		event[1].SentAt, event[1].Receives = time.Now().Add(-time.Hour), 2
+		m := &machine{world: w}
+		w.invoke(m, w.process(m, execute.Config{}), event)
+		if n, age := w.stats.of("queue_age_seconds values{}"), w.stats.of("queue_age_seconds{}"); n != 1 || age != 0 {
+			t.Errorf("an age of %d s is told %d times", age, n)
+		}
+		w.done(allCompleted(3)...)
+	})
+}

@@ -135,6 +135,123 @@ func TestWhoGoesOn(t *testing.T) {
 	})
 }
 
+// TestAnAnswerTakesWhatItGrows demands what a call holds as its answer grows: what is usual
+// it holds from its start.
+func TestAnAnswerTakesWhatItGrows(t *testing.T) {
+	t.Parallel()
+	r := roomFor(4 * mib)
+	h, err := r.enter(t.Context(), 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct{ grows, held int64 }{
+		{usualAnswer - 1, callMemory + 1000}, {1, callMemory + 1000}, {100, callMemory + 1100}, {mib, callMemory + 1100 + mib},
+	} {
+		if err := h.Grow(t.Context(), tc.grows); err != nil || r.held != tc.held {
+			t.Errorf("after %d more it holds %d, want %d; %v", tc.grows, r.held, tc.held, err)
+		}
+	}
+	h.keep(500)
+	if h.keep(500); r.held != 500 {
+		t.Errorf("it holds %d of 500 that are kept", r.held)
+	}
+	if h.keep(0); r.held != 0 {
+		t.Errorf("it holds %d at its end", r.held)
+	}
+}
+
+// TestTheOldestGoesOnFirst has the younger of two calls ask first for more than there is.
+func TestTheOldestGoesOnFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := roomFor(4 * mib)
+		var calls []*hold
+		for range 3 {
+			h, err := r.enter(t.Context(), mib-callMemory)
+			if err != nil {
+				t.Fatal(err)
+			}
+			calls = append(calls, h)
+		}
+		grown := make([]bool, 3)
+		for _, n := range []int{1, 2, 0} {
+			go func() {
+				grown[n] = calls[n].Grow(t.Context(), 9*mib) == nil
+			}()
+			synctest.Wait()
+		}
+		for _, want := range [][]bool{{false, true, false}, {true, true, false}, {true, true, true}} {
+			for n, has := range want {
+				if grown[n] != has {
+					t.Errorf("call %d goes on: %t, want %v", n, grown[n], want)
+				}
+			}
+			for _, n := range []int{1, 0} { // whoever has it ends
+				if grown[n] && calls[n].bytes > 0 {
+					calls[n].keep(0)
+					break
+				}
+			}
+			synctest.Wait()
+		}
+		calls[2].keep(0)
+	})
+}
+
+// TestAFullRoom has calls take all that there is to the byte, and one more.
+func TestAFullRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := roomFor(2 * mib)
+		a, err := r.enter(t.Context(), mib-callMemory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Grow(t.Context(), mib+usualAnswer); err != nil || r.first != nil || r.isShort() {
+			t.Errorf("what fits needs more than there is: %t, %v", r.first != nil, err)
+		}
+		a.keep(mib)
+		b, err := r.enter(t.Context(), mib-callMemory)
+		if err != nil || r.held != 2*mib {
+			t.Fatalf("%d bytes are held, %v", r.held, err)
+		}
+		entered := false
+		go func() {
+			c, err := r.enter(t.Context(), 0)
+			entered = err == nil
+			c.keep(0)
+		}()
+		synctest.Wait()
+		if entered || !r.isShort() {
+			t.Error("a call begins in a room that is full")
+		}
+		if err := b.Grow(t.Context(), 9*mib); err != nil || r.first != b {
+			t.Errorf("the only one that waits for more waits on: %v", err)
+		}
+		grown := false
+		go func() { grown = a.Grow(t.Context(), 9*mib) == nil }()
+		b.keep(8 * mib) // still more than there is
+		synctest.Wait()
+		if grown || entered {
+			t.Error("somebody goes on beside the one that need not wait")
+		}
+		b.keep(0)
+		synctest.Wait()
+		if !grown || entered {
+			t.Error("the next one waits on, or one begins before")
+		}
+		a.keep(2 * mib)
+		if r.first != nil {
+			t.Error("one need not wait still, although nobody holds more than there is")
+		}
+		a.keep(0)
+		synctest.Wait()
+		if !entered || r.held != 0 {
+			t.Errorf("the last one has begun: %t; %d bytes are held", entered, r.held)
+		}
+	})
+}
+
 // TestRoomOfAProcess holds what the functions' sizes leave.
 func TestRoomOfAProcess(t *testing.T) {
 	t.Parallel()

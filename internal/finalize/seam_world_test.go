@@ -340,7 +340,7 @@ func (s *seam) run(cfg finalize.Config, each func()) ride {
 	s.t.Helper()
 	f := finalize.New(finalize.Deps{
 		Requests: s.store, Journal: s.store, Batches: s.store, Objects: s.files, Uploads: s.files, Queue: s.queue,
-		Flow: s.flow, Clock: time.Now, Log: slog.New(slog.DiscardHandler),
+		Flow: s.flow, Clock: clock(), Log: slog.New(slog.DiscardHandler),
 		NewFileID: func(time.Time) (string, error) { return "file-" + s.newID(), nil },
 	}, cfg)
 	start, r := time.Now(), ride{}
