@@ -20,6 +20,9 @@ const (
 	uploadsPrefix   = "uploads/"
 )
 
+// listParts allows the call ListParts.
+const listParts = "s3:ListMultipartUploadParts"
+
 // fileDays is how long a file's bytes can live: it expires after 30 days at most, a batch that uses it prolongs that by its
 // 7 days at most, and the rest is room for repairs. Until then the API's clock hides what has expired.
 const fileDays = 40
@@ -76,7 +79,7 @@ func NewBucket(scope constructs.Construct, id string, props *BucketProps) *Bucke
 // GrantFiles lets submit keep a tenant's files, take files in parts, read and erase segments, and keep a batch's index
 // beside them.
 func (b *Bucket) GrantFiles(fn *Function) {
-	b.grant(fn, filesPattern, "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
+	b.grant(fn, filesPattern, "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", listParts)
 	for _, pattern := range []string{segmentsPattern, uploadsPattern} {
 		b.grant(fn, pattern, "s3:GetObject", "s3:PutObject", "s3:DeleteObject")
 	}
@@ -90,7 +93,7 @@ func (b *Bucket) GrantAnswers(fn *Function) {
 
 // GrantWriteOut lets finalize merge segments into output files by multipart uploads, and write segments of what has none.
 func (b *Bucket) GrantWriteOut(fn *Function) {
-	b.grant(fn, filesPattern, "s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload")
+	b.grant(fn, filesPattern, "s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", listParts)
 	b.grant(fn, segmentsPattern, "s3:GetObject", "s3:PutObject")
 }
 

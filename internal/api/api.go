@@ -66,11 +66,14 @@ type ObjectStore interface {
 	DeleteAll(ctx context.Context, prefix string) error
 }
 
-// A ContentStore reads objects piece by piece.
+// A ContentStore knows what objects hold.
 type ContentStore interface {
 	// Open returns a reader of the bytes from offset on. It returns
 	// batch.ErrNoObject if there is no such object.
 	Open(ctx context.Context, key string, offset int64) (io.ReadCloser, error)
+	// Holds reports whether key's object was put whole and is body. It returns
+	// batch.ErrNoObject if there is no such object.
+	Holds(ctx context.Context, key string, body []byte) (bool, error)
 }
 
 // An UploadStore keeps the records of files that come in parts.
@@ -88,10 +91,10 @@ type PartStore interface {
 	StartParts(ctx context.Context, key string) (uploadID string, err error)
 	// PutPart stores part n, counted from 1; every part but the last has at
 	// least 5 MiB.
-	PutPart(ctx context.Context, key, uploadID string, n int, body []byte) (etag string, err error)
+	PutPart(ctx context.Context, key, uploadID string, n int, body []byte) (sum string, err error)
 	// FinishParts returns batch.ErrExists, and leaves what is there, if other
 	// parts have become an object of this name.
-	FinishParts(ctx context.Context, key, uploadID string, etags []string) error
+	FinishParts(ctx context.Context, key, uploadID string, sums []string) error
 	AbortParts(ctx context.Context, key, uploadID string) error
 }
 

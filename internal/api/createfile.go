@@ -168,16 +168,16 @@ func (a *api) write(
 func (a *api) writeParts(
 	ctx context.Context, key, upload string, part []byte, rest io.Reader, limit int64, commit func(size int64) error,
 ) (size int64, err error) {
-	var etags []string
+	var sums []string
 	for len(part) > 0 {
 		if size += int64(len(part)); size > limit {
 			return 0, fileTooLarge(limit)
 		}
-		etag, err := a.Parts.PutPart(ctx, key, upload, len(etags)+1, part)
+		sum, err := a.Parts.PutPart(ctx, key, upload, len(sums)+1, part)
 		if err != nil {
 			return 0, fmt.Errorf("api: put part: %w", err)
 		}
-		etags = append(etags, etag)
+		sums = append(sums, sum)
 		if part, err = readPart(rest); err != nil {
 			return 0, err
 		}
@@ -185,7 +185,7 @@ func (a *api) writeParts(
 	if err := commit(size); err != nil {
 		return 0, err
 	}
-	if err := a.Parts.FinishParts(ctx, key, upload, etags); err != nil {
+	if err := a.Parts.FinishParts(ctx, key, upload, sums); err != nil {
 		return 0, fmt.Errorf("api: finish parts: %w", err)
 	}
 	return size, nil

@@ -2,14 +2,15 @@ package api
 
 import (
 	"context"
-	"crypto/md5" //nolint:gosec // S3's own tags
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/tenant"
@@ -20,6 +21,10 @@ import (
 // of the API takes at most 30 seconds
 // (https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html).
 const partGrace = time.Minute
+
+// probes are how many parts are asked at once whether they are one that is sent
+// again.
+const probes = 32
 
 // addPart stores a part. Parts may come in parallel, in any order, and together
 // have no more bytes than the upload was created for. A part that a client sends
@@ -113,11 +118,22 @@ func (a *api) storedPart(ctx context.Context, u batch.Upload, body []byte) (stri
 	if err != nil {
 		return "", fmt.Errorf("api: list parts: %w", err)
 	}
-	sum := md5.Sum(body) //nolint:gosec // the store's own check
-	want := hex.EncodeToString(sum[:])
-	for _, s := range stored {
-		if s.Bytes == int64(len(body)) && s.MD5 == want {
-			return strings.TrimPrefix(s.Key, batch.PartsKey(u.Tenant, u.ID)), nil
+	stored = slices.DeleteFunc(stored, func(s batch.Stored) bool { return s.Bytes != int64(len(body)) })
+	slices.Reverse(stored) // names sort by time, and what is sent again was sent a moment ago
+	for found := range slices.Chunk(stored, probes) {
+		held := make([]bool, len(found))
+		group, ctx := errgroup.WithContext(ctx)
+		for i, s := range found {
+			group.Go(func() (err error) {
+				held[i], err = a.Contents.Holds(ctx, s.Key, body)
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return "", fmt.Errorf("api: find part: %w", err)
+		}
+		if i := slices.Index(held, true); i >= 0 {
+			return strings.TrimPrefix(found[i].Key, batch.PartsKey(u.Tenant, u.ID)), nil
 		}
 	}
 	return "", nil

@@ -160,7 +160,7 @@ type WriteOut struct {
 // A Multipart is a file being written in parts.
 type Multipart struct {
 	UploadID string   // empty before the first part
-	Parts    []string // the parts' entity tags, in order
+	Parts    []string // the parts' sums, in order
 	Line     int      // the last line of the batch that the parts cover
 	Lines    int      // that the parts have
 	Bytes    int64    // of the parts; of the file once it is whole

@@ -238,5 +238,4 @@ func PartKey(tenant, uploadID, part string) string { return PartsKey(tenant, upl
 type Stored struct {
 	Key   string
 	Bytes int64
-	MD5   string // in hex; of one that was put whole
 }

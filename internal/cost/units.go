@@ -75,7 +75,7 @@ func Of(in, out any, err error) Units {
 		*sqs.ChangeMessageVisibilityBatchInput, *sqs.GetQueueAttributesInput:
 		return Units{Messages: 1}
 	case *s3.PutObjectInput, *s3.CopyObjectInput, *s3.CreateMultipartUploadInput, *s3.UploadPartInput,
-		*s3.CompleteMultipartUploadInput, *s3.ListObjectsV2Input:
+		*s3.CompleteMultipartUploadInput, *s3.ListObjectsV2Input, *s3.ListPartsInput:
 		return Units{Puts: 1}
 	case *s3.GetObjectInput, *s3.HeadObjectInput:
 		return Units{Gets: 1}

@@ -3,7 +3,6 @@ package memstore
 import (
 	"bytes"
 	"context"
-	"crypto/md5" //nolint:gosec // S3's own tags
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -33,7 +32,7 @@ var (
 type Files struct {
 	mu      sync.Mutex
 	objects map[string][]byte   // a stored slice is never written again
-	made    map[string][]string // the tags of the parts of which an object was made
+	made    map[string][]string // the sums of the parts of which an object was made
 	uploads map[string]upload
 	started int
 }
@@ -155,6 +154,19 @@ func (f *Files) Size(ctx context.Context, key string) (int64, error) {
 	return int64(len(body)), err
 }
 
+// Holds reports whether key's object was put whole and is body. It returns
+// batch.ErrNoObject if there is no such object.
+func (f *Files) Holds(ctx context.Context, key string, body []byte) (bool, error) {
+	there, err := f.object(ctx, key)
+	if err != nil {
+		return false, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, joined := f.made[key]
+	return !joined && bytes.Equal(there, body), nil
+}
+
 // List returns all objects whose names begin with prefix, which must not be
 // empty, in the order of their names.
 func (f *Files) List(ctx context.Context, prefix string) ([]batch.Stored, error) {
@@ -169,8 +181,7 @@ func (f *Files) List(ctx context.Context, prefix string) ([]batch.Stored, error)
 	var found []batch.Stored
 	for key, body := range f.objects {
 		if strings.HasPrefix(key, prefix) {
-			sum := md5.Sum(body) //nolint:gosec // as S3 tags objects
-			found = append(found, batch.Stored{Key: key, Bytes: int64(len(body)), MD5: hex.EncodeToString(sum[:])})
+			found = append(found, batch.Stored{Key: key, Bytes: int64(len(body))})
 		}
 	}
 	slices.SortFunc(found, func(a, b batch.Stored) int { return strings.Compare(a.Key, b.Key) })
@@ -236,9 +247,9 @@ func (f *Files) StartParts(ctx context.Context, key string) (string, error) {
 }
 
 // PutPart stores part n, from 1 to 10,000, of an upload, in place of an earlier
-// one, and returns its tag. Every part but the last has at least 5 MiB, or
-// FinishParts refuses them. It returns batch.ErrNoObject if there is no such
-// upload any more.
+// one, and returns its sum, which depends on the bytes alone. Every part but the
+// last has at least 5 MiB, or FinishParts refuses them. It returns
+// batch.ErrNoObject if there is no such upload any more.
 func (f *Files) PutPart(ctx context.Context, key, uploadID string, n int, body []byte) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", fmt.Errorf("memstore: put part of %s: %w", key, err)
@@ -253,15 +264,15 @@ func (f *Files) PutPart(ctx context.Context, key, uploadID string, n int, body [
 		return "", fmt.Errorf("memstore: no upload %s of %s: %w", uploadID, key, batch.ErrNoObject)
 	}
 	up.parts[n] = bytes.Clone(body)
-	return tag(body), nil
+	return sumOf(body), nil
 }
 
-// FinishParts makes the parts, whose tags stand in order, one object if nothing
+// FinishParts makes the parts, whose sums stand in order, one object if nothing
 // is there. That the same parts have become it already, by a call whose answer
 // was lost or by another upload, is no error. It returns batch.ErrExists if
 // another object is there, and leaves it, and batch.ErrNoObject if there is
 // neither upload nor object.
-func (f *Files) FinishParts(ctx context.Context, key, uploadID string, etags []string) error {
+func (f *Files) FinishParts(ctx context.Context, key, uploadID string, sums []string) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("memstore: finish parts of %s: %w", key, err)
 	}
@@ -272,36 +283,36 @@ func (f *Files) FinishParts(ctx context.Context, key, uploadID string, etags []s
 		made, joined := f.made[key]
 		_, there := f.objects[key]
 		switch {
-		case joined && slices.Equal(made, etags):
+		case joined && slices.Equal(made, sums):
 			return nil
 		case there:
 			return fmt.Errorf("memstore: %s has other bytes: %w", key, batch.ErrExists)
 		}
 		return fmt.Errorf("memstore: no upload %s of %s: %w", uploadID, key, batch.ErrNoObject)
 	}
-	whole, err := up.assemble(etags)
+	whole, err := up.assemble(sums)
 	if err != nil {
 		return err
 	}
 	if err := f.storeNew(key, whole); err != nil {
 		return err
 	}
-	f.made[key] = slices.Clone(etags)
+	f.made[key] = slices.Clone(sums)
 	delete(f.uploads, uploadID)
 	return nil
 }
 
-func (u upload) assemble(etags []string) ([]byte, error) {
-	if len(etags) == 0 {
+func (u upload) assemble(sums []string) ([]byte, error) {
+	if len(sums) == 0 {
 		return nil, fmt.Errorf("%w: %s has no parts", errPart, u.key)
 	}
 	var whole []byte
-	for i, etag := range etags {
+	for i, sum := range sums {
 		part, ok := u.parts[i+1]
 		switch {
-		case !ok || tag(part) != etag:
+		case !ok || sumOf(part) != sum:
 			return nil, fmt.Errorf("%w: part %d of %s is not the one that was put", errPart, i+1, u.key)
-		case i < len(etags)-1 && len(part) < minPart:
+		case i < len(sums)-1 && len(part) < minPart:
 			return nil, fmt.Errorf("%w: part %d of %s has %d bytes", errPart, i+1, u.key, len(part))
 		}
 		whole = append(whole, part...)
@@ -322,7 +333,7 @@ func (f *Files) AbortParts(ctx context.Context, key, uploadID string) error {
 	return nil
 }
 
-func tag(part []byte) string {
+func sumOf(part []byte) string {
 	sum := sha256.Sum256(part)
 	return hex.EncodeToString(sum[:16])
 }

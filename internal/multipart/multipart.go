@@ -25,11 +25,11 @@ type Objects interface {
 type Uploads interface {
 	StartParts(ctx context.Context, key string) (uploadID string, err error)
 	// PutPart writes part n, from 1 to 10,000, in place of an earlier one. All
-	// but the last must have at least 5 MiB. The tag depends on the bytes alone.
-	PutPart(ctx context.Context, key, uploadID string, n int, body []byte) (etag string, err error)
+	// but the last must have at least 5 MiB. The sum depends on the bytes alone.
+	PutPart(ctx context.Context, key, uploadID string, n int, body []byte) (sum string, err error)
 	// FinishParts joins the parts. It is idempotent. It returns batch.ErrExists,
 	// and leaves what is there, if other parts were joined.
-	FinishParts(ctx context.Context, key, uploadID string, etags []string) error
+	FinishParts(ctx context.Context, key, uploadID string, sums []string) error
 	// AbortParts drops an upload. One that is not there is no error.
 	AbortParts(ctx context.Context, key, uploadID string) error
 }
@@ -64,13 +64,13 @@ func (w Writer) Put(ctx context.Context, b batch.Batch, c Chunk) (batch.Batch, b
 		return b, false, nil
 	}
 	n := len(cursor.Parts) + 1
-	tag, err := w.Uploads.PutPart(ctx, w.Key, cursor.UploadID, n, c.Bytes)
+	sum, err := w.Uploads.PutPart(ctx, w.Key, cursor.UploadID, n, c.Bytes)
 	if err != nil {
 		return b, false, fmt.Errorf("upload part %d: %w", n, err)
 	}
 	b, err = w.Batches.UpdateBatch(ctx, b.Ref, func(b *batch.Batch) error {
 		if m := w.Cursor(b); !m.Done && m.Line == c.After {
-			m.Parts, m.Digest = append(slices.Clone(m.Parts), tag), m.Digest.Append(m.Bytes, c.Bytes)
+			m.Parts, m.Digest = append(slices.Clone(m.Parts), sum), m.Digest.Append(m.Bytes, c.Bytes)
 			m.Line, m.Lines, m.Bytes = c.Line, m.Lines+c.Lines, m.Bytes+int64(len(c.Bytes))
 		}
 		return nil

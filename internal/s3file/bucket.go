@@ -3,13 +3,9 @@ package s3file
 import (
 	"bytes"
 	"context"
-	"crypto/md5" //nolint:gosec // S3's own check of a body
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -55,7 +51,7 @@ func (b *Bucket) Put(ctx context.Context, key string, body []byte) error {
 	defer cancel()
 	_, err := b.api.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &b.name, Key: &key, Body: bytes.NewReader(body),
-		ContentLength: aws.Int64(int64(len(body))), ContentMD5: digest(body),
+		ContentLength: aws.Int64(int64(len(body))), ChecksumSHA256: aws.String(sumOf(body)),
 		ContentType: aws.String(contentType),
 	})
 	return wrap("put", key, err)
@@ -70,36 +66,13 @@ func (b *Bucket) PutNew(ctx context.Context, key string, body []byte) error {
 	defer cancel()
 	_, err := b.api.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &b.name, Key: &key, Body: bytes.NewReader(body),
-		ContentLength: aws.Int64(int64(len(body))), ContentMD5: digest(body),
+		ContentLength: aws.Int64(int64(len(body))), ChecksumSHA256: aws.String(sumOf(body)),
 		ContentType: aws.String(contentType), IfNoneMatch: aws.String("*"),
 	})
 	if err = wrap("put", key, err); errors.Is(err, batch.ErrExists) {
-		sum := md5.Sum(body) //nolint:gosec // as S3 tags objects
-		return b.holds(ctx, key, hex.EncodeToString(sum[:]))
+		return b.holds(ctx, key, sumOf(body), tagOf(body))
 	}
 	return err
-}
-
-// holds returns nil if key's object has this entity tag, and batch.ErrExists if
-// it has another. A tag depends on the bytes, and on where parts end, alone: the
-// bucket is encrypted with S3's own keys
-// (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html).
-func (b *Bucket) holds(ctx context.Context, key, tag string) error {
-	out, err := b.api.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key})
-	if err != nil {
-		return wrap("tag", key, err)
-	}
-	if strings.Trim(aws.ToString(out.ETag), `"`) != tag {
-		return fmt.Errorf("s3file: %s has other bytes: %w", key, batch.ErrExists)
-	}
-	return nil
-}
-
-// digest returns the MD5 of body, by which S3 knows that all of it arrived.
-func digest(body []byte) *string {
-	sum := md5.Sum(body) //nolint:gosec // against accidents, not adversaries
-	text := base64.StdEncoding.EncodeToString(sum[:])
-	return &text
 }
 
 // Read returns the length bytes from offset on. It returns batch.ErrNoObject
@@ -199,9 +172,7 @@ func (b *Bucket) List(ctx context.Context, prefix string) ([]batch.Stored, error
 	var found []batch.Stored
 	err := b.pages(ctx, prefix, func(page []types.Object) error {
 		for _, o := range page {
-			found = append(found, batch.Stored{
-				Key: aws.ToString(o.Key), Bytes: aws.ToInt64(o.Size), MD5: strings.Trim(aws.ToString(o.ETag), `"`),
-			})
+			found = append(found, batch.Stored{Key: aws.ToString(o.Key), Bytes: aws.ToInt64(o.Size)})
 		}
 		return nil
 	})

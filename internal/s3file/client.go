@@ -52,6 +52,7 @@ type parts interface {
 	CompleteMultipartUpload(
 		context.Context, *s3.CompleteMultipartUploadInput, ...func(*s3.Options),
 	) (*s3.CompleteMultipartUploadOutput, error)
+	ListParts(context.Context, *s3.ListPartsInput, ...func(*s3.Options)) (*s3.ListPartsOutput, error)
 	AbortMultipartUpload(
 		context.Context, *s3.AbortMultipartUploadInput, ...func(*s3.Options),
 	) (*s3.AbortMultipartUploadOutput, error)
@@ -65,9 +66,8 @@ var _ API = (*s3.Client)(nil)
 // no names in DNS, so they stand in the path. optFns come last and may change all
 // of it.
 //
-// It leaves out the SDK's default checksums: an upload begun with one is
-// finished only by who knows each part's, and a part is known here by its tag.
-// A Bucket sends the MD5 of each body instead, which S3 verifies
+// It leaves out the SDK's default checksums: a Bucket sends the SHA-256 of each
+// body, which S3 verifies and keeps
 // (https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html).
 func NewClient(cfg aws.Config, optFns ...func(*s3.Options)) *s3.Client {
 	tune := func(o *s3.Options) {

@@ -3,8 +3,6 @@ package s3file_test
 import (
 	"bufio"
 	"context"
-	"crypto/md5" //nolint:gosec // S3's own check of a body
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -35,10 +33,10 @@ func behind(t *testing.T, handle http.HandlerFunc) *s3file.Bucket {
 	}), "bucket")
 }
 
-// S3 verifies a body by its MD5, and finishes an upload by tags alone only if it
-// was begun without a checksum of another sort.
-func TestBodiesHaveADigestAndUploadsNoChecksum(t *testing.T) {
+// S3 verifies a body by its SHA-256, and keeps it; nothing is sent of another sort.
+func TestBodiesHaveASum(t *testing.T) {
 	t.Parallel()
+	const form = `<Part><ChecksumSHA256>%s</ChecksumSHA256><ETag>&#34;tag&#34;</ETag><PartNumber>1</PartNumber></Part>`
 	seen := map[string]string{}
 	b := behind(t, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -46,19 +44,21 @@ func TestBodiesHaveADigestAndUploadsNoChecksum(t *testing.T) {
 			t.Error(err)
 		}
 		for name := range r.Header {
-			if name = strings.ToLower(name); strings.Contains(name, "checksum") || strings.Contains(name, "trailer") {
+			name = strings.ToLower(name)
+			if strings.Contains(name, "trailer") || name == "content-md5" || strings.Contains(name, "crc") {
 				t.Errorf("%s %s has a header %s", r.Method, r.URL, name)
 			}
 		}
-		sum := md5.Sum(body) //nolint:gosec // as above
-		if got := r.Header.Get("Content-Md5"); r.Method == http.MethodPut &&
-			got != base64.StdEncoding.EncodeToString(sum[:]) {
-			t.Errorf("%s %s has the digest %q", r.Method, r.URL, got)
+		if got := r.Header.Get("X-Amz-Checksum-Sha256"); r.Method == http.MethodPut && got != sumOf(body) {
+			t.Errorf("%s %s has the sum %q", r.Method, r.URL, got)
 		}
 		seen[r.Method+" "+r.URL.RequestURI()] = string(body)
 		w.Header().Set("ETag", `"tag"`)
-		if r.Method == http.MethodPost {
+		switch r.Method {
+		case http.MethodPost:
 			_, _ = io.WriteString(w, `<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>`)
+		case http.MethodGet:
+			_, _ = fmt.Fprintf(w, "<ListPartsResult>"+form+"</ListPartsResult>", sumOf([]byte("part")))
 		}
 	})
 	ctx := t.Context()
@@ -69,19 +69,20 @@ func TestBodiesHaveADigestAndUploadsNoChecksum(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tag, err := b.PutPart(ctx, "a/k", id, 1, []byte("part"))
+	sum, err := b.PutPart(ctx, "a/k", id, 1, []byte("part"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.FinishParts(ctx, "a/k", id, []string{tag}); err != nil {
+	if err := b.FinishParts(ctx, "a/k", id, []string{sum}); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]string{
 		"PUT /bucket/a/k?x-id=PutObject":                          "body",
 		"POST /bucket/a/k?uploads=":                               "",
 		"PUT /bucket/a/k?partNumber=1&uploadId=u&x-id=UploadPart": "part",
+		"GET /bucket/a/k?uploadId=u&x-id=ListParts":               "",
 		"POST /bucket/a/k?uploadId=u": `<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">` +
-			`<Part><ETag>&#34;tag&#34;</ETag><PartNumber>1</PartNumber></Part></CompleteMultipartUpload>`,
+			fmt.Sprintf(form, sumOf([]byte("part"))) + `</CompleteMultipartUpload>`,
 	}
 	if diff := cmp.Diff(want, seen); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)

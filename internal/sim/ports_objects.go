@@ -61,6 +61,16 @@ func (p ports) Open(ctx context.Context, key string, offset int64) (body io.Read
 	return body, err
 }
 
+// Holds compares an object.
+func (p ports) Holds(ctx context.Context, key string, body []byte) (same bool, err error) {
+	err = p.call(ctx, operation{name: "Holds", key: key}, func(ctx context.Context) error {
+		held, err := p.world.files.Holds(ctx, key, body)
+		same = held
+		return err
+	})
+	return same, err
+}
+
 // A brokenReader breaks off after some bytes.
 type brokenReader struct {
 	io.ReadCloser
@@ -92,23 +102,23 @@ func (p ports) StartParts(ctx context.Context, key string) (id string, err error
 }
 
 // PutPart writes a part of an upload.
-func (p ports) PutPart(ctx context.Context, key, id string, n int, body []byte) (tag string, err error) {
+func (p ports) PutPart(ctx context.Context, key, id string, n int, body []byte) (sum string, err error) {
 	body = bytes.Clone(body)
 	o := operation{name: "PutPart", key: key + "#" + strconv.Itoa(n), writes: true}
 	err = p.call(ctx, o, func(ctx context.Context) error {
 		put, err := p.world.files.PutPart(ctx, key, id, n, body)
 		if err == nil {
-			tag = put
+			sum = put
 		}
 		return err
 	})
-	return tag, err
+	return sum, err
 }
 
 // FinishParts joins an upload's parts.
-func (p ports) FinishParts(ctx context.Context, key, id string, tags []string) error {
+func (p ports) FinishParts(ctx context.Context, key, id string, sums []string) error {
 	return p.call(ctx, operation{name: "FinishParts", key: key, writes: true}, func(ctx context.Context) error {
-		return p.world.files.FinishParts(ctx, key, id, tags)
+		return p.world.files.FinishParts(ctx, key, id, sums)
 	})
 }
 

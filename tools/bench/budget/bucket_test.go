@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -188,6 +189,20 @@ func (b *bucket) CompleteMultipartUpload(
 	b.mu.Unlock()
 	b.meter.called(ctx, "S3.CompleteMultipartUpload", in, &s3.CompleteMultipartUploadOutput{}, nil)
 	return &s3.CompleteMultipartUploadOutput{}, sleep(ctx, spread(putTime))
+}
+
+func (b *bucket) ListParts(ctx context.Context, in *s3.ListPartsInput, _ ...func(*s3.Options)) (*s3.ListPartsOutput, error) {
+	out := &s3.ListPartsOutput{}
+	b.mu.Lock()
+	for _, n := range slices.Sorted(maps.Keys(b.uploads[*in.UploadId])) {
+		sum := sha256.Sum256(b.uploads[*in.UploadId][n])
+		out.Parts = append(out.Parts, types.Part{
+			PartNumber: aws.Int32(n), ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:])),
+		})
+	}
+	b.mu.Unlock()
+	b.meter.called(ctx, "S3.ListParts", in, out, nil)
+	return out, sleep(ctx, spread(getTime))
 }
 
 func (b *bucket) AbortMultipartUpload(
