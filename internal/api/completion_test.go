@@ -224,6 +224,7 @@ func completionCrashes(t *testing.T, size int, before bool, again int) {
 		first := o.complete(0, "")
 		crashed := c.down
 		c.start(0, false)
+		w.advance(batch.UploadLease) // others wait for the dead one until then
 		_, err := w.store.File(t.Context(), "alice", o.file())
 		recorded := err == nil
 		if !crashed || first.Code == 200 { // the last writes drop the parts, which may fail

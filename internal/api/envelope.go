@@ -142,6 +142,11 @@ func uploadRefusal(err error) *refusalError {
 			status:  http.StatusConflict,
 			message: "The completion of this upload has begun. Complete it again with the same parts.",
 		}
+	case errors.Is(err, batch.ErrUploadJoining):
+		return &refusalError{
+			status: http.StatusServiceUnavailable, code: "upload_completing", again: 1,
+			message: "The parts of this upload are still being joined. Complete it again with the same parts to wait on.",
+		}
 	case errors.Is(err, batch.ErrUploadSum):
 		return badRequest("md5", batch.CodeInvalidValue, "The MD5 of the parts is not the one that was given.")
 	case errors.Is(err, batch.ErrUploadTries):

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,7 +98,7 @@ func (a *api) readUpload(f fields) (batch.Upload, error) {
 // again, writes the same bytes, and the store keeps the first. What a crash
 // after each write leaves, a repeated call goes on from:
 //
-//	the try            a try less, of ten
+//	the try            a try less, of ten, and others wait for 20 s
 //	the file's pieces  they have no name; aborted, or dropped by the bucket's rule
 //	the beginning      the same parts go on, and are read again; others are refused
 //	the file's bytes   they are there already
@@ -212,10 +213,11 @@ func readCompletion(w http.ResponseWriter, r *http.Request) (completion, error) 
 	return c, nil
 }
 
-// assemble makes the file of u's parts, and returns it and whether it is there.
+// makeOrFind makes the file of u's parts, and returns it and whether it is there.
 // Another completion of the same parts may have been faster, and have dropped
-// the parts meanwhile: then its file is returned, unless it was deleted since.
-func (a *api) assemble(ctx context.Context, u batch.Upload, c completion) (batch.File, bool, error) {
+// the parts meanwhile: then its file is returned, unless it was deleted since. It
+// returns batch.ErrUploadJoining while another completion makes it.
+func (a *api) makeOrFind(ctx context.Context, u batch.Upload, c completion) (batch.File, bool, error) {
 	f, err := a.make(ctx, u, c)
 	if err == nil {
 		return f, true, nil
@@ -246,32 +248,43 @@ func (a *api) make(ctx context.Context, u batch.Upload, c completion) (batch.Fil
 		return batch.File{}, err
 	}
 	now := a.Clock()
-	fileID, err := batch.NewID(batch.PrefixFile, now, a.Random)
+	fileID, err := batch.NewID(batch.PrefixFile, now, a.Random) // new each time: it names this completion too
 	if err != nil {
 		return batch.File{}, fmt.Errorf("api: upload: %w", err)
 	}
 	u, err = a.Uploads.UpdateUpload(ctx, u.Tenant, u.ID, func(u *batch.Upload) error {
-		return u.Try(c.order, c.sum, fileID, now)
+		err := u.Try(c.order, c.sum, fileID, now)
+		if err == nil || errors.Is(err, batch.ErrUploadTries) { // the last try may go on
+			err = cmp.Or(u.Join(fileID, now), err)
+		}
+		return err
 	})
 	if err != nil {
 		return batch.File{}, fmt.Errorf("api: try completion: %w", err)
 	}
+	f := batch.File{Tenant: u.Tenant, ID: u.FileID, Name: u.Name, Purpose: u.Purpose}
+	err = a.holding(ctx, u, fileID, func(ctx context.Context) error { return a.join(ctx, &f, u, c, sizes) })
+	return f, err
+}
+
+// join makes f of u's parts, which have these sizes.
+func (a *api) join(ctx context.Context, f *batch.File, u batch.Upload, c completion, sizes []int64) error {
 	parts := newJoined(ctx, len(c.ids), func(ctx context.Context, i int) ([]byte, error) {
 		return a.Objects.Read(ctx, batch.PartKey(u.Tenant, u.ID, c.ids[i]), 0, sizes[i])
 	})
 	defer parts.stop()
 	content := newSummed(parts)
-	f := batch.File{Tenant: u.Tenant, ID: u.FileID, Name: u.Name, Purpose: u.Purpose}
-	err = a.keep(ctx, &f, content, u.FileLife, func(size int64) error {
+	return a.keep(ctx, f, content, u.FileLife, func(size int64) error {
 		if size > u.Bytes { // unpacked; else the upload itself counts as much
-			err := a.admit(ctx, u.Tenant, func(quota *tenant.Quota) error { return quota.ReserveFile(u.FileID, size, now, a.config.Limits) })
+			err := a.admit(ctx, u.Tenant, func(quota *tenant.Quota) error {
+				return quota.ReserveFile(u.FileID, size, a.Clock(), a.config.Limits)
+			})
 			if err != nil {
 				return err
 			}
 		}
 		return a.begin(ctx, u, c, content.sum())
 	})
-	return f, err
 }
 
 // begin begins u's completion with parts that have this MD5, or remembers it if

@@ -22,6 +22,9 @@ const (
 	// MaxUploadTries is how often the parts of an upload are read to complete
 	// it: some for an SDK's repeats, some for a wrong order.
 	MaxUploadTries = 10
+	// UploadLease is how long a completion that joins the parts is waited for after
+	// it was last heard of.
+	UploadLease = 20 * time.Second
 )
 
 var (
@@ -36,6 +39,8 @@ var (
 	// ErrUploadTries reports an upload whose parts were read MaxUploadTries
 	// times.
 	ErrUploadTries = errors.New("batch: the upload's completion was tried too often")
+	// ErrUploadJoining reports an upload whose parts another completion joins.
+	ErrUploadJoining = errors.New("batch: another completion joins the upload's parts")
 )
 
 // An UploadStatus is an upload's status as OpenAI spells it. That an upload
@@ -73,6 +78,9 @@ type Upload struct {
 
 	Order string // of the parts (see PartOrder), once the completion has begun
 	Sum   string // MD5 of the parts in that order, in hex
+
+	JoinedBy    string    // the completion that joins the parts; empty: none does
+	JoinedUntil time.Time // unless it is heard of again
 
 	Tries     int    // completions that read the parts
 	ReadOrder string // of the parts that were read last, and found to be
@@ -172,6 +180,35 @@ func (u *Upload) Try(order, sum, fileID string, now time.Time) error {
 	return nil
 }
 
+// Joined reports whether a completion joins u's parts at now.
+func (u *Upload) Joined(now time.Time) bool { return u.JoinedBy != "" && now.Before(u.JoinedUntil) }
+
+// Join records that the completion named by, which must not be empty, joins the
+// parts, and is heard of at now. It returns ErrUploadJoining if another does.
+func (u *Upload) Join(by string, now time.Time) error {
+	if u.JoinedBy != by && u.Joined(now) {
+		return ErrUploadJoining
+	}
+	u.JoinedBy, u.JoinedUntil = by, now.Add(UploadLease)
+	return nil
+}
+
+// Rejoin records that the completion named by is heard of at now. It returns
+// ErrUploadJoining if it joins the parts no more.
+func (u *Upload) Rejoin(by string, now time.Time) error {
+	if u.JoinedBy != by {
+		return ErrUploadJoining
+	}
+	return u.Join(by, now)
+}
+
+// LetGo records that the completion named by joins the parts no more.
+func (u *Upload) LetGo(by string) {
+	if u.JoinedBy == by {
+		u.JoinedBy, u.JoinedUntil = "", time.Time{}
+	}
+}
+
 // Saw records that the parts in this order have this MD5.
 func (u *Upload) Saw(order, sum string) { u.ReadOrder, u.ReadSum = order, sum }
 
@@ -195,7 +232,7 @@ func (u *Upload) Complete() error {
 	if u.Status == UploadCanceled {
 		return &UploadError{Op: "complete", Status: u.Status}
 	}
-	u.Status = UploadCompleted
+	u.Status, u.JoinedBy, u.JoinedUntil = UploadCompleted, "", time.Time{}
 	return nil
 }
 

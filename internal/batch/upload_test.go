@@ -45,6 +45,8 @@ func fate(err error) string {
 		return "sum"
 	case errors.Is(err, batch.ErrUploadTries):
 		return "tries"
+	case errors.Is(err, batch.ErrUploadJoining):
+		return "joining"
 	}
 	return err.Error()
 }
@@ -152,6 +154,37 @@ func TestUploadIsTriedSomeTimes(t *testing.T) {
 		if got := fate(u.Try(try.order, try.sum, "file-z", noon())); got != try.want {
 			t.Errorf("once it was seen, %+v: %s", try, got)
 		}
+	}
+}
+
+// TestOneCompletionJoins has completions of one upload follow each other: one
+// joins its parts until it lets go, is done, or is not heard of.
+func TestOneCompletionJoins(t *testing.T) {
+	t.Parallel()
+	u := uploads()["pending"]
+	at := func(after time.Duration) time.Time { return noon().Add(after) }
+	for i, step := range []struct {
+		do   func() error
+		want string
+	}{
+		{func() error { return u.Rejoin("a", at(0)) }, "joining"},
+		{func() error { return u.Join("a", at(0)) }, "done"},
+		{func() error { return u.Join("b", at(batch.UploadLease-1)) }, "joining"},
+		{func() error { return u.Rejoin("a", at(5*time.Second)) }, "done"},
+		{func() error { return u.Join("b", at(batch.UploadLease)) }, "joining"},
+		{func() error { return u.Join("b", at(batch.UploadLease+5*time.Second)) }, "done"},
+		{func() error { return u.Rejoin("a", at(batch.UploadLease+6*time.Second)) }, "joining"},
+		{func() error { u.LetGo("a"); return u.Join("c", at(batch.UploadLease+6*time.Second)) }, "joining"},
+		{func() error { u.LetGo("b"); return u.Join("c", at(batch.UploadLease+6*time.Second)) }, "done"},
+		{func() error { return u.Complete() }, "done"},
+		{func() error { return u.Rejoin("c", at(batch.UploadLease+7*time.Second)) }, "joining"},
+	} {
+		if got := fate(step.do()); got != step.want {
+			t.Errorf("step %d: %s, want %s", i, got, step.want)
+		}
+	}
+	if u.Joined(at(batch.UploadLease + 7*time.Second)) {
+		t.Error("a completed upload's parts are joined")
 	}
 }
 

@@ -36,6 +36,8 @@ const (
 	attrTries         = "tries"
 	attrReadOrder     = "read_order"
 	attrReadSum       = "read_sum"
+	attrJoinedBy      = "joined_by"
+	attrJoinedUntil   = "joined_until"
 
 	attrOrder = "order"
 	attrBatch = "batch"
@@ -142,6 +144,8 @@ func encodeUpload(u batch.Upload, retention time.Duration) item {
 	it.setInt(attrTries, int64(u.Tries))
 	it.setString(attrReadOrder, u.ReadOrder)
 	it.setString(attrReadSum, u.ReadSum)
+	it.setString(attrJoinedBy, u.JoinedBy)
+	it.setTime(attrJoinedUntil, u.JoinedUntil)
 	return it
 }
 
@@ -157,6 +161,7 @@ func decodeUpload(it item) (batch.Upload, error) {
 		Reserved: r.int64(attrReserved), ReservedParts: r.int(attrReservedParts), ReservedAt: r.time(attrReservedAt),
 		Order: r.string(attrPartOrder), Sum: r.string(attrSum),
 		Tries: r.int(attrTries), ReadOrder: r.string(attrReadOrder), ReadSum: r.string(attrReadSum),
+		JoinedBy: r.string(attrJoinedBy), JoinedUntil: r.time(attrJoinedUntil),
 	}
 	if r.err != nil {
 		return batch.Upload{}, fmt.Errorf("upload %s: %w", u.ID, r.err)

@@ -31,6 +31,6 @@ func newUploads() *records[batch.Upload] {
 
 // copyUpload returns u with times of its own, as stores keep them.
 func copyUpload(u batch.Upload) batch.Upload {
-	u.CreatedAt, u.ReservedAt = stamp(u.CreatedAt), stamp(u.ReservedAt)
+	u.CreatedAt, u.ReservedAt, u.JoinedUntil = stamp(u.CreatedAt), stamp(u.ReservedAt), stamp(u.JoinedUntil)
 	return u
 }

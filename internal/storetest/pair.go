@@ -205,7 +205,7 @@ func kind(err error) string {
 	}
 	for _, known := range []error{
 		context.Canceled, errStop, batch.ErrNotFound, batch.ErrExists, batch.ErrBusy, batch.ErrJournalClosed,
-		batch.ErrUploadBegun, batch.ErrUploadOrder, batch.ErrUploadSum, batch.ErrUploadTries,
+		batch.ErrUploadBegun, batch.ErrUploadOrder, batch.ErrUploadSum, batch.ErrUploadTries, batch.ErrUploadJoining,
 		state.ErrNotFound, state.ErrNotTransitioned, tenant.ErrUnknownKey,
 		route.ErrInvalid, route.ErrNotFound, route.ErrConflict,
 	} {

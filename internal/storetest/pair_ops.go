@@ -429,6 +429,7 @@ func (p *pair) updateUpload(rt *rapid.T) {
 		noChange, stopped, whole(anyUpload(rt)),
 		func(u *batch.Upload) error { return u.ReservePart(bytes, at) },
 		func(u *batch.Upload) error { return u.Try(order, "", "file-a", at) },
+		func(u *batch.Upload) error { return u.Join(order, at) },
 		func(u *batch.Upload) error { return u.Begin(order, "5d", at) },
 		func(u *batch.Upload) error { return u.Cancel(at) },
 		(*batch.Upload).Complete,

@@ -190,15 +190,23 @@ func pending(t *testing.T, id string) {
 	}
 	table := variable(t, boot.EnvTable)
 	database := dynamodb.NewFromConfig(cfg)
-	found, err := database.Scan(t.Context(), &dynamodb.ScanInput{
+	pages := dynamodb.NewScanPaginator(database, &dynamodb.ScanInput{ // A page has 1 MB, whatever it finds there.
 		TableName: &table, FilterExpression: aws.String("sk = :sk"),
 		ExpressionAttributeValues: map[string]types.AttributeValue{":sk": &types.AttributeValueMemberS{Value: "upload#" + id}},
 	})
-	if err != nil || len(found.Items) != 1 {
-		t.Fatalf("%d records of the upload: %v", len(found.Items), err)
+	var found []map[string]types.AttributeValue
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, page.Items...)
+	}
+	if len(found) != 1 {
+		t.Fatalf("%d records of the upload", len(found))
 	}
 	_, err = database.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
-		TableName: &table, Key: map[string]types.AttributeValue{"pk": found.Items[0]["pk"], "sk": found.Items[0]["sk"]},
+		TableName: &table, Key: map[string]types.AttributeValue{"pk": found[0]["pk"], "sk": found[0]["sk"]},
 		UpdateExpression: aws.String("SET #s = :s"), ExpressionAttributeNames: map[string]string{"#s": "status"},
 		ExpressionAttributeValues: map[string]types.AttributeValue{":s": &types.AttributeValueMemberS{Value: "pending"}},
 	})
