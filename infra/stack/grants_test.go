@@ -27,7 +27,7 @@ func TestRoles(t *testing.T) {
 		flow = "states:stateMachine:Musketry-batch"
 		each = "states:execution:Musketry-batch:*"
 		work = "Table where dynamodb:LeadingKeys like [req#* counters#* journal#* worker#* limit#* tenant#*]"
-		most = "Table where dynamodb:LeadingKeys like [req#* counters#* journal#* worker#* limit#* tenant#* running]"
+		most = "Table where dynamodb:LeadingKeys like [req#* counters#* journal#* worker#* limit#* tenant#* running expiring]"
 		runs = "Table where dynamodb:LeadingKeys like [running]"
 	)
 	for role, want := range map[string]map[string]string{

@@ -49,7 +49,7 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 	finalize.Setenv(boot.EnvMessageGroups, &props.MessageGroups)
 
 	choose(map[string]*Function{"submit": submit, "execute": execute, "finalize": finalize}, props.Settings)
-	NewSweep(stack, "Sweep", &SweepProps{Flow: flowName, Queue: queue, Finalize: finalize})
+	NewSweep(stack, "Sweep", &SweepProps{Flow: flowName, Queue: queue, Finalize: finalize, Submit: submit})
 
 	flow := NewFlow(stack, "Flow", &FlowProps{Name: flowName, Submit: submit, Finalize: finalize})
 	api := NewAPI(stack, "Api", &APIProps{

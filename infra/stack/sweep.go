@@ -22,17 +22,18 @@ type SweepProps struct {
 	Flow     *FlowName
 	Queue    *Queue
 	Finalize *Function
+	Submit   *Function
 }
 
 // NewSweep has finalize look every quarter of an hour for batches that have lost their flow and for dead letters, and at
-// once for the batch whose flow ended badly. EventBridge calls a function at least once, and Step Functions' events are best
+// once for the batch whose flow ended badly, and submit, which may delete files, erase what has expired. EventBridge calls a function at least once, and Step Functions' events are best
 // effort: https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
 func NewSweep(scope constructs.Construct, id string, props *SweepProps) {
 	props.Flow.GrantRestart(props.Finalize)
 	props.Queue.GrantReturn(props.Finalize)
 
-	target := func(task map[string]any) *[]awsevents.IRuleTarget {
-		return &[]awsevents.IRuleTarget{awseventstargets.NewLambdaFunction(props.Finalize.Function,
+	target := func(fn *Function, task map[string]any) *[]awsevents.IRuleTarget {
+		return &[]awsevents.IRuleTarget{awseventstargets.NewLambdaFunction(fn.Function,
 			&awseventstargets.LambdaFunctionProps{
 				Event:         awsevents.RuleTargetInput_FromObject(task),
 				MaxEventAge:   awscdk.Duration_Minutes(jsii.Number(sweepMinutes)), // the schedule does it by then
@@ -42,7 +43,12 @@ func NewSweep(scope constructs.Construct, id string, props *SweepProps) {
 	awsevents.NewRule(scope, jsii.String(id+"Schedule"), &awsevents.RuleProps{
 		Description: jsii.String("Musketry: look for batches without a flow and for dead letters"),
 		Schedule:    awsevents.Schedule_Rate(awscdk.Duration_Minutes(jsii.Number(sweepMinutes))),
-		Targets:     target(map[string]any{"task": "sweep"}),
+		Targets:     target(props.Finalize, map[string]any{"task": "sweep"}),
+	})
+	awsevents.NewRule(scope, jsii.String(id+"Erase"), &awsevents.RuleProps{
+		Description: jsii.String("Musketry: erase files and uploads whose life is over"),
+		Schedule:    awsevents.Schedule_Rate(awscdk.Duration_Minutes(jsii.Number(sweepMinutes))),
+		Targets:     target(props.Submit, map[string]any{"task": "erase"}),
 	})
 	awsevents.NewRule(scope, jsii.String(id+"Ended"), &awsevents.RuleProps{
 		Description: jsii.String("Musketry: start the next flow of a batch whose flow ended badly"),
@@ -54,7 +60,7 @@ func NewSweep(scope constructs.Construct, id string, props *SweepProps) {
 				"stateMachineArn": &[]*string{props.Flow.ARN()},
 			},
 		},
-		Targets: target(map[string]any{"task": "ended", "flow": awsevents.EventField_FromPath(jsii.String("$.detail.name"))}),
+		Targets: target(props.Finalize, map[string]any{"task": "ended", "flow": awsevents.EventField_FromPath(jsii.String("$.detail.name"))}),
 	})
 
 	quarter := awscdk.Duration_Minutes(jsii.Number(15))

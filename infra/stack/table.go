@@ -46,6 +46,9 @@ const modelsPartition = "models"
 // runningPartition has an entry of each batch that may be unfinished, which workers do not need.
 const runningPartition = "running"
 
+// expiringPartition has what the sweep erases when its life is over.
+const expiringPartition = "expiring"
+
 // onKeys limits an action to items of some partitions. It allows and denies nothing, as AWS advises, and with ForAllValues,
 // as AWS demands: where a request has no such key at all, it holds.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
@@ -58,7 +61,7 @@ func onKeys(partitions ...string) map[string]any {
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html
 func (t *Table) GrantLoad(fn *Function) {
 	fn.Allow(t.TableArn(), "dynamodb:GetItem", "dynamodb:Query")
-	t.grant(fn, append(workPartitions(), runningPartition),
+	t.grant(fn, append(workPartitions(), runningPartition, expiringPartition),
 		"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:PartiQLInsert")
 }
 
@@ -72,7 +75,7 @@ func (t *Table) GrantWork(fn *Function) {
 // GrantSeal lets finalize walk a batch's requests and end them, in groups too, and delete the entries of batches that have
 // ended, and nothing else.
 func (t *Table) GrantSeal(fn *Function) {
-	t.grant(fn, append(workPartitions(), runningPartition),
+	t.grant(fn, append(workPartitions(), runningPartition, expiringPartition),
 		"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:PartiQLUpdate")
 	t.grant(fn, []string{runningPartition}, "dynamodb:DeleteItem")
 }

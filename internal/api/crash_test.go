@@ -79,7 +79,7 @@ func TestFilesGoOnAfterACrash(t *testing.T) {
 			do: func(w *world, id string) reply { return w.post("/v1/uploads/"+id+"/cancel", "{}") },
 		},
 		"a count": {
-			writes: 6, before: func(w *world) string {
+			writes: 5, before: func(w *world) string {
 				create(w, "").want(200)
 				id := w.post("/v1/uploads", uploadOf(600)).want(200).text("id")
 				w.part(w.alice, id, "{}\n").want(200)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"time"
 
@@ -17,8 +16,6 @@ const (
 	// roomForPage bounds a page of files, whose names may be long: an answer has
 	// at most 6 MB.
 	roomForPage = 4_000_000
-	// mostErased is how many expired files one list erases.
-	mostErased = 20
 	// pinGrace is how long a file's pin may be without its batch: acceptance
 	// takes seconds, and a pin that is older was left by a crash.
 	pinGrace = 10 * time.Minute
@@ -41,24 +38,16 @@ func (a *api) listFiles(w http.ResponseWriter, r *http.Request, tenant string) e
 	}
 	purpose := batch.Purpose(q.Get("purpose"))
 	now := a.Clock()
-	var expired []batch.File
 	found, more, err := collect(r.Context(), p,
 		func(ctx context.Context, after string, limit int) ([]batch.File, bool, error) {
 			return a.Files.Files(ctx, tenant,
 				batch.FileQuery{Purpose: purpose, After: after, Limit: limit, Oldest: p.Oldest})
 		},
 		func(f batch.File) (string, bool) {
-			over := f.Expired(now)
-			if over && len(expired) < mostErased {
-				expired = append(expired, f)
-			}
-			return f.ID, !over
+			return f.ID, !f.Expired(now) // what is over is hidden; the sweep erases it
 		})
 	if err != nil {
 		return fmt.Errorf("api: list files: %w", err)
-	}
-	for _, f := range expired {
-		a.eraseExpired(r.Context(), f)
 	}
 	shapes := make([]fileShape, 0, len(found))
 	room := 0
@@ -85,7 +74,7 @@ func (a *api) retrieveFile(w http.ResponseWriter, r *http.Request, tenant string
 
 // deleteFile hides the file first, then deletes its bytes, then its record. A
 // crash in between leaves a file that nobody sees, whose deletion another
-// DELETE finishes, or the expiry of the table and the bucket.
+// DELETE finishes, or the sweep once its life would have been over.
 func (a *api) deleteFile(w http.ResponseWriter, r *http.Request, tenant string) error {
 	ctx, id := r.Context(), r.PathValue("id")
 	if _, ok := batch.ParseID(batch.PrefixFile, id); !ok {
@@ -99,13 +88,17 @@ func (a *api) deleteFile(w http.ResponseWriter, r *http.Request, tenant string) 
 		return fmt.Errorf("api: read file: %w", err)
 	}
 	orphans, err := a.orphans(ctx, f)
+	if err == nil {
+		err = a.written(ctx, f)
+	}
 	if err != nil {
 		return err
 	}
+	end := f.ExpiresAt
 	f, err = a.Files.UpdateFile(ctx, tenant, id, func(f *batch.File) error {
 		release(f, orphans)
 		if len(f.PinnedBy) > 0 {
-			return inUse(f)
+			return inUse(f.ID, f.PinnedBy[0])
 		}
 		if now := a.Clock().UTC().Truncate(time.Millisecond); !f.Expired(now) {
 			f.ExpiresAt = now
@@ -118,7 +111,7 @@ func (a *api) deleteFile(w http.ResponseWriter, r *http.Request, tenant string) 
 	if err != nil {
 		return fmt.Errorf("api: hide file: %w", err)
 	}
-	if err := a.erase(ctx, f); err != nil {
+	if err := a.erase(ctx, f, end); err != nil {
 		return err
 	}
 	writeJSON(w, http.StatusOK, deletedShape{ID: id, Object: "file", Deleted: true})
@@ -128,8 +121,9 @@ func (a *api) deleteFile(w http.ResponseWriter, r *http.Request, tenant string) 
 // erase deletes the bytes of a file that nobody sees any more, and then its
 // record. A result file's bytes lie also in the segments that it was made of,
 // which the batch, being ended, needs no more. If others are faster, the file is
-// theirs to record.
-func (a *api) erase(ctx context.Context, f batch.File) error {
+// theirs to record. One whose life was over, at end, when files were last counted
+// does not count already.
+func (a *api) erase(ctx context.Context, f batch.File, end time.Time) error {
 	countedAt := a.countedAt(ctx, f.Tenant)
 	if f.Batch != "" {
 		if err := a.Objects.DeleteAll(ctx, batch.SegmentsKey(f.Batch)); err != nil {
@@ -143,27 +137,34 @@ func (a *api) erase(ctx context.Context, f batch.File) error {
 	case errors.Is(err, batch.ErrNotFound):
 	case err != nil:
 		return fmt.Errorf("api: delete file: %w", err)
-	default:
+	case end.IsZero() || end.After(countedAt):
 		a.updateQuota(ctx, f.Tenant, func(q *tenant.Quota) { q.RemoveFile(f.ID, f.Bytes, countedAt, a.Clock()) })
 	}
 	return nil
 }
 
-// eraseExpired erases a file whose life is over, and which no batch can take any
-// more, and reports whether it did. Nothing waits for that: if it fails, who
-// meets the file next erases it.
-func (a *api) eraseExpired(ctx context.Context, f batch.File) bool {
-	err := a.erase(ctx, f)
-	if err != nil {
-		a.Logger.WarnContext(ctx, "expired file not erased", slog.String("file", f.ID), slog.String("error", err.Error()))
+// written refuses a result of a batch that has not ended: its other result may be
+// written still, of segments that are erased with this one.
+func (a *api) written(ctx context.Context, f batch.File) error {
+	if f.Batch == "" {
+		return nil
 	}
-	return err == nil
+	b, err := a.Batches.Batch(ctx, batch.Ref{Tenant: f.Tenant, ID: f.Batch})
+	switch {
+	case errors.Is(err, batch.ErrNotFound):
+		return nil
+	case err != nil:
+		return fmt.Errorf("api: read a result's batch: %w", err)
+	case !b.Status.Terminal():
+		return inUse(f.ID, f.Batch)
+	}
+	return nil
 }
 
-func inUse(f *batch.File) error {
+func inUse(file, batch string) error {
 	return &refusalError{
 		status: http.StatusConflict, code: "file_in_use", param: "id",
-		message: fmt.Sprintf("File '%s' is in use by batch '%s' and cannot be deleted before that ends.", f.ID, f.PinnedBy[0]),
+		message: fmt.Sprintf("File '%s' is in use by batch '%s' and cannot be deleted before that ends.", file, batch),
 	}
 }
 
@@ -190,7 +191,6 @@ func (a *api) file(r *http.Request, tenant string) (batch.File, error) {
 		release(&f, orphans)
 	}
 	if f.Expired(now) {
-		a.eraseExpired(r.Context(), f)
 		return batch.File{}, noFile(id, "id")
 	}
 	return f, nil

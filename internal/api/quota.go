@@ -23,8 +23,8 @@ const (
 	compactAt = 100
 	// countPage is how many files' records are read at once.
 	countPage = 1000
-	// mostSwept is how many uploads and how many files, whose life is over, one
-	// count erases, sweepers of them at once.
+	// mostSwept is how many uploads, whose life is over, one count looks at,
+	// sweepers of them at once.
 	mostSwept = 100
 	sweepers  = 8
 )
@@ -48,8 +48,9 @@ func (a *api) bounded() bool {
 
 // admit records what change records of a create, before it is made. It returns
 // change's *tenant.LimitError if that would break a limit. Who meets a limit
-// counts what there is: uploads and files whose life is over are erased, and what
-// a crash left behind counts no more.
+// counts what there is: uploads and files whose life is over count no more, and
+// nor does what a crash left behind. Erasing is the sweep's, which takes longer
+// than a request has.
 func (a *api) admit(ctx context.Context, tenantName string, change func(*tenant.Quota) error) error {
 	if !a.bounded() {
 		return nil
@@ -110,7 +111,7 @@ func overdue(q tenant.Quota, now time.Time) []string {
 
 // count holds what was seen of a tenant's quota against what there is.
 func (a *api) count(ctx context.Context, seen tenant.Quota, now time.Time) error {
-	closed, err := a.sweep(ctx, seen, now)
+	closed, err := a.over(ctx, seen, now)
 	if err != nil {
 		return err
 	}
@@ -136,9 +137,9 @@ func (a *api) count(ctx context.Context, seen tenant.Quota, now time.Time) error
 	return nil
 }
 
-// sweep deletes the parts of uploads whose life is over and returns these. One
-// whose completion has begun keeps its parts, and counts, while the bucket does.
-func (a *api) sweep(ctx context.Context, seen tenant.Quota, now time.Time) ([]string, error) {
+// over returns the uploads whose life is over. One whose completion has begun
+// counts while the bucket has its parts.
+func (a *api) over(ctx context.Context, seen tenant.Quota, now time.Time) ([]string, error) {
 	var (
 		mu     sync.Mutex
 		closed []string
@@ -155,9 +156,6 @@ func (a *api) sweep(ctx context.Context, seen tenant.Quota, now time.Time) ([]st
 			case u.StatusAt(now) == batch.UploadPending && now.Sub(u.CreatedAt) < partsLife:
 				return nil
 			}
-			if err := a.Objects.DeleteAll(ctx, batch.PartsKey(seen.Tenant, id)); err != nil {
-				return fmt.Errorf("api: delete an upload's parts: %w", err)
-			}
 			mu.Lock()
 			defer mu.Unlock()
 			closed = append(closed, id)
@@ -170,40 +168,22 @@ func (a *api) sweep(ctx context.Context, seen tenant.Quota, now time.Time) ([]st
 // partsLife is how long the bucket keeps the parts of an upload.
 const partsLife = 48 * time.Hour
 
-// tally returns the bytes of a tenant's files by id, and erases some of those
-// whose life is over. The others count until they are erased.
+// tally returns the bytes of a tenant's files by id, of those whose life is not
+// over.
 func (a *api) tally(ctx context.Context, tenantName string, now time.Time) (map[string]int64, error) {
 	files := map[string]int64{}
-	var over []batch.File
 	for q, more := (batch.FileQuery{Limit: countPage, Oldest: true}), true; more; {
 		page, rest, err := a.Files.Files(ctx, tenantName, q)
 		if err != nil {
 			return nil, fmt.Errorf("api: count files: %w", err)
 		}
 		for _, f := range page {
-			files[f.ID] = f.Bytes
-			if f.Expired(now) && len(over) < mostSwept {
-				over = append(over, f)
+			if !f.Expired(now) {
+				files[f.ID] = f.Bytes
 			}
 			q.After = f.ID
 		}
 		more = rest && len(page) > 0
-	}
-	var all sync.WaitGroup
-	turns := make(chan struct{}, sweepers)
-	erased := make([]bool, len(over))
-	for i, f := range over {
-		turns <- struct{}{}
-		all.Go(func() {
-			defer func() { <-turns }()
-			erased[i] = a.eraseExpired(ctx, f)
-		})
-	}
-	all.Wait()
-	for i, f := range over {
-		if erased[i] {
-			delete(files, f.ID)
-		}
 	}
 	return files, nil
 }

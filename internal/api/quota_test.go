@@ -126,11 +126,11 @@ func TestUploadsCountOnce(t *testing.T) {
 	w.post("/v1/uploads", uploadOf(1)).want(200)
 	w.post("/v1/uploads", uploadOf(1)).limited(429, "rate_limit_exceeded", "you have 2 open uploads, and may have 2",
 		map[string]string{"X-Ratelimit-Limit-Uploads": "2", "X-Ratelimit-Remaining-Uploads": "0", "Retry-After": "60"})
-	// Who meets the limit drops what has expired, and its parts.
+	// Who meets the limit counts what has expired no more; the sweep deletes its parts.
 	w.advance(batch.UploadLife)
 	w.post("/v1/uploads", uploadOf(1)).want(200)
-	if keys := w.files.Keys(); len(keys) != 1 {
-		t.Errorf("stored are %v, want the file alone", keys)
+	if keys := w.files.Keys(); len(keys) != 2 {
+		t.Errorf("stored are %v, want the file, and the part that the sweep deletes", keys)
 	}
 	if u := w.quota(); len(u.Uploads) != 1 || u.Stored() != 301 {
 		t.Errorf("stored are %d bytes with %v open, want 301 and one", u.Stored(), u.Uploads)
@@ -192,8 +192,8 @@ func TestCountHeals(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if keys := w.files.Keys(); len(keys) != 2 {
-		t.Errorf("stored are %v, want two files", keys)
+	if keys := w.files.Keys(); len(keys) != 3 {
+		t.Errorf("stored are %v, want two files, and one that is over and that the sweep erases", keys)
 	}
 }
 

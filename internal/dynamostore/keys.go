@@ -24,6 +24,7 @@ import (
 //	tenant#TENANT       receipt#KEY    which batch an order became
 //	tenant#TENANT       quota          a tenant's unfinished batches, and what it has stored
 //	running             batch#BATCH    that a batch may be unfinished, and which of its flows was started last
+//	running             expiring#SECOND#TENANT#ID  that the life of a file or an upload ends then
 //	running             allowance      how the messages that may be in flight are shared
 //	keys                key#TENANT#HASH  that the tenant has this key, and nothing else of it
 //	key#HASH            key            an API key
@@ -44,7 +45,10 @@ const (
 	// batch makes two, so it bears 500 batches a second; Step Functions starts 300
 	// (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html).
 	pkRunning = "running"
-	pkKeys    = "keys" // one partition lists all keys: a deployment has few, and hardly ever makes one
+	// One has what will expire, apart from what runs: submit, which erases, deletes of it.
+	// It takes 1,000 writes a second, and each file and upload makes two.
+	pkExpiring = "expiring"
+	pkKeys     = "keys" // one partition lists all keys: a deployment has few, and hardly ever makes one
 	// All models are read at once, every few seconds and by every worker: a page of
 	// 1 MB is a call, and a partition takes 3,000 reads of 4 KB a second.
 	pkModels = "models"
@@ -56,6 +60,8 @@ const (
 	prefixKey     = "key#"
 	prefixModel   = "model#"
 	prefixLimit   = "limit#"
+
+	prefixExpiring = "expiring#"
 
 	lineDigits = 9 // a batch has far fewer than a thousand million lines
 )

@@ -95,6 +95,11 @@ func (s *Store) UpdateBatch(
 
 // CreateFile stores f as its first revision, or returns batch.ErrExists.
 func (s *Store) CreateFile(ctx context.Context, f batch.File) error {
+	if !f.ExpiresAt.IsZero() {
+		if err := s.expires(ctx, batch.NewExpiring(f.Tenant, f.ID, f.ExpiresAt)); err != nil {
+			return err
+		}
+	}
 	f.Rev = 1
 	return create(ctx, s, fileShape(), f)
 }
@@ -136,6 +141,9 @@ func (s *Store) DeleteFile(ctx context.Context, f batch.File) error {
 
 // CreateUpload stores u as its first revision, or returns batch.ErrExists.
 func (s *Store) CreateUpload(ctx context.Context, u batch.Upload) error {
+	if err := s.expires(ctx, batch.NewExpiring(u.Tenant, u.ID, u.ExpiresAt())); err != nil {
+		return err
+	}
 	u.Rev = 1
 	return create(ctx, s, s.uploadShape(), u)
 }

@@ -9,9 +9,6 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 )
 
-// CreateFile stores f as its first revision, or returns batch.ErrExists.
-func (s *Store) CreateFile(ctx context.Context, f batch.File) error { return s.files.create(ctx, f) }
-
 // File returns a file, or batch.ErrNotFound.
 func (s *Store) File(ctx context.Context, tenantName, id string) (batch.File, error) {
 	return s.files.get(ctx, tenantName, id)

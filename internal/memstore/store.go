@@ -28,6 +28,7 @@ type Store struct {
 	keys     map[string]tenant.Key
 	receipts map[receiptKey]batch.Receipt
 	running  map[string]batch.Running // by batch
+	expiring []batch.Expiring         // the first to end first
 	models   map[string]route.Model   // by pattern
 
 	batches   *records[batch.Batch]

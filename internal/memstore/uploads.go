@@ -6,11 +6,6 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 )
 
-// CreateUpload stores u as its first revision, or returns batch.ErrExists.
-func (s *Store) CreateUpload(ctx context.Context, u batch.Upload) error {
-	return s.uploads.create(ctx, u)
-}
-
 // Upload returns an upload, or batch.ErrNotFound.
 func (s *Store) Upload(ctx context.Context, tenantName, id string) (batch.Upload, error) {
 	return s.uploads.get(ctx, tenantName, id)

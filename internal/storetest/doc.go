@@ -9,6 +9,7 @@ import (
 	"context"
 	"iter"
 	"testing"
+	"time"
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/limit"
@@ -41,10 +42,16 @@ type Fleet interface {
 // Records keeps what tenants have.
 type Records interface {
 	Batches
-	Files
-	Uploads
+	Contents
 	Receipts
 	Quotas
+}
+
+// Contents keeps what is known of bytes that are stored elsewhere.
+type Contents interface {
+	Files
+	Uploads
+	Expiries
 }
 
 // Requests keeps requests.
@@ -94,6 +101,13 @@ type Files interface {
 	UpdateFile(ctx context.Context, tenantName, id string, change func(*batch.File) error) (batch.File, error)
 	DeleteFile(ctx context.Context, f batch.File) error
 	Files(ctx context.Context, tenantName string, q batch.FileQuery) ([]batch.File, bool, error)
+}
+
+// Expiries keeps when the lives of files and uploads end.
+type Expiries interface {
+	Expiring(ctx context.Context, now time.Time, after batch.Expiring, limit int) ([]batch.Expiring, bool, error)
+	Postpone(ctx context.Context, e batch.Expiring, at time.Time) error
+	RemoveExpiring(ctx context.Context, e batch.Expiring) error
 }
 
 // Uploads keeps what is known of files that come in parts.

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"time"
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/limit"
@@ -129,6 +130,16 @@ func (s FaultyStore) CreateRunning(ctx context.Context, r batch.Running) error {
 // RemoveRunning goes by Do.
 func (s FaultyStore) RemoveRunning(ctx context.Context, r batch.Running) error {
 	return s.Do("RemoveRunning", func() error { return s.Store.RemoveRunning(ctx, r) })
+}
+
+// Postpone goes by Do.
+func (s FaultyStore) Postpone(ctx context.Context, e batch.Expiring, at time.Time) error {
+	return s.Do("Postpone", func() error { return s.Store.Postpone(ctx, e, at) })
+}
+
+// RemoveExpiring goes by Do.
+func (s FaultyStore) RemoveExpiring(ctx context.Context, e batch.Expiring) error {
+	return s.Do("RemoveExpiring", func() error { return s.Store.RemoveExpiring(ctx, e) })
 }
 
 // ClaimReceipt goes by Do.

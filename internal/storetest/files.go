@@ -19,6 +19,7 @@ func fileTrials() []trial[Store] {
 		{"UpdateFile/loses nothing among many writers", fileRace},
 		{"DeleteFile/only as it was read", fileDelete},
 		{"DeleteFile/or a user gets it first", fileDeleteRace},
+		{"Expiring/in the order of their ends", expiringOrder},
 	}
 }
 

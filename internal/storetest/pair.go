@@ -40,12 +40,13 @@ type pair struct {
 	tally  tally // of this sequence
 	wrote  bool  // since the last snapshot, perhaps
 
-	read     []state.Record // all requests that were ever read or written
-	written  []state.Change // all that was ever applied
-	files    []batch.File   // readings of any age, as of what runs
-	runnings []batch.Running
-	receipts []batch.Receipt // what is there
-	entries  map[string]int  // of each batch's journal
+	read      []state.Record // all requests that were ever read or written
+	written   []state.Change // all that was ever applied
+	files     []batch.File   // readings of any age, as of what runs
+	runnings  []batch.Running
+	expirings []batch.Expiring
+	receipts  []batch.Receipt // what is there
+	entries   map[string]int  // of each batch's journal
 }
 
 // A tally counts how operations ended, by their names.

@@ -91,6 +91,7 @@ func (p *pair) operations() map[string]func(*rapid.T) {
 		"AppendJournal": p.appendJournal, "Journal": p.journal,
 		"CreateRunning": p.createRunning, "Running": p.running, "Runnings": p.listRunning,
 		"NextFlow": p.nextFlow, "RemoveRunning": p.removeRunning,
+		"Expiring": p.listExpiring, "Postpone": p.postpone, "RemoveExpiring": p.removeExpiring,
 		"CreateBatch": p.createBatch, "Batch": p.batch, "UpdateBatch": p.updateBatch, "Batches": p.batches,
 		"CreateFile": p.createFile, "File": p.file, "UpdateFile": p.updateFile, "DeleteFile": p.deleteFile,
 		"Files":        p.listFiles,
@@ -297,6 +298,37 @@ func (p *pair) removeRunning(rt *rapid.T) {
 		r.Flow = 0
 	}
 	write(rt, p, "RemoveRunning", func(ctx context.Context, s Store) error { return s.RemoveRunning(ctx, r) })
+}
+
+// anyExpiring returns an entry as it was read once, or a new one.
+func (p *pair) anyExpiring(rt *rapid.T) batch.Expiring {
+	if len(p.expirings) > 0 && !seldom(rt, "new") {
+		return one(rt, "entry", p.expirings...)
+	}
+	return batch.NewExpiring(anOwner(rt), one(rt, "id", fileIDs()...), anyTime(rt))
+}
+
+func (p *pair) listExpiring(rt *rapid.T) {
+	now, limit, after := anyTime(rt), upTo(rt, "limit", 0, 3), batch.Expiring{}
+	if rapid.Bool().Draw(rt, "after one") {
+		after = p.anyExpiring(rt)
+	}
+	got, done := both(rt, p, "Expiring", func(ctx context.Context, s Store) (page[batch.Expiring], error) {
+		return paged(s.Expiring(ctx, now, after, limit))
+	})
+	if done {
+		p.expirings = append(p.expirings, got.Entries...)
+	}
+}
+
+func (p *pair) postpone(rt *rapid.T) {
+	e, at := p.anyExpiring(rt), anyTime(rt)
+	write(rt, p, "Postpone", func(ctx context.Context, s Store) error { return s.Postpone(ctx, e, at) })
+}
+
+func (p *pair) removeExpiring(rt *rapid.T) {
+	e := p.anyExpiring(rt)
+	write(rt, p, "RemoveExpiring", func(ctx context.Context, s Store) error { return s.RemoveExpiring(ctx, e) })
 }
 
 // anyBatchRecord returns a new batch, or one in which any field may be anything.

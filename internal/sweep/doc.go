@@ -2,6 +2,7 @@
 //
 //	a batch without a flow ─▶ its next flow is started: id, id-2, id-3, …
 //	a dead letter          ─▶ sent to its queue again
+//	a file or an upload whose life is over  ─▶ erased, by an [Eraser]
 //
 // A flow takes its batch to its end by itself, whatever fails on the way, but it
 // can be stopped from outside, use up its history, or never start; and a queue

@@ -2,9 +2,11 @@ package sweep
 
 import (
 	"context"
+	"time"
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/state"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 // A Batches keeps batches, and which of them may be unfinished.
@@ -58,4 +60,48 @@ type Queue interface {
 // A Metrics counts events. Labels are names and values in turn.
 type Metrics interface {
 	Count(name string, n int, labels ...string)
+}
+
+// An Expiries keeps when the lives of files and uploads end.
+type Expiries interface {
+	// Expiring returns at most limit of those that end by now, the first first,
+	// that come after the one given, and whether there are more.
+	Expiring(ctx context.Context, now time.Time, after batch.Expiring, limit int) ([]batch.Expiring, bool, error)
+	// Postpone has x end at another instant.
+	Postpone(ctx context.Context, x batch.Expiring, at time.Time) error
+	// RemoveExpiring forgets x; one that is not there is no error.
+	RemoveExpiring(ctx context.Context, x batch.Expiring) error
+}
+
+// A Files keeps files' records, and knows the batches that pin them.
+type Files interface {
+	// File returns batch.ErrNotFound if the tenant has no such file.
+	File(ctx context.Context, tenantName, id string) (batch.File, error)
+	// UpdateFile writes what change changes, guarded by the file's revision.
+	UpdateFile(ctx context.Context, tenantName, id string, change func(*batch.File) error) (batch.File, error)
+	// DeleteFile returns batch.ErrBusy if f has changed, and batch.ErrNotFound if
+	// it is not there.
+	DeleteFile(ctx context.Context, f batch.File) error
+	// Batch returns batch.ErrNotFound if there is no such batch.
+	Batch(ctx context.Context, ref batch.Ref) (batch.Batch, error)
+}
+
+// An Uploads reads uploads' records.
+type Uploads interface {
+	// Upload returns batch.ErrNotFound if the tenant has no such upload.
+	Upload(ctx context.Context, tenantName, id string) (batch.Upload, error)
+}
+
+// An Objects deletes bytes.
+type Objects interface {
+	// Delete returns nil if there is no such object.
+	Delete(ctx context.Context, key string) error
+	// DeleteAll deletes every object whose name begins with prefix.
+	DeleteAll(ctx context.Context, prefix string) error
+}
+
+// A Quotas keeps what tenants have stored.
+type Quotas interface {
+	// UpdateQuota writes what change changes, if anything.
+	UpdateQuota(ctx context.Context, tenantName string, change func(*tenant.Quota) error) (tenant.Quota, error)
 }

@@ -16,16 +16,18 @@ import (
 )
 
 // errEvent reports an event that is neither a request nor a task.
-var errEvent = errors.New("submit: the event is neither a request of API Gateway nor a load task")
+var errEvent = errors.New("submit: the event is neither a request of API Gateway nor a task to load or to erase")
 
-// A handler takes the two sorts of events that this function gets.
+// A handler takes the sorts of events that this function gets.
 type handler struct {
 	api   http.Handler
 	load  func(ctx context.Context, t submit.Task) (submit.Next, error)
+	erase func(ctx context.Context) error
 	after func() // called at the end of each event; a stream's, once it has begun
 }
 
-// An event is a request of API Gateway, or a task of a batch's flow.
+// An event is a request of API Gateway, a task of a batch's flow, or the
+// schedule's task to erase what has expired.
 type event struct {
 	events.APIGatewayProxyRequest
 
@@ -54,6 +56,8 @@ func (h handler) handle(ctx context.Context, e event) (any, error) {
 		return proxy(ctx, h.api, &e.APIGatewayProxyRequest)
 	case e.Task == "" && e.Completion != nil:
 		return struct{}{}, nil // it tells nothing that the stream did not
+	case e.Task == "erase":
+		return struct{}{}, h.erase(ctx)
 	case e.Task != "load":
 		return nil, errEvent
 	}

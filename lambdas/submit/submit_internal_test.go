@@ -268,6 +268,20 @@ func TestStreamsCompletionIsTaken(t *testing.T) {
 	}
 }
 
+// TestEraseTask has the schedule's task.
+func TestEraseTask(t *testing.T) {
+	t.Parallel()
+	calls, failure := 0, error(nil)
+	h := handler{after: func() {}, erase: func(context.Context) error { calls++; return failure }}
+	if out, err := send(t, h, `{"task":"erase"}`); err != nil || len(out) != 0 || calls != 1 {
+		t.Errorf("after %d calls it answers %v, %v", calls, out, err)
+	}
+	failure = errors.New("down")
+	if _, err := send(t, h, `{"task":"erase"}`); err == nil {
+		t.Error("a failure was not told")
+	}
+}
+
 // TestRoom holds room against what the Lambda runtime really writes.
 func TestRoom(t *testing.T) {
 	t.Parallel()

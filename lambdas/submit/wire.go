@@ -15,9 +15,10 @@ import (
 	"github.com/musketry/musketry/internal/s3file"
 	"github.com/musketry/musketry/internal/sfnflow"
 	"github.com/musketry/musketry/internal/submit"
+	"github.com/musketry/musketry/internal/sweep"
 )
 
-// wire joins the API and the loader to AWS's services.
+// wire joins the API, the loader and the eraser to AWS's services.
 func wire(kit boot.Kit) (handler, error) {
 	env, cfg, clock, log := kit.Config, kit.AWS, kit.Clock, kit.Log
 	store, err := dynamostore.New(dynamostore.NewClient(cfg),
@@ -39,6 +40,9 @@ func wire(kit boot.Kit) (handler, error) {
 	loader := submit.NewLoader(submit.LoadDeps{
 		Store: store, Source: store, Inputs: bucket, Clock: clock, Log: log, Models: models.Table,
 	}, loadConfig(env.Settings))
+	eraser := sweep.NewEraser(sweep.EraseDeps{
+		Expiries: store, Files: store, Uploads: store, Objects: bucket, Quotas: store, Clock: clock, Log: log,
+	}, sweep.EraseConfig{})
 	inspector := inspect.New(inspect.Deps{Requests: store, Batches: store, Objects: bucket, Flow: flow, Clock: clock})
 	return handler{
 		api: api.New(api.Deps{
@@ -46,6 +50,6 @@ func wire(kit boot.Kit) (handler, error) {
 			Acceptor: acceptor, Requests: inspector, Presigner: s3file.NewPresigner(client, env.Bucket), Logger: log,
 			Metrics: kit.Metrics, Clock: clock, Random: rand.Reader, Models: models.Table, Limits: store,
 		}, apiConfig(env.Settings)),
-		load: loader.Load, after: kit.Metrics.Flush,
+		load: loader.Load, erase: eraser.Erase, after: kit.Metrics.Flush,
 	}, nil
 }

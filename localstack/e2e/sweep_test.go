@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/boot"
+	"github.com/musketry/musketry/internal/dynamostore"
 )
 
 // TestStoppedFlow stops a batch's flow from outside, twice: an event has the next
@@ -77,8 +79,9 @@ func flowStatus(t *testing.T, flows *sfn.Client, batchID string, n int) types.Ex
 	return out.Status
 }
 
-// TestScheduledSweep makes the call that the schedule makes, as its rule has it:
-// a dead letter of a batch leaves its queue, and what is none stays.
+// TestScheduledSweep makes the calls that the schedules make, as their rules have it:
+// a dead letter of a batch leaves its queue, and what is none stays; of what has
+// expired no entry is left.
 func TestScheduledSweep(t *testing.T) {
 	t.Parallel()
 	c, m := newClient(t, "OPENAI_API_KEY"), marker(t)
@@ -98,7 +101,23 @@ func TestScheduledSweep(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	store, err := dynamostore.New(dynamostore.NewClient(cfg), dynamostore.Config{Table: variable(t, boot.EnvTable), Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := batch.NewID(batch.PrefixFile, time.Now(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expired := batch.NewExpiring("tenant-1", id, time.Now().Add(-time.Minute)) // of a file that was never put
+	if err := store.Postpone(t.Context(), batch.NewExpiring("tenant-1", id, time.Now().Add(time.Hour)), expired.At); err != nil {
+		t.Fatal(err)
+	}
 	sweepAsScheduled(t.Context(), t)
+	due, _, err := store.Expiring(t.Context(), time.Now(), batch.Expiring{}, 1000)
+	if err != nil || slices.Contains(due, expired) {
+		t.Errorf("the entry of what has expired stays: %v, %v", due, err)
+	}
 	var left []string
 	until(t.Context(), t, patience, "what stays is shown again", func() bool {
 		out, err := queues.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
@@ -124,13 +143,14 @@ func TestScheduledSweep(t *testing.T) {
 	}
 }
 
-// sweepAsScheduled calls what the schedule's rule calls, with what it hands over.
+// sweepAsScheduled calls what the schedules' rules call, with what they hand over.
 func sweepAsScheduled(ctx context.Context, t *testing.T) {
 	t.Helper()
 	var rules struct {
 		Rules []struct{ Name, ScheduleExpression, State string }
 	}
 	askAWS(ctx, t, "events", "", "AWSEvents.ListRules", map[string]any{}, &rules)
+	tasks := 0
 	for _, rule := range rules.Rules {
 		if rule.ScheduleExpression != "rate(15 minutes)" || rule.State != "ENABLED" {
 			continue
@@ -143,10 +163,12 @@ func sweepAsScheduled(ctx context.Context, t *testing.T) {
 			var answer map[string]any
 			askAWS(ctx, t, "lambda", "/2015-03-31/functions/"+target.Arn+"/invocations", "", json.RawMessage(target.Input), &answer)
 			if answer["errorMessage"] != nil {
-				t.Fatalf("the sweep fails: %v", answer)
+				t.Fatalf("the call with %s fails: %v", target.Input, answer)
 			}
-			return
+			tasks++
 		}
 	}
-	t.Fatalf("there is no schedule: %+v", rules)
+	if tasks != 2 { // to sweep, and to erase
+		t.Fatalf("%d calls are scheduled: %+v", tasks, rules)
+	}
 }
