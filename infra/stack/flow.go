@@ -83,6 +83,10 @@ func NewFlow(scope constructs.Construct, id string, props *FlowProps) awsstepfun
 		DefinitionSubstitutions: &map[string]*string{
 			"SubmitArn":   props.Submit.FunctionArn(),
 			"FinalizeArn": props.Finalize.FunctionArn(),
+			// China and GovCloud have partitions of their own, and refuse a definition that names another. The whole ARN is
+			// substituted: cfn-lint takes no other variable in a definition.
+			"Invoke":         integration(""),
+			"InvokeForToken": integration(".waitForTaskToken"),
 		},
 		Role: role,
 		Logs: &awsstepfunctions.LogOptions{
@@ -93,4 +97,10 @@ func NewFlow(scope constructs.Construct, id string, props *FlowProps) awsstepfun
 			IncludeExecutionData: jsii.Bool(false),
 		},
 	})
+}
+
+// integration is the ARN of Step Functions' own integration of Lambda:
+// https://docs.aws.amazon.com/step-functions/latest/dg/connect-lambda.html
+func integration(pattern string) *string {
+	return awscdk.Fn_Sub(jsii.String("arn:${AWS::Partition}:states:::lambda:invoke"+pattern), nil)
 }

@@ -1,11 +1,14 @@
 package stack_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/musketry/musketry/internal/batch"
 )
 
 // The limit of one execution's history, and the longest that a batch may take:
@@ -58,7 +61,7 @@ func TestFlowsParksTick(t *testing.T) {
 		if park.TimeoutSeconds != seconds {
 			t.Errorf("%s ticks after %d s, want %d", name, park.TimeoutSeconds, seconds)
 		}
-		if park.Resource != "arn:aws:states:::lambda:invoke.waitForTaskToken" {
+		if park.Resource != "${InvokeForToken}" {
 			t.Errorf("%s does not wait for a token: %s", name, park.Resource)
 		}
 		rest := strings.Replace(name, "Park", "Rest", 1)
@@ -84,7 +87,7 @@ func TestFlowsTasksAreBounded(t *testing.T) {
 		if s.TimeoutSeconds == 0 || len(s.Retry) == 0 {
 			t.Errorf("%s has no timeout or no retry", name)
 		}
-		if s.Resource == "arn:aws:states:::lambda:invoke" && s.TimeoutSeconds < functionTimeout {
+		if s.Resource == "${Invoke}" && s.TimeoutSeconds < functionTimeout {
 			t.Errorf("%s gives up after %d s, before its function does", name, s.TimeoutSeconds)
 		}
 		if name != "Abandon" && len(s.Catch) == 0 {
@@ -130,6 +133,30 @@ func TestFlowsRoutes(t *testing.T) {
 			if _, there := flow.States[next]; !there {
 				t.Errorf("%s leads to %s, which does not exist", name, next)
 			}
+		}
+	}
+}
+
+// TestFlowSaysItsVersion holds the definition against the code that it comes with: it says its version with each task, and
+// knows each answer that this version may be told.
+func TestFlowSaysItsVersion(t *testing.T) {
+	t.Parallel()
+	flow := readFlow(t)
+	for name, s := range flow.States {
+		payload, _ := s.Parameters["Payload"].(map[string]any)
+		if s.Type == "Task" && payload["version"] != float64(batch.FlowVersion) {
+			t.Errorf("%s says version %v, want %d", name, payload["version"], batch.FlowVersion)
+		}
+	}
+	known := map[string]bool{}
+	for _, name := range []string{"Loaded", "Advanced"} {
+		for _, choice := range flow.States[name].Choices {
+			known[fmt.Sprint(choice["StringEquals"])] = true
+		}
+	}
+	for answer, since := range batch.FlowAnswers() {
+		if since.Since <= batch.FlowVersion && !known[answer] {
+			t.Errorf("the definition does not know the answer %q", answer)
 		}
 	}
 }
@@ -195,5 +222,34 @@ func TestFlowsFailedParksAreBounded(t *testing.T) {
 	round := eventsOfTask + eventsOfChoice + 2 + (1+int(attempts))*eventsOfAttempt + eventsOfRest
 	if rounds := longestBatch / flow.States["RestLong"].Seconds; rounds*round >= historyEvents {
 		t.Errorf("a batch of 7 days whose parks fail makes %d events, AWS allows %d", rounds*round, historyEvents)
+	}
+}
+
+// TestNoPartitionIsNamed in any property of the template: an ARN that names it is refused in China and GovCloud.
+func TestNoPartitionIsNamed(t *testing.T) {
+	t.Parallel()
+	for id, r := range sharedSynth(t).resources {
+		text, err := json.Marshal(r.Properties)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := bytes.Index(text, []byte("arn:aws:")); at >= 0 {
+			t.Errorf("%s (%s) names a partition: …%.80s…", id, r.Type, text[at:])
+		}
+	}
+}
+
+// TestFlowsTasksAreOfThePartition holds what stands for the tasks' resources.
+func TestFlowsTasksAreOfThePartition(t *testing.T) {
+	t.Parallel()
+	properties := sharedSynth(t).only(t, "AWS::StepFunctions::StateMachine", "").Properties
+	substituted, _ := properties["DefinitionSubstitutions"].(map[string]any)
+	for name, want := range map[string]string{
+		"Invoke":         "map[Fn::Sub:arn:${AWS::Partition}:states:::lambda:invoke]",
+		"InvokeForToken": "map[Fn::Sub:arn:${AWS::Partition}:states:::lambda:invoke.waitForTaskToken]",
+	} {
+		if got := fmt.Sprint(substituted[name]); got != want {
+			t.Errorf("%s stands for %s, want %s", name, got, want)
+		}
 	}
 }

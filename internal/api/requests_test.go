@@ -43,7 +43,7 @@ func (w *world) load(batchID string) batch.Batch {
 		if started.ID != batchID {
 			continue
 		}
-		if next, err := loader.Load(w.t.Context(), submit.Task{Record: started}); err != nil || next != submit.NextAdvance {
+		if next, err := loader.Load(w.t.Context(), submit.Task{Ref: started.Ref}); err != nil || next != submit.NextAdvance {
 			w.t.Fatalf("next is %q, %v", next, err)
 		}
 	}

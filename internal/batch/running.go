@@ -54,14 +54,3 @@ const (
 	FlowRunning FlowState = "running" // it will take the batch on, as far as anybody knows
 	FlowEnded   FlowState = "ended"   // however it did
 )
-
-// Accepted returns b as it was when it was accepted, which is what a flow starts
-// with.
-func Accepted(b Batch) Batch {
-	return Batch{
-		Ref: b.Ref, Endpoint: b.Endpoint, InputFileID: b.InputFileID, RetryOf: b.RetryOf,
-		Gather: Gather{From: b.Gather.From}, Window: b.Window, Metadata: b.Metadata,
-		OutputExpiresAfter: b.OutputExpiresAfter, Policy: b.Policy, Status: StatusValidating,
-		CreatedAt: b.CreatedAt, Deadline: b.Deadline,
-	}
-}

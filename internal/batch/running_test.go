@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/musketry/musketry/internal/batch"
 )
 
@@ -27,21 +25,5 @@ func TestFlowNames(t *testing.T) {
 		if gotID, n, err := batch.ParseFlowName(name); err == nil {
 			t.Errorf("%q is flow %d of %q", name, n, gotID)
 		}
-	}
-}
-
-func TestAccepted(t *testing.T) {
-	t.Parallel()
-	at := time.Unix(1_700_000_000, 0)
-	fresh := batch.Batch{
-		Ref: batch.Ref{Tenant: "acme", ID: "batch_1"}, Endpoint: "/v1/embeddings", InputFileID: "file-2", RetryOf: "batch_0",
-		Gather: batch.Gather{From: "file-1"}, Window: "24h", Metadata: map[string]string{"a": "b"},
-		OutputExpiresAfter: time.Hour, Status: batch.StatusValidating, CreatedAt: at, Deadline: at.Add(time.Hour),
-	}
-	b := fresh
-	b.Rev, b.Status, b.Token, b.Enqueued, b.Shards, b.InProgressAt = 7, batch.StatusInProgress, "token", 5, 2, at
-	b.Counts.Total, b.Load.Validated, b.CanceledLines = 10, true, []int{1}
-	if diff := cmp.Diff(fresh, batch.Accepted(b)); diff != "" {
-		t.Error(diff)
 	}
 }

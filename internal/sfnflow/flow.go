@@ -16,10 +16,6 @@ import (
 )
 
 const (
-	// maxInput is the largest input of an execution in bytes. Not every engine
-	// refuses more, as Step Functions does
-	// (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html).
-	maxInput = 256 << 10
 	// callTime bounds a call, its repeats included.
 	callTime = 20 * time.Second
 	// listPage is how many executions a call lists at most
@@ -28,9 +24,6 @@ const (
 	// listPages is how many calls are made for one list.
 	listPages = 100
 )
-
-// ErrTooLarge reports a batch whose record does not fit in an execution's input.
-var ErrTooLarge = errors.New("sfnflow: the batch's record is too large")
 
 // ErrTooMany reports more running executions than are listed.
 var ErrTooMany = errors.New("sfnflow: more executions run")
@@ -58,31 +51,28 @@ type Flow struct {
 // New returns a Flow of the state machine of that ARN.
 func New(api API, machineARN string) *Flow { return &Flow{api: api, machine: machineARN} }
 
-// An input is an execution's.
+// An input is an execution's: ids only, since Step Functions keeps it for 90 days
+// (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html) and
+// shows it to whoever may look at executions.
 type input struct {
-	Tenant string          `json:"tenant"`
-	Batch  string          `json:"batch"`
-	Record json.RawMessage `json:"record"`
+	Tenant string `json:"tenant"`
+	Batch  string `json:"batch"`
+
+	// Record is for a definition of before 0.2, which wants to pass it on: it is
+	// still there for seconds after the code is new.
+	Record *struct{} `json:"record"`
 }
 
-// Start starts b's first execution, which has b's id as its name and b as its
-// record. One of that name, running or ended in the last 90 days, is no error.
-// It returns ErrTooLarge if b does not fit in its input.
+// Start starts b's first execution, which has b's id as its name. b must be
+// stored. One of that name, running or ended in the last 90 days, is no error.
 func (f *Flow) Start(ctx context.Context, b batch.Batch) error { return f.StartAgain(ctx, b, 1) }
 
 // StartAgain starts b's n-th execution, counted from 1, as Start does the first.
 func (f *Flow) StartAgain(ctx context.Context, b batch.Batch, n int) error {
 	name := batch.FlowName(b.ID, n)
-	record, err := batch.EncodeRecord(b)
-	if err != nil {
-		return fmt.Errorf("sfnflow: start: %w", err)
-	}
-	in, err := json.Marshal(input{Tenant: b.Tenant, Batch: b.ID, Record: record})
+	in, err := json.Marshal(input{Tenant: b.Tenant, Batch: b.ID})
 	if err != nil {
 		return fmt.Errorf("sfnflow: start: encode input: %w", err)
-	}
-	if len(in) > maxInput {
-		return fmt.Errorf("%w: %d bytes, of at most %d", ErrTooLarge, len(in), maxInput)
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()

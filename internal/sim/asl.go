@@ -56,10 +56,10 @@ type choice struct {
 	Next         string
 }
 
-// The resources of tasks.
+// The resources of tasks, whose ARNs the deployment substitutes.
 const (
-	invoke      = "arn:aws:states:::lambda:invoke"
-	invokeToken = "arn:aws:states:::lambda:invoke.waitForTaskToken" //nolint:gosec // no secret
+	invoke      = "${Invoke}"
+	invokeToken = "${InvokeForToken}"
 )
 
 // parse reads a definition and checks that it knows all of it.

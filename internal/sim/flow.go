@@ -71,14 +71,10 @@ func (f *flows) start(b batch.Batch, n int) error {
 		}
 	}
 	nick := f.world.flowNick(b.ID, n)
-	raw, err := batch.EncodeRecord(b)
-	if err != nil {
-		return err
-	}
 	ctx, stop := context.WithCancelCause(context.Background())
 	x := &execution{
 		flows: f, name: "flow " + nick, id: id, nick: nick, ref: b.Ref, started: f.world.sched.now(), ctx: ctx, stop: stop,
-		data: map[string]any{"tenant": b.Tenant, "batch": b.ID, "record": raw},
+		data: map[string]any{"tenant": b.Tenant, "batch": b.ID},
 	}
 	f.executions[id] = x
 	f.world.spawn(x.run)

@@ -37,13 +37,12 @@ func (p *promise) set(value any, err error) {
 
 // A payload is what the flow hands to a function.
 type payload struct {
-	Task   string          `json:"task"`
-	Tenant string          `json:"tenant"`
-	Batch  string          `json:"batch"`
-	Token  string          `json:"token"`
-	Cause  string          `json:"cause"`
-	Flow   string          `json:"flow"`
-	Record json.RawMessage `json:"record"`
+	Task   string `json:"task"`
+	Tenant string `json:"tenant"`
+	Batch  string `json:"batch"`
+	Token  string `json:"token"`
+	Cause  string `json:"cause"`
+	Flow   string `json:"flow"`
 }
 
 // invoke has a function run a task of the flow; its result goes to out, but
@@ -122,12 +121,8 @@ func (w *world) perform(ctx context.Context, p *process, task payload) (string, 
 	log := slog.New(w.handler(p))
 	q := ports{p}
 	if task.Task == "load" {
-		record, err := batch.DecodeRecord(task.Record)
-		if err != nil {
-			return "", err
-		}
 		loader := submit.NewLoader(submit.LoadDeps{Store: q, Source: q, Inputs: q, Clock: p.now, Log: log}, w.plan.load)
-		next, err := loader.Load(ctx, submit.Task{Record: record})
+		next, err := loader.Load(ctx, submit.Task{Ref: ref})
 		return string(next), err
 	}
 	s := sweep.New(sweep.Deps{

@@ -113,8 +113,8 @@ func NewAcceptor(deps AcceptDeps, config AcceptConfig) *Acceptor {
 //	the quota        a batch that counts and is not there; whoever meets the limit drops it 10 minutes later
 //	the file's pin   a pin of a batch that is not there; whoever deletes the file drops it 10 minutes later
 //	the entry        a running batch that is not there; the sweep drops it 10 minutes later
-//	the flow         the flow's first step puts the batch, so it runs although nobody was told its id
-//	the batch        the same, and the user finds it in the list
+//	the batch        a batch that the user finds in the list, and no flow; the sweep starts it, or the order that is sent again
+//	the flow         the same, and it runs although nobody was told its id
 func (a *Acceptor) Accept(ctx context.Context, o batch.Order) (batch.Batch, error) {
 	o.Endpoint = batch.FullEndpoint(o.Endpoint, a.endpoints())
 	window, err := a.check(o)
@@ -133,10 +133,13 @@ func (a *Acceptor) Accept(ctx context.Context, o batch.Order) (batch.Batch, erro
 	ref := batch.Ref{Tenant: o.Tenant, ID: receipt.BatchID}
 	if ref.ID != id {
 		b, err := a.Store.Batch(ctx, ref)
+		if err == nil {
+			err = a.startFlow(ctx, b) // the first order may have died before it
+		}
 		if !errors.Is(err, batch.ErrNotFound) {
 			return b, err
 		}
-		// The first order died, or is still, before its last write: go on for it.
+		// The first order died, or is still, before it put the batch: go on for it.
 	}
 	b, err := a.start(ctx, a.record(o, ref, window))
 	if ref.ID == id && refused(err) {
@@ -155,7 +158,8 @@ func refused(err error) bool {
 }
 
 // start counts b in its tenant's quota, pins the input, enters b among what
-// runs, starts b's flow and puts b.
+// runs, puts b and starts its flow, which has b's id alone: what Step Functions
+// keeps of a batch for 90 days has nothing of its user's.
 func (a *Acceptor) start(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 	f, err := a.Store.UpdateFile(ctx, b.Tenant, b.Source(), a.usable(a.Clock()))
 	if err != nil {
@@ -170,19 +174,26 @@ func (a *Acceptor) start(ctx context.Context, b batch.Batch) (batch.Batch, error
 	if err := enter(ctx, a.Store, b); err != nil {
 		return batch.Batch{}, err
 	}
+	switch err = a.Store.CreateBatch(ctx, b); {
+	case errors.Is(err, batch.ErrExists): // the first of two equal orders was faster
+		if b, err = a.Store.Batch(ctx, b.Ref); err != nil {
+			return batch.Batch{}, fmt.Errorf("submit: read batch: %w", err)
+		}
+	case err != nil:
+		return batch.Batch{}, err
+	}
+	return b, a.startFlow(ctx, b)
+}
+
+// startFlow starts b's first flow, unless b has come so far that it was.
+func (a *Acceptor) startFlow(ctx context.Context, b batch.Batch) error {
+	if b.Status != batch.StatusValidating && b.Status != batch.StatusCanceling {
+		return nil
+	}
 	if err := a.Flow.Start(ctx, b); err != nil {
-		return batch.Batch{}, fmt.Errorf("submit: start flow: %w", err)
+		return fmt.Errorf("submit: start flow: %w", err)
 	}
-	err = a.Store.CreateBatch(ctx, b)
-	if err == nil || !errors.Is(err, batch.ErrExists) {
-		return b, err
-	}
-	// The flow's first step, or the first of two equal orders, was faster.
-	b, err = a.Store.Batch(ctx, b.Ref)
-	if err != nil {
-		return batch.Batch{}, fmt.Errorf("submit: read batch: %w", err)
-	}
-	return b, nil
+	return nil
 }
 
 // enter puts b among what runs, unless it is there.

@@ -35,7 +35,10 @@ const (
 
 // A Task is the flow's request to load a batch.
 type Task struct {
-	Record batch.Batch // as it was accepted; put if the store has no such batch
+	Ref batch.Ref
+	// Record is the batch as it was accepted, which is put if the store has none: a
+	// flow that was started before 0.2 has it. Nil: the batch is there.
+	Record *batch.Batch
 }
 
 // A LoadStore keeps batches, requests and files.
@@ -167,7 +170,7 @@ func NewLoader(deps LoadDeps, config LoadConfig) *Loader {
 // cancelled or overdue batch in their last state, so that each line has its
 // outcome.
 func (l *Loader) Load(ctx context.Context, t Task) (Next, error) {
-	b, err := l.accepted(ctx, t.Record)
+	b, err := l.accepted(ctx, t)
 	if err == nil && loading(b) && !b.Load.Validated {
 		b, err = l.passOne(ctx, b)
 	}
@@ -187,7 +190,7 @@ func (l *Loader) Load(ctx context.Context, t Task) (Next, error) {
 	}
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("submit: load %s: %w", t.Record.ID, err)
+		return "", fmt.Errorf("submit: load %s: %w", t.Ref.ID, err)
 	case loading(b):
 		return NextLoad, nil
 	}
@@ -212,15 +215,17 @@ func (l *Loader) passOne(ctx context.Context, b batch.Batch) (batch.Batch, error
 // loading reports whether b still waits for its requests.
 func loading(b batch.Batch) bool { return !b.Status.Terminal() && !b.Sealed && !b.Ready() }
 
-// accepted returns the batch as stored, after putting it if it was absent:
-// whoever accepted it may have died before that. A batch that is not validated
+// accepted returns the batch as stored: whoever accepted it put it before it
+// started the flow, or else the flow has its record. A batch that is not validated
 // is also entered among what runs: an acceptance so slow that the sweep took its
 // entry for that of a dead one may have lost it.
-func (l *Loader) accepted(ctx context.Context, record batch.Batch) (batch.Batch, error) {
-	if err := l.Store.CreateBatch(ctx, record); err != nil && !errors.Is(err, batch.ErrExists) {
-		return batch.Batch{}, fmt.Errorf("put batch: %w", err)
+func (l *Loader) accepted(ctx context.Context, t Task) (batch.Batch, error) {
+	if t.Record != nil {
+		if err := l.Store.CreateBatch(ctx, *t.Record); err != nil && !errors.Is(err, batch.ErrExists) {
+			return batch.Batch{}, fmt.Errorf("put batch: %w", err)
+		}
 	}
-	b, err := l.Store.Batch(ctx, record.Ref)
+	b, err := l.Store.Batch(ctx, t.Ref)
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("read batch: %w", err)
 	}

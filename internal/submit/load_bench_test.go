@@ -31,7 +31,7 @@ func BenchmarkLoad(b *testing.B) {
 			Ref: batch.Ref{Tenant: "acme", ID: "batch_1"}, Endpoint: endpoint, InputFileID: "file-in",
 			Status: batch.StatusValidating, CreatedAt: time.Now(), Deadline: time.Now().Add(time.Hour),
 		}
-		next, err := loader.Load(b.Context(), submit.Task{Record: record})
+		next, err := loader.Load(b.Context(), submit.Task{Ref: record.Ref, Record: &record})
 		if next != submit.NextAdvance || err != nil || counter.requests != requests {
 			b.Fatalf("next is %q, %v, after %d requests", next, err, counter.requests)
 		}

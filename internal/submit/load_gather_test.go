@@ -211,7 +211,7 @@ func (d *dying) load(t *testing.T, bn *bench, config submit.LoadConfig) error {
 		loader := submit.NewLoader(submit.LoadDeps{
 			Store: d, Source: d, Inputs: d, Clock: bn.clock, Log: slog.New(slog.DiscardHandler),
 		}, config)
-		next, err := loader.Load(t.Context(), submit.Task{Record: bn.record})
+		next, err := loader.Load(t.Context(), submit.Task{Ref: bn.record.Ref, Record: &bn.record})
 		if err != nil || next == submit.NextAdvance {
 			return err
 		}
@@ -375,7 +375,7 @@ func TestRetryMindsItsTime(t *testing.T) {
 			Store: bn.store, Source: bn.store, Inputs: slow, Clock: bn.clock, Log: slog.New(slog.DiscardHandler),
 		}, config)
 		var err error
-		if next, err = loader.Load(ctx, submit.Task{Record: bn.record}); err != nil {
+		if next, err = loader.Load(ctx, submit.Task{Ref: bn.record.Ref, Record: &bn.record}); err != nil {
 			t.Fatal(err)
 		}
 		cancel()
@@ -397,7 +397,7 @@ func TestRetryWithoutTimeSaysSo(t *testing.T) {
 	ctx, cancel := context.WithDeadline(t.Context(), now.Add(time.Minute))
 	defer cancel()
 	loader := bn.loader(bn.store, submit.LoadConfig{Margin: 2 * time.Minute})
-	if _, err := loader.Load(ctx, submit.Task{Record: bn.record}); !errors.Is(err, submit.ErrSlow) {
+	if _, err := loader.Load(ctx, submit.Task{Ref: bn.record.Ref, Record: &bn.record}); !errors.Is(err, submit.ErrSlow) {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -57,7 +57,7 @@ func TestLoadIndexComesFirst(t *testing.T) {
 	down := errors.New("the bucket is down")
 	bn := newBench(t, lines(100))
 	files := bn.files
-	_, err := bn.loaderOf(failingInput{files, down}).Load(t.Context(), submit.Task{Record: bn.record})
+	_, err := bn.loaderOf(failingInput{files, down}).Load(t.Context(), submit.Task{Ref: bn.record.Ref, Record: &bn.record})
 	if !errors.Is(err, down) || bn.stored(t).Load.Validated {
 		t.Fatalf("error %v, batch %+v", err, bn.stored(t))
 	}

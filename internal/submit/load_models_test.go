@@ -36,7 +36,7 @@ func loadModels(t *testing.T, now func(context.Context) (route.Table, error), en
 	bn.record.Endpoint = endpoint
 	_, err := submit.NewLoader(submit.LoadDeps{
 		Store: bn.store, Source: bn.store, Inputs: bn.files, Clock: bn.clock, Log: slog.New(slog.DiscardHandler), Models: now,
-	}, submit.LoadConfig{}).Load(t.Context(), submit.Task{Record: bn.record})
+	}, submit.LoadConfig{}).Load(t.Context(), submit.Task{Ref: bn.record.Ref, Record: &bn.record})
 	return bn, err
 }
 

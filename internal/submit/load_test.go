@@ -93,7 +93,7 @@ func (b *bench) loader(store submit.LoadStore, config submit.LoadConfig) *submit
 func (b *bench) load(tb testing.TB, config submit.LoadConfig) batch.Batch {
 	tb.Helper()
 	for range 100 {
-		next, err := b.loader(b.store, config).Load(tb.Context(), submit.Task{Record: b.record})
+		next, err := b.loader(b.store, config).Load(tb.Context(), submit.Task{Ref: b.record.Ref, Record: &b.record})
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -334,7 +334,7 @@ func TestLoadRefusesAnInputThatChanged(t *testing.T) {
 					_ = bn.files.Put(t.Context(), batch.FileKey("acme", "file-in"), []byte(after))
 				}
 			}
-			_, err := bn.loader(store, submit.LoadConfig{}).Load(t.Context(), submit.Task{Record: bn.record})
+			_, err := bn.loader(store, submit.LoadConfig{}).Load(t.Context(), submit.Task{Ref: bn.record.Ref, Record: &bn.record})
 			if !errors.Is(err, submit.ErrInput) {
 				t.Fatalf("error is %v", err)
 			}
@@ -370,7 +370,7 @@ func TestLoadStopsValidating(t *testing.T) {
 				loader := submit.NewLoader(submit.LoadDeps{
 					Store: bn.store, Source: bn.store, Inputs: input, Clock: time.Now, Log: slog.New(slog.DiscardHandler),
 				}, submit.LoadConfig{})
-				next, err := loader.Load(t.Context(), submit.Task{Record: bn.record})
+				next, err := loader.Load(t.Context(), submit.Task{Ref: bn.record.Ref, Record: &bn.record})
 				if next != submit.NextAdvance || err != nil {
 					t.Fatalf("next is %q, %v", next, err)
 				}
@@ -427,7 +427,7 @@ func TestLoadStoresAllOfAStoppedBatch(t *testing.T) {
 			loader := submit.NewLoader(submit.LoadDeps{
 				Store: store, Source: bn.store, Inputs: bn.files, Clock: func() time.Time { return bn.clock() }, Log: slog.New(slog.DiscardHandler),
 			}, config)
-			next, err := loader.Load(t.Context(), submit.Task{Record: bn.record})
+			next, err := loader.Load(t.Context(), submit.Task{Ref: bn.record.Ref, Record: &bn.record})
 			if next != submit.NextAdvance || err != nil {
 				t.Fatalf("next is %q, %v", next, err)
 			}
@@ -456,7 +456,7 @@ func TestLoadMindsItsTime(t *testing.T) {
 		for next := submit.NextLoad; next == submit.NextLoad; runs++ {
 			ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 			var err error
-			if next, err = loader.Load(ctx, submit.Task{Record: bn.record}); err != nil {
+			if next, err = loader.Load(ctx, submit.Task{Ref: bn.record.Ref, Record: &bn.record}); err != nil {
 				t.Fatal(err)
 			}
 			if end, _ := ctx.Deadline(); time.Until(end) < 9*time.Second {
@@ -477,7 +477,7 @@ func TestLoadCannotValidateInTime(t *testing.T) {
 		bn.clock, bn.record.Deadline = time.Now, time.Now().Add(time.Hour)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		_, err := bn.loader(bn.store, submit.LoadConfig{}).Load(ctx, submit.Task{Record: bn.record})
+		_, err := bn.loader(bn.store, submit.LoadConfig{}).Load(ctx, submit.Task{Ref: bn.record.Ref, Record: &bn.record})
 		if !errors.Is(err, submit.ErrSlow) {
 			t.Fatalf("error is %v", err)
 		}
@@ -501,7 +501,7 @@ func TestLoadSurvivesCrashes(t *testing.T) {
 					bn := newBench(t, input)
 					store := &crashing{LoadStore: bn.store, at: at, after: after}
 					loader := bn.loader(store, config)
-					next, err := loader.Load(t.Context(), submit.Task{Record: bn.record})
+					next, err := loader.Load(t.Context(), submit.Task{Ref: bn.record.Ref, Record: &bn.record})
 					if store.calls < at {
 						break // one crash-free run has fewer calls
 					}
@@ -535,7 +535,7 @@ func TestLoadTwiceAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			next, err := bn.loader(bn.store, config).Load(t.Context(), submit.Task{Record: bn.record})
+			next, err := bn.loader(bn.store, config).Load(t.Context(), submit.Task{Ref: bn.record.Ref, Record: &bn.record})
 			if next != submit.NextAdvance || err != nil {
 				t.Errorf("next is %q, %v", next, err)
 			}

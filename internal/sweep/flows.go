@@ -114,7 +114,7 @@ func (s *Sweeper) revive(ctx context.Context, r batch.Running, state batch.FlowS
 			return fmt.Errorf("sweep: number the next flow of %s: %w", r.ID, err)
 		}
 	}
-	if err := s.Flows.StartAgain(ctx, batch.Accepted(b), r.Flow); err != nil {
+	if err := s.Flows.StartAgain(ctx, b, r.Flow); err != nil {
 		return fmt.Errorf("sweep: start flow %d of %s: %w", r.Flow, b.ID, err)
 	}
 	s.Metrics.Count(metric.FlowRestarts, 1)

@@ -68,7 +68,7 @@ func TestSweepStartsTheNextFlow(t *testing.T) {
 					t.Errorf("its entry is %+v, %v", r, err)
 				}
 				for _, start := range w.flows.Starts() {
-					if start.ID != b.ID || start.Status != batch.StatusValidating || start.InputFileID != b.InputFileID {
+					if start.Ref != b.Ref {
 						t.Errorf("a flow was started with %+v", start)
 					}
 				}

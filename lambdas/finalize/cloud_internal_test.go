@@ -96,7 +96,7 @@ func TestOnTheCloud(t *testing.T) {
 	next, err := submit.NewLoader(submit.LoadDeps{
 		Store: store, Source: store, Inputs: bucket, Clock: time.Now, Log: log,
 	}, submit.LoadConfig{Group: 7, Cursor: 20}).Load(ctx,
-		submit.Task{Record: batch.Batch{
+		submit.Task{Ref: ref, Record: &batch.Batch{
 			Ref: ref, InputFileID: "file-in", Endpoint: "/v1/moderations", Status: batch.StatusValidating,
 			CreatedAt: time.Now(), Deadline: time.Now().Add(time.Hour),
 		}})

@@ -46,14 +46,26 @@ func (r *recorder) Ended(_ context.Context, flow string) error {
 // TestHandle has the payloads of the flow's definition and of the sweep's rules, and their answers.
 func TestHandle(t *testing.T) {
 	t.Parallel()
+	answers := batch.FlowAnswers()
+	answers["park_long"] = batch.FlowAnswer{Since: 2, Instead: "park_medium"}
+	answers["park_medium"] = batch.FlowAnswer{Since: 1, Instead: "park_short"}
 	for name, tt := range map[string]struct {
 		payload, asked, answer string
 		fails                  bool
 	}{
 		"advance": {
-			`{"task":"advance","tenant":"t","batch":"b"}`, "advance t b",
+			`{"version":2,"task":"advance","tenant":"t","batch":"b"}`, "advance t b",
 			`{"tenant":"t","batch":"b","next":"park_long"}`, false,
 		},
+		"advance of an older flow": {
+			`{"version":1,"task":"advance","tenant":"t","batch":"b"}`, "advance t b",
+			`{"tenant":"t","batch":"b","next":"park_medium"}`, false,
+		},
+		"advance of a flow before versions": {
+			`{"task":"advance","tenant":"t","batch":"b"}`, "advance t b",
+			`{"tenant":"t","batch":"b","next":"park_short"}`, false,
+		},
+		"no task of this version": {`{"version":1,"task":"look","tenant":"t","batch":"b"}`, "", "", true},
 		"park": {
 			`{"task":"park","tenant":"t","batch":"b","token":"k"}`, "park t b k",
 			`{"tenant":"t","batch":"b","next":""}`, false,
@@ -61,6 +73,10 @@ func TestHandle(t *testing.T) {
 		"abandon": {
 			`{"task":"abandon","tenant":"t","batch":"b","cause":"{\"Error\":\"E\"}"}`, `abandon t b {"Error":"E"}`,
 			`{"tenant":"t","batch":"b","next":"end"}`, false,
+		},
+		"a task of a later flow": {
+			`{"version":2,"task":"look","tenant":"t","batch":"b"}`, "",
+			`{"tenant":"t","batch":"b","next":"advance"}`, false,
 		},
 		"sweep":    {`{"task":"sweep"}`, "sweep", `{"tenant":"","batch":"","next":""}`, false},
 		"ended":    {`{"task":"ended","flow":"f-2"}`, "ended f-2", `{"tenant":"","batch":"","next":""}`, false},
@@ -75,7 +91,7 @@ func TestHandle(t *testing.T) {
 				t.Fatal(err)
 			}
 			r, flushed := &recorder{}, 0
-			out, err := handler{r, r, func() { flushed++ }}.handle(t.Context(), in)
+			out, err := handler{answers, r, r, func() { flushed++ }}.handle(t.Context(), in)
 			if r.asked != tt.asked || (err != nil) != tt.fails || flushed != 1 {
 				t.Fatalf("asked %q, %v, flushed %d times", r.asked, err, flushed)
 			}
@@ -85,8 +101,11 @@ func TestHandle(t *testing.T) {
 			if got, err := json.Marshal(out); string(got) != tt.answer || err != nil {
 				t.Errorf("answer is %s, %v", got, err)
 			}
+			if r.asked == "" {
+				return
+			}
 			r.err = errStep
-			if _, err := (handler{r, r, func() { flushed++ }}).handle(t.Context(), in); !errors.Is(err, errStep) {
+			if _, err := (handler{answers, r, r, func() { flushed++ }}).handle(t.Context(), in); !errors.Is(err, errStep) {
 				t.Errorf("error is %v", err)
 			}
 		})

@@ -24,6 +24,7 @@ type sweeper interface {
 // A handler translates the tasks of a batch's flow, of the sweep's schedule, and
 // of the events of flows that ended badly.
 type handler struct {
+	answers   map[string]batch.FlowAnswer
 	finalizer useCase
 	sweeper   sweeper
 	after     func() // called at the end of each task
@@ -31,12 +32,13 @@ type handler struct {
 
 // A task is what is asked for.
 type task struct {
-	Task   string `json:"task"` // advance, park or abandon; sweep or ended
-	Tenant string `json:"tenant"`
-	Batch  string `json:"batch"`
-	Token  string `json:"token"` // park's: with which the flow waits
-	Cause  string `json:"cause"` // abandon's: the flow's error as JSON
-	Flow   string `json:"flow"`  // ended's: the name of the flow that ended
+	Version int    `json:"version"` // of the flow's definition; none is 0
+	Task    string `json:"task"`    // advance, park or abandon; sweep or ended
+	Tenant  string `json:"tenant"`
+	Batch   string `json:"batch"`
+	Token   string `json:"token"` // park's: with which the flow waits
+	Cause   string `json:"cause"` // abandon's: the flow's error as JSON
+	Flow    string `json:"flow"`  // ended's: the name of the flow that ended
 }
 
 // An answer says what the flow is to do next; nothing, for one that parks.
@@ -63,8 +65,11 @@ func (h handler) handle(ctx context.Context, t task) (answer, error) {
 		err = h.finalizer.Park(ctx, ref, t.Token)
 	case t.Task == "abandon":
 		a.Next, err = finalize.NextEnd, h.finalizer.Abandon(ctx, ref, t.Cause)
+	case t.Version > batch.FlowVersion:
+		a.Next = finalize.NextAdvance // a state that came after this code: the next look decides
 	default:
 		err = fmt.Errorf("finalize: no such task: %.20q", t.Task)
 	}
+	a.Next = finalize.Next(batch.KnownTo(h.answers, t.Version, string(a.Next)))
 	return a, err
 }

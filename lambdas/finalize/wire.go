@@ -30,6 +30,7 @@ func wire(kit boot.Kit) (handler, error) {
 	queue := sqsqueue.New(messages, sqsqueue.Config{URL: kit.QueueURL, Groups: kit.MessageGroups})
 	flow := sfnflow.New(sfn.NewFromConfig(kit.AWS), kit.FlowARN)
 	return handler{
+		answers: answers(),
 		finalizer: finalize.New(finalize.Deps{
 			Requests: dynamostore.NewGrouping(store), Journal: store, Batches: store, Objects: bucket, Uploads: bucket,
 			Queue: queue, Flow: flow, Clock: kit.Clock, Log: kit.Log,

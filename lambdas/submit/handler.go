@@ -16,7 +16,10 @@ import (
 )
 
 // errEvent reports an event that is neither a request nor a task.
-var errEvent = errors.New("submit: the event is neither a request of API Gateway nor a task to load or to erase")
+var (
+	errEvent = errors.New("submit: the event is neither a request of API Gateway nor a task to load or to erase")
+	errLoad  = errors.New("submit: the load task names no batch")
+)
 
 // A handler takes the sorts of events that this function gets.
 type handler struct {
@@ -32,7 +35,9 @@ type event struct {
 	events.APIGatewayProxyRequest
 
 	Task   string          `json:"task"`
-	Record json.RawMessage `json:"record"` // of the batch to load
+	Tenant string          `json:"tenant"`
+	Batch  string          `json:"batch"`  // to load
+	Record json.RawMessage `json:"record"` // of it, from a flow that was started before 0.2
 	// Completion is of an invocation that API Gateway makes once a streamed
 	// answer has ended, beside the one that asked for it. No page of AWS tells of
 	// it (docs/aws.md).
@@ -61,10 +66,17 @@ func (h handler) handle(ctx context.Context, e event) (any, error) {
 	case e.Task != "load":
 		return nil, errEvent
 	}
-	record, err := batch.DecodeRecord(e.Record)
-	if err != nil {
-		return nil, fmt.Errorf("submit: load task: %w", err)
+	t := submit.Task{Ref: batch.Ref{Tenant: e.Tenant, ID: e.Batch}}
+	if len(e.Record) > 0 && string(e.Record) != "null" {
+		record, err := batch.DecodeRecord(e.Record)
+		if err != nil {
+			return nil, fmt.Errorf("submit: load task: %w", err)
+		}
+		t.Ref, t.Record = record.Ref, &record
 	}
-	next, err := h.load(ctx, submit.Task{Record: record})
-	return loaded{Tenant: record.Tenant, Batch: record.ID, Next: next}, err
+	if t.Ref.Tenant == "" || t.Ref.ID == "" {
+		return nil, errLoad
+	}
+	next, err := h.load(ctx, t)
+	return loaded{Tenant: t.Ref.Tenant, Batch: t.Ref.ID, Next: next}, err
 }

@@ -234,14 +234,26 @@ func TestLoadTask(t *testing.T) {
 	if diff := cmp.Diff(map[string]any{"tenant": "alice", "batch": "batch_1", "next": "load"}, out); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
-	if diff := cmp.Diff(submit.Task{Record: record}, got); diff != "" {
+	if diff := cmp.Diff(submit.Task{Ref: record.Ref, Record: &record}, got); diff != "" {
 		t.Error(diff)
+	}
+	for _, ids := range []string{
+		`{"version":1,"task":"load","tenant":"alice","batch":"batch_1"}`,
+		`{"task":"load","tenant":"alice","batch":"batch_1","record":null}`, // of an older definition, started by this code
+	} {
+		out, err = send(t, h, ids)
+		if diff := cmp.Diff(map[string]any{"tenant": "alice", "batch": "batch_1", "next": "load"}, out); diff != "" || err != nil {
+			t.Error(err, diff)
+		}
+		if diff := cmp.Diff(submit.Task{Ref: record.Ref}, got); diff != "" {
+			t.Error(diff)
+		}
 	}
 	failure = submit.ErrSlow
 	if _, err := send(t, h, payload); !errors.Is(err, submit.ErrSlow) {
 		t.Errorf("error is %v", err)
 	}
-	for _, payload := range []string{`{}`, `{"task":"advance"}`, `{"task":"load"}`, `{"task":"load","record":{}}`, `[]`} {
+	for _, payload := range []string{`{}`, `{"task":"advance"}`, `{"task":"load"}`, `{"task":"load","tenant":"alice"}`, `{"task":"load","record":{}}`, `[]`} {
 		if _, err := send(t, h, payload); err == nil {
 			t.Errorf("%s was taken", payload)
 		}

@@ -63,6 +63,47 @@ def execute_function_counted(func, event):
 
 lambda_svc._execute_function = execute_function_counted
 
+# AWS leaves running invocations alone when their function is updated; later ones run what is new. The engine kills them.
+# https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html
+updating = contextvars.ContextVar("updating", default=False)
+invalidate_workers = lambda_runtime.invalidate_worker
+release_worker = lambda_runtime.release_worker
+
+
+def invalidate_idle_workers(name, qualifier=None, account=None, region=None):
+    """Ends a function's environments, but in an update those that run: they end when they are done."""
+    if not updating.get():
+        return invalidate_workers(name, qualifier=qualifier, account=account, region=region)
+    with lambda_runtime._lock:
+        keys = [key for key in lambda_runtime._workers if key.split(":")[-2:] == [name, qualifier]]
+        workers = [worker for key in keys for worker in lambda_runtime._workers.pop(key)]
+        for worker in workers:
+            worker.retired = worker.in_use
+    lambda_runtime.kill_workers([worker for worker in workers if not worker.retired])
+
+
+def release_or_end_worker(worker):
+    release_worker(worker)
+    if getattr(worker, "retired", False):
+        lambda_runtime.kill_workers([worker])
+
+
+def update_gently(update):
+    def update_as_aws(name, data):
+        token = updating.set(True)
+        try:
+            return update(name, data)
+        finally:
+            updating.reset(token)
+
+    return update_as_aws
+
+
+lambda_svc.invalidate_worker = invalidate_idle_workers
+lambda_svc.release_worker = release_or_end_worker
+lambda_svc._update_code = update_gently(lambda_svc._update_code)
+lambda_svc._update_config = update_gently(lambda_svc._update_config)
+
 # API Gateway's response streaming: an integration whose URI ends so is answered while its function writes, with a head
 # in JSON, eight zero bytes and the body. The engine knows neither the URI nor such an answer.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html

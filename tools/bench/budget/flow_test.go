@@ -47,10 +47,9 @@ type step struct {
 
 // A payload is what the flow hands to a function.
 type payload struct {
-	Tenant string          `json:"tenant"`
-	Batch  string          `json:"batch"`
-	Record json.RawMessage `json:"record"`
-	Token  string          `json:"-"`
+	Tenant string `json:"tenant"`
+	Batch  string `json:"batch"`
+	Token  string `json:"-"`
 }
 
 var _ sfnflow.API = (*machine)(nil)
@@ -118,7 +117,7 @@ func (m *machine) run(ctx context.Context, p payload) {
 
 // task has a function do s, and waits for its token if it is a park.
 func (m *machine) task(ctx context.Context, s step, p payload, before string) (string, error) {
-	if s.Resource != "arn:aws:states:::lambda:invoke.waitForTaskToken" {
+	if s.Resource != "${InvokeForToken}" {
 		return m.invoke(ctx, s.Parameters.Payload.Task, p)
 	}
 	woken := make(chan struct{})

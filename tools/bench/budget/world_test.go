@@ -232,13 +232,9 @@ func (w *world) perform(ctx context.Context, task string, p payload) (next strin
 	ref := batch.Ref{Tenant: p.Tenant, ID: p.Batch}
 	switch task {
 	case "load":
-		var record batch.Batch
-		if record, err = batch.DecodeRecord(p.Record); err != nil {
-			return "", err
-		}
 		w.submit.invoke(ctx, func(ctx context.Context, env *loader) {
 			var n submit.Next
-			n, err = env.use.Load(ctx, submit.Task{Record: record})
+			n, err = env.use.Load(ctx, submit.Task{Ref: ref})
 			next = string(n)
 		})
 	case "advance", "park":
