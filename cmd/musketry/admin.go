@@ -57,7 +57,7 @@ var _ adminStore = (*dynamostore.Store)(nil)
 
 // An admin is what the commands for a deployment's owner work with.
 type admin struct {
-	table  string // MUSKETRY_TABLE, or --table
+	table  string // MUSKETRY_ADMIN_TABLE, or --table
 	open   func(ctx context.Context, table string) (adminStore, error)
 	now    func() time.Time
 	random io.Reader
@@ -167,8 +167,8 @@ func (a *admin) with(ctx context.Context, f func(ctx context.Context, store admi
 	ctx, cancel := context.WithTimeout(ctx, adminPatience)
 	defer cancel()
 	if a.table == "" {
-		return fmt.Errorf("which deployment? Name its DynamoDB table with --table or %s; it is among the outputs of \"make deploy\"",
-			boot.EnvTable)
+		return fmt.Errorf("which deployment? Name its DynamoDB table of keys and models with --table or %s; it is AdminTableName of the outputs of \"make deploy\"",
+			boot.EnvAdminTable)
 	}
 	store, err := a.open(ctx, a.table)
 	if err == nil {

@@ -35,7 +35,7 @@ func TestAdminErrors(t *testing.T) {
 		args string
 		want string
 	}{
-		"no table named":  {known, "list", "MUSKETRY_TABLE"},
+		"no table named":  {known, "list", "MUSKETRY_ADMIN_TABLE"},
 		"no such table":   {known, "list --table gone", "there is no table gone in this account and region"},
 		"a bad name":      {known, "list --table a/b", "no table's name"},
 		"no rights":       {denied, "create --tenant acme --table t-1", "dynamodb:Query, GetItem and PutItem"},

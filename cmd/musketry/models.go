@@ -404,6 +404,6 @@ func limit(n int) string {
 
 // tableFlag gives cmd, and those below it, the flag that names the deployment.
 func (a *admin) tableFlag(cmd *cobra.Command) {
-	cmd.PersistentFlags().StringVar(&a.table, "table", a.table, "the deployment's DynamoDB table (default: $"+boot.EnvTable+")")
+	cmd.PersistentFlags().StringVar(&a.table, "table", a.table, "the deployment's DynamoDB table of keys and models (default: $"+boot.EnvAdminTable+")")
 	cmd.PersistentFlags().Lookup("table").DefValue = ""
 }

@@ -9,11 +9,13 @@ const (
 	// AzureEndpoint is what Azure's clients take as azure_endpoint.
 	AzureEndpoint = "AzureEndpoint"
 	Table         = "TableName"
-	Bucket        = "BucketName"
-	QueueURL      = "QueueUrl"
-	DeadLetters   = "DeadLetterQueueUrl"
-	FlowARN       = "FlowArn"
-	UpstreamKey   = "UpstreamKeyParameter"
+	// AdminTable has the API keys and models.
+	AdminTable  = "AdminTableName"
+	Bucket      = "BucketName"
+	QueueURL    = "QueueUrl"
+	DeadLetters = "DeadLetterQueueUrl"
+	FlowARN     = "FlowArn"
+	UpstreamKey = "UpstreamKeyParameter"
 	// KeyPrefix is below what the keys lie that models' routes name.
 	KeyPrefix = "UpstreamKeyPrefix"
 )

@@ -1,4 +1,4 @@
-// Package stack describes the whole deployment as CDK constructs: one table, one bucket, one queue with its dead-letter
+// Package stack describes the whole deployment as CDK constructs: one table and one of keys and models, one bucket, one queue with its dead-letter
 // queue, three Lambdas, the flow of a batch and the API in front.
 //
 //	client ─▶ API Gateway ─▶ submit ─▶ flow ─▶ submit (load), finalize ─▶ SQS ─▶ execute ─▶ upstream

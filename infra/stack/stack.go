@@ -20,6 +20,7 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 	})
 	removal := removalPolicy(props.Removal)
 	table := NewTable(stack, "Table", &TableProps{Removal: removal})
+	operators := NewAdminTable(stack, "AdminTable", &TableProps{Removal: removal})
 	bucket := NewBucket(stack, "Bucket", &BucketProps{Removal: removal})
 	queue := NewQueue(stack, "Queue", &QueueProps{})
 	keys := NewUpstreamKeys(stack, props)
@@ -30,6 +31,7 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 	finalize := newFunction(stack, "Finalize", "finalize", props, props.FinalizeMemory, 0)
 
 	table.GrantLoad(submit)
+	operators.GrantReads(submit, execute)
 	bucket.GrantFiles(submit)
 	flowName.GrantStart(submit)
 	flowName.GrantWake(submit)
@@ -59,7 +61,7 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 
 	values := map[string]*string{
 		outputs.APIID: api.RestApiId(), outputs.APIURL: api.UrlForPath(jsii.String("/")),
-		outputs.Table: table.TableName(), outputs.Bucket: bucket.BucketName(),
+		outputs.Table: table.TableName(), outputs.AdminTable: operators.TableName(), outputs.Bucket: bucket.BucketName(),
 		outputs.QueueURL: queue.QueueUrl(), outputs.DeadLetters: queue.DeadLetters.QueueUrl(),
 		outputs.FlowARN: flow.StateMachineArn(), outputs.UpstreamKey: &props.UpstreamKeyParameter,
 		outputs.KeyPrefix: &keys.prefix, outputs.AzureEndpoint: azureEndpoint(api),

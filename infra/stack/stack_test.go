@@ -189,8 +189,8 @@ func TestRemovalKeepsDataUnlessTold(t *testing.T) {
 	want := map[string]string{"": "Retain", "retain": "Retain", "destroy": "Delete"}
 	for removal, policy := range want {
 		s := synthWith(t, map[string]any{"removal": removal})
-		for _, kind := range []string{"AWS::DynamoDB::Table", "AWS::S3::Bucket"} {
-			if got := s.only(t, kind, "").DeletionPolicy; got != policy {
+		for id, kind := range map[string]string{"Table": "AWS::DynamoDB::Table", "AdminTable": "AWS::DynamoDB::Table", "Bucket": "AWS::S3::Bucket"} {
+			if got := s.only(t, kind, "^"+id).DeletionPolicy; got != policy {
 				t.Errorf("removal %s: %s has DeletionPolicy %q, want %q", removal, kind, got, policy)
 			}
 		}
@@ -246,11 +246,11 @@ func TestFunctions(t *testing.T) {
 		env    []string
 	}{
 		"Submit": {512, []string{
-			boot.EnvBucket, boot.EnvFlowARN, boot.EnvLogLevel, boot.EnvStack, boot.EnvTable, boot.EnvUpstreamAllowPrivate,
+			boot.EnvAdminTable, boot.EnvBucket, boot.EnvFlowARN, boot.EnvLogLevel, boot.EnvStack, boot.EnvTable, boot.EnvUpstreamAllowPrivate,
 			boot.EnvUpstreamBaseURL,
 		}},
 		"Execute": {1024, []string{
-			boot.EnvBucket, boot.EnvKeyPrefix, boot.EnvLogLevel, boot.EnvQueueURL, boot.EnvStack, boot.EnvTable,
+			boot.EnvAdminTable, boot.EnvBucket, boot.EnvKeyPrefix, boot.EnvLogLevel, boot.EnvQueueURL, boot.EnvStack, boot.EnvTable,
 			boot.EnvUpstreamAllowPrivate, boot.EnvUpstreamBaseURL, boot.EnvUpstreamKeyParameter,
 		}},
 		"Finalize": {512, []string{
@@ -548,7 +548,7 @@ func TestOutputs(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{
-		outputs.APIID, outputs.APIURL, outputs.AzureEndpoint, outputs.Bucket, outputs.DeadLetters, outputs.FlowARN,
+		outputs.AdminTable, outputs.APIID, outputs.APIURL, outputs.AzureEndpoint, outputs.Bucket, outputs.DeadLetters, outputs.FlowARN,
 		outputs.QueueURL, outputs.Table, outputs.UpstreamKey, outputs.KeyPrefix,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

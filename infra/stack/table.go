@@ -14,7 +14,7 @@ type TableProps struct {
 	Removal awscdk.RemovalPolicy
 }
 
-// A Table is the one table: every item has the string keys pk and sk, and expires by the epoch seconds in ttl, if set.
+// A Table is one of two: every item has the string keys pk and sk, and expires by the epoch seconds in ttl, if set.
 type Table struct {
 	awsdynamodb.Table
 }
@@ -34,53 +34,86 @@ func NewTable(scope constructs.Construct, id string, props *TableProps) *Table {
 	})}
 }
 
-// workPartitions are the partition keys of everything but API keys: those are made and revoked by people with credentials
-// of their own, and no function has a permission for it.
-func workPartitions() []string {
-	return []string{"req#*", "counters#*", "journal#*", "worker#*", "limit#*", "tenant#*"}
-}
+// The partition keys of the tables, by what lies there (internal/dynamostore/keys.go).
+const (
+	requestsOf  = "req#*"
+	countersOf  = "counters#*"
+	journalOf   = "journal#*"
+	workers     = "worker#*"
+	limits      = "limit#*"  // What workers know of routes, and nobody else writes.
+	tenantsOf   = "tenant#*" // Batches, files, uploads, receipts and quotas.
+	runningOnes = "running"
+	expiring    = "expiring" // What the sweep erases when its life is over.
+	keys        = "key#*"    // Of the admin table, as are models.
+	models      = "models"   // What operators say of them.
+)
 
-// modelsPartition has what operators say of models, with credentials of their own: no function has a permission to write it.
-const modelsPartition = "models"
-
-// runningPartition has an entry of each batch that may be unfinished, which workers do not need.
-const runningPartition = "running"
-
-// expiringPartition has what the sweep erases when its life is over.
-const expiringPartition = "expiring"
-
-// onKeys limits an action to items of some partitions. It allows and denies nothing, as AWS advises, and with ForAllValues,
-// as AWS demands: where a request has no such key at all, it holds.
+// onKeys limits an action to items of some partitions. It allows and denies nothing, as AWS advises, with ForAllValues, as AWS
+// demands, and with Null: ForAllValues alone holds where a request names no key at all, as a scan does.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html
 func onKeys(partitions ...string) map[string]any {
-	return map[string]any{"ForAllValues:StringLike": map[string]any{"dynamodb:LeadingKeys": partitions}}
+	const leading = "dynamodb:LeadingKeys"
+	return map[string]any{
+		"ForAllValues:StringLike": map[string]any{leading: partitions},
+		"Null":                    map[string]any{leading: "false"},
+	}
 }
 
-// GrantLoad lets submit keep files and batches, read API keys, and insert requests in groups. BatchExecuteStatement has no
-// permission of its own: its statements do.
+// GrantLoad lets submit read all of the table, keep files and batches, insert requests in groups, cancel single ones, and erase what has expired. Who reads a
+// journal fills its gaps. BatchExecuteStatement has no permission of its own: its statements do.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html
 func (t *Table) GrantLoad(fn *Function) {
 	fn.Allow(t.TableArn(), "dynamodb:GetItem", "dynamodb:Query")
-	t.grant(fn, append(workPartitions(), runningPartition, expiringPartition),
-		"dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:PartiQLInsert")
+	t.grant(fn, "dynamodb:PutItem", tenantsOf, runningOnes, expiring, requestsOf, countersOf, journalOf)
+	t.grant(fn, "dynamodb:DeleteItem", tenantsOf, expiring)
+	t.grant(fn, "dynamodb:PartiQLInsert", requestsOf)
 }
 
-// GrantWork lets execute read batches and models and move requests on, in groups too; it deletes nothing.
+// GrantWork lets execute read batches, move requests on, in groups too, and keep what is known of routes; it
+// deletes nothing.
 func (t *Table) GrantWork(fn *Function) {
-	t.grant(fn, []string{modelsPartition}, "dynamodb:Query")
-	t.grant(fn, workPartitions(), "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem",
-		"dynamodb:PartiQLUpdate")
+	t.grant(fn, "dynamodb:GetItem", tenantsOf, requestsOf, workers, limits)
+	t.grant(fn, "dynamodb:Query", countersOf, journalOf) // of a journal its last entry, where its number was filled meanwhile
+	t.grant(fn, "dynamodb:PutItem", tenantsOf, requestsOf, countersOf, journalOf, workers, limits)
+	t.grant(fn, "dynamodb:UpdateItem", journalOf)
+	t.grant(fn, "dynamodb:PartiQLUpdate", requestsOf)
 }
 
 // GrantSeal lets finalize walk a batch's requests and end them, in groups too, and delete the entries of batches that have
 // ended, and nothing else.
 func (t *Table) GrantSeal(fn *Function) {
-	t.grant(fn, append(workPartitions(), runningPartition, expiringPartition),
-		"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:PartiQLUpdate")
-	t.grant(fn, []string{runningPartition}, "dynamodb:DeleteItem")
+	t.grant(fn, "dynamodb:GetItem", tenantsOf, runningOnes, requestsOf, journalOf, workers)
+	t.grant(fn, "dynamodb:Query", runningOnes, requestsOf, countersOf, journalOf)
+	t.grant(fn, "dynamodb:PutItem", tenantsOf, runningOnes, expiring, requestsOf, countersOf, journalOf)
+	t.grant(fn, "dynamodb:UpdateItem", journalOf)
+	t.grant(fn, "dynamodb:PartiQLUpdate", requestsOf)
+	t.grant(fn, "dynamodb:DeleteItem", runningOnes)
 }
 
-func (t *Table) grant(fn *Function, partitions []string, actions ...string) {
-	fn.AllowIf(onKeys(partitions...), t.TableArn(), actions...)
+// grant lets a function do one thing to items of some partitions.
+func (t *Table) grant(fn *Function, action string, partitions ...string) {
+	fn.AllowIf(onKeys(partitions...), t.TableArn(), action)
 	fn.Setenv(boot.EnvTable, t.TableName())
+}
+
+// An AdminTable has the API keys and models, which people write with credentials of their own: no function may write it,
+// whatever its other permissions become.
+type AdminTable struct{ Table }
+
+// NewAdminTable adds the table, which is like the other.
+func NewAdminTable(scope constructs.Construct, id string, props *TableProps) *AdminTable {
+	return &AdminTable{*NewTable(scope, id, props)}
+}
+
+// GrantReads lets submit look keys up, and both read all models.
+func (t *AdminTable) GrantReads(submit, execute *Function) {
+	t.read(submit, "dynamodb:GetItem", keys)
+	t.read(submit, "dynamodb:Query", models)
+	t.read(execute, "dynamodb:Query", models)
+}
+
+func (t *AdminTable) read(fn *Function, action, partition string) {
+	fn.AllowIf(onKeys(partition), t.TableArn(), action)
+	fn.Setenv(boot.EnvAdminTable, t.TableName())
 }

@@ -20,6 +20,7 @@ var ErrEnvironment = errors.New("boot: the environment is incomplete")
 // need may be absent; its field is then empty.
 type Config struct {
 	Table                string
+	AdminTable           string
 	Bucket               string
 	QueueURL             string
 	DeadLettersURL       string
@@ -47,6 +48,7 @@ func Read(lookup func(name string) (string, bool), needs ...string) (Config, err
 	}
 	cfg := Config{
 		Table:                get(EnvTable),
+		AdminTable:           get(EnvAdminTable),
 		Bucket:               get(EnvBucket),
 		QueueURL:             get(EnvQueueURL),
 		DeadLettersURL:       get(EnvDeadLettersURL),

@@ -5,6 +5,8 @@ package boot
 const (
 	// EnvTable names the DynamoDB table.
 	EnvTable = "MUSKETRY_TABLE"
+	// EnvAdminTable names the DynamoDB table of API keys and models, which no function may write.
+	EnvAdminTable = "MUSKETRY_ADMIN_TABLE"
 	// EnvBucket names the S3 bucket of files and segments.
 	EnvBucket = "MUSKETRY_BUCKET"
 	// EnvQueueURL is the URL of the SQS queue of requests.

@@ -33,7 +33,7 @@ func (s *Store) anyKey(ctx context.Context, hash string) (tenant.Key, error) {
 	if len(hash) > maxName {
 		return tenant.Key{}, fmt.Errorf("dynamostore: %w", tenant.ErrUnknownKey)
 	}
-	it, err := s.get(ctx, keyKey(hash))
+	it, err := s.admin.get(ctx, keyKey(hash))
 	if err != nil {
 		return tenant.Key{}, err
 	}
@@ -47,10 +47,10 @@ func (s *Store) anyKey(ctx context.Context, hash string) (tenant.Key, error) {
 // has it is written first: a crash in between leaves a mark without a key,
 // which Keys passes over, and never a key in force that no listing shows.
 func (s *Store) PutKey(ctx context.Context, k tenant.Key) error {
-	if err := s.put(ctx, keyMark(k.Tenant, k.Hash).item(), condition{}); err != nil {
+	if err := s.admin.put(ctx, keyMark(k.Tenant, k.Hash).item(), condition{}); err != nil {
 		return err
 	}
-	return s.put(ctx, encodeKey(k), condition{})
+	return s.admin.put(ctx, encodeKey(k), condition{})
 }
 
 // Keys returns a tenant's keys, revoked ones too, in the order of their making;
@@ -62,7 +62,7 @@ func (s *Store) Keys(ctx context.Context, tenantName string) ([]tenant.Key, erro
 	}
 	var keys []tenant.Key
 	for after, more := "", true; more; {
-		marks, on, err := s.list(ctx, listing{
+		marks, on, err := s.admin.list(ctx, listing{
 			pk: pkKeys, prefix: prefix, after: after, limit: filteredPage, forward: true,
 		})
 		if err != nil {

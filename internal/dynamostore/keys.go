@@ -10,7 +10,7 @@ import (
 	"github.com/musketry/musketry/internal/state"
 )
 
-// The table's keys. Everything that lies in it:
+// The tables' keys. Everything that lies in them:
 //
 //	pk                  sk             what
 //	req#BATCH#SHARD     LINE           a request; LINE has nine digits, so that it sorts as a number
@@ -26,10 +26,13 @@ import (
 //	running             batch#BATCH    that a batch may be unfinished, and which of its flows was started last
 //	running             expiring#SECOND#TENANT#ID  that the life of a file or an upload ends then
 //	running             allowance      how the messages that may be in flight are shared
+//	limit#ROUTE         limit          what the fleet knows of a route: call times, slots, its pause
+//
+// And in the admin table, which no function may write (ADR 0033):
+//
 //	keys                key#TENANT#HASH  that the tenant has this key, and nothing else of it
 //	key#HASH            key            an API key
 //	models              model#PATTERN  what an operator says of the models of a pattern
-//	limit#ROUTE         limit          what the fleet knows of a route: call times, slots, its pause
 const (
 	attrPK  = "pk"
 	attrSK  = "sk"

@@ -15,7 +15,7 @@ import (
 func (s *Store) Models(ctx context.Context) ([]route.Model, error) {
 	var models []route.Model
 	for after, more := "", true; more; {
-		items, on, err := s.list(ctx, listing{
+		items, on, err := s.admin.list(ctx, listing{
 			pk: pkModels, prefix: prefixModel, after: after, limit: filteredPage, forward: true,
 		})
 		if err != nil {
@@ -51,7 +51,7 @@ func (s *Store) PutModel(ctx context.Context, m route.Model) error {
 		return err
 	}
 	it.setString(attrMark, mine)
-	err = s.put(ctx, it, was)
+	err = s.admin.put(ctx, it, was)
 	var lost *lostError
 	switch {
 	case !errors.As(err, &lost):
@@ -69,7 +69,7 @@ func (s *Store) DeleteModel(ctx context.Context, pattern string, revision int64)
 	if pattern == "" || len(pattern) > route.MaxPattern {
 		return fmt.Errorf("dynamostore: model %.80q: %w", pattern, route.ErrNotFound)
 	}
-	err := s.remove(ctx, modelKey(pattern), isRev(revision))
+	err := s.admin.remove(ctx, modelKey(pattern), isRev(revision))
 	var lost *lostError
 	switch {
 	case errors.As(err, &lost) && lost.stored == nil:

@@ -33,6 +33,7 @@ var ErrConfig = errors.New("dynamostore: invalid configuration")
 // A Config says how a Store behaves.
 type Config struct {
 	Table     string           // the table's name; required
+	Admin     string           // the name of the table of API keys and models; empty: Table
 	Now       func() time.Time // the clock that dates the expiry of counter shards; required
 	Retention time.Duration    // how long ended batches and their requests are kept; 0: for good
 	Parallel  int              // how many calls Create and Requests make at once; 0: 8
@@ -40,10 +41,11 @@ type Config struct {
 	Random    io.Reader        // of jitter and marks, safe for concurrent use; nil: crypto/rand
 }
 
-// A Store keeps everything in one table.
+// A Store keeps everything in one table, or what only operators write in another.
 type Store struct {
 	api       API
 	table     string
+	admin     *Store // of API keys and models: the same, in their table
 	now       func() time.Time
 	retention time.Duration
 	parallel  int
@@ -55,18 +57,28 @@ type Store struct {
 // table or no clock, or has a negative number.
 func New(api API, cfg Config) (*Store, error) {
 	switch {
-	case !regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`).MatchString(cfg.Table):
+	case !isTable(cfg.Table):
 		return nil, fmt.Errorf("%w: %.64q is no table's name", ErrConfig, cfg.Table)
+	case cfg.Admin != "" && !isTable(cfg.Admin):
+		return nil, fmt.Errorf("%w: %.64q is no table's name", ErrConfig, cfg.Admin)
 	case cfg.Now == nil:
 		return nil, fmt.Errorf("%w: it has no clock", ErrConfig)
 	case cfg.Retention < 0 || cfg.Parallel < 0 || cfg.Timeout < 0:
 		return nil, fmt.Errorf("%w: it has a negative number", ErrConfig)
 	}
-	return &Store{
+	s := &Store{
 		api: api, table: cfg.Table, now: cfg.Now, retention: cfg.Retention,
 		parallel: cmp.Or(cfg.Parallel, defaultParallel), timeout: cmp.Or(cfg.Timeout, defaultTimeout),
 		random: cmp.Or(cfg.Random, rand.Reader),
-	}, nil
+	}
+	admin := *s
+	admin.table = cmp.Or(cfg.Admin, cfg.Table)
+	s.admin, admin.admin = &admin, &admin
+	return s, nil
+}
+
+func isTable(name string) bool {
+	return regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`).MatchString(name)
 }
 
 // get returns the item under k, nil if there is none.

@@ -15,7 +15,7 @@ import (
 
 func main() {
 	kit, err := boot.Start(context.Background(), os.Stdout, time.Now,
-		boot.EnvTable, boot.EnvBucket, boot.EnvQueueURL)
+		boot.EnvTable, boot.EnvAdminTable, boot.EnvBucket, boot.EnvQueueURL)
 	var h handler
 	if err == nil {
 		h, err = wire(kit)

@@ -22,7 +22,7 @@ import (
 // wire joins the worker to AWS's services and to the upstream.
 func wire(kit boot.Kit) (handler, error) {
 	store, err := dynamostore.New(dynamostore.NewClient(kit.AWS),
-		dynamostore.Config{Table: kit.Table, Now: kit.Clock, Retention: batch.Retention})
+		dynamostore.Config{Table: kit.Table, Admin: kit.AdminTable, Now: kit.Clock, Retention: batch.Retention})
 	if err != nil {
 		return handler{}, fmt.Errorf("execute: store: %w", err)
 	}

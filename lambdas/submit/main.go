@@ -14,7 +14,7 @@ import (
 )
 
 func main() {
-	kit, err := boot.Start(context.Background(), os.Stdout, time.Now, boot.EnvTable, boot.EnvBucket, boot.EnvFlowARN)
+	kit, err := boot.Start(context.Background(), os.Stdout, time.Now, boot.EnvTable, boot.EnvAdminTable, boot.EnvBucket, boot.EnvFlowARN)
 	var h handler
 	if err == nil {
 		h, err = wire(kit)

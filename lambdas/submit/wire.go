@@ -22,7 +22,9 @@ import (
 func wire(kit boot.Kit) (handler, error) {
 	env, cfg, clock, log := kit.Config, kit.AWS, kit.Clock, kit.Log
 	store, err := dynamostore.New(dynamostore.NewClient(cfg),
-		dynamostore.Config{Table: env.Table, Now: clock, Retention: batch.Retention})
+		dynamostore.Config{
+			Table: env.Table, Admin: env.AdminTable, Now: clock, Retention: batch.Retention,
+		})
 	if err != nil {
 		return handler{}, fmt.Errorf("submit: store: %w", err)
 	}

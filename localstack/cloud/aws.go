@@ -104,15 +104,18 @@ func (c *clients) restore(ctx context.Context, path string, out map[string]strin
 		return fmt.Errorf("read %s: %w", path, err)
 	}
 	for id, resource := range t.Resources {
-		p := resource.Properties
+		p, table := resource.Properties, out[outputs.Table]
+		if strings.HasPrefix(id, "AdminTable") {
+			table = out[outputs.AdminTable]
+		}
 		if p.ReservedConcurrentExecutions != nil {
 			return fmt.Errorf("%s reserves concurrency, which the engine would drop unseen", id)
 		}
 		if p.TimeToLiveSpecification != nil {
-			err = errors.Join(err, c.restoreTTL(ctx, out[outputs.Table], p.TimeToLiveSpecification.AttributeName))
+			err = errors.Join(err, c.restoreTTL(ctx, table, p.TimeToLiveSpecification.AttributeName))
 		}
 		if p.PointInTimeRecoverySpecification != nil {
-			err = errors.Join(err, c.restoreRecovery(ctx, out[outputs.Table]))
+			err = errors.Join(err, c.restoreRecovery(ctx, table))
 		}
 		if p.LifecycleConfiguration != nil {
 			err = errors.Join(err, c.restoreLifecycle(ctx, out[outputs.Bucket], p.LifecycleConfiguration.Rules))
@@ -194,7 +197,7 @@ func (c *clients) putKey(ctx context.Context, out map[string]string, key string)
 
 // putTenants makes the tenants' keys known to the API: only their hashes are kept there.
 func (c *clients) putTenants(ctx context.Context, out map[string]string, tenants []tenantKey, now func() time.Time) error {
-	store, err := dynamostore.New(c.dynamo, dynamostore.Config{Table: out[outputs.Table], Now: now})
+	store, err := dynamostore.New(c.dynamo, dynamostore.Config{Table: out[outputs.AdminTable], Now: now})
 	if err != nil {
 		return err
 	}

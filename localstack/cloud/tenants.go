@@ -84,6 +84,7 @@ func (c *Cloud) Environment(ctx context.Context) ([]Variable, error) {
 		{"AWS_ACCESS_KEY_ID", keys.id},
 		{"AWS_SECRET_ACCESS_KEY", keys.secret},
 		{boot.EnvTable, st.Outputs[outputs.Table]},
+		{boot.EnvAdminTable, st.Outputs[outputs.AdminTable]},
 		{boot.EnvBucket, st.Outputs[outputs.Bucket]},
 		{boot.EnvQueueURL, st.Outputs[outputs.QueueURL]},
 		{boot.EnvDeadLettersURL, st.Outputs[outputs.DeadLetters]},

@@ -154,14 +154,15 @@ func TestNothingOfTheTemplateIsDropped(t *testing.T) {
 		aws.ToString(got.AttributeName) != "ttl" {
 		t.Errorf("items expire by %q: %s", aws.ToString(got.AttributeName), got.TimeToLiveStatus)
 	}
-	backups, err := database.DescribeContinuousBackups(t.Context(),
-		&dynamodb.DescribeContinuousBackupsInput{TableName: &table})
-	if err != nil {
-		t.Fatal(err)
-	}
-	recovery := backups.ContinuousBackupsDescription.PointInTimeRecoveryDescription
-	if recovery.PointInTimeRecoveryStatus != dynamotypes.PointInTimeRecoveryStatusEnabled {
-		t.Errorf("point-in-time recovery is %s", recovery.PointInTimeRecoveryStatus)
+	for _, name := range []string{table, variable(t, boot.EnvAdminTable)} {
+		backups, err := database.DescribeContinuousBackups(t.Context(), &dynamodb.DescribeContinuousBackupsInput{TableName: &name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		recovery := backups.ContinuousBackupsDescription.PointInTimeRecoveryDescription
+		if recovery.PointInTimeRecoveryStatus != dynamotypes.PointInTimeRecoveryStatusEnabled {
+			t.Errorf("point-in-time recovery of %s is %s", name, recovery.PointInTimeRecoveryStatus)
+		}
 	}
 	objects := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })
 	lifecycle, err := objects.GetBucketLifecycleConfiguration(t.Context(),

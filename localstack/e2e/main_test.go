@@ -53,7 +53,7 @@ func TestMain(m *testing.M) {
 
 func runWithCloud(m *testing.M) (code int, err error) {
 	if os.Getenv("OPENAI_BASE_URL") != "" && os.Getenv("AWS_ENDPOINT_URL") != "" {
-		return m.Run(), nil
+		return runAndCheck(m)
 	}
 	state, err := os.MkdirTemp("", "musketry-e2e-")
 	if err != nil {
@@ -80,10 +80,18 @@ func runWithCloud(m *testing.M) (code int, err error) {
 			return 1, err
 		}
 	}
-	return m.Run(), nil
+	return runAndCheck(m)
 }
 
-// newCloud makes a cloud of the engine that MUSKETRY_E2E_ENGINE names, or the default, with the stand-in as its provider and
+// runAndCheck runs the tests, and then asks whether the functions did only what their roles are known to do.
+func runAndCheck(m *testing.M) (int, error) {
+	if code := m.Run(); code != 0 {
+		return code, nil
+	}
+	return 0, checkPermissions(context.Background())
+}
+
+// newCloud makes a cloud of the engine that MUSKETRY_E2E_ENGINE names, or the default, with the stand-in as its provider, and
 // with faults, if any, in its Lambdas' calls of AWS.
 func newCloud(state, faults string, out io.Writer) (*cloud.Cloud, error) {
 	root, err := filepath.Abs(filepath.Join("..", ".."))

@@ -165,7 +165,7 @@ func putModel(t *testing.T, m route.Model) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := dynamostore.New(dynamostore.NewClient(cfg), dynamostore.Config{Table: variable(t, boot.EnvTable), Now: time.Now})
+	store, err := dynamostore.New(dynamostore.NewClient(cfg), dynamostore.Config{Table: variable(t, boot.EnvAdminTable), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

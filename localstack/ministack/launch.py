@@ -1,7 +1,7 @@
 """Starts MiniStack with fixes made in memory; the installed package stays as it came.
 
-Each fix says what it mends. Beside the server, `GET /_musketry/calls` tells what was called since the start, by
-service and operation, as JSON.
+Each fix says what it mends; permissions.py has those of permissions. Beside the server, `GET /_musketry/calls` tells what
+was called since the start, by service and operation, as JSON.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import contextvars
 import copy
 import functools
 import json
+import os
 import re
 import socketserver
 import sys
@@ -19,6 +20,7 @@ from collections import Counter
 from urllib.parse import parse_qs
 
 sys.dont_write_bytecode = True
+os.environ["AUTH"] = "true"  # each call is held to its caller's permissions, as on AWS
 
 # The Lambda runtime API sends headers and body apart: Nagle's algorithm with delayed acknowledgements costs 40 ms an
 # invocation.
@@ -34,6 +36,8 @@ import ministack.services.s3 as s3  # noqa: E402
 import ministack.services.sqs as sqs  # noqa: E402
 import ministack.services.stepfunctions as stepfunctions  # noqa: E402
 from ministack.core.responses import StreamingResponse  # noqa: E402
+
+import permissions  # noqa: E402
 
 # A function that logs nothing waits 50 ms an invocation for its first line, one that logs waits 5 ms more.
 lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (0.003, 0.001, 0.250)
@@ -318,7 +322,8 @@ def parse_statement_once(statement, parameters):
     global last_parsed
     known, with_parameters, parsed = last_parsed
     if known is not statement or with_parameters is not parameters:
-        parsed = parse_statement(statement, parameters)
+        parsed = permissions.parsed_early.pop((statement, json.dumps(parameters)), None)
+        parsed = parsed or parse_statement(statement, parameters)
         last_parsed = (statement, parameters, parsed)
     return parsed
 
@@ -391,9 +396,11 @@ async def serve_counted(scope, receive, send):
             # A REST API's events carry the path, and what of it is a parameter, as the client escaped it; the engine
             # unescapes it. Query strings are unescaped by both. See docs/aws.md.
             scope = dict(scope, path=scope["raw_path"].decode("latin-1"))
-        if scope["path"] == "/_musketry/calls":
+        if scope["path"] in ("/_musketry/calls", "/_musketry/permissions"):
             with calls_lock:
                 body = json.dumps(dict(calls)).encode()
+            if scope["path"] == "/_musketry/permissions":
+                body = permissions.told()
             headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": body})

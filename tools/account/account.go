@@ -133,7 +133,7 @@ func (a account) newKey(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	store, err := dynamostore.New(dynamodb.NewFromConfig(cfg), dynamostore.Config{Table: out[outputs.Table], Now: a.now})
+	store, err := dynamostore.New(dynamodb.NewFromConfig(cfg), dynamostore.Config{Table: out[outputs.AdminTable], Now: a.now})
 	if err != nil {
 		return err
 	}
