@@ -2,6 +2,7 @@ package stack
 
 import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -33,20 +34,25 @@ const segmentDays = 40
 // uploadDays is how long the parts of an upload live that nobody completed: it takes parts for one hour.
 const uploadDays = 2
 
-// BucketProps say what becomes of the bucket when the stack is deleted.
+// BucketProps say what becomes of the bucket when the stack is deleted, or which one another stack left.
 type BucketProps struct {
-	Removal awscdk.RemovalPolicy
+	Removal  awscdk.RemovalPolicy
+	Existing string // Name of a bucket that is taken over; empty: it is made.
 }
 
 // A Bucket holds input and output files under tenants/, the segments of answers under batches/ and the parts of files that
 // come in parts under uploads/.
 type Bucket struct {
-	awss3.Bucket
+	awss3.IBucket
 }
 
-// NewBucket adds the bucket: closed to the public, encrypted, TLS only.
+// NewBucket adds the bucket: closed to the public, encrypted, TLS only. One that outlives its stack is deleted by nobody
+// before its policy is changed, and keeps that policy. One that is taken over stays as it is.
 func NewBucket(scope constructs.Construct, id string, props *BucketProps) *Bucket {
-	return &Bucket{awss3.NewBucket(scope, &id, &awss3.BucketProps{
+	if props.Existing != "" {
+		return &Bucket{awss3.Bucket_FromBucketName(scope, &id, &props.Existing)}
+	}
+	bucket := awss3.NewBucket(scope, &id, &awss3.BucketProps{
 		BlockPublicAccess: awss3.BlockPublicAccess_BLOCK_ALL(),
 		Encryption:        awss3.BucketEncryption_S3_MANAGED,
 		EnforceSSL:        jsii.Bool(true),
@@ -73,7 +79,23 @@ func NewBucket(scope constructs.Construct, id string, props *BucketProps) *Bucke
 				Expiration: awscdk.Duration_Days(jsii.Number(uploadDays)),
 			},
 		},
-	})}
+	})
+	if props.Removal == awscdk.RemovalPolicy_RETAIN {
+		protect(bucket)
+	}
+	return &Bucket{bucket}
+}
+
+// protect keeps bucket from being deleted, empty too, which S3 has no other means for.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/delete-bucket.html
+func protect(bucket awss3.Bucket) {
+	bucket.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Effect:     awsiam.Effect_DENY,
+		Principals: &[]awsiam.IPrincipal{awsiam.NewAnyPrincipal()},
+		Actions:    jsii.Strings("s3:DeleteBucket"),
+		Resources:  &[]*string{bucket.BucketArn()},
+	}))
+	bucket.Policy().ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN)
 }
 
 // GrantFiles lets submit keep a tenant's files, take files in parts, read and erase segments, and keep a batch's index

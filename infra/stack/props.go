@@ -22,6 +22,9 @@ type Props struct {
 	Assets               string   // Folder with submit/bootstrap, execute/bootstrap and finalize/bootstrap.
 	Architecture         string   // "arm64" or "x86_64"; the binaries in Assets must match.
 	Removal              string   // "retain" keeps table and bucket when the stack is deleted, "destroy" does not.
+	ExistingTable        string   // The table of a stack that was deleted, which is taken over with its bucket; empty: both are made.
+	ExistingAdminTable   string   // The table of keys and models that belongs to it.
+	ExistingBucket       string   // The bucket that belongs to it.
 	UpstreamBaseURL      string   // The provider that execute calls where no model says otherwise; empty: none.
 	UpstreamAllowPrivate string   // "on" lets it have a private address and http, "off" does not.
 	UpstreamCA           string   // Authorities besides the system's that upstreams' certificates may be signed by: PEM, or that in base64.
@@ -51,11 +54,26 @@ type Props struct {
 // https://docs.aws.amazon.com/step-functions/latest/apireference/API_CreateStateMachine.html
 var namePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,59}$`)
 
+// What names AWS takes, of a table and of a bucket:
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+var (
+	tablePattern  = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
+	bucketPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+)
+
 // PropsFromContext reads the parameters from the CDK context (`cdk -c name=value`), which docs/configuration.md lists. An
 // unusable value, and a name that is no parameter's, is an error that names its key.
 func PropsFromContext(node constructs.Node) (*Props, error) {
 	c := contextReader{node: node, known: map[string]parameter{}}
-	return c.props()
+	props, err := c.props()
+	if err == nil {
+		err = checkExisting(props)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return props, nil
 }
 
 func (c *contextReader) props() (*Props, error) {
@@ -94,6 +112,7 @@ func (c *contextReader) props() (*Props, error) {
 		props.UpstreamBaseURL = ""
 	}
 	props.Settings = c.settings()
+	c.existing(props)
 	props.UpstreamKeyParameter = c.text("upstreamKeyParameter", "/"+strings.ToLower(props.Name)+"/upstream-key")
 	var badBase error
 	if props.UpstreamBaseURL != "" {
@@ -121,6 +140,31 @@ func (c *contextReader) props() (*Props, error) {
 		return nil, fmt.Errorf("context upstreamKeyParameter: %q must start with a slash", props.UpstreamKeyParameter)
 	}
 	return props, nil
+}
+
+// existing reads what a stack takes over.
+func (c *contextReader) existing(props *Props) {
+	props.ExistingTable = c.text("existingTable", "")
+	props.ExistingAdminTable = c.text("existingAdminTable", "")
+	props.ExistingBucket = c.text("existingBucket", "")
+}
+
+// checkExisting returns an error unless tables and bucket are all named as AWS may name them, or none is.
+func checkExisting(props *Props) error {
+	table, admin, bucket := props.ExistingTable, props.ExistingAdminTable, props.ExistingBucket
+	if table == "" && admin == "" && bucket == "" {
+		return nil
+	}
+	for _, name := range []struct {
+		key, value string
+		pattern    *regexp.Regexp
+	}{{"existingTable", table, tablePattern}, {"existingAdminTable", admin, tablePattern}, {"existingBucket", bucket, bucketPattern}} {
+		if !name.pattern.MatchString(name.value) {
+			return fmt.Errorf("context %s: %.64q does not match %s; existingTable, existingAdminTable and existingBucket belong together",
+				name.key, name.value, name.pattern)
+		}
+	}
+	return nil
 }
 
 // A contextReader reads context values and keeps the first error.

@@ -19,9 +19,9 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 		Description: jsii.String("Musketry: serverless batches of LLM requests behind the OpenAI Batch API"),
 	})
 	removal := removalPolicy(props.Removal)
-	table := NewTable(stack, "Table", &TableProps{Removal: removal})
-	operators := NewAdminTable(stack, "AdminTable", &TableProps{Removal: removal})
-	bucket := NewBucket(stack, "Bucket", &BucketProps{Removal: removal})
+	table := NewTable(stack, "Table", &TableProps{Removal: removal, Existing: props.ExistingTable})
+	operators := NewAdminTable(stack, "AdminTable", &TableProps{Removal: removal, Existing: props.ExistingAdminTable})
+	bucket := NewBucket(stack, "Bucket", &BucketProps{Removal: removal, Existing: props.ExistingBucket})
 	queue := NewQueue(stack, "Queue", &QueueProps{})
 	keys := NewUpstreamKeys(stack, props)
 	flowName := NewFlowName(stack, props.Name+"-batch")

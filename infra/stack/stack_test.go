@@ -176,11 +176,15 @@ func TestBucketIsClosedEncryptedAndTidy(t *testing.T) {
 			map[string]any{"Id": "expire-upload-parts", "Status": "Enabled", "Prefix": "uploads/", "ExpirationInDays": 2},
 		}},
 	})
-	for _, kind := range []string{"AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy"} {
-		s.has(t, kind, map[string]any{"PolicyDocument": map[string]any{"Statement": []any{map[string]any{
-			"Effect":    "Deny",
-			"Condition": map[string]any{"Bool": map[string]any{"aws:SecureTransport": "false"}},
-		}}}})
+	encrypted := map[string]any{
+		"Effect":    "Deny",
+		"Condition": map[string]any{"Bool": map[string]any{"aws:SecureTransport": "false"}},
+	}
+	for kind, statements := range map[string][]any{
+		"AWS::SQS::QueuePolicy": {encrypted},
+		"AWS::S3::BucketPolicy": {encrypted, map[string]any{"Effect": "Deny", "Action": "s3:DeleteBucket"}},
+	} {
+		s.has(t, kind, map[string]any{"PolicyDocument": map[string]any{"Statement": statements}})
 	}
 }
 
@@ -189,11 +193,51 @@ func TestRemovalKeepsDataUnlessTold(t *testing.T) {
 	want := map[string]string{"": "Retain", "retain": "Retain", "destroy": "Delete"}
 	for removal, policy := range want {
 		s := synthWith(t, map[string]any{"removal": removal})
-		for id, kind := range map[string]string{"Table": "AWS::DynamoDB::Table", "AdminTable": "AWS::DynamoDB::Table", "Bucket": "AWS::S3::Bucket"} {
-			if got := s.only(t, kind, "^"+id).DeletionPolicy; got != policy {
-				t.Errorf("removal %s: %s has DeletionPolicy %q, want %q", removal, kind, got, policy)
+		kept := policy == "Retain"
+		for id, table := range s.ofType("AWS::DynamoDB::Table") {
+			if got := table.Properties["DeletionProtectionEnabled"]; got != kept {
+				t.Errorf("removal %s: the protection of %s is %v, want %t", removal, id, got, kept)
 			}
 		}
+		rules := s.only(t, "AWS::S3::BucketPolicy", "")
+		if got := strings.Contains(fmt.Sprint(rules.Properties), "s3:DeleteBucket"); got != kept || rules.DeletionPolicy == "Retain" != kept {
+			t.Errorf("removal %s: the bucket's policy forbids its deletion: %t, and is kept: %q", removal, got, rules.DeletionPolicy)
+		}
+		for id, pattern := range map[string]string{"Table": "AWS::DynamoDB::Table", "AdminTable": "AWS::DynamoDB::Table", "Bucket": "AWS::S3::Bucket"} {
+			if got := s.only(t, pattern, "^"+id).DeletionPolicy; got != policy {
+				t.Errorf("removal %s: %s has DeletionPolicy %q, want %q", removal, id, got, policy)
+			}
+		}
+	}
+}
+
+// TestDataOfAnotherStack takes over the table and the bucket that another stack left: neither is made, all of the functions
+// have them, with the permissions that they would have otherwise.
+func TestDataOfAnotherStack(t *testing.T) {
+	t.Parallel()
+	s := synthWith(t, map[string]any{
+		"existingTable": "Musketry-Table-1ABC", "existingAdminTable": "Musketry-AdminTable-1ABC", "existingBucket": "musketry-bucket-1abc",
+	})
+	made := sharedSynth(t)
+	for _, kind := range []string{"AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::S3::BucketPolicy"} {
+		if n := len(s.ofType(kind)); n != 0 {
+			t.Errorf("%d resources are a %s", n, kind)
+		}
+	}
+	for _, name := range []string{"Submit", "Execute", "Finalize"} {
+		fn := s.only(t, "AWS::Lambda::Function", "^"+name)
+		environment, _ := fn.Properties["Environment"].(map[string]any)
+		variables, _ := environment["Variables"].(map[string]any)
+		if variables[boot.EnvTable] != "Musketry-Table-1ABC" || variables[boot.EnvBucket] != "musketry-bucket-1abc" {
+			t.Errorf("%s works on %v and %v", name, variables[boot.EnvTable], variables[boot.EnvBucket])
+		}
+		if got, want := len(s.grants(t, name)), len(made.grants(t, name)); got != want {
+			t.Errorf("%s has %d grants, want %d:\n%v", name, got, want, s.grants(t, name))
+		}
+	}
+	told := fmt.Sprint(s.outputs[outputs.Table], s.outputs[outputs.Bucket])
+	if told != "map[Value:Musketry-Table-1ABC] map[Value:musketry-bucket-1abc]" {
+		t.Errorf("outputs are %s", told)
 	}
 }
 
@@ -588,6 +632,9 @@ func TestContextIsChecked(t *testing.T) {
 		"firewallRate":         {"firewallRate": "9"},
 		"allowedNetworks":      {"allowedNetworks": "192.0.2.0/24,192.0.2.1"},
 		"leaveOut":             {"leaveOut": "AWS::WAFv2::WebACL,"},
+		"existingTable":        {"existingBucket": "musketry-bucket"},
+		"existingAdminTable":   {"existingTable": "Musketry-Table", "existingBucket": "musketry-bucket"},
+		"existingBucket":       {"existingTable": "Musketry-Table", "existingAdminTable": "Musketry-Admin", "existingBucket": "No Bucket"},
 	}
 	for key, context := range tests {
 		t.Run(key, func(t *testing.T) {

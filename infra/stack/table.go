@@ -9,19 +9,25 @@ import (
 	"github.com/musketry/musketry/internal/boot"
 )
 
-// TableProps say what becomes of the table when the stack is deleted.
+// TableProps say what becomes of the table when the stack is deleted, or which one another
+// stack left.
 type TableProps struct {
-	Removal awscdk.RemovalPolicy
+	Removal  awscdk.RemovalPolicy
+	Existing string // Name of a table that is taken over; empty: it is made.
 }
 
 // A Table is one of two: every item has the string keys pk and sk, and expires by the epoch seconds in ttl, if set.
 type Table struct {
-	awsdynamodb.Table
+	awsdynamodb.ITable
 }
 
 // NewTable adds the table: on demand, since a batch system idles most of the time, and restorable to any second of the
-// last 35 days.
+// last 35 days. One that outlives its stack is protected from deletion by others too. One that is taken over stays as it is.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/WorkingWithTables.Basics.html#WorkingWithTables.Basics.DeletionProtection
 func NewTable(scope constructs.Construct, id string, props *TableProps) *Table {
+	if props.Existing != "" {
+		return &Table{awsdynamodb.Table_FromTableName(scope, &id, &props.Existing)}
+	}
 	return &Table{awsdynamodb.NewTable(scope, &id, &awsdynamodb.TableProps{
 		PartitionKey:        &awsdynamodb.Attribute{Name: jsii.String("pk"), Type: awsdynamodb.AttributeType_STRING},
 		SortKey:             &awsdynamodb.Attribute{Name: jsii.String("sk"), Type: awsdynamodb.AttributeType_STRING},
@@ -30,7 +36,8 @@ func NewTable(scope constructs.Construct, id string, props *TableProps) *Table {
 		PointInTimeRecoverySpecification: &awsdynamodb.PointInTimeRecoverySpecification{
 			PointInTimeRecoveryEnabled: jsii.Bool(true),
 		},
-		RemovalPolicy: props.Removal,
+		RemovalPolicy:      props.Removal,
+		DeletionProtection: jsii.Bool(props.Removal == awscdk.RemovalPolicy_RETAIN),
 	})}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -116,10 +117,14 @@ func (a account) destroy(ctx context.Context) error {
 	if _, _, err := a.identify(ctx); err != nil {
 		return err
 	}
-	if err := a.cdk(ctx, append([]string{"destroy", a.stack()}, a.context()...)...); err != nil {
+	out, _ := a.outputs() // of a deployment from elsewhere there are none here
+	args := append([]string{"destroy", a.stack()}, a.context()...)
+	if err := a.cdk(ctx, args...); err != nil {
 		return err
 	}
-	fmt.Fprintln(a.out, "the table and the bucket stay, unless it was deployed with CDK_CONTEXT=removal=destroy")
+	fmt.Fprintln(a.out, "the tables and the bucket stay, protected from deletion, unless it was deployed with CDK_CONTEXT=removal=destroy;")
+	fmt.Fprintf(a.out, "a new stack takes them over with CDK_CONTEXT='existingTable=%s existingAdminTable=%s existingBucket=%s'\n",
+		cmp.Or(out[outputs.Table], "NAME"), cmp.Or(out[outputs.AdminTable], "NAME"), cmp.Or(out[outputs.Bucket], "NAME"))
 	return nil
 }
 
