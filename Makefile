@@ -123,7 +123,7 @@ build: need-go ## Builds the CLI, and the Lambdas for AWS, into build/.
 	done
 
 .PHONY: deploy
-deploy: account build ## Deploys to the AWS account of your credentials.
+deploy: account build ## Deploys to the AWS account of your credentials; YES=1 asks nothing.
 	@$(BIN)/account deploy
 
 .PHONY: key
@@ -132,7 +132,7 @@ key: account ## Makes an API key on that account: make key TENANT=name.
 	@$(BIN)/account key "$(TENANT)"
 
 .PHONY: destroy
-destroy: account build ## Removes it from that account; the table and the bucket stay.
+destroy: account build ## Removes it from that account; the table and the bucket stay; YES=1 asks nothing.
 	@$(BIN)/account destroy
 
 # Nothing is built or changed before it is known whose account it is.

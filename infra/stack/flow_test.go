@@ -184,7 +184,8 @@ func TestFlowsAbandonOutlastsAnOutage(t *testing.T) {
 		events   = 3            // Failed, scheduled, started.
 		most     = 2_000        // Events: what a batch of 7 days leaves of its history.
 	)
-	retry := readFlow(t).States["Abandon"].Retry[0]
+	retries := readFlow(t).States["Abandon"].Retry
+	retry := retries[len(retries)-1]
 	number := func(name string) float64 { f, _ := retry[name].(float64); return f }
 	total, pause := 0.0, number("IntervalSeconds")
 	for range int(number("MaxAttempts")) {
@@ -222,6 +223,33 @@ func TestFlowsFailedParksAreBounded(t *testing.T) {
 	round := eventsOfTask + eventsOfChoice + 2 + (1+int(attempts))*eventsOfAttempt + eventsOfRest
 	if rounds := longestBatch / flow.States["RestLong"].Seconds; rounds*round >= historyEvents {
 		t.Errorf("a batch of 7 days whose parks fail makes %d events, AWS allows %d", rounds*round, historyEvents)
+	}
+}
+
+// TestFlowsThrottledTasksAreTriedWithoutEnd tells want of concurrency from what fails: no number of refusals ends a batch, and
+// a whole batch's life of them leaves room in the history. With full jitter a pause is half as long as it may be, on the
+// average. A park that is refused is a tick (see TestFlowsParksTick).
+func TestFlowsThrottledTasksAreTriedWithoutEnd(t *testing.T) {
+	t.Parallel()
+	const (
+		// https://docs.aws.amazon.com/step-functions/latest/dg/bp-lambda-serviceexception.html
+		throttled = "[Lambda.TooManyRequestsException]"
+		// https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+		mostAttempts    = 99_999_999
+		eventsOfAttempt = 3 // Scheduled, started, failed.
+	)
+	for _, name := range []string{"Load", "Advance", "Abandon"} {
+		retries := readFlow(t).States[name].Retry
+		if len(retries) != 2 || fmt.Sprint(retries[0]["ErrorEquals"]) != throttled || fmt.Sprint(retries[1]["ErrorEquals"]) != "[States.ALL]" {
+			t.Fatalf("%s tries again after %v", name, retries)
+		}
+		number := func(name string) float64 { f, _ := retries[0][name].(float64); return f }
+		if number("MaxAttempts") != mostAttempts || retries[0]["JitterStrategy"] != "FULL" {
+			t.Errorf("%s is tried %v times when it is throttled, with jitter %v", name, number("MaxAttempts"), retries[0]["JitterStrategy"])
+		}
+		if events := longestBatch / (number("MaxDelaySeconds") / 2) * eventsOfAttempt; events >= historyEvents/2 {
+			t.Errorf("%s makes %.0f events when it is throttled for 7 days, AWS allows %d", name, events, historyEvents)
+		}
 	}
 }
 

@@ -3,7 +3,9 @@ package sim
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -93,6 +95,9 @@ func (s *step) check(all map[string]*step) error {
 		if r.JitterStrategy != "FULL" && r.JitterStrategy != "NONE" && r.JitterStrategy != "" {
 			return fmt.Errorf("unknown jitter %q", r.JitterStrategy)
 		}
+		if r.MaxAttempts > mostAttempts {
+			return fmt.Errorf("%d attempts are more than %d", r.MaxAttempts, mostAttempts)
+		}
 	}
 	for _, name := range s.nexts() {
 		if all[name] == nil {
@@ -127,17 +132,29 @@ func (s *step) catches() error {
 			return err
 		}
 	}
-	for _, r := range s.Retry {
+	for i, r := range s.Retry {
 		if err := known(r.ErrorEquals); err != nil {
 			return err
+		}
+		if slices.Contains(r.ErrorEquals, "States.ALL") && i < len(s.Retry)-1 {
+			return errors.New("States.ALL must be the last retrier's")
 		}
 	}
 	return nil
 }
 
+// throttledTask is how a task fails whose function cannot be invoked for want of
+// concurrency
+// (https://docs.aws.amazon.com/step-functions/latest/dg/bp-lambda-serviceexception.html).
+const throttledTask = "Lambda.TooManyRequestsException"
+
+// mostAttempts is the largest MaxAttempts of a retrier
+// (https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html).
+const mostAttempts = 99_999_999
+
 func known(names []string) error {
 	for _, name := range names {
-		if name != "States.ALL" && name != "States.TaskFailed" && name != "States.Timeout" {
+		if !slices.Contains([]string{"States.ALL", "States.TaskFailed", "States.Timeout", throttledTask}, name) {
 			return fmt.Errorf("unknown error name %q", name)
 		}
 	}

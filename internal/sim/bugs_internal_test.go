@@ -47,26 +47,30 @@ func (b bug) plant() ([]byte, error) {
 	return bytes.Replace(text, []byte(b.old), []byte(b.new), 1), nil
 }
 
-// overlay writes what go's -overlay takes to have the bug in it.
-func (b bug) overlay(folder string) (string, error) {
+// flow is the flow's definition, which the simulation reads.
+const flow = "infra/stack/flow.asl.json"
+
+// overlay writes the file with the bug in it, and what go's -overlay takes to
+// have it there; the flow's definition is no source, and read from where it is.
+func (b bug) overlay(folder string) (overlay, planted string, err error) {
 	text, err := b.plant()
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	planted := filepath.Join(folder, "planted.go")
+	planted = filepath.Join(folder, "planted"+filepath.Ext(b.file))
 	if err := os.WriteFile(planted, text, 0o600); err != nil { //nolint:gosec // into the test's own folder
-		return "", err
+		return "", "", err
 	}
 	replaced, err := filepath.Abs(filepath.Join(root, b.file))
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	list, err := json.Marshal(map[string]map[string]string{"Replace": {replaced: planted}})
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	path := filepath.Join(folder, "overlay.json")
-	return path, os.WriteFile(path, list, 0o600)
+	overlay = filepath.Join(folder, "overlay.json")
+	return overlay, planted, os.WriteFile(overlay, list, 0o600)
 }
 
 // TestPlantedBugs checks that each planted bug still applies, and, as make
@@ -90,19 +94,19 @@ func TestPlantedBugs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			overlay, err := b.overlay(t.TempDir())
+			overlay, planted, err := b.overlay(t.TempDir())
 			if err != nil {
 				t.Fatal(err)
 			}
 			if hunted {
-				catch(t, b, overlay)
+				catch(t, b, overlay, planted)
 			}
 		})
 	}
 }
 
 // catch builds the simulation with the bug in it, and runs it until it fails.
-func catch(t *testing.T, b bug, overlay string) {
+func catch(t *testing.T, b bug, overlay, planted string) {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "sim.test")
 	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-overlay", overlay, "-o", binary, ".")
@@ -111,6 +115,9 @@ func catch(t *testing.T, b bug, overlay string) {
 	}
 	run := exec.CommandContext(t.Context(), binary, "-test.run=^TestSeeds$", "-test.failfast")
 	run.Env = append(os.Environ(), "MUSKETRY_SIM_SEEDS=500", "MUSKETRY_SIM_STOP=1")
+	if b.file == flow {
+		run.Env = append(run.Env, "MUSKETRY_SIM_FLOW="+planted)
+	}
 	out, err := run.CombinedOutput()
 	if err == nil {
 		t.Fatalf("nobody noticed: %s", b.why)

@@ -36,6 +36,7 @@ const (
 	noWorkers          fault = "no worker comes for half an hour"
 	wakeLost           fault = "a wake is lost"
 	tokenLost          fault = "a parked flow is never woken"
+	taskThrottled      fault = "the flow's tasks are throttled for long"
 	taskLives          fault = "a task is given up by the flow and lives on"
 	loaderLives        fault = "a loader is given up by the flow and lives on"
 	finalizeTwice      fault = "a finalizer runs twice at once"
@@ -63,7 +64,7 @@ func allFaults() []fault {
 	return []fault{
 		crashBefore, crashAfter, crashCalling, killedAtLimit, frozen, skewed, throttled, statementThrottled, groupTorn, answerLost, writeLate,
 		connectionDead, slowService, serviceDown, readBroken, messageTwice, messageLost, messageLate, messageShown, deleteLost,
-		deadLetter, flowStopped, noWorkers, wakeLost, tokenLost, taskLives, loaderLives, finalizeTwice, canceled, lineCanceled, dueSoon,
+		deadLetter, flowStopped, noWorkers, wakeLost, tokenLost, taskThrottled, taskLives, loaderLives, finalizeTwice, canceled, lineCanceled, dueSoon,
 		upstreamDown, upstreamSlow, upstreamHangs, upstreamResets, upstreamErrs, upstreamLimits, keyMissing, routeRefuses, routeLimited, upstreamRefuses,
 		upstreamOdd,
 		poisonous, badFile, itemMissing,

@@ -60,6 +60,10 @@ func (x *execution) invoke(id string, in any, out *promise, waits bool) {
 		return
 	}
 	name := task.Task + " " + id
+	if w.throttles() {
+		out.set(nil, &taskError{name: throttledTask})
+		return
+	}
 	d := roll(w.seed, "task", name)
 	calm := w.calm()
 	if twice := d.chance(w.plan.rates[finalizeTwice]); twice && !calm && task.Task != "load" {
@@ -84,6 +88,16 @@ func (x *execution) invoke(id string, in any, out *promise, waits bool) {
 		})
 	}
 	w.function(name, task, out, waits)
+}
+
+// throttles reports whether a function cannot be invoked for want of concurrency.
+func (w *world) throttles() bool {
+	now := w.sched.now()
+	if now < w.plan.starved[0] || now >= w.plan.starved[1] {
+		return false
+	}
+	w.hit(taskThrottled)
+	return true
 }
 
 // function runs a task as one process, which dies with it.

@@ -33,6 +33,7 @@ type plan struct {
 	crawls  []outage // when an operation is slow each time, and not failing
 	skies   []sky
 	away    [2]time.Duration // no worker comes meanwhile
+	starved [2]time.Duration // workers take all of the account's concurrency meanwhile
 
 	cold     time.Duration // the longest that a function of the flow takes to start
 	workers  int           // invocations at once
@@ -150,6 +151,7 @@ func newPlan(seed uint64) *plan {
 	if !p.deadly {
 		p.absence(d, fair)
 		p.trials(roll(seed, "sweep"))
+		p.starve(roll(seed, "starved"), fair)
 	}
 	p.limit = p.bound()
 	return p
@@ -278,6 +280,19 @@ func (p *plan) trials(d *dice) {
 	}
 	if d.chance(0.2) {
 		p.finalize.Allowance = 10 + d.intn(60)
+	}
+}
+
+// starve chooses when the flow's tasks, and the sweep, are refused for want of
+// concurrency: now and then for longer than a task is tried again that fails.
+func (p *plan) starve(d *dice, fair bool) {
+	if fair || !d.chance(0.08) {
+		return
+	}
+	from := d.between(0, one(d, 10*time.Second, 5*time.Minute))
+	p.starved = [2]time.Duration{from, from + one(d, 10*time.Minute, time.Hour, 2*time.Hour)}
+	if p.calmAt > 0 {
+		p.calmAt = max(p.calmAt, p.starved[1])
 	}
 }
 

@@ -491,3 +491,30 @@ func TestALongRetryAfterLeavesRoom(t *testing.T) {
 		t.Errorf("it ended after %v, and after %v alone", beside, alone)
 	}
 }
+
+// TestThrottlingEndsNoBatch has the functions of the flow refused for want of
+// concurrency for far longer than the twenty tries of a task that fails: while a
+// batch is loaded, and while its calls are made.
+func TestThrottlingEndsNoBatch(t *testing.T) {
+	t.Parallel()
+	for name, from := range map[string]time.Duration{"load": 0, "advance": 4 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := fair(300, 2*time.Second)
+			p.finalize.MaxEnqueued = 50
+			p.starved = [2]time.Duration{from, from + 3*time.Hour}
+			p.calmAt = p.starved[1]
+			r := direct(t, p)
+			j := p.jobs[0]
+			if b := j.shadow.batch; b.Status != batch.StatusCompleted || r.hits[taskThrottled] <= 20 {
+				t.Errorf("after %d refusals it is %s", r.hits[taskThrottled], b.Status)
+			}
+			if flows := r.passes["flow started again"]; flows > 0 {
+				t.Errorf("%d flows followed the first", flows)
+			}
+			if late := j.shadow.endedAt - p.calmAt; late > 10*time.Minute {
+				t.Errorf("it ended %v after the last refusal", late)
+			}
+		})
+	}
+}

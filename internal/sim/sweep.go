@@ -26,7 +26,9 @@ func (w *world) sweeps() {
 	var next func()
 	next = func() {
 		n++
-		w.function("sweep "+strconv.Itoa(n), payload{Task: "sweep"}, w.promise(), true)
+		if !w.throttles() { // the next one does it
+			w.function("sweep "+strconv.Itoa(n), payload{Task: "sweep"}, w.promise(), true)
+		}
 		w.sched.after("schedule", sweepEvery, next)
 	}
 	w.sched.after("schedule", roll(w.seed, "sweeps").between(0, sweepEvery), next)
@@ -58,6 +60,9 @@ func (x *execution) tell() {
 		return
 	}
 	w.sched.after("event of "+x.name, d.between(0, 5*time.Second), func() {
+		if w.throttles() {
+			return
+		}
 		w.function("ended "+x.name, payload{Task: "ended", Flow: x.id}, w.promise(), true)
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamotypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -25,6 +26,7 @@ import (
 // clients speak to the engine.
 type clients struct {
 	formation *cloudformation.Client
+	lambda    *lambda.Client
 	dynamo    *dynamodb.Client
 	s3        *s3.Client
 	ssm       *ssm.Client
@@ -43,6 +45,7 @@ func newClients(_ context.Context, endpoint string, keys credentials) (*clients,
 	}
 	return &clients{
 		formation: cloudformation.NewFromConfig(cfg),
+		lambda:    lambda.NewFromConfig(cfg),
 		dynamo:    dynamodb.NewFromConfig(cfg),
 		s3:        s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }),
 		ssm:       ssm.NewFromConfig(cfg),

@@ -41,6 +41,7 @@ type Config struct {
 	UpstreamAPIKey  string           // Its key, put into SSM; may be empty.
 	Lambdas         string           // Folder of binaries that are built already; may be empty: then they are built.
 	Faults          string           // Which calls of AWS fail (internal/boot/faults.go); may be empty: then none, as in a release.
+	Concurrency     int              // Invocations that the account has at once; 0: as many as the engine gives.
 	Contexts        []string         // More parameters of the CDK app, as "name=value"; may be empty.
 	Environ         []string         // The caller's environment.
 	Out             io.Writer        // Takes a line for each step.

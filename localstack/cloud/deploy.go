@@ -15,6 +15,7 @@ import (
 
 	"github.com/musketry/musketry/infra/outputs"
 	"github.com/musketry/musketry/tools/checkout"
+	"github.com/musketry/musketry/tools/concurrency"
 	"github.com/musketry/musketry/tools/wait"
 )
 
@@ -154,6 +155,9 @@ func (c *Cloud) deploy(ctx context.Context, st *state, built artifacts) error {
 		return err
 	}
 	contexts = append(contexts, more...)
+	if contexts, err = c.fit(ctx, st, contexts); err != nil {
+		return err
+	}
 	hash, err := c.inputsHash(st.Instance, contexts, built)
 	if err != nil {
 		return err
@@ -188,6 +192,27 @@ func (c *Cloud) deploy(ctx context.Context, st *state, built artifacts) error {
 	st.Deployed = hash
 	c.say("deploy", begun, "stack %s", stackName)
 	return c.writeState(*st)
+}
+
+// fit lowers the invocations of execute to what the account has room for, as make deploy does. What an external engine says of
+// its account is its own affair.
+func (c *Cloud) fit(ctx context.Context, st *state, contexts []string) ([]string, error) {
+	if c.cfg.Engine == "external" {
+		return contexts, nil
+	}
+	clients, err := newClients(ctx, st.Endpoint, c.credentials())
+	if err != nil {
+		return nil, err
+	}
+	limits, err := concurrency.Read(ctx, clients.lambda, nil)
+	if err != nil {
+		return nil, err
+	}
+	fitted, said, err := limits.Contexts(contexts)
+	if err == nil && !slices.Equal(fitted, contexts) {
+		c.say("account", c.cfg.Now(), "%s", said)
+	}
+	return fitted, err
 }
 
 // cdk runs the CDK's command line against the engine. It asks no one for news and tells no one of itself.

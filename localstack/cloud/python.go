@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/musketry/musketry/tools/checkout"
@@ -113,10 +114,14 @@ func newMiniStack(cfg Config, tools checkout.Checkout) *pythonEngine {
 		health: "/_ministack/health", tools: tools, faults: cfg.Faults,
 		process: process{name: "engine", folder: cfg.State},
 		environ: func(home, endpoint string) []string {
-			return []string{
+			own := []string{
 				"S3_DATA_DIR=" + home, "STATE_DIR=" + home, "LAMBDA_EXECUTOR=local",
 				"BIND_HOST=127.0.0.1", "GATEWAY_PORT=" + port(endpoint),
 			}
+			if cfg.Concurrency > 0 {
+				own = append(own, "LAMBDA_ACCOUNT_CONCURRENCY="+strconv.Itoa(cfg.Concurrency))
+			}
+			return own
 		},
 	}
 }

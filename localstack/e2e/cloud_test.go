@@ -24,6 +24,7 @@ import (
 	"github.com/openai/openai-go/v3/option"
 
 	"github.com/musketry/musketry/internal/boot"
+	"github.com/musketry/musketry/localstack/cloud"
 )
 
 // downWithin bounds how long the end of a cloud takes, whatever it does.
@@ -34,7 +35,7 @@ const downWithin = 15 * time.Second
 func TestTwoCloudsSideBySide(t *testing.T) {
 	t.Parallel()
 	before := temporary(t)
-	second, state, env := upCloud(t, "")
+	second, state, env := upCloud(t, cloud.Config{})
 	if env["OPENAI_BASE_URL"] == variable(t, "OPENAI_BASE_URL") {
 		t.Errorf("both clouds are at %s", env["OPENAI_BASE_URL"])
 	}

@@ -16,6 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
+
+	"github.com/musketry/musketry/localstack/cloud"
 )
 
 // faultRates has one in ten calls of AWS fail, and one in twenty of these at each attempt that the SDK makes.
@@ -33,7 +35,7 @@ const downFor = 5 * time.Second
 //nolint:paralleltest // it leads the environment to its cloud
 func TestFaults(t *testing.T) {
 	begun := time.Now()
-	_, state, env := upCloud(t, faultRates)
+	_, state, env := upCloud(t, cloud.Config{Faults: faultRates})
 	for name, value := range env {
 		t.Setenv(name, value)
 	}

@@ -18,6 +18,8 @@ import (
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/musketry/musketry/localstack/cloud"
 )
 
 const (
@@ -33,7 +35,7 @@ const (
 // requests would keep the other tests waiting.
 func TestLargestFile(t *testing.T) {
 	t.Parallel()
-	_, _, env := upCloud(t, "")
+	_, _, env := upCloud(t, cloud.Config{})
 	m := marker(t)
 	c := openai.NewClient(option.WithBaseURL(env["OPENAI_BASE_URL"]), option.WithAPIKey(env["OPENAI_API_KEY"]))
 	memory := watchSubmit(t, env["AWS_ENDPOINT_URL"])

@@ -59,7 +59,7 @@ func runWithCloud(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	c, err := newCloud(state, "", os.Stderr)
+	c, err := newCloud(state, cloud.Config{Out: os.Stderr})
 	if err != nil {
 		return 1, err
 	}
@@ -92,15 +92,15 @@ func runAndCheck(m *testing.M) (int, error) {
 }
 
 // newCloud makes a cloud of the engine that MUSKETRY_E2E_ENGINE names, or the default, with the stand-in as its provider, and
-// with faults, if any, in its Lambdas' calls of AWS.
-func newCloud(state, faults string, out io.Writer) (*cloud.Cloud, error) {
+// with the faults and the concurrency of cfg, if any.
+func newCloud(state string, cfg cloud.Config) (*cloud.Cloud, error) {
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
 		return nil, err
 	}
 	c, err := cloud.New(cloud.Config{
 		Root: root, State: state, Engine: cmp.Or(os.Getenv("MUSKETRY_E2E_ENGINE"), cloud.EngineNames()[0]),
-		Faults: faults, Environ: os.Environ(), Out: out, Now: time.Now, Random: rand.Reader,
+		Faults: cfg.Faults, Concurrency: cfg.Concurrency, Environ: os.Environ(), Out: cfg.Out, Now: time.Now, Random: rand.Reader,
 	})
 	if err == nil {
 		owned.Store(state, c)
@@ -129,13 +129,14 @@ func endOwned() {
 	}
 }
 
-// upCloud starts a cloud that ends with the test, and returns it with its state's folder and what leads to it. Its
-// Lambdas' calls of AWS have faults, if any.
-func upCloud(t *testing.T, faults string) (*cloud.Cloud, string, map[string]string) {
+// upCloud starts a cloud that ends with the test, and returns it with its state's folder and what leads to it. It has the
+// faults and the concurrency of cfg, if any.
+func upCloud(t *testing.T, cfg cloud.Config) (*cloud.Cloud, string, map[string]string) {
 	t.Helper()
 	state := t.TempDir()
 	var told strings.Builder
-	c, err := newCloud(state, faults, &told)
+	cfg.Out = &told
+	c, err := newCloud(state, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -260,6 +260,20 @@ async def invoke_proxy_streamed(integration, *args, **kwargs):
 
 apigateway._invoke_lambda_proxy_v1 = invoke_proxy_streamed
 
+call_from_gateway = apigateway._call_lambda_raw
+
+
+async def call_from_gateway_as_aws(*args, **kwargs):
+    """Makes a 500 of a function's want of concurrency, as AWS does; the engine passes its 429 on. See docs/aws.md."""
+    result, error = await call_from_gateway(*args, **kwargs)
+    if not error and isinstance(result, dict) and result.get("throttle"):
+        count("apigateway.Throttled by Lambda")
+        return None, "throttled"
+    return result, error
+
+
+apigateway._call_lambda_raw = call_from_gateway_as_aws
+
 receive_for_source = sqs._receive_messages_for_esm
 delete_for_source = sqs._delete_messages_for_esm
 
@@ -350,6 +364,21 @@ def add_event_counted(execution, event_type, details=None):
 
 
 stepfunctions._add_event = add_event_counted
+
+call_function = stepfunctions._call_lambda
+
+
+def call_function_as_aws(*args):
+    """Names a task's failure for want of concurrency as AWS does; the engine calls it unknown. See docs/aws.md."""
+    try:
+        return call_function(*args)
+    except stepfunctions._ExecutionError as error:
+        if error.error == "Lambda.Unknown" and '"__type": "TooManyRequestsException"' in error.cause:
+            raise stepfunctions._ExecutionError("Lambda.TooManyRequestsException", error.cause) from None
+        raise
+
+
+stepfunctions._call_lambda = call_function_as_aws
 
 TARGETS = {"DynamoDB": "dynamodb", "AmazonSQS": "sqs", "AWSStepFunctions": "states", "AmazonSSM": "ssm"}
 

@@ -15,7 +15,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -24,6 +26,7 @@ import (
 	"github.com/musketry/musketry/internal/dynamostore"
 	"github.com/musketry/musketry/internal/tenant"
 	"github.com/musketry/musketry/tools/checkout"
+	"github.com/musketry/musketry/tools/concurrency"
 )
 
 const (
@@ -38,7 +41,8 @@ const (
 type account struct {
 	checkout checkout.Checkout
 	upstream string // The provider's base URL; may be empty: the app's default.
-	key      string // Its key; may be empty: what is kept in SSM stays.
+	key      string // Its key; may be empty: what is kept in SSM stays; noneSaid: it wants none.
+	yes      bool   // The CDK asks nothing.
 	contexts []string
 	in       io.Reader
 	out, err io.Writer
@@ -77,10 +81,19 @@ func (a account) deploy(ctx context.Context) error {
 		return err
 	}
 	parameters := ssm.NewFromConfig(cfg)
+	if err := a.hasKey(ctx, parameters); err != nil {
+		return err
+	}
 	if err := a.bootstrap(ctx, parameters, aws.ToString(who.Account), cfg.Region); err != nil {
 		return err
 	}
+	if a.contexts, err = a.fit(ctx, cfg); err != nil {
+		return err
+	}
 	args := append([]string{"deploy", a.stack(), "--outputs-file", a.outputsFile()}, a.context()...)
+	if a.yes {
+		args = append(args, "--require-approval", "never")
+	}
 	if err := a.cdk(ctx, args...); err != nil {
 		return err
 	}
@@ -88,7 +101,7 @@ func (a account) deploy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.key != "" {
+	if a.key != "" && a.key != noneSaid {
 		_, err := parameters.PutParameter(ctx, &ssm.PutParameterInput{
 			Name: aws.String(out[outputs.UpstreamKey]), Value: &a.key,
 			Type: types.ParameterTypeSecureString, Overwrite: aws.Bool(true),
@@ -100,6 +113,23 @@ func (a account) deploy(ctx context.Context) error {
 	fmt.Fprintf(a.out, "\nexport OPENAI_BASE_URL=%s\nmake key TENANT=name makes an API key\n",
 		strings.TrimSuffix(out[outputs.APIURL], "/"))
 	return nil
+}
+
+// fit returns the parameters of the CDK app, with as many invocations of execute as the account has room for.
+func (a account) fit(ctx context.Context, cfg aws.Config) ([]string, error) {
+	functions, err := concurrency.Functions(ctx, cloudformation.NewFromConfig(cfg), a.stack())
+	if err != nil {
+		return nil, err
+	}
+	limits, err := concurrency.Read(ctx, lambda.NewFromConfig(cfg), functions)
+	if err != nil {
+		return nil, err
+	}
+	contexts, said, err := limits.Contexts(a.contexts)
+	if err == nil && said != "" {
+		fmt.Fprintln(a.out, said)
+	}
+	return contexts, err
 }
 
 // bootstrap makes the CDK's own stack where there is none yet.
@@ -119,6 +149,9 @@ func (a account) destroy(ctx context.Context) error {
 	}
 	out, _ := a.outputs() // of a deployment from elsewhere there are none here
 	args := append([]string{"destroy", a.stack()}, a.context()...)
+	if a.yes {
+		args = append(args, "--force")
+	}
 	if err := a.cdk(ctx, args...); err != nil {
 		return err
 	}
@@ -185,13 +218,16 @@ func (a account) context() []string {
 }
 
 // stack is the stack's name, which a parameter may change.
-func (a account) stack() string {
+func (a account) stack() string { return a.parameter("name", defaultName) }
+
+// parameter is what the CDK app is told of one of its parameters, or the fallback. As for the CDK the last one counts.
+func (a account) parameter(name, fallback string) string {
 	for _, pair := range a.contexts {
-		if name, found := strings.CutPrefix(pair, "name="); found {
-			return name
+		if value, found := strings.CutPrefix(pair, name+"="); found && value != "" {
+			fallback = value
 		}
 	}
-	return defaultName
+	return fallback
 }
 
 func (a account) outputsFile() string {

@@ -3,8 +3,8 @@
 //
 //	account check|deploy|destroy|key TENANT
 //
-// It reads UPSTREAM_BASE_URL and UPSTREAM_API_KEY (the provider), and CDK_CONTEXT (more parameters of the CDK app, as
-// "name=value name=value"). It never touches a local cloud.
+// It reads UPSTREAM_BASE_URL and UPSTREAM_API_KEY (the provider; each may be "none"), CDK_CONTEXT (more parameters of the CDK
+// app, as "name=value name=value"), and YES (1: nothing is asked, as in CI). It never touches a local cloud.
 package main
 
 import (
@@ -39,11 +39,15 @@ func run(ctx context.Context, args []string) error {
 	if os.Getenv("AWS_ENDPOINT_URL") != "" {
 		return errors.New("AWS_ENDPOINT_URL leads to a local cloud: unset it to reach AWS")
 	}
+	yes := os.Getenv("YES")
+	if yes != "" && yes != "1" {
+		return fmt.Errorf("YES=%.20q: it is 1, so that nothing is asked, or empty", yes)
+	}
 	a := account{
 		checkout: checkout.Checkout{Root: root, Logs: filepath.Join(root, "build"), Environ: os.Environ()},
 		upstream: os.Getenv("UPSTREAM_BASE_URL"), key: os.Getenv("UPSTREAM_API_KEY"),
-		contexts: strings.Fields(os.Getenv("CDK_CONTEXT")),
-		in:       os.Stdin, out: os.Stdout, err: os.Stderr, now: time.Now, random: rand.Reader,
+		contexts: strings.Fields(os.Getenv("CDK_CONTEXT")), yes: yes == "1",
+		in: os.Stdin, out: os.Stdout, err: os.Stderr, now: time.Now, random: rand.Reader,
 	}
 	switch {
 	case len(args) == 1 && args[0] == "check":
