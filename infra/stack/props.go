@@ -42,6 +42,7 @@ type Props struct {
 	FirewallRate         float64  // Requests of an address in five minutes that it lets through, 10 to 2,000,000,000.
 	LeaveOut             []string // Types of CloudFormation's that are left out, since an engine lacks them.
 	SubmitConcurrency    float64  // Invocations reserved for submit, which then has no more, to 1,000; 0 reserves none.
+	WarmWrites           float64  // Write units a second that the table is prepared for, 4,000 to 1,000,000; 0: what AWS gives a new one.
 	SubmitMemory         float64  // MB, 128 to 10,240.
 	ExecuteMemory        float64  // MB, 128 to 10,240.
 	FinalizeMemory       float64  // MB, 128 to 10,240.
@@ -53,6 +54,10 @@ type Props struct {
 // A stack name becomes part of the state machine's, which AWS limits to 80 characters:
 // https://docs.aws.amazon.com/step-functions/latest/apireference/API_CreateStateMachine.html
 var namePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,59}$`)
+
+// newTableWrites is what a new table on demand takes of write units a second:
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
+const newTableWrites = 4_000
 
 // What names AWS takes, of a table and of a bucket:
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
@@ -101,6 +106,8 @@ func (c *contextReader) props() (*Props, error) {
 		LeaveOut:     c.list("leaveOut"),
 		// https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
 		SubmitConcurrency: c.number("submitConcurrency", 0, 0, 1000),
+		// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/warm-throughput.html
+		WarmWrites: c.number("warmWrites", 0, 0, 1_000_000),
 		// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
 		Invocations: c.number("invocations", 10, 2, 1000),
 		// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
@@ -122,6 +129,8 @@ func (c *contextReader) props() (*Props, error) {
 	switch {
 	case c.err != nil:
 		return nil, c.err
+	case props.WarmWrites > 0 && props.WarmWrites < newTableWrites:
+		return nil, fmt.Errorf("context warmWrites: %.0f is less than the %d that a new table has; 0 leaves it at that", props.WarmWrites, newTableWrites)
 	case badBase != nil: // it does not quote the URL, which may hold a password
 		return nil, fmt.Errorf("context upstreamBaseUrl: %w", badBase)
 	case props.UpstreamCA != "" && badCA != nil:

@@ -41,6 +41,17 @@ func TestNoDefaultRoute(t *testing.T) {
 	}
 }
 
+// TestWarmWritesAreMore refuses what a table has anyhow, which AWS would refuse after minutes.
+func TestWarmWritesAreMore(t *testing.T) {
+	t.Parallel()
+	for value, fine := range map[string]bool{"0": true, "4000": true, "3999": false, "1": false, "1000001": false} {
+		reader := contextReader{node: chosen{name: "warmWrites", value: value}, known: map[string]parameter{}}
+		if _, err := reader.props(); (err == nil) != fine || err != nil && !strings.Contains(err.Error(), "warmWrites") {
+			t.Errorf("warmWrites=%s: %v", value, err)
+		}
+	}
+}
+
 // TestParametersAreOnThePage holds the table of the stack in docs/configuration.md against what is read: each parameter
 // has its row with its default and bounds, or what it may be besides, and no other has one. The choices of package boot
 // have tables of their own.

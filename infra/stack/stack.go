@@ -19,7 +19,7 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 		Description: jsii.String("Musketry: serverless batches of LLM requests behind the OpenAI Batch API"),
 	})
 	removal := removalPolicy(props.Removal)
-	table := NewTable(stack, "Table", &TableProps{Removal: removal, Existing: props.ExistingTable})
+	table := NewTable(stack, "Table", &TableProps{Removal: removal, Existing: props.ExistingTable, WarmWrites: props.WarmWrites})
 	operators := NewAdminTable(stack, "AdminTable", &TableProps{Removal: removal, Existing: props.ExistingAdminTable})
 	bucket := NewBucket(stack, "Bucket", &BucketProps{Removal: removal, Existing: props.ExistingBucket})
 	queue := NewQueue(stack, "Queue", &QueueProps{})

@@ -509,6 +509,16 @@ func TestConcurrencyIsReservedOnDemand(t *testing.T) {
 	}
 }
 
+func TestWarmThroughputOnDemand(t *testing.T) {
+	t.Parallel()
+	for context, want := range map[string]string{"": "<nil>", "10000": "map[WriteUnitsPerSecond:10000]"} {
+		table := synthWith(t, map[string]any{"warmWrites": context}).only(t, "AWS::DynamoDB::Table", "^Table")
+		if got := fmt.Sprint(table.Properties["WarmThroughput"]); got != want {
+			t.Errorf("warmWrites %q: the table is prepared for %s, want %s", context, got, want)
+		}
+	}
+}
+
 // TestStreamedRoutes demands of each streamed route what API Gateway needs for a stream, and of the ways to it that no
 // path lacks a method.
 func TestStreamedRoutes(t *testing.T) {

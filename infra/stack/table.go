@@ -9,11 +9,12 @@ import (
 	"github.com/musketry/musketry/internal/boot"
 )
 
-// TableProps say what becomes of the table when the stack is deleted, or which one another
-// stack left.
+// TableProps say what becomes of the table when the stack is deleted, and what it is prepared for, or which one another stack
+// left.
 type TableProps struct {
-	Removal  awscdk.RemovalPolicy
-	Existing string // Name of a table that is taken over; empty: it is made.
+	Removal    awscdk.RemovalPolicy
+	WarmWrites float64 // Write units a second; 0: what AWS gives a new table. It cannot be lowered again.
+	Existing   string  // Name of a table that is taken over; empty: it is made.
 }
 
 // A Table is one of two: every item has the string keys pk and sk, and expires by the epoch seconds in ttl, if set.
@@ -28,6 +29,10 @@ func NewTable(scope constructs.Construct, id string, props *TableProps) *Table {
 	if props.Existing != "" {
 		return &Table{awsdynamodb.Table_FromTableName(scope, &id, &props.Existing)}
 	}
+	var warm *awsdynamodb.WarmThroughput
+	if props.WarmWrites > 0 {
+		warm = &awsdynamodb.WarmThroughput{WriteUnitsPerSecond: &props.WarmWrites}
+	}
 	return &Table{awsdynamodb.NewTable(scope, &id, &awsdynamodb.TableProps{
 		PartitionKey:        &awsdynamodb.Attribute{Name: jsii.String("pk"), Type: awsdynamodb.AttributeType_STRING},
 		SortKey:             &awsdynamodb.Attribute{Name: jsii.String("sk"), Type: awsdynamodb.AttributeType_STRING},
@@ -38,6 +43,7 @@ func NewTable(scope constructs.Construct, id string, props *TableProps) *Table {
 		},
 		RemovalPolicy:      props.Removal,
 		DeletionProtection: jsii.Bool(props.Removal == awscdk.RemovalPolicy_RETAIN),
+		WarmThroughput:     warm,
 	})}
 }
 

@@ -24,6 +24,7 @@ const (
 	EnvTenantCreates      = "MUSKETRY_TENANT_CREATES"       // most files, uploads and batches that a tenant creates in a minute
 	EnvAllowance          = "MUSKETRY_ALLOWANCE"            // most messages of all batches in flight
 	EnvExtraEndpoints     = "MUSKETRY_EXTRA_ENDPOINTS"      // endpoints that are taken besides OpenAI's
+	EnvLoadRate           = "MUSKETRY_LOAD_RATE"            // most requests that one load inserts in a second
 	EnvPlaces             = "MUSKETRY_PLACES"               // most calls of one invocation of execute at once
 	EnvModels             = "MUSKETRY_MODELS"               // what GET /v1/models lists; metrics name no other
 	EnvCORSOrigins        = "MUSKETRY_CORS_ORIGINS"         // origins whose pages may call the API, or *
@@ -56,6 +57,7 @@ type Settings struct {
 	TenantUploads      int   // 0: no limit
 	TenantCreates      int   // a minute; 0: no limit
 	Allowance          int
+	LoadRate           int // requests inserted a second
 	Places             int
 	ExtraEndpoints     []string
 	Models             []string
@@ -68,7 +70,7 @@ func DefaultSettings() Settings {
 	return Settings{
 		MaxRequests: 50_000, MaxInputBytes: 200 << 20, MaxEmbeddingInputs: 50_000, // OpenAI's own
 		MaxLineBytes:  32 << 20,
-		TenantBatches: 100, TenantRequests: 2_000_000, Allowance: 60_000, Places: 250,
+		TenantBatches: 100, TenantRequests: 2_000_000, Allowance: 60_000, Places: 250, LoadRate: 3_000,
 		TenantBytes: 100_000_000_000, TenantUploads: 100, TenantCreates: 300,
 		Retries: retry.Default(),
 	}
@@ -114,6 +116,8 @@ func choicesOfLimits(submit []string) []Choice {
 			[]string{"submit", "finalize"},
 			number(1_000, 100_000, func(s *Settings) *int { return &s.Allowance }),
 		},
+		// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html has 40,000 write units a second of a table
+		{"loadRate", EnvLoadRate, submit, number(100, 40_000, func(s *Settings) *int { return &s.LoadRate })},
 		// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html has 1,024 file descriptors
 		{"places", EnvPlaces, []string{"execute"}, number(1, 900, func(s *Settings) *int { return &s.Places })},
 	}

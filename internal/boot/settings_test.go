@@ -28,13 +28,13 @@ func TestSettings(t *testing.T) {
 		boot.EnvModels: "gpt-5,vendor/m:1", boot.EnvCORSOrigins: "https://a.example,http://localhost:3000",
 		boot.EnvMaxRetries: "unlimited", boot.EnvBackoff: "500ms", boot.EnvBackoffFactor: "1.5", boot.EnvMaxBackoff: "1h",
 		boot.EnvTenantBytes: "1000000", boot.EnvTenantUploads: "0", boot.EnvTenantCreates: "7",
-		boot.EnvAllowance: "1000", boot.EnvPlaces: "900",
+		boot.EnvAllowance: "1000", boot.EnvPlaces: "900", boot.EnvLoadRate: "100",
 		boot.EnvJitter: "off", boot.EnvStopBeforeDeadline: "168h", boot.EnvRetryableStatuses: "404,5xx",
 		boot.EnvInvalidRetries: "0",
 	})
 	want := boot.Settings{
 		MaxRequests: 1_000_000, MaxInputBytes: 5_000_000_000, MaxEmbeddingInputs: 7, MaxLineBytes: 1_000, TenantRequests: 1_000_000,
-		TenantBytes: 1_000_000, TenantCreates: 7, Allowance: 1_000, Places: 900,
+		TenantBytes: 1_000_000, TenantCreates: 7, Allowance: 1_000, Places: 900, LoadRate: 100,
 		ExtraEndpoints: []string{"/v1/rerank", "/v2/x"}, Models: []string{"gpt-5", "vendor/m:1"},
 		CORSOrigins: []string{"https://a.example", "http://localhost:3000"},
 		Retries: retry.Policy{
@@ -60,6 +60,7 @@ func TestBadSettings(t *testing.T) {
 		boot.EnvTenantUploads:      {"-1", "1001"},
 		boot.EnvTenantCreates:      {"-1", "100001"},
 		boot.EnvAllowance:          {"999", "100001", "0"},
+		boot.EnvLoadRate:           {"0", "99", "40001", "3000.5"},
 		boot.EnvPlaces:             {"0", "901"},
 		boot.EnvExtraEndpoints:     {"v1/x", "/v1/x,", "/v1/../x", "/v1/./x", "/v1//x", "/v1/x/", "/", "/a b", "/" + strings.Repeat("x", 500)},
 		boot.EnvModels:             {"a b", "a,,b", strings.Repeat("m", 1501)},

@@ -54,7 +54,7 @@ func conflict(c state.Change, stored item) error {
 }
 
 // Create inserts the requests that cs create, any number of them, 25 a call
-// and a few calls at once. A request that exists already, or comes earlier in
+// and a few calls at once, at Config.CreateRate. A request that exists already, or comes earlier in
 // cs, is left alone. What is throttled is sent again until ctx ends. It returns
 // an error, and inserts nothing, if a change's guard is not absence; after any
 // other error some are inserted and some not, and Create may be repeated.
@@ -109,7 +109,11 @@ func (s *Store) insert(it item) types.BatchStatementRequest {
 // key taken.
 func (s *Store) insertAll(ctx context.Context, inserts []types.BatchStatementRequest) error {
 	for try := 0; ; try++ {
-		remaining, err := s.insertOnce(ctx, inserts)
+		if err := s.inserting.wait(ctx, len(inserts)); err != nil {
+			return fmt.Errorf("dynamostore: create: %w", err)
+		}
+		remaining, throttled, err := s.insertOnce(ctx, inserts)
+		s.inserting.learn(len(inserts)-len(remaining), throttled)
 		if err != nil || len(remaining) == 0 {
 			return err
 		}
@@ -123,30 +127,34 @@ func (s *Store) insertAll(ctx context.Context, inserts []types.BatchStatementReq
 	}
 }
 
-// insertOnce sends inserts and returns those to be sent again.
+// insertOnce sends inserts and returns those to be sent again, and whether that is
+// because there were too many.
 func (s *Store) insertOnce(
 	ctx context.Context, inserts []types.BatchStatementRequest,
-) ([]types.BatchStatementRequest, error) {
+) (remaining []types.BatchStatementRequest, throttled bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	out, err := s.api.BatchExecuteStatement(ctx, &dynamodb.BatchExecuteStatementInput{Statements: inserts})
+	if isThrottle(err) {
+		return inserts, true, nil
+	}
 	if err != nil {
-		return nil, wrap("create", err)
+		return nil, false, wrap("create", err)
 	}
 	if len(out.Responses) != len(inserts) {
-		return nil, fmt.Errorf("dynamostore: create: %d answers to %d inserts", len(out.Responses), len(inserts))
+		return nil, false, fmt.Errorf("dynamostore: create: %d answers to %d inserts", len(out.Responses), len(inserts))
 	}
-	var remaining []types.BatchStatementRequest
 	for i, answer := range out.Responses {
 		switch failed := answer.Error; {
 		case failed == nil, failed.Code == types.BatchStatementErrorCodeEnumDuplicateItem:
 		case retryable(failed.Code):
 			remaining = append(remaining, inserts[i])
+			throttled = throttled || tooMany(failed.Code)
 		default: // its message may quote the item
-			return nil, fmt.Errorf("dynamostore: create: an insert was refused: %s", failed.Code)
+			return nil, throttled, fmt.Errorf("dynamostore: create: an insert was refused: %s", failed.Code)
 		}
 	}
-	return remaining, nil
+	return remaining, throttled, nil
 }
 
 // Request returns the request under k, or state.ErrNotFound.

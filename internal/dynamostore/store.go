@@ -39,6 +39,10 @@ type Config struct {
 	Parallel  int              // how many calls Create and Requests make at once; 0: 8
 	Timeout   time.Duration    // a call's time, its repeats included; 0: 30 s
 	Random    io.Reader        // of jitter and marks, safe for concurrent use; nil: crypto/rand
+
+	// CreateRate is the most requests that Create inserts in a second, and half as
+	// many when DynamoDB refuses some for their number; 0: as fast as it goes.
+	CreateRate int
 }
 
 // A Store keeps everything in one table, or what only operators write in another.
@@ -51,6 +55,7 @@ type Store struct {
 	parallel  int
 	timeout   time.Duration
 	random    io.Reader
+	inserting *pace
 }
 
 // New returns a Store. It returns an error wrapping ErrConfig if cfg names no
@@ -63,13 +68,13 @@ func New(api API, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("%w: %.64q is no table's name", ErrConfig, cfg.Admin)
 	case cfg.Now == nil:
 		return nil, fmt.Errorf("%w: it has no clock", ErrConfig)
-	case cfg.Retention < 0 || cfg.Parallel < 0 || cfg.Timeout < 0:
+	case cfg.Retention < 0 || cfg.Parallel < 0 || cfg.Timeout < 0 || cfg.CreateRate < 0:
 		return nil, fmt.Errorf("%w: it has a negative number", ErrConfig)
 	}
 	s := &Store{
 		api: api, table: cfg.Table, now: cfg.Now, retention: cfg.Retention,
 		parallel: cmp.Or(cfg.Parallel, defaultParallel), timeout: cmp.Or(cfg.Timeout, defaultTimeout),
-		random: cmp.Or(cfg.Random, rand.Reader),
+		random: cmp.Or(cfg.Random, rand.Reader), inserting: newPace(cfg.CreateRate, cfg.Now),
 	}
 	admin := *s
 	admin.table = cmp.Or(cfg.Admin, cfg.Table)
@@ -96,7 +101,7 @@ func (s *Store) get(ctx context.Context, k key) (item, error) {
 
 // put stores it, in place of what was there, if cond holds of that. Otherwise
 // it returns a *lostError with what was there.
-func (s *Store) put(ctx context.Context, it item, cond condition) error {
+func (s *Store) put(ctx context.Context, it item, cond condition, optFns ...func(*dynamodb.Options)) error {
 	if err := it.fits(); err != nil {
 		return err
 	}
@@ -109,7 +114,7 @@ func (s *Store) put(ctx context.Context, it item, cond condition) error {
 		in.ExpressionAttributeNames = cond.names
 		in.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
 	}
-	_, err := s.api.PutItem(ctx, in)
+	_, err := s.api.PutItem(ctx, in, optFns...)
 	return wrap("put", err)
 }
 

@@ -2,6 +2,11 @@ package dynamostore
 
 import (
 	"context"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/musketry/musketry/internal/state"
 )
@@ -13,7 +18,24 @@ const (
 	attrLetGo  = "let_go"
 )
 
-// Beat records w's heartbeat. It is forgotten a day later.
+const (
+	// beatPause is the longest pause before a beat that was refused is sent again,
+	// and beatAttempts are more than fit into the seconds that one has: a worker
+	// whose beats are all throttled is taken for dead, with its calls, and there
+	// are far too few beats to throttle anybody else.
+	beatPause    = 200 * time.Millisecond
+	beatAttempts = 100
+)
+
+// insistent has a beat tried again as often as its caller has time.
+func insistent(o *dynamodb.Options) {
+	o.Retryer = retry.NewStandard(func(so *retry.StandardOptions) {
+		so.MaxAttempts, so.MaxBackoff, so.RateLimiter = beatAttempts, beatPause, ratelimit.None
+	})
+}
+
+// Beat records w's heartbeat. It is forgotten a day later. What is throttled is
+// tried again until ctx ends.
 func (s *Store) Beat(ctx context.Context, w state.Worker) error {
 	it := workerKey(w.ID).item()
 	it.setTime(attrBeatAt, w.BeatAt)
@@ -24,7 +46,7 @@ func (s *Store) Beat(ctx context.Context, w state.Worker) error {
 			return err
 		}
 	}
-	return s.put(ctx, it, condition{})
+	return s.put(ctx, it, condition{}, insistent)
 }
 
 // Worker returns a worker's last heartbeat; its BeatAt is zero if there never

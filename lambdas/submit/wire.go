@@ -23,7 +23,7 @@ func wire(kit boot.Kit) (handler, error) {
 	env, cfg, clock, log := kit.Config, kit.AWS, kit.Clock, kit.Log
 	store, err := dynamostore.New(dynamostore.NewClient(cfg),
 		dynamostore.Config{
-			Table: env.Table, Admin: env.AdminTable, Now: clock, Retention: batch.Retention,
+			Table: env.Table, Admin: env.AdminTable, Now: clock, Retention: batch.Retention, CreateRate: env.Settings.LoadRate,
 		})
 	if err != nil {
 		return handler{}, fmt.Errorf("submit: store: %w", err)
