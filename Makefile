@@ -11,8 +11,12 @@ GREMLINS      := v0.6.0
 # The model that the demonstration asks: the stand-in takes 0.3 to 2 seconds for an answer, as its name says.
 MODEL ?= standin:latency=300ms..2s
 
-# The real clients that the end-to-end tests drive, and what tries the API's document.
-CLIENTS := .tools/openai/.installed .tools/openai-1/.installed .tools/e2e-node/.installed .tools/schemathesis/.installed
+# The real clients that the end-to-end tests drive, what tries the API's document, and of the clients that others wrote
+# (localstack/clients) those that are installed soon; ALL_CLIENTS are all of them.
+LIGHT_CLIENTS := go-openai vercel openai-batch autobatcher instructor
+ALL_CLIENTS   := $(LIGHT_CLIENTS) litellm any-llm batchwizard langasync openai-java async-openai azure litellm-proxy inspect-ai distilabel curator
+CLIENTS := .tools/openai/.installed .tools/openai-1/.installed .tools/e2e-node/.installed .tools/schemathesis/.installed \
+	$(LIGHT_CLIENTS:%=.tools/clients/%/.installed)
 
 BIN   := .tools/bin
 CLOUD := $(BIN)/localstack
@@ -58,6 +62,7 @@ CHECK = $(BUILD) -o $(BIN)/check ./tools/check && exec env \
 	MUSKETRY_E2E_PYTHON_1="$(CURDIR)/.tools/openai-1/bin/python" \
 	MUSKETRY_E2E_NODE_MODULES="$(CURDIR)/.tools/e2e-node/node_modules" \
 	MUSKETRY_E2E_SCHEMATHESIS="$(CURDIR)/.tools/schemathesis/bin/schemathesis" \
+	MUSKETRY_E2E_CLIENTS="$(CURDIR)/.tools/clients" \
 	$(BIN)/check -cloud $(CLOUD)
 
 # The simulation (make sim), the race detector, the clouds and the clients are left out, and so is what go has cached.
@@ -73,6 +78,11 @@ test: need-cloud cloud-cli $(BIN)/golangci-lint-$(GOLANGCI_LINT) $(BIN)/govulnch
 .PHONY: test-localstack
 test-localstack: need-cloud cloud-cli $(CLIENTS) ## Runs the stores' contracts and all end-to-end tests on LocalStack.
 	@$(CHECK) -localstack
+
+.PHONY: test-clients
+test-clients: need-cloud need-clients cloud-cli $(ALL_CLIENTS:%=.tools/clients/%/.installed) ## Runs every client that others wrote, and writes docs/clients.md: the first time long.
+	@$(CHECK) -clients
+	@go run ./localstack/clients/page .
 
 RUNS ?= 20
 .PHONY: soak
@@ -146,7 +156,7 @@ cloud-cli:
 	@$(BUILD) -o $(CLOUD) ./localstack
 
 # What the machine must have; each says in one line what is missing.
-.PHONY: need-cloud need-go need-node need-python
+.PHONY: need-cloud need-go need-node need-python need-clients
 need-cloud: need-go need-node need-python
 
 need-go:
@@ -159,6 +169,12 @@ need-node:
 need-python:
 	@python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1 || \
 		{ echo "missing: Python 3.10 or newer with venv (Debian: python3-venv)" >&2; exit 1; }
+
+need-clients:
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "missing: Python 3.11 or newer" >&2; exit 1; }
+	@command -v cargo >/dev/null 2>&1 || { echo "missing: Rust with cargo (https://rustup.rs)" >&2; exit 1; }
+	@command -v mvn >/dev/null 2>&1 && command -v javac >/dev/null 2>&1 || \
+		{ echo "missing: a JDK 17 or newer, and Maven (Debian: openjdk-17-jdk-headless maven)" >&2; exit 1; }
 
 $(BIN)/golangci-lint-$(GOLANGCI_LINT):
 	@echo "installing golangci-lint $(GOLANGCI_LINT), once: some minutes"
@@ -180,13 +196,41 @@ $(BIN)/gremlins-$(GREMLINS):
 .tools/openai/.installed: localstack/e2e/requirements.txt
 .tools/openai-1/.installed: localstack/e2e/requirements-1.txt
 .tools/schemathesis/.installed: localstack/e2e/requirements-schemathesis.txt
+PYTHON_CLIENTS := $(filter-out go-openai vercel openai-java async-openai,$(ALL_CLIENTS))
+$(PYTHON_CLIENTS:%=.tools/clients/%/.installed): .tools/clients/%/.installed: localstack/clients/%/requirements.txt
 .tools/%/.installed:
+	@mkdir -p .tools/$*
 	@python3 -m venv --clear .tools/$*
-	@.tools/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@.tools/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 .tools/e2e-node/.installed: localstack/e2e/node/package-lock.json localstack/e2e/node/package.json
 	@mkdir -p .tools/e2e-node
 	@cp localstack/e2e/node/package.json localstack/e2e/node/package-lock.json localstack/e2e/node/.npmrc .tools/e2e-node/
 	@cd .tools/e2e-node && npm ci --ignore-scripts --loglevel=error
+	@touch $@
+
+.tools/clients/vercel/.installed: localstack/clients/vercel/package-lock.json localstack/clients/vercel/package.json
+	@mkdir -p $(@D)
+	@cp localstack/clients/vercel/package.json localstack/clients/vercel/package-lock.json localstack/clients/vercel/.npmrc $(@D)/
+	@cd $(@D) && npm ci --ignore-scripts --loglevel=error
+	@touch $@
+
+.tools/clients/go-openai/.installed: $(wildcard localstack/clients/go-openai/*)
+	@mkdir -p $(@D)
+	@cd localstack/clients/go-openai && go build -o "$(CURDIR)/$(@D)/client" .
+	@touch $@
+
+.tools/clients/async-openai/.installed: $(wildcard localstack/clients/async-openai/Cargo.* localstack/clients/async-openai/src/*)
+	@mkdir -p $(@D)
+	@cd localstack/clients/async-openai && CARGO_HOME="$(CURDIR)/$(@D)/cargo" CARGO_TARGET_DIR="$(CURDIR)/$(@D)/target" \
+		cargo build --release --locked --quiet
+	@cp $(@D)/target/release/client $(@D)/client
+	@touch $@
+
+.tools/clients/openai-java/.installed: localstack/clients/openai-java/pom.xml localstack/clients/openai-java/src/main/java/Client.java
+	@mkdir -p $(@D)
+	@cd localstack/clients/openai-java && mvn -q -B -C -Dmaven.repo.local="$(CURDIR)/$(@D)/repository" \
+		dependency:copy-dependencies -DoutputDirectory="$(CURDIR)/$(@D)/lib"
+	@javac -d $(@D)/classes -cp "$(@D)/lib/*" localstack/clients/openai-java/src/main/java/Client.java
 	@touch $@

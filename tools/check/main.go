@@ -1,6 +1,6 @@
 // Command check runs every check and test of the checkout against a cloud of its own and ends with one line, the sum over
 // all of them: "N passed, N failed, N skipped". It exits with 1 if anything failed. With -quick it runs what needs no cloud
-// instead, with -localstack what runs on LocalStack, with -soak the end-to-end tests of faults, again and again until one
+// instead, with -localstack what runs on LocalStack, with -clients the programs of all clients that others wrote, with -soak the end-to-end tests of faults, again and again until one
 // fails.
 package main
 
@@ -27,6 +27,7 @@ func main() {
 	state := flag.String("state", "build/check", "folder of the test cloud's state")
 	quick := flag.Bool("quick", false, "run the linters and the tests that need no cloud, and nothing else")
 	localStack := flag.Bool("localstack", false, "run what runs on LocalStack, whole, and nothing else")
+	clients := flag.Bool("clients", false, "run the programs of all clients, and nothing else")
 	soak := 0
 	flag.Func("soak", "repeat the end-to-end tests of faults so often, and run nothing else", func(text string) (err error) {
 		if soak, err = strconv.Atoi(text); err == nil && soak < 1 {
@@ -48,6 +49,8 @@ func main() {
 		run = suite.RunQuick
 	case *localStack:
 		run = suite.RunLocalStack
+	case *clients:
+		run = suite.RunClients
 	case soak > 0:
 		run = func(ctx context.Context, cfg suite.Config) suite.Sum { return suite.RunSoak(ctx, cfg, soak) }
 	}

@@ -78,7 +78,7 @@ func composeChat(r request, id string, created int64) (reply, error) {
 		return reply{}, invalid("n", fmt.Sprintf("Invalid 'n': must be from 1 to %d.", maxChoices))
 	}
 	tokens, last := readMessages(r.Messages)
-	text := sentence(last)
+	text := r.Format.write(sentence(last))
 	answer := &chatCompletion{
 		ID: "chatcmpl-" + id, Object: "chat.completion", Created: created, Model: r.Model,
 		Usage: countTokens(tokens, text, max(r.N, 1)),
@@ -200,6 +200,24 @@ func sentence(prompt string) string {
 	sum := sha256.Sum256([]byte(prompt))
 	return fmt.Sprintf("You wrote “%s”: %d words with the digest %s.",
 		string(excerpt), len(strings.Fields(prompt)), hex.EncodeToString(sum[:4]))
+}
+
+// write puts a text into a format: where it has properties, it is each of them that is a string.
+func (f *format) write(text string) string {
+	if f == nil || len(f.JSON.Schema.Properties) == 0 {
+		return text
+	}
+	object := map[string]string{}
+	for name, property := range f.JSON.Schema.Properties {
+		if string(property.Type) == `"string"` {
+			object[name] = text
+		}
+	}
+	raw, err := json.Marshal(object)
+	if err != nil {
+		return text // Strings can be marshaled.
+	}
+	return string(raw)
 }
 
 func tokensOf(text string) int { return (len(text) + tokenBytes - 1) / tokenBytes }

@@ -3,7 +3,8 @@
 // same request gets the same text.
 //
 // It serves POST /v1/chat/completions, /v1/completions, /v1/responses (these three streamed, if the body asks for it),
-// /v1/embeddings and /v1/moderations, and GET /v1/models. It knows nothing of Musketry.
+// /v1/embeddings and /v1/moderations, and GET /v1/models. It knows nothing of Musketry. A chat that asks for a JSON schema is
+// answered with an object: the properties that are strings all have the same text.
 //
 // # Models are directives
 //

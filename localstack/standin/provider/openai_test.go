@@ -46,6 +46,27 @@ func TestSDKChats(t *testing.T) {
 	}
 }
 
+// TestSDKChatsInJSON asks for a JSON schema, as clients do that read objects.
+func TestSDKChatsInJSON(t *testing.T) {
+	t.Parallel()
+	client := sdk(start(t, provider.Config{}))
+	schema := map[string]any{"type": "object", "properties": map[string]any{
+		"text": map[string]any{"type": "string"}, "number": map[string]any{"type": "integer"},
+	}}
+	got, err := client.Chat.Completions.New(t.Context(), openai.ChatCompletionNewParams{
+		Model: "standin", Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("say ahoy")},
+		ResponseFormat: openai.ChatCompletionNewParamsResponseFormatUnion{OfJSONSchema: &openai.ResponseFormatJSONSchemaParam{
+			JSONSchema: openai.ResponseFormatJSONSchemaJSONSchemaParam{Name: "answer", Schema: schema},
+		}},
+	})
+	if err != nil {
+		t.Fatalf("chat: %v", err)
+	}
+	if object := read[map[string]string](t, got.Choices[0].Message.Content); len(object) != 1 || !strings.Contains(object["text"], "“say ahoy”") {
+		t.Errorf("chat: %s", got.RawJSON())
+	}
+}
+
 func TestSDKCompletesAndResponds(t *testing.T) {
 	t.Parallel()
 	client := sdk(start(t, provider.Config{}))

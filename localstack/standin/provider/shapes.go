@@ -14,6 +14,7 @@ type request struct {
 	Input         json.RawMessage `json:"input"`
 	Dimensions    int             `json:"dimensions"`
 	Encoding      string          `json:"encoding_format"`
+	Format        *format         `json:"response_format"`
 
 	MaxTokens           int `json:"max_tokens"`
 	MaxCompletionTokens int `json:"max_completion_tokens"`
@@ -22,6 +23,17 @@ type request struct {
 
 type streamOptions struct {
 	IncludeUsage bool `json:"include_usage"`
+}
+
+// A format is what an answer's text is to be. Of a schema only the properties are looked at.
+type format struct {
+	JSON struct {
+		Schema struct {
+			Properties map[string]struct {
+				Type json.RawMessage `json:"type"`
+			} `json:"properties"`
+		} `json:"schema"`
+	} `json:"json_schema"`
 }
 
 type message struct {
