@@ -227,18 +227,25 @@ func nameOf(k tenant.Key) string {
 	return fmt.Sprintf("%.64q", k.Name) // quoted: what was typed cannot move the cursor
 }
 
+// operator returns the environment's AWS configuration, with a region and
+// credentials that are there.
+func operator(ctx context.Context) (aws.Config, error) {
+	cfg, err := boot.AWS(ctx)
+	if err != nil {
+		return aws.Config{}, fmt.Errorf("read the AWS configuration: %w", err)
+	}
+	if cfg.Region == "" {
+		return aws.Config{}, errors.New("no AWS region: set AWS_REGION, or one in your profile")
+	}
+	return cfg, signedIn(ctx, cfg)
+}
+
 // openStore returns the store in a table that the environment's AWS credentials
 // lead to.
 func openStore(now func() time.Time) func(ctx context.Context, table string) (adminStore, error) {
 	return func(ctx context.Context, table string) (adminStore, error) {
-		cfg, err := boot.AWS(ctx)
+		cfg, err := operator(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("read the AWS configuration: %w", err)
-		}
-		if cfg.Region == "" {
-			return nil, errors.New("no AWS region: set AWS_REGION, or one in your profile")
-		}
-		if err := signedIn(ctx, cfg); err != nil {
 			return nil, err
 		}
 		store, err := dynamostore.New(dynamostore.NewClient(cfg), dynamostore.Config{Table: table, Now: now})

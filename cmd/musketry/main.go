@@ -24,7 +24,7 @@ func main() {
 	// The first Ctrl-C asks, the second one kills.
 	context.AfterFunc(ctx, stop)
 	deployment := &admin{table: os.Getenv(boot.EnvAdminTable), open: openStore(time.Now), now: time.Now, random: rand.Reader}
-	os.Exit(cli.Run(ctx, cli.Env{
+	env := cli.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Terminal: term.IsTerminal(int(os.Stderr.Fd())),
 		BaseURL:  os.Getenv("OPENAI_BASE_URL"),
@@ -34,7 +34,9 @@ func main() {
 		Random:   mathrand.Float64,
 		NewID:    rand.Text,
 		Version:  version(),
-	}, os.Args[1:], deployment.keysCommand(), deployment.modelsCommand()))
+	}
+	check := &doctorCommand{stack: os.Getenv(boot.EnvStack), env: env, open: openDeployed(time.Now)}
+	os.Exit(cli.Run(ctx, env, os.Args[1:], deployment.keysCommand(), deployment.modelsCommand(), check.command()))
 }
 
 func version() string {

@@ -29,6 +29,7 @@ const (
 // A client speaks to the API.
 type client struct {
 	base    *url.URL
+	key     string
 	batches openai.BatchService
 	files   openai.FileService
 	uploads openai.UploadService
@@ -56,6 +57,7 @@ func (a *app) client() (*client, error) {
 	}
 	return &client{
 		base:    base,
+		key:     key,
 		batches: openai.NewBatchService(opts...),
 		files:   openai.NewFileService(opts...),
 		uploads: openai.NewUploadService(opts...),

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/openai/openai-go/v3"
+
 	"github.com/musketry/musketry/internal/batch"
 )
 
@@ -24,13 +26,15 @@ type input struct {
 	label string // the name that the server is told
 	bytes int64
 	temp  bool
+
+	purpose openai.FilePurpose
 }
 
 // openInput opens a file of requests. The name "-" means standard input, which
 // is first written to a temporary file, because its size must be known before
 // it can be sent, and a part may have to be sent again.
 func openInput(ctx context.Context, name string, stdin io.Reader) (*input, error) {
-	in := &input{name: name, label: filepath.Base(name)}
+	in := &input{name: name, label: filepath.Base(name), purpose: openai.FilePurposeBatch}
 	var err error
 	if name == "-" {
 		in.name, in.label, in.temp = "standard input", "stdin.jsonl", true

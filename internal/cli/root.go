@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -30,8 +31,12 @@ Exit codes:
   1    called wrongly, or a file, the network or the API failed
   2    the batch failed, expired or was cancelled
   3    the batch completed, and some of its requests failed
+  4    doctor found a failure
   130  interrupted; a batch that was submitted goes on
 `
+
+// GroupDeployment is the group of the commands for a deployment's owner.
+const GroupDeployment = "deployment"
 
 // An app is what the commands share.
 type app struct {
@@ -86,12 +91,18 @@ func addAdmin(root *cobra.Command, commands []*cobra.Command) {
 	admin := &cobra.Command{
 		Use:     "admin",
 		Short:   "Manage a deployment, with the rights of its AWS account",
-		GroupID: "deployment",
+		GroupID: GroupDeployment,
 		Args:    knownCommand,
 		RunE:    showHelp,
 	}
-	admin.AddCommand(commands...)
-	root.AddGroup(&cobra.Group{ID: "deployment", Title: "Deployment:"})
+	beside := func(c *cobra.Command) bool { return c.GroupID == GroupDeployment }
+	for _, c := range commands {
+		if beside(c) {
+			root.AddCommand(c)
+		}
+	}
+	admin.AddCommand(slices.DeleteFunc(slices.Clone(commands), beside)...)
+	root.AddGroup(&cobra.Group{ID: GroupDeployment, Title: "Deployment:"})
 	root.AddCommand(admin)
 }
 

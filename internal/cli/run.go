@@ -21,6 +21,8 @@ const (
 	ExitEnded = 2
 	// ExitFailures says that the batch completed and some of its requests failed.
 	ExitFailures = 3
+	// ExitUnhealthy says that doctor found a failure. Warnings are none.
+	ExitUnhealthy = 4
 	// ExitInterrupted says that the command was interrupted; a batch that it
 	// had submitted or watched goes on. Shells use the same number for Ctrl-C.
 	ExitInterrupted = 130
@@ -28,6 +30,10 @@ const (
 
 // errInterrupted reports that the user ended the command before its work was done.
 var errInterrupted = errors.New("interrupted")
+
+// ErrUnhealthy is what a command returns whose findings, which it has shown,
+// have a failure among them. Run returns ExitUnhealthy for it.
+var ErrUnhealthy = errors.New("the deployment is not well")
 
 // An outcomeError carries the exit code of a batch whose end was shown already.
 type outcomeError struct{ code int }
@@ -38,7 +44,8 @@ func (e *outcomeError) Error() string {
 
 // Run runs the command with args, the program's name left out, until it is done
 // or ctx is, and returns its exit code. The admin commands are those that need
-// more than the API; they are put below "musketry admin".
+// more than the API; they are put below "musketry admin", but for those whose
+// GroupID is GroupDeployment, which stand beside it.
 func Run(ctx context.Context, env Env, args []string, admin ...*cobra.Command) int {
 	root := newRoot(env, admin) //nolint:contextcheck // its commands get ctx from cobra, below
 	root.SetArgs(args)
@@ -49,6 +56,8 @@ func Run(ctx context.Context, env Env, args []string, admin ...*cobra.Command) i
 		return ExitOK
 	case errors.As(err, &outcome):
 		return outcome.code
+	case errors.Is(err, ErrUnhealthy):
+		return ExitUnhealthy
 	case errors.Is(err, errInterrupted):
 		return ExitInterrupted
 	case ctx.Err() != nil:

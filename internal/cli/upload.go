@@ -19,14 +19,14 @@ const (
 	cleanupTimeout = 10 * time.Second
 )
 
-// upload sends a file of requests and returns the id that the server gave it.
+// upload sends a file and returns the id that the server gave it.
 func (a *app) upload(ctx context.Context, c *client, in *input) (string, error) {
 	if in.bytes > pieceBytes {
 		return a.uploadParts(ctx, c, in)
 	}
 	f, err := c.files.New(ctx, openai.FileNewParams{
 		File:    openai.File(io.NewSectionReader(in.file, 0, in.bytes), in.label, mediaType),
-		Purpose: openai.FilePurposeBatch,
+		Purpose: in.purpose,
 	})
 	if err != nil {
 		return "", fmt.Errorf("sending %s: %w", in.name, err)
@@ -38,7 +38,7 @@ func (a *app) upload(ctx context.Context, c *client, in *input) (string, error) 
 // up if it cannot be sent whole.
 func (a *app) uploadParts(ctx context.Context, c *client, in *input) (string, error) {
 	up, err := c.uploads.New(ctx, openai.UploadNewParams{
-		Bytes: in.bytes, Filename: in.label, MimeType: mediaType, Purpose: openai.FilePurposeBatch,
+		Bytes: in.bytes, Filename: in.label, MimeType: mediaType, Purpose: in.purpose,
 	})
 	if err != nil {
 		return "", fmt.Errorf("sending %s: %w", in.name, err)
