@@ -151,8 +151,8 @@ func isParameter(function, what types.Object) bool {
 // rowless are calls in a place of a write that leave nothing behind.
 var rowless = map[string]map[write]string{
 	"api": {
-		{"UpdateQuota", "countedAt"}: "changes nothing, to read",
-		{"Accept", "accept"}:         "a use case's, whose writes have rows", {"Cancel", "cancelBatch"}: "the same",
+		{"UpdateQuota", "quota"}: "changes nothing, to read",
+		{"Accept", "accept"}:     "a use case's, whose writes have rows", {"Cancel", "cancelBatch"}: "the same",
 	},
 	"submit": {{"UpdateFile", "start"}: "changes nothing, to read whether the file may be used"},
 }

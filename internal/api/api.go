@@ -153,7 +153,9 @@ type Config struct {
 	BatchLife     time.Duration // how long an ended batch is shown; default batch.Retention
 	FileLife      time.Duration // of a file that asks for none; default batch.MaxFileLife
 	Models        []string      // what GET /models lists besides
-	Limits        tenant.Limits // of a tenant: its Bytes, Uploads and Creates; none by default
+	Limits        tenant.Limits // of a tenant: its Bytes, Uploads and Creates hold here, the rest is told; none by default
+	MaxLineBytes  int           // of a line of an input file, as the Loader has it; default batch.MaxLineBytes
+	MaxRequests   int           // of a batch, as the Loader has it; default batch.MaxRequests
 	Origins       []string      // origins whose pages may call the API; none by default, "*" for all
 
 	// Room returns how much of MaxAnswer a piece of content takes; default: its
@@ -177,6 +179,8 @@ func (c Config) withDefaults() Config {
 	c.MaxBody = cmp.Or(c.MaxBody, DefaultMaxBody)
 	c.MaxAnswer = cmp.Or(c.MaxAnswer, DefaultMaxAnswer)
 	c.MaxInputBytes = cmp.Or(c.MaxInputBytes, batch.MaxInputBytes)
+	c.MaxLineBytes = cmp.Or(c.MaxLineBytes, batch.MaxLineBytes)
+	c.MaxRequests = cmp.Or(c.MaxRequests, batch.MaxRequests)
 	c.MaxFileBytes = cmp.Or(c.MaxFileBytes, defaultFileBytes)
 	c.BatchLife = cmp.Or(c.BatchLife, batch.Retention)
 	c.FileLife = cmp.Or(c.FileLife, batch.MaxFileLife)
@@ -224,6 +228,7 @@ func (a *api) routes() {
 	a.route("GET /batches/{id}/requests", a.listRequests, "status", "after", "limit", "custom_id")
 	a.route("GET /batches/{id}/requests/{request_id}", a.retrieveRequest)
 	a.route("POST /batches/{id}/requests/{request_id}/cancel", a.cancelRequest)
+	a.route("GET /usage", a.usage)
 	a.route("GET /models", a.listModels)
 	a.route("GET /models/{id...}", a.retrieveModel)
 	a.mux.HandleFunc("GET /openapi.json", a.describe)

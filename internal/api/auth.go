@@ -73,20 +73,20 @@ func keyOf(r *http.Request) string {
 	return strings.TrimSpace(r.Header.Get("Api-Key"))
 }
 
-// authenticate returns the tenant whose key r carries, or an *authError.
-func (a *api) authenticate(r *http.Request) (string, error) {
-	key := keyOf(r)
+// authenticate returns what is stored of the key that r carries, or an *authError.
+func (a *api) authenticate(r *http.Request) (tenant.Key, error) {
+	secret := keyOf(r)
 	switch {
-	case key == "":
-		return "", notLetIn(reasonMissing, "")
-	case !tenant.HasForm(key):
-		return "", notLetIn(reasonMalformed, key)
+	case secret == "":
+		return tenant.Key{}, notLetIn(reasonMissing, "")
+	case !tenant.HasForm(secret):
+		return tenant.Key{}, notLetIn(reasonMalformed, secret)
 	}
-	name, err := a.keys.tenant(r.Context(), tenant.Hash(key))
+	key, err := a.keys.key(r.Context(), tenant.Hash(secret))
 	if errors.Is(err, tenant.ErrUnknownKey) {
-		return "", notLetIn(reasonUnknown, key)
+		return tenant.Key{}, notLetIn(reasonUnknown, secret)
 	}
-	return name, err
+	return key, err
 }
 
 // source is the address that r came from, as the gateway or the connection has
@@ -109,33 +109,33 @@ type keyring struct {
 }
 
 type cachedKey struct {
-	tenant string
-	err    error // tenant.ErrUnknownKey of one that is refused
-	until  time.Time
+	key   tenant.Key
+	err   error // tenant.ErrUnknownKey of one that is refused
+	until time.Time
 }
 
 func newKeyring(store KeyStore, clock func() time.Time) *keyring {
 	return &keyring{store: store, clock: clock, known: map[string]cachedKey{}, unknown: map[string]cachedKey{}}
 }
 
-// tenant returns whose key has this hash. It returns tenant.ErrUnknownKey if
-// nobody's has, or if it was revoked.
-func (k *keyring) tenant(ctx context.Context, hash string) (string, error) {
+// key returns the key of this hash. It returns tenant.ErrUnknownKey if there is
+// none, or if it was revoked.
+func (k *keyring) key(ctx context.Context, hash string) (tenant.Key, error) {
 	if c, ok := k.cached(hash); ok {
-		return c.tenant, c.err
+		return c.key, c.err
 	}
 	now := k.clock() // before the read: what is read is at least as fresh
 	key, err := k.store.Key(ctx, hash)
 	switch {
 	case errors.Is(err, tenant.ErrUnknownKey):
 	case err != nil:
-		return "", fmt.Errorf("api: look up key: %w", err)
+		return tenant.Key{}, fmt.Errorf("api: look up key: %w", err)
 	case key.RevokedAt.IsZero() && subtle.ConstantTimeCompare([]byte(key.Hash), []byte(hash)) == 1:
-		k.remember(k.known, hash, cachedKey{tenant: key.Tenant, until: now.Add(knownFor)})
-		return key.Tenant, nil
+		k.remember(k.known, hash, cachedKey{key: key, until: now.Add(knownFor)})
+		return key, nil
 	}
 	k.remember(k.unknown, hash, cachedKey{err: tenant.ErrUnknownKey, until: now.Add(unknownFor)})
-	return "", tenant.ErrUnknownKey
+	return tenant.Key{}, tenant.ErrUnknownKey
 }
 
 // cached returns what is remembered of a hash, and whether anything is.

@@ -194,14 +194,24 @@ var errLook = errors.New("api: nothing is to be written")
 // countedAt returns when a tenant's files were last counted; the zero time if that
 // is not known, and then a deletion counts from the next count on.
 func (a *api) countedAt(ctx context.Context, tenantName string) time.Time {
-	var at time.Time
-	if a.bounded() {
-		_, _ = a.Quotas.UpdateQuota(ctx, tenantName, func(q *tenant.Quota) error {
-			at = q.CountedAt
-			return errLook
-		})
+	if !a.bounded() {
+		return time.Time{}
 	}
-	return at
+	q, _ := a.quota(ctx, tenantName)
+	return q.CountedAt
+}
+
+// quota reads a tenant's quota, and writes nothing.
+func (a *api) quota(ctx context.Context, tenantName string) (tenant.Quota, error) {
+	var seen tenant.Quota
+	_, err := a.Quotas.UpdateQuota(ctx, tenantName, func(q *tenant.Quota) error {
+		seen = *q
+		return errLook
+	})
+	if err != nil && !errors.Is(err, errLook) {
+		return tenant.Quota{}, fmt.Errorf("api: read the quota: %w", err)
+	}
+	return seen, nil
 }
 
 // updateQuota records what becomes of what was admitted. Nothing waits for that: what

@@ -15,6 +15,7 @@ import (
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/metric"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 // A handler serves a route for a tenant. Whatever it returns is answered as an
@@ -24,7 +25,7 @@ type handler func(w http.ResponseWriter, r *http.Request, tenant string) error
 // A call is what the log says of a request. It travels in its context.
 type call struct {
 	id      string
-	tenant  string
+	key     tenant.Key // of the caller; zero: none was let in
 	err     error
 	refused *authError // nil: the caller was let in, or never asked
 	stack   []byte     // of a panic
@@ -33,15 +34,21 @@ type call struct {
 
 type callKey struct{}
 
+// callOf returns the call that r is.
+func callOf(r *http.Request) *call {
+	c, _ := r.Context().Value(callKey{}).(*call)
+	return c
+}
+
 // route serves pattern, whose query has parameters of these names only.
 func (a *api) route(pattern string, h handler, names ...string) {
 	a.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		c, _ := r.Context().Value(callKey{}).(*call)
-		tenant, err := a.authenticate(r)
+		c := callOf(r)
+		key, err := a.authenticate(r)
 		if err == nil {
-			c.tenant = tenant
+			c.key = key
 			if err = checkQuery(r, names); err == nil {
-				err = h(w, r, tenant)
+				err = h(w, r, key.Tenant)
 			}
 		} else if refused, ok := errors.AsType[*authError](err); ok {
 			c.refused = refused
@@ -73,7 +80,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 	pattern := a.dispatch(seen, r.WithContext(context.WithValue(r.Context(), callKey{}, c)), c)
 	attrs := []slog.Attr{
-		slog.String("request_id", c.id), slog.String("tenant", c.tenant), slog.String("method", clip(r.Method)),
+		slog.String("request_id", c.id), slog.String("tenant", c.key.Tenant), slog.String("method", clip(r.Method)),
 		slog.String("route", pattern), slog.Int("status", seen.status), slog.Int64("took_ms", a.Clock().Sub(began).Milliseconds()),
 	}
 	level := slog.LevelInfo

@@ -43,6 +43,10 @@ const Retention = 30 * 24 * time.Hour
 // (https://platform.openai.com/docs/guides/batch).
 const MaxInputBytes = 200 << 20
 
+// MaxRequests is the most requests of a batch unless a deployment chooses another
+// bound: 50,000, as at OpenAI (https://platform.openai.com/docs/guides/batch).
+const MaxRequests = 50_000
+
 // ErrIdempotency reports an idempotency key that was used for another order.
 var ErrIdempotency = errors.New("batch: the idempotency key was used for another order")
 

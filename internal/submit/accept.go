@@ -94,7 +94,7 @@ type Acceptor struct {
 // NewAcceptor returns an Acceptor.
 func NewAcceptor(deps AcceptDeps, config AcceptConfig) *Acceptor {
 	config.MaxInputBytes = cmp.Or(config.MaxInputBytes, batch.MaxInputBytes)
-	config.MaxRequests = cmp.Or(config.MaxRequests, defaultRequests)
+	config.MaxRequests = cmp.Or(config.MaxRequests, batch.MaxRequests)
 	return &Acceptor{AcceptDeps: deps, config: config}
 }
 

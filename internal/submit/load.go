@@ -85,10 +85,6 @@ type SourceStore interface {
 	CreateFile(ctx context.Context, f batch.File) error
 }
 
-// defaultRequests is the most requests of a batch unless a deployment chooses
-// otherwise, as at OpenAI (https://platform.openai.com/docs/guides/batch).
-const defaultRequests = 50_000
-
 // A LoadConfig is what a deployment chooses for loading. A zero field stands
 // for the default.
 type LoadConfig struct {
@@ -120,7 +116,7 @@ type LoadConfig struct {
 }
 
 func (c LoadConfig) withDefaults() LoadConfig {
-	c.MaxRequests = cmp.Or(c.MaxRequests, defaultRequests)
+	c.MaxRequests = cmp.Or(c.MaxRequests, batch.MaxRequests)
 	c.MaxEmbeddingInputs = cmp.Or(c.MaxEmbeddingInputs, 50_000)
 	c.MaxLineBytes = cmp.Or(c.MaxLineBytes, batch.MaxLineBytes)
 	c.Group = cmp.Or(c.Group, 1_000)

@@ -33,6 +33,6 @@ func loadConfig(s boot.Settings) submit.LoadConfig {
 func apiConfig(s boot.Settings) api.Config {
 	return api.Config{
 		Room: room, BatchLife: batch.Retention, MaxInputBytes: s.MaxInputBytes, Models: s.Models, Origins: s.CORSOrigins,
-		Limits: limits(s),
+		Limits: limits(s), MaxLineBytes: s.MaxLineBytes, MaxRequests: s.MaxRequests,
 	}
 }

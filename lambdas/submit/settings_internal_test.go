@@ -55,8 +55,8 @@ func TestSettingsReachTheirUsers(t *testing.T) {
 		t.Error(diff)
 	}
 	config := apiConfig(s)
-	if diff := cmp.Diff([]any{[]string{"a", "b"}, []string{"*"}, int64(7), want.Limits},
-		[]any{config.Models, config.Origins, config.MaxInputBytes, config.Limits}); diff != "" {
+	if diff := cmp.Diff([]any{[]string{"a", "b"}, []string{"*"}, int64(7), want.Limits, batch.MostLineBytes, 8},
+		[]any{config.Models, config.Origins, config.MaxInputBytes, config.Limits, config.MaxLineBytes, config.MaxRequests}); diff != "" {
 		t.Error(diff)
 	}
 }
