@@ -46,7 +46,7 @@ func deploy(t *testing.T) *deployment {
 		t.Fatal(err)
 	}
 	acceptor := submit.NewAcceptor(submit.AcceptDeps{
-		Store: store, Flow: memstore.NewFlow(), Receipts: store, Clock: time.Now, Random: rand.Reader,
+		Store: store, Flow: memstore.NewFlow(), Receipts: store, Clock: time.Now, Random: rand.Reader, Log: slog.New(slog.DiscardHandler),
 	}, submit.AcceptConfig{Policy: retry.Default()})
 	srv := httptest.NewServer(api.New(api.Deps{
 		Keys: store, Files: store, Batches: store, Objects: files, Contents: files, Parts: files, Uploads: store,

@@ -36,7 +36,7 @@ func TestLimitsOfATenant(t *testing.T) {
 					submit.Receipts
 				})
 				d.Acceptor = submit.NewAcceptor(submit.AcceptDeps{
-					Store: store, Flow: memstore.NewFlow(), Receipts: store, Clock: d.Clock, Random: rand.Reader,
+					Store: store, Flow: memstore.NewFlow(), Receipts: store, Clock: d.Clock, Random: rand.Reader, Log: d.Logger,
 				}, submit.AcceptConfig{Policy: retry.Default(), Limits: c.limits})
 			})
 			create := func(key string) reply {
@@ -95,7 +95,7 @@ func TestLimitSaysWhatIsAhead(t *testing.T) {
 					submit.Receipts
 				})
 				d.Acceptor = submit.NewAcceptor(submit.AcceptDeps{
-					Store: store, Flow: memstore.NewFlow(), Receipts: store, Clock: d.Clock, Random: rand.Reader,
+					Store: store, Flow: memstore.NewFlow(), Receipts: store, Clock: d.Clock, Random: rand.Reader, Log: d.Logger,
 				}, submit.AcceptConfig{Policy: retry.Default(), Limits: tenant.Limits{Batches: 2}})
 			})
 			file := w.upload(w.alice, line)

@@ -89,7 +89,7 @@ func newWorld(t *testing.T, tune ...func(*api.Deps, *api.Config)) *world {
 	}
 	w.alice, w.bob = w.key("alice"), w.key("bob")
 	acceptor := submit.NewAcceptor(submit.AcceptDeps{
-		Store: w.store, Flow: w.flow, Receipts: w.store, Clock: w.clock, Random: rand.Reader,
+		Store: w.store, Flow: w.flow, Receipts: w.store, Clock: w.clock, Random: rand.Reader, Log: slog.New(slog.DiscardHandler),
 	}, submit.AcceptConfig{Policy: retry.Default(), ExtraEndpoints: []string{"/v1/rerank"}})
 	inspector := inspect.New(inspect.Deps{
 		Requests: w.store, Batches: w.store, Objects: w.files, Flow: w.flow, Clock: w.clock,

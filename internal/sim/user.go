@@ -77,7 +77,7 @@ func (w *world) asks(who string) int {
 func (w *world) handlerOf(p *process) http.Handler {
 	q := ports{p}
 	acceptor := submit.NewAcceptor(submit.AcceptDeps{
-		Store: q, Flow: q, Receipts: q, Clock: p.now, Random: p,
+		Store: q, Flow: q, Receipts: q, Clock: p.now, Random: p, Log: slog.New(w.handler(p)),
 	}, submit.AcceptConfig{Policy: w.plan.policy, Limits: w.plan.limits})
 	inspector := inspect.New(inspect.Deps{Requests: q, Batches: q, Objects: q, Flow: q, Clock: p.now})
 	return api.New(api.Deps{

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -82,6 +83,7 @@ type AcceptDeps struct {
 	Receipts Receipts
 	Clock    func() time.Time
 	Random   io.Reader // for ids; safe for concurrent use, as crypto/rand's Reader is
+	Log      *slog.Logger
 }
 
 // An Acceptor takes orders for batches.
@@ -134,7 +136,7 @@ func (a *Acceptor) Accept(ctx context.Context, o batch.Order) (batch.Batch, erro
 	if ref.ID != id {
 		b, err := a.Store.Batch(ctx, ref)
 		if err == nil {
-			err = a.startFlow(ctx, b) // the first order may have died before it
+			a.startFlow(ctx, b) // the first order may have died before it
 		}
 		if !errors.Is(err, batch.ErrNotFound) {
 			return b, err
@@ -182,18 +184,21 @@ func (a *Acceptor) start(ctx context.Context, b batch.Batch) (batch.Batch, error
 	case err != nil:
 		return batch.Batch{}, err
 	}
-	return b, a.startFlow(ctx, b)
+	a.startFlow(ctx, b)
+	return b, nil
 }
 
-// startFlow starts b's first flow, unless b has come so far that it was.
-func (a *Acceptor) startFlow(ctx context.Context, b batch.Batch) error {
+// startFlow starts b's first flow, unless b has come so far that it was. If that
+// fails b is there all the same, and the sweep starts its flow: an error would
+// have a client order, and pay, twice.
+func (a *Acceptor) startFlow(ctx context.Context, b batch.Batch) {
 	if b.Status != batch.StatusValidating && b.Status != batch.StatusCanceling {
-		return nil
+		return
 	}
 	if err := a.Flow.Start(ctx, b); err != nil {
-		return fmt.Errorf("submit: start flow: %w", err)
+		a.Log.WarnContext(ctx, "a batch's flow does not start; the sweep starts it",
+			slog.String("batch", b.ID), slog.String("error", err.Error()))
 	}
-	return nil
 }
 
 // enter puts b among what runs, unless it is there.

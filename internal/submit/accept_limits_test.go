@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ func limited(t *testing.T, bytes int64, limits tenant.Limits) *acceptance {
 	}
 	store := storetest.FaultyStore{Store: a.store, Do: a.crash.op}
 	a.Acceptor = submit.NewAcceptor(submit.AcceptDeps{
-		Store: store, Flow: storetest.FaultyFlow{Flow: a.flow, Do: a.crash.op}, Receipts: store, Clock: func() time.Time { return a.moment }, Random: &counter{},
+		Store: store, Flow: storetest.FaultyFlow{Flow: a.flow, Do: a.crash.op}, Receipts: store, Clock: func() time.Time { return a.moment }, Random: &counter{}, Log: slog.New(slog.DiscardHandler),
 	}, submit.AcceptConfig{Policy: retry.Default(), MaxRequests: 1000, Limits: limits})
 	return a
 }
@@ -238,7 +239,7 @@ func TestRefusalAfterACrash(t *testing.T) {
 		healthy := a.Acceptor
 		store := &refusingStore{Store: a.store, a: a, left: left}
 		a.Acceptor = submit.NewAcceptor(submit.AcceptDeps{
-			Store: store, Flow: a.flow, Receipts: store, Clock: func() time.Time { return a.moment }, Random: &counter{},
+			Store: store, Flow: a.flow, Receipts: store, Clock: func() time.Time { return a.moment }, Random: &counter{}, Log: slog.New(slog.DiscardHandler),
 		}, submit.AcceptConfig{Policy: retry.Default(), MaxRequests: 1000, Limits: tenant.Limits{Batches: 1}})
 		order := a.order()
 		order.IdempotencyKey = "mine"

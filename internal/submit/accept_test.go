@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -81,7 +82,7 @@ func newAcceptance(t tester) *acceptance {
 	}
 	store := storetest.FaultyStore{Store: a.store, Do: a.crash.op}
 	a.Acceptor = submit.NewAcceptor(submit.AcceptDeps{
-		Store: store, Flow: storetest.FaultyFlow{Flow: a.flow, Do: a.crash.op}, Receipts: store, Clock: func() time.Time { return a.moment }, Random: &counter{},
+		Store: store, Flow: storetest.FaultyFlow{Flow: a.flow, Do: a.crash.op}, Receipts: store, Clock: func() time.Time { return a.moment }, Random: &counter{}, Log: slog.New(slog.DiscardHandler),
 	}, submit.AcceptConfig{Policy: retry.Default(), ExtraEndpoints: []string{"/v1/rerank"}})
 	return a
 }
@@ -228,8 +229,9 @@ func TestAcceptAfterACrash(t *testing.T) {
 				o := a.order()
 				o.IdempotencyKey = key
 				a.crash.left = at
-				if _, err := a.Accept(t.Context(), o); !errors.Is(err, errDied) {
-					t.Fatalf("error is %v, want a death", err)
+				_, err := a.Accept(t.Context(), o)
+				if started := at == 6; started != (err == nil) || !started && !errors.Is(err, errDied) {
+					t.Fatalf("error is %v, want a death, or none of the flow's start", err)
 				}
 				a.moment = a.moment.Add(time.Minute)
 				o.Repeated = true
@@ -256,6 +258,29 @@ func TestAcceptAfterACrash(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// noFlow starts none.
+type noFlow struct{ *memstore.Flow }
+
+func (noFlow) Start(context.Context, batch.Batch) error { return errDied }
+
+// TestAcceptWithoutAFlow orders while no flow starts: the batch is there, and its
+// entry, by which the sweep starts it. An error would have it ordered twice.
+func TestAcceptWithoutAFlow(t *testing.T) {
+	t.Parallel()
+	a := newAcceptance(t)
+	a.Flow = noFlow{a.flow}
+	b, err := a.Accept(t.Context(), a.order())
+	if err != nil || len(a.flow.Starts()) != 0 {
+		t.Fatalf("%v; flows are %v", err, a.flow.Starts())
+	}
+	if stored, err := a.store.Batch(t.Context(), b.Ref); err != nil || stored.Status != batch.StatusValidating {
+		t.Errorf("the batch is %v, %v", stored.Status, err)
+	}
+	if _, err := a.store.Running(t.Context(), b.ID); err != nil {
+		t.Errorf("its entry among what runs: %v", err)
 	}
 }
 

@@ -37,7 +37,7 @@ func wire(kit boot.Kit) (handler, error) {
 	bucket := s3file.New(client, env.Bucket)
 	flow := sfnflow.New(sfn.NewFromConfig(cfg), env.FlowARN)
 	acceptor := submit.NewAcceptor(submit.AcceptDeps{
-		Store: store, Flow: flow, Receipts: store, Clock: clock, Random: rand.Reader,
+		Store: store, Flow: flow, Receipts: store, Clock: clock, Random: rand.Reader, Log: log,
 	}, acceptConfig(env.Settings))
 	loader := submit.NewLoader(submit.LoadDeps{
 		Store: store, Source: store, Inputs: bucket, Clock: clock, Log: log, Models: models.Table,

@@ -278,7 +278,7 @@ func (w *world) upload(ctx context.Context, tenant string) (string, error) {
 func (w *world) run(ctx context.Context) (time.Duration, error) {
 	began, store := time.Now(), w.store()
 	acceptor := submit.NewAcceptor(submit.AcceptDeps{
-		Store: store, Flow: w.flows(), Receipts: store, Clock: time.Now, Random: rand.Reader,
+		Store: store, Flow: w.flows(), Receipts: store, Clock: time.Now, Random: rand.Reader, Log: w.log(),
 	}, submit.AcceptConfig{Policy: retry.Default()})
 	var accepted []batch.Ref
 	for i := range max(w.plan.batches, 1) {
