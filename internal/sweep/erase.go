@@ -25,6 +25,9 @@ const (
 	// partsLife is how long the bucket keeps the parts of an upload, and so how long
 	// a completion that has begun can go on.
 	partsLife = 48 * time.Hour
+	// skew is how long after its end a file is erased at the earliest: a batch may be
+	// pinning it still by the clock of another process.
+	skew = time.Minute
 )
 
 // An EraseConfig is what a deployment chooses. A zero field stands for the default.
@@ -64,7 +67,7 @@ func NewEraser(deps EraseDeps, config EraseConfig) *Eraser {
 	return &Eraser{EraseDeps: deps, config: config}
 }
 
-// Erase erases what has expired, the first first, up to a portion or until ctx's
+// Erase erases what has been over for a minute, the first first, up to a portion or until ctx's
 // deadline, less the margin. What is left the next call finds, and what one call
 // did not come to the end of it goes on with. One file's failure keeps no other
 // from being erased; some of the errors come back together.
@@ -81,7 +84,7 @@ func (e *Eraser) Erase(ctx context.Context) error {
 	for n, more := 0, true; more && n < e.config.Portion && !e.short(ctx); {
 		var page []batch.Expiring
 		var err error
-		page, more, err = e.Expiries.Expiring(ctx, e.Clock(), after, min(expiringPage, e.config.Portion-n))
+		page, more, err = e.Expiries.Expiring(ctx, e.Clock().Add(-skew), after, min(expiringPage, e.config.Portion-n))
 		if err != nil {
 			return errors.Join(append(errs, fmt.Errorf("sweep: list what has expired: %w", err))...)
 		}
@@ -153,7 +156,7 @@ func (e *Eraser) file(ctx context.Context, x batch.Expiring) (later time.Time, e
 		return time.Time{}, fmt.Errorf("sweep: read file %s: %w", x.ID, err)
 	case f.ExpiresAt.IsZero():
 		return time.Time{}, nil
-	case now.Before(f.ExpiresAt):
+	case now.Before(f.ExpiresAt.Add(skew)):
 		return f.ExpiresAt, nil
 	}
 	if writing, err := e.writing(ctx, f); writing || err != nil {

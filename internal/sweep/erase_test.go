@@ -185,13 +185,13 @@ func TestEraseWhatHasExpired(t *testing.T) {
 		c.file(time.Hour, "batch_1")
 		late, never := c.file(2*time.Hour, "batch_2"), c.file(0, "")
 		c.must(c.erase(t.Context(), sweep.EraseConfig{}))
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour + time.Minute)
 		c.must(c.erase(t.Context(), sweep.EraseConfig{}))
 		c.left(2, 20, late.ObjectKey(), batch.SegmentKey("batch_2", "one"), never.ObjectKey())
 		if n := c.due(); n != 1 {
 			t.Errorf("%d entries are left, want the late one's", n)
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour + time.Minute)
 		c.must(c.erase(t.Context(), sweep.EraseConfig{}))
 		c.left(1, 10, never.ObjectKey())
 	})
@@ -214,7 +214,7 @@ func TestEraseNoSegmentsOfWhatIsWritten(t *testing.T) {
 			return nil
 		})
 		c.must(err)
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour + time.Minute)
 		c.must(c.erase(t.Context(), sweep.EraseConfig{}))
 		c.left(0, 0)
 	})
@@ -232,7 +232,7 @@ func TestErasePinned(t *testing.T) {
 		needed := c.file(time.Hour, "", running.ID)
 		c.file(time.Hour, "", ended.ID)
 		c.file(time.Hour, "", c.id(batch.PrefixBatch))
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour + time.Minute)
 		c.must(c.erase(t.Context(), sweep.EraseConfig{}))
 		c.left(1, 10, needed.ObjectKey())
 		_, err := c.store.UpdateFile(t.Context(), "acme", needed.ID, func(f *batch.File) error {
@@ -240,7 +240,7 @@ func TestErasePinned(t *testing.T) {
 			return nil
 		})
 		c.must(err)
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour + time.Minute)
 		c.must(c.erase(t.Context(), sweep.EraseConfig{}))
 		c.left(0, 0)
 	})
@@ -267,7 +267,7 @@ func TestEraseUploads(t *testing.T) {
 			_, err := c.store.UpdateQuota(ctx, "acme", func(q *tenant.Quota) error { return q.OpenUpload(u.ID, 10, tenant.Limits{Uploads: 9}) })
 			c.must(err)
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour + time.Minute)
 		c.must(c.erase(ctx, sweep.EraseConfig{}))
 		c.left(0, 10, keys[1])
 		time.Sleep(47 * time.Hour)
@@ -285,7 +285,7 @@ func TestEraseInPortions(t *testing.T) {
 		for range 250 {
 			c.file(time.Hour, "")
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour + time.Minute)
 		for _, left := range []int{130, 10, 0} {
 			c.must(c.erase(t.Context(), sweep.EraseConfig{Portion: 120}))
 			if n := c.due(); n != left {
@@ -293,7 +293,7 @@ func TestEraseInPortions(t *testing.T) {
 			}
 		}
 		c.file(time.Hour, "")
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour + time.Minute)
 		short, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		c.must(c.erase(short, sweep.EraseConfig{}))
@@ -310,7 +310,7 @@ func TestEraseCrashes(t *testing.T) {
 		for at := 1; ; at++ {
 			c := newCellar(t)
 			c.file(time.Hour, "batch_1", "batch_gone")
-			time.Sleep(time.Hour)
+			time.Sleep(time.Hour + time.Minute)
 			c.dies = at
 			err := c.erase(t.Context(), sweep.EraseConfig{})
 			c.dies = 0
@@ -338,7 +338,7 @@ func TestEraseGoesOnBehindAFailure(t *testing.T) {
 		for range 150 {
 			c.file(time.Hour, "")
 		}
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour + time.Minute)
 		err := sweep.NewEraser(sweep.EraseDeps{
 			Expiries: c.store, Files: c.store, Uploads: c.store, Objects: stuck{c.files, bad.ObjectKey()}, Quotas: c.store, Clock: time.Now,
 			Log: slog.New(slog.NewTextHandler(c.log, nil)),

@@ -109,7 +109,7 @@ func TestScheduledSweep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expired := batch.NewExpiring("tenant-1", id, time.Now().Add(-time.Minute)) // of a file that was never put
+	expired := batch.NewExpiring("tenant-1", id, time.Now().Add(-time.Hour)) // of a file that was never put
 	if err := store.Postpone(t.Context(), batch.NewExpiring("tenant-1", id, time.Now().Add(time.Hour)), expired.At); err != nil {
 		t.Fatal(err)
 	}
