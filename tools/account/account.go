@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,9 +116,18 @@ func (a account) deploy(ctx context.Context) error {
 	return nil
 }
 
-// fit returns the parameters of the CDK app, with as many invocations of execute as the account has room for.
+// fit returns the parameters of the CDK app, with what the stack took over, and as many invocations of execute as the
+// account has room for.
 func (a account) fit(ctx context.Context, cfg aws.Config) ([]string, error) {
-	functions, err := concurrency.Functions(ctx, cloudformation.NewFromConfig(cfg), a.stack())
+	formation := cloudformation.NewFromConfig(cfg)
+	taken, err := a.takenOver(ctx, formation)
+	if err != nil {
+		return nil, err
+	}
+	if len(taken) > 0 {
+		fmt.Fprintln(a.out, "with what it took over:", strings.Join(taken, " "))
+	}
+	functions, err := concurrency.Functions(ctx, formation, a.stack())
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +135,7 @@ func (a account) fit(ctx context.Context, cfg aws.Config) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	contexts, said, err := limits.Contexts(a.contexts)
+	contexts, said, err := limits.Contexts(slices.Concat(a.contexts, taken))
 	if err == nil && said != "" {
 		fmt.Fprintln(a.out, said)
 	}

@@ -17,7 +17,7 @@ func Functions(ctx context.Context, api cloudformation.ListStackResourcesAPIClie
 	pages := cloudformation.NewListStackResourcesPaginator(api, &cloudformation.ListStackResourcesInput{StackName: &stack})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
-		if absent(err) {
+		if NoStack(err) {
 			return nil, nil
 		}
 		if err != nil {
@@ -32,9 +32,9 @@ func Functions(ctx context.Context, api cloudformation.ListStackResourcesAPIClie
 	return names, nil
 }
 
-// absent reports whether err says that there is no such stack:
+// NoStack reports whether err says that there is no such stack:
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
-func absent(err error) bool {
+func NoStack(err error) bool {
 	known, ok := errors.AsType[smithy.APIError](err)
 	return ok && known.ErrorCode() == "ValidationError" && strings.Contains(known.ErrorMessage(), "does not exist")
 }
