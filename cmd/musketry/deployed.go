@@ -128,11 +128,11 @@ func (d *deployed) readFunction(ctx context.Context, api *lambda.Client, name st
 
 // config returns what the deployment was given.
 func (d *deployed) config() doctor.Config {
-	defaults, err := d.execute.DefaultModels()
-	if err != nil {
-		defaults = nil // it was checked when it was deployed
+	if d.problem != nil {
+		return doctor.Config{Name: d.name, Unknown: d.problem}
 	}
-	return doctor.Config{Name: d.name, Defaults: defaults}
+	defaults, err := d.execute.DefaultModels()
+	return doctor.Config{Name: d.name, Defaults: defaults, Unknown: err}
 }
 
 // deps returns what the doctor looks at.

@@ -90,7 +90,10 @@ func (d *doctorCommand) run(ctx context.Context, cmd *cobra.Command) error {
 
 // smokeTest returns the smoke test of a deployment's API.
 func (d *doctorCommand) smokeTest(cmd *cobra.Command, site *deployed) (*doctor.Smoke, error) {
-	base, _ := cmd.Flags().GetString("base-url")
+	base := "" // the environment's may be of another deployment
+	if cmd.Flags().Changed("base-url") {
+		base, _ = cmd.Flags().GetString("base-url")
+	}
 	keyFile, _ := cmd.Flags().GetString("key-file")
 	remote, err := cli.NewRemote(d.env, cmp.Or(base, strings.TrimSuffix(site.outputs[outputs.APIURL], "/")), keyFile)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -165,7 +166,7 @@ type providerOf struct {
 func newProviderOf(d *deployed, now func() time.Time) *providerOf {
 	keys := boot.NewKeys(d.execute, ssm.NewFromConfig(d.aws), secretsmanager.NewFromConfig(d.aws), now)
 	return &providerOf{
-		keys: keys, own: d.execute.UpstreamKeyParameter,
+		keys: keys, own: cmp.Or(d.execute.UpstreamKeyParameter, d.outputs[outputs.UpstreamKey]),
 		client: upstream.New(upstream.Config{Key: keys.Key, Now: now, RootCAs: d.execute.UpstreamCA}),
 	}
 }

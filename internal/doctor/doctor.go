@@ -14,6 +14,7 @@ const checkTime = 45 * time.Second
 type Config struct {
 	Name     string        // the deployment's
 	Defaults []route.Model // where requests go that no model matches; empty: nowhere
+	Unknown  error         // why Defaults are not known; nil: they are
 }
 
 // A Doctor looks at a deployment.

@@ -25,6 +25,7 @@ type site struct {
 	dead        doctor.Depths
 	models      []route.Model
 	defaults    []route.Model
+	unknown     error // why defaults are not known
 	limits      map[string]limit.Record
 	runnings    []batch.Running
 	flows       map[string]bool
@@ -109,7 +110,7 @@ func (s *site) check(ctx context.Context) []doctor.Finding {
 	var found []doctor.Finding
 	doctor.New(doctor.Deps{
 		Account: s, Stack: s, Store: s, Flows: flows{s}, Provider: provider{s}, Clock: func() time.Time { return noon },
-	}, doctor.Config{Name: "Musketry", Defaults: s.defaults}).Check(ctx, func(f doctor.Finding) { found = append(found, f) })
+	}, doctor.Config{Name: "Musketry", Defaults: s.defaults, Unknown: s.unknown}).Check(ctx, func(f doctor.Finding) { found = append(found, f) })
 	return found
 }
 
@@ -255,6 +256,25 @@ func TestWhatCannotBeLookedAt(t *testing.T) {
 		if !seen[check] {
 			t.Errorf("%s does not say that it could not look", check)
 		}
+	}
+}
+
+// Who may not read what the functions were given does not learn of the default route, which is no failure.
+func TestDefaultsThatAreNotKnown(t *testing.T) {
+	t.Parallel()
+	s := newSite()
+	s.defaults, s.unknown = nil, fmt.Errorf("%w: it takes lambda:GetFunction", doctor.ErrDenied)
+	told := ""
+	for _, f := range s.check(t.Context()) {
+		if f.Check == "models" {
+			told += string(f.Status) + " " + f.Message
+		}
+		if f.Status == doctor.Failure {
+			t.Errorf("%+v", f)
+		}
+	}
+	if want := "lambda:GetFunction"; !strings.Contains(told, want) {
+		t.Errorf("of the models it says %q, want %q in it", told, want)
 	}
 }
 

@@ -48,6 +48,9 @@ func (d *Doctor) models(ctx context.Context) []Finding {
 	if err != nil {
 		return []Finding{unknown("the models", err)}
 	}
+	if len(models) == 0 && d.config.Unknown != nil {
+		return []Finding{unknown("the default route", d.config.Unknown)}
+	}
 	if len(models) == 0 {
 		return []Finding{bad("", "musketry admin models set says where requests go, or deploy with upstreamBaseUrl",
 			"there is neither a model nor a default route: every batch fails with model_not_found")}

@@ -172,7 +172,7 @@ func (s *Smoke) choose(ctx context.Context) Finding {
 	if s.config.Model == "" {
 		names, err := s.Catalog.Names(ctx)
 		if err != nil {
-			return bad("", "is the address right (OPENAI_BASE_URL, --base-url), and the key one of this deployment (OPENAI_API_KEY, --key-file)?",
+			return bad("", "is the address right (the stack's, or --base-url), and the key one of this deployment (OPENAI_API_KEY, --key-file)?",
 				"the API does not list its models: %v", err)
 		}
 		if len(names) == 0 {
@@ -212,7 +212,8 @@ func (s *Smoke) order(ctx context.Context, content []byte, window string) (id, f
 		return "", "", fmt.Errorf("send a file: %w", err)
 	}
 	if id, err = s.Batches.Create(ctx, fileID, endpoint, window); err != nil {
-		return "", fileID, fmt.Errorf("create a batch: %w", err)
+		s.tidy(ctx, batch.Batch{}, fileID)
+		return "", "", fmt.Errorf("create a batch: %w", err)
 	}
 	return id, fileID, nil
 }

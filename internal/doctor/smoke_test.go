@@ -27,6 +27,7 @@ type cloud struct {
 
 	models    []string
 	noAnswer  bool                     // requests fail
+	full      bool                     // no batch can be made
 	never     bool                     // batches do not end
 	path      func(name string) string // what becomes of a name in a path
 	query     func(name string) string // what becomes of one in a query string
@@ -83,6 +84,9 @@ func (c *cloud) Fetch(_ context.Context, id string, w io.Writer) error {
 func (c *cloud) Delete(context.Context, string) error { c.deleted++; return nil }
 
 func (c *cloud) Create(_ context.Context, file, _, window string) (string, error) {
+	if c.full {
+		return "", errBroken
+	}
 	lasts, err := batch.ParseWindow(window)
 	id := c.id("batch")
 	c.batches[id] = &running{content: c.files[file], begun: time.Now(), deadline: time.Now().Add(lasts)}
@@ -233,6 +237,18 @@ func TestSmokeEndsWithoutAnAnswer(t *testing.T) {
 		c.noAnswer = true
 		if found := c.smoke(t.Context(), doctor.SmokeConfig{Model: "other"}); len(found) != 1 || len(c.batches) != 1 {
 			t.Errorf("%d steps, %d batches", len(found), len(c.batches))
+		}
+	})
+}
+
+// A file of which no batch could be made does not stay.
+func TestSmokeLeavesNoFile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCloud()
+		c.full = true
+		if found := c.smoke(t.Context(), doctor.SmokeConfig{Model: "m"}); len(found) != 1 || found["answer"].Status != doctor.Failure || c.deleted != 1 {
+			t.Errorf("%+v; %d files of %d are deleted", found, c.deleted, len(c.files))
 		}
 	})
 }

@@ -42,7 +42,7 @@ func oddModels() []string {
 func (s *Smoke) answer(ctx context.Context) Finding {
 	id, file, err := s.order(ctx, lines(s.config.Model, "Say yes.", "one"), "1h")
 	if err != nil {
-		return bad("", "is the address right (OPENAI_BASE_URL, --base-url), and the key one of this deployment (OPENAI_API_KEY, --key-file)?", "%v", err)
+		return bad("", "is the address right (the stack's, or --base-url), and the key one of this deployment (OPENAI_API_KEY, --key-file)?", "%v", err)
 	}
 	begun := s.Clock()
 	b, err := s.end(ctx, id, s.config.Patience)
