@@ -2,10 +2,12 @@ package suite
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -28,6 +30,7 @@ type tally struct {
 	sum        Sum
 	output     map[string][]string
 	failedTest map[string]bool // Packages with a failed test.
+	slow       []event         // Tests that took long.
 	heard      func(event)     // Hears of each test that passes, and of each test's attributes; may be nil.
 	out        io.Writer
 }
@@ -74,8 +77,31 @@ func (t *tally) take(e event) {
 			t.endPackage(e)
 		} else {
 			t.endTest(e, name)
+			t.time(e)
 		}
 		delete(t.output, name)
+	}
+}
+
+// What is told of the tests that took longest, so that whoever wants them shorter knows where to begin.
+const (
+	slowTest  = 20.0 // Seconds.
+	slowTests = 10   // Of a package.
+)
+
+// time keeps how long a test took, its subtests included, if that is long.
+func (t *tally) time(e event) {
+	if e.Elapsed >= slowTest && !strings.Contains(e.Test, "/") {
+		t.slow = append(t.slow, e)
+	}
+}
+
+// slowest tells which tests of a package took longest.
+func (t *tally) slowest(pkg string) {
+	mine := slices.DeleteFunc(slices.Clone(t.slow), func(e event) bool { return e.Package != pkg })
+	slices.SortStableFunc(mine, func(a, b event) int { return cmp.Compare(b.Elapsed, a.Elapsed) })
+	for _, e := range mine[:min(len(mine), slowTests)] {
+		fmt.Fprintf(t.out, "          %s %.0fs\n", e.Test, e.Elapsed)
 	}
 }
 
@@ -102,6 +128,7 @@ func (t *tally) endPackage(e event) {
 	case "pass":
 		if !t.quiet {
 			fmt.Fprintf(t.out, "  ok    %s %.1fs\n", e.Package, e.Elapsed)
+			t.slowest(e.Package)
 		}
 	default:
 		if !t.failedTest[e.Package] {
@@ -109,6 +136,7 @@ func (t *tally) endPackage(e event) {
 			t.show(e.Package + " ")
 		}
 		fmt.Fprintf(t.out, "  FAIL  %s %.1fs\n", e.Package, e.Elapsed)
+		t.slowest(e.Package)
 	}
 }
 

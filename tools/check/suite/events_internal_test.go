@@ -26,6 +26,17 @@ func TestCountEvents(t *testing.T) {
 			},
 			want: Sum{Passed: 2, Skipped: 1}, shown: []string{"ok    p 1.5s"}, hidden: []string{"quiet"},
 		},
+		"tests that take long are told, the longest first": {
+			events: []string{
+				`{"Action":"pass","Package":"p","Test":"TestA","Elapsed":21}`,
+				`{"Action":"pass","Package":"p","Test":"TestB/one","Elapsed":66}`,
+				`{"Action":"pass","Package":"p","Test":"TestB","Elapsed":66.4}`,
+				`{"Action":"pass","Package":"p","Test":"TestC","Elapsed":19}`,
+				`{"Action":"pass","Package":"q","Test":"TestD","Elapsed":50}`,
+				`{"Action":"pass","Package":"p","Elapsed":70}`,
+			},
+			want: Sum{Passed: 5}, shown: []string{"ok    p 70.0s\n          TestB 66s\n          TestA 21s\n"}, hidden: []string{"TestB/one", "TestC", "TestD"},
+		},
 		"where it is quiet, failures alone are shown": {
 			quiet: true,
 			events: []string{
