@@ -1,13 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/smithy-go"
@@ -27,6 +30,10 @@ const (
 	credentialsPatience = 10 * time.Second
 	// leastHash is how much of a hash names a key.
 	leastHash = 8
+	// maxKeyName is how many characters a key's name has at most.
+	maxKeyName = 64
+	// maxKeyDays bounds a key's life where it is given in days: ten years.
+	maxKeyDays = 3660
 	// shownHash is how much of a hash a list shows.
 	shownHash = 12
 )
@@ -36,6 +43,8 @@ type keyStore interface {
 	// Keys returns a tenant's keys, or every tenant's if tenantName is empty.
 	Keys(ctx context.Context, tenantName string) ([]tenant.Key, error)
 	PutKey(ctx context.Context, k tenant.Key) error
+	// KeyUses returns on which day each of a tenant's keys was last used.
+	KeyUses(ctx context.Context, tenantName string) ([]tenant.KeyUse, error)
 }
 
 // An adminStore keeps what admin commands write.
@@ -58,7 +67,8 @@ var _ adminStore = (*dynamostore.Store)(nil)
 // An admin is what the commands for a deployment's owner work with.
 type admin struct {
 	table  string // MUSKETRY_ADMIN_TABLE, or --table
-	open   func(ctx context.Context, table string) (adminStore, error)
+	main   string // MUSKETRY_TABLE, or --main-table; may be empty
+	open   func(ctx context.Context, table, main string) (adminStore, error)
 	now    func() time.Time
 	random io.Reader
 }
@@ -70,7 +80,8 @@ func (a *admin) keysCommand() *cobra.Command {
 		Short: "Make, list and revoke API keys",
 		Long: "Make, list and revoke API keys, in the deployment's DynamoDB table and with your own AWS\n" +
 			"credentials. Only a key's hash is kept: the key itself is shown once.",
-		Example: `  musketry admin keys create --table Musketry-Table… --tenant acme --name ci
+		Example: `  musketry admin keys create --table Musketry-AdminTable… --tenant acme --name ci
+  musketry admin keys create --tenant acme --name "status board" --read-only --expires 90d
   musketry admin keys list --tenant acme
   musketry admin keys revoke Jx3k`,
 		Args: cobra.NoArgs,
@@ -82,28 +93,45 @@ func (a *admin) keysCommand() *cobra.Command {
 }
 
 func (a *admin) createCommand() *cobra.Command {
-	var owner, name string
+	var (
+		owner, name, expires string
+		readOnly             bool
+	)
 	cmd := &cobra.Command{
 		Use:   "create --tenant NAME",
 		Short: "Make a key and show it, once",
-		Args:  cobra.NoArgs,
+		Long: "Make a key and show it, once. A key with an end is refused from then on, with 401\n" +
+			"expired_api_key; a read-only one may list, watch and download, and is refused with 403\n" +
+			"read_only_api_key by every call that changes something.",
+		Example: `  musketry admin keys create --tenant acme --name ci --expires 90d
+  musketry admin keys create --tenant acme --name "status board" --read-only --expires 2027-12-31`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			secret, key, err := tenant.NewKey(owner, name, a.random, a.now())
 			if err != nil {
 				return fmt.Errorf("--tenant: %w", err)
 			}
+			if utf8.RuneCountInString(name) > maxKeyName {
+				return fmt.Errorf("--name: at most %d characters", maxKeyName)
+			}
+			key.ReadOnly = readOnly
+			if key.ExpiresAt, err = endOf(expires, a.now()); err != nil {
+				return fmt.Errorf("--expires: %w", err)
+			}
 			return a.with(cmd.Context(), func(ctx context.Context, store adminStore) error {
 				if err := store.PutKey(ctx, key); err != nil {
 					return fmt.Errorf("keep the key: %w", err)
 				}
-				cmd.PrintErrf("A key of tenant %s, hash %.*s…. It is shown only now:\n", key.Tenant, shownHash, key.Hash)
+				cmd.PrintErrf("A key of tenant %s, hash %.*s…%s. It is shown only now:\n", key.Tenant, shownHash, key.Hash, terms(key))
 				_, err := fmt.Fprintln(cmd.OutOrStdout(), secret)
 				return err
 			})
 		},
 	}
 	cmd.Flags().StringVar(&owner, "tenant", "", "whose key it is: 1 to 64 lower-case letters, digits and hyphens")
-	cmd.Flags().StringVar(&name, "name", "", "a name to know it by, such as ci")
+	cmd.Flags().StringVar(&name, "name", "", "a name to know it by, such as ci; at most 64 characters")
+	cmd.Flags().StringVar(&expires, "expires", "", "when it ends: in so many days, such as 90d, or after a day in UTC, such as 2027-12-31 (default: never)")
+	cmd.Flags().BoolVar(&readOnly, "read-only", false, "it may change nothing")
 	_ = cmd.MarkFlagRequired("tenant") // the flag is there
 	return cmd
 }
@@ -113,7 +141,10 @@ func (a *admin) listCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List keys: never themselves, but their last characters",
-		Args:  cobra.NoArgs,
+		Long: "List keys: never themselves, but their last characters. On which day each was last used\n" +
+			"(USED, in UTC; - is not within the last 400 days) stands in the deployment's main table:\n" +
+			"without --main-table it is not known.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(cmd.Context(), func(ctx context.Context, store adminStore) error {
 				keys, err := store.Keys(ctx, owner)
@@ -124,11 +155,19 @@ func (a *admin) listCommand() *cobra.Command {
 					cmd.PrintErrln("There are no keys.")
 					return nil
 				}
-				return printKeys(cmd.OutOrStdout(), keys)
+				var days map[string]time.Time
+				if a.main == "" {
+					cmd.PrintErrf("When keys were last used stands in the deployment's main table: name it with --main-table or %s.\n", boot.EnvTable)
+				} else if days, err = lastUses(ctx, store, keys); err != nil {
+					return fmt.Errorf("read when keys were last used, from the table %s (--main-table): %w", a.main, err)
+				}
+				return printKeys(cmd.OutOrStdout(), keys, days)
 			})
 		},
 	}
 	cmd.Flags().StringVar(&owner, "tenant", "", "only this tenant's")
+	cmd.Flags().StringVar(&a.main, "main-table", a.main, "the deployment's main DynamoDB table, TableName of its outputs (default: $"+boot.EnvTable+")")
+	cmd.Flags().Lookup("main-table").DefValue = ""
 	return cmd
 }
 
@@ -170,7 +209,7 @@ func (a *admin) with(ctx context.Context, f func(ctx context.Context, store admi
 		return fmt.Errorf("which deployment? Name its DynamoDB table of keys and models with --table or %s; it is AdminTableName of the outputs of \"make deploy\"",
 			boot.EnvAdminTable)
 	}
-	store, err := a.open(ctx, a.table)
+	store, err := a.open(ctx, a.table, a.main)
 	if err == nil {
 		err = f(ctx, store)
 	}
@@ -203,21 +242,89 @@ func find(keys []tenant.Key, word string) (tenant.Key, error) {
 		word, leastHash)
 }
 
-func printKeys(out io.Writer, keys []tenant.Key) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "TENANT\tNAME\tHASH\tHINT\tCREATED\tREVOKED") // Flush tells
+// lastUses returns the day of each key's last use by its hash, where there was one.
+func lastUses(ctx context.Context, store adminStore, keys []tenant.Key) (map[string]time.Time, error) {
+	days, seen := map[string]time.Time{}, map[string]bool{}
 	for _, k := range keys {
-		revoked := "-"
-		if !k.RevokedAt.IsZero() {
-			revoked = k.RevokedAt.UTC().Format(time.RFC3339)
+		if seen[k.Tenant] {
+			continue
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%.*s\t…%s\t%s\t%s\n",
-			k.Tenant, nameOf(k), shownHash, k.Hash, k.Hint, k.CreatedAt.UTC().Format(time.RFC3339), revoked)
+		seen[k.Tenant] = true
+		uses, err := store.KeyUses(ctx, k.Tenant)
+		if err != nil {
+			return nil, fmt.Errorf("keys of %s: %w", k.Tenant, err)
+		}
+		for _, u := range uses {
+			days[u.Hash] = u.Day
+		}
+	}
+	return days, nil
+}
+
+// printKeys prints keys, and the days of their last uses; nil: nobody knows.
+func printKeys(out io.Writer, keys []tenant.Key, days map[string]time.Time) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "TENANT\tNAME\tHASH\tHINT\tACCESS\tCREATED\tEXPIRES\tUSED\tREVOKED") // Flush tells
+	for _, k := range keys {
+		access, used := "full", "?"
+		if k.ReadOnly {
+			access = "read-only"
+		}
+		if days != nil {
+			used = "-"
+		}
+		if day, ok := days[k.Hash]; ok {
+			used = day.Format(time.DateOnly)
+		}
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%.*s\t…%s\t%s\t%s\t%s\t%s\t%s\n", k.Tenant, nameOf(k), shownHash, k.Hash, k.Hint,
+			access, moment(k.CreatedAt), moment(k.ExpiresAt), used, moment(k.RevokedAt))
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("standard output: %w", err)
 	}
 	return nil
+}
+
+// moment shows a time to the second in UTC; the zero time as a dash.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// terms says what a key is besides a key.
+func terms(k tenant.Key) string {
+	text := ""
+	if k.ReadOnly {
+		text += ", read-only"
+	}
+	if !k.ExpiresAt.IsZero() {
+		text += ", expires " + moment(k.ExpiresAt)
+	}
+	return text
+}
+
+// endOf reads when a key ends: so many days after now, or with a day in UTC. Empty is
+// never, as the zero time.
+func endOf(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	days, isDays := strings.CutSuffix(text, "d")
+	n, err := strconv.Atoi(days)
+	if isDays && err == nil && n > 0 && n <= maxKeyDays {
+		return now.UTC().Truncate(time.Millisecond).AddDate(0, 0, n), nil
+	}
+	day, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%.64q is neither 1 to %d days, such as 90d, nor a day, such as 2027-12-31", text, maxKeyDays)
+	}
+	end := day.AddDate(0, 0, 1)
+	if !now.Before(end) {
+		return time.Time{}, fmt.Errorf("%s is over: a key that ends in the past opens nothing", text)
+	}
+	return end, nil
 }
 
 func nameOf(k tenant.Key) string {
@@ -240,15 +347,15 @@ func operator(ctx context.Context) (aws.Config, error) {
 	return cfg, signedIn(ctx, cfg)
 }
 
-// openStore returns the store in a table that the environment's AWS credentials
-// lead to.
-func openStore(now func() time.Time) func(ctx context.Context, table string) (adminStore, error) {
-	return func(ctx context.Context, table string) (adminStore, error) {
+// openStore returns the store in a deployment's tables that the environment's AWS
+// credentials lead to; of the main one's name nothing is asked.
+func openStore(now func() time.Time) func(ctx context.Context, table, main string) (adminStore, error) {
+	return func(ctx context.Context, table, main string) (adminStore, error) {
 		cfg, err := operator(ctx)
 		if err != nil {
 			return nil, err
 		}
-		store, err := dynamostore.New(dynamostore.NewClient(cfg), dynamostore.Config{Table: table, Now: now})
+		store, err := dynamostore.New(dynamostore.NewClient(cfg), dynamostore.Config{Table: cmp.Or(main, table), Admin: table, Now: now})
 		if err != nil {
 			return nil, fmt.Errorf("--table: %w", err)
 		}

@@ -20,6 +20,7 @@ import (
 type desk struct {
 	t     *testing.T
 	store *memstore.Store
+	main  string // the other table's name
 }
 
 func (d desk) keys(args ...string) (stdout, stderr string, err error) {
@@ -31,8 +32,8 @@ func (d desk) keys(args ...string) (stdout, stderr string, err error) {
 func (d desk) run(command func(*admin) *cobra.Command, in string, args ...string) (stdout, stderr string, err error) {
 	d.t.Helper()
 	a := &admin{
-		table: "t-1", now: func() time.Time { return time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC) }, random: rand.Reader,
-		open: func(context.Context, string) (adminStore, error) { return d.store, nil },
+		table: "t-1", main: d.main, now: func() time.Time { return time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC) }, random: rand.Reader,
+		open: func(context.Context, string, string) (adminStore, error) { return d.store, nil },
 	}
 	var out, told bytes.Buffer
 	cmd := command(a)
@@ -47,7 +48,7 @@ func (d desk) run(command func(*admin) *cobra.Command, in string, args ...string
 
 func TestKeys(t *testing.T) {
 	t.Parallel()
-	d := desk{t, memstore.NewStore()}
+	d := desk{t: t, store: memstore.NewStore()}
 	if out, told, err := d.keys("list"); out != "" || !strings.Contains(told, "There are no keys") || err != nil {
 		t.Errorf("an empty list is %q, %q, %v", out, told, err)
 	}
@@ -65,8 +66,8 @@ func TestKeys(t *testing.T) {
 	}
 	list, _, err := d.keys("list", "--tenant", "acme")
 	want := [][]string{
-		{"TENANT", "NAME", "HASH", "HINT", "CREATED", "REVOKED"},
-		{"acme", `"ci\x1b[2J"`, key.Hash[:12], "…" + key.Hint, "2031-02-03T04:05:06Z", "-"},
+		{"TENANT", "NAME", "HASH", "HINT", "ACCESS", "CREATED", "EXPIRES", "USED", "REVOKED"},
+		{"acme", `"ci\x1b[2J"`, key.Hash[:12], "…" + key.Hint, "full", "2031-02-03T04:05:06Z", "-", "?", "-"},
 	}
 	if diff := cmp.Diff(want, cells(list)); diff != "" || err != nil || strings.Contains(list, secret) {
 		t.Error(err, diff)
@@ -83,8 +84,63 @@ func TestKeys(t *testing.T) {
 		t.Errorf("the revoked key: %v", err)
 	}
 	list, _, _ = d.keys("list", "--tenant", "acme")
-	if rows := cells(list); rows[1][5] != "2031-02-03T04:05:06Z" {
+	if rows := cells(list); rows[1][8] != "2031-02-03T04:05:06Z" {
 		t.Errorf("the revoked key is listed as %q", list)
+	}
+}
+
+// TestKeysWithTerms makes keys that end, and one that may only read.
+func TestKeysWithTerms(t *testing.T) {
+	t.Parallel()
+	d := desk{t: t, store: memstore.NewStore(), main: "t-2"}
+	at := time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC)
+	var hashes []string
+	for _, c := range []struct {
+		args []string
+		want tenant.Key
+		told string
+	}{
+		{[]string{"--expires", "90d", "--read-only"}, tenant.Key{ExpiresAt: at.AddDate(0, 0, 90), ReadOnly: true}, ", read-only, expires 2031-05-04T04:05:06Z. It is shown only now"},
+		{[]string{"--expires", "2031-02-03"}, tenant.Key{ExpiresAt: time.Date(2031, 2, 4, 0, 0, 0, 0, time.UTC)}, ", expires 2031-02-04T00:00:00Z. It"},
+		{[]string{"--expires", "3660d"}, tenant.Key{ExpiresAt: at.AddDate(0, 0, 3660)}, ", expires 2041"},
+	} {
+		out, told, err := d.keys(append([]string{"create", "--tenant", "acme"}, c.args...)...)
+		k, err2 := d.store.Key(t.Context(), tenant.Hash(strings.TrimSpace(out)))
+		if err != nil || err2 != nil || !k.ExpiresAt.Equal(c.want.ExpiresAt) || k.ReadOnly != c.want.ReadOnly || !strings.Contains(told, c.told) {
+			t.Errorf("%v: %+v, %q, %v, %v", c.args, k, told, err, err2)
+		}
+		hashes = append(hashes, k.Hash)
+	}
+	if err := d.store.NoteKeyUse(t.Context(), tenant.KeyUse{Tenant: "acme", Hash: hashes[1], Day: at}); err != nil {
+		t.Fatal(err)
+	}
+	list, told, err := d.keys("list")
+	rows := map[string][]string{}
+	for _, row := range cells(list)[1:] {
+		rows[row[2]] = row[4:]
+	}
+	want := map[string][]string{
+		hashes[0][:12]: {"read-only", "2031-02-03T04:05:06Z", "2031-05-04T04:05:06Z", "-", "-"},
+		hashes[1][:12]: {"full", "2031-02-03T04:05:06Z", "2031-02-04T00:00:00Z", "2031-02-03", "-"},
+		hashes[2][:12]: {"full", "2031-02-03T04:05:06Z", "2041-02-10T04:05:06Z", "-", "-"},
+	}
+	if diff := cmp.Diff(want, rows); diff != "" || err != nil || told != "" {
+		t.Errorf("%v, %q, list (-want +got):\n%s", err, told, diff)
+	}
+	for expires, want := range map[string]string{
+		"2031-02-02": "is over", "0d": "is neither", "-1d": "is neither", "3661d": "is neither", "90": "is neither", "d": "is neither",
+		"2031-02-30": "is neither", "tomorrow": "is neither",
+	} {
+		out, _, err := d.keys("create", "--tenant", "acme", "--expires", expires)
+		if err == nil || out != "" || !strings.Contains(err.Error(), "--expires: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("--expires %s: %q, %v, want %s", expires, out, err, want)
+		}
+	}
+	if _, _, err := d.keys("create", "--tenant", "acme", "--name", strings.Repeat("ä", 65)); err == nil || !strings.Contains(err.Error(), "at most 64") {
+		t.Errorf("a long name: %v", err)
+	}
+	if keys, err := d.store.Keys(t.Context(), ""); len(keys) != 3 || err != nil {
+		t.Errorf("%d keys are kept, want 3: %v", len(keys), err)
 	}
 }
 

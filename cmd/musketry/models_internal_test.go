@@ -39,7 +39,7 @@ func (d desk) want(want ...route.Model) {
 
 func TestModels(t *testing.T) {
 	t.Parallel()
-	d := desk{t, memstore.NewStore()}
+	d := desk{t: t, store: memstore.NewStore()}
 	if out, told, err := d.models("", "list"); out != "" || !strings.Contains(told, "There are no models") || err != nil {
 		t.Errorf("an empty list is %q, %q, %v", out, told, err)
 	}
@@ -97,7 +97,7 @@ func TestModels(t *testing.T) {
 // TestModelsByFile shows that what "show" prints is what "set" reads.
 func TestModelsByFile(t *testing.T) {
 	t.Parallel()
-	d := desk{t, memstore.NewStore()}
+	d := desk{t: t, store: memstore.NewStore()}
 	d.set("o3", "--base-url", "https://bedrock.example.com", "--auth", "sigv4", "--service", "bedrock", "--region", "eu-central-1")
 	m := route.Model{Pattern: "o3", Revision: 1, Routes: []route.Route{{
 		Name: "main", BaseURL: "https://bedrock.example.com",
@@ -126,7 +126,7 @@ func TestModelsByFile(t *testing.T) {
 
 func TestModelsRefuses(t *testing.T) {
 	t.Parallel()
-	d := desk{t, memstore.NewStore()}
+	d := desk{t: t, store: memstore.NewStore()}
 	d.set("gpt-4o*", "--base-url", "https://api.example.com/v1", "--auth", "none")
 	path := filepath.Join(t.TempDir(), "model.json")
 	if err := os.WriteFile(path, []byte(`{"pattern":"o3","routes":[],"rpm":5}`), 0o600); err != nil {
@@ -170,7 +170,7 @@ func TestModelsRefuses(t *testing.T) {
 // TestModelsAreBounded holds a deployment to what its workers take.
 func TestModelsAreBounded(t *testing.T) {
 	t.Parallel()
-	d := desk{t, memstore.NewStore()}
+	d := desk{t: t, store: memstore.NewStore()}
 	for i := range route.MaxModels {
 		m := route.Model{Pattern: fmt.Sprintf("model-%04d", i), Routes: []route.Route{{
 			Name: "main", BaseURL: "https://api.example.com/v1", Auth: route.Auth{Kind: "none"},

@@ -13,11 +13,13 @@ import (
 	"github.com/musketry/musketry/internal/tenant"
 )
 
-// A KeyStore finds API keys.
+// A KeyStore finds API keys, and keeps when they were used.
 type KeyStore interface {
 	// Key returns the key of this hash. It returns tenant.ErrUnknownKey if
 	// there is none.
 	Key(ctx context.Context, hash string) (tenant.Key, error)
+	// NoteKeyUse is idempotent, and leaves a later day as it is.
+	NoteKeyUse(ctx context.Context, u tenant.KeyUse) error
 }
 
 // A FileStore keeps the records of files.

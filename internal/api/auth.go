@@ -32,6 +32,12 @@ const (
 	reasonMissing   = "missing"   // no key, or none as a Bearer
 	reasonMalformed = "malformed" // no key of ours looks like this
 	reasonUnknown   = "unknown"   // nobody has it, or nobody has it any more
+	reasonExpired   = "expired"   // its life is over
+)
+
+const (
+	codeExpiredKey  = "expired_api_key"
+	codeReadOnlyKey = "read_only_api_key"
 )
 
 // shownHash is how much of a key's hash is logged, in hexadecimal digits: it
@@ -56,6 +62,9 @@ func notLetIn(reason, key string) *authError {
 	}}
 	if reason == reasonMissing {
 		e.message = "No API key was given. Send it as the header 'Authorization: Bearer YOUR_KEY', or as 'api-key: YOUR_KEY'."
+	}
+	if reason == reasonExpired {
+		e.code, e.message = codeExpiredKey, "This API key has expired. Ask whoever runs this deployment for a new one."
 	}
 	if key != "" {
 		e.hash = tenant.Hash(key)[:shownHash]
@@ -86,7 +95,23 @@ func (a *api) authenticate(r *http.Request) (tenant.Key, error) {
 	if errors.Is(err, tenant.ErrUnknownKey) {
 		return tenant.Key{}, notLetIn(reasonUnknown, secret)
 	}
+	if err == nil && key.Expired(a.Clock()) { // at each call: what is remembered of it may be older than its end
+		return tenant.Key{}, notLetIn(reasonExpired, secret)
+	}
 	return key, err
+}
+
+// admits returns a 403 if key may not call the route of pattern: one that is read-only
+// calls none that changes anything. Every route but GET's is taken to.
+func admits(key tenant.Key, pattern string) error {
+	method, _, _ := strings.Cut(pattern, " ")
+	if !key.ReadOnly || method == http.MethodGet {
+		return nil
+	}
+	return &refusalError{
+		status: http.StatusForbidden, code: codeReadOnlyKey,
+		message: "This API key is read-only, and this call changes something. Use a key that is not; GET /v1/usage says what a key is.",
+	}
 }
 
 // source is the address that r came from, as the gateway or the connection has
@@ -106,6 +131,7 @@ type keyring struct {
 	mu      sync.Mutex
 	known   map[string]cachedKey
 	unknown map[string]cachedKey
+	notes   map[string]note // by hash
 }
 
 type cachedKey struct {
@@ -115,7 +141,7 @@ type cachedKey struct {
 }
 
 func newKeyring(store KeyStore, clock func() time.Time) *keyring {
-	return &keyring{store: store, clock: clock, known: map[string]cachedKey{}, unknown: map[string]cachedKey{}}
+	return &keyring{store: store, clock: clock, known: map[string]cachedKey{}, unknown: map[string]cachedKey{}, notes: map[string]note{}}
 }
 
 // key returns the key of this hash. It returns tenant.ErrUnknownKey if there is

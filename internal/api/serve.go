@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,8 @@ func (a *api) route(pattern string, h handler, names ...string) {
 		key, err := a.authenticate(r)
 		if err == nil {
 			c.key = key
-			if err = checkQuery(r, names); err == nil {
+			a.noteUse(r.Context(), key)
+			if err = cmp.Or(admits(key, pattern), checkQuery(r, names)); err == nil {
 				err = h(w, r, key.Tenant)
 			}
 		} else if refused, ok := errors.AsType[*authError](err); ok {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/tenant"
@@ -55,7 +56,7 @@ func (a *api) usage(w http.ResponseWriter, r *http.Request, tenantName string) e
 		return err
 	}
 	out := tenantUsageShape{
-		Object: "usage", Tenant: tenantName, Key: shapeKey(callOf(r).key), Limits: a.shapeLimits(),
+		Object: "usage", Tenant: tenantName, Key: a.shapeKey(callOf(r).key), Limits: a.shapeLimits(),
 	}
 	if !a.config.Limits.None() {
 		out.InUse.Batches, out.InUse.Requests = new(int64(len(q.Batches))), new(int64(q.Requests()))
@@ -77,8 +78,8 @@ func (a *api) usage(w http.ResponseWriter, r *http.Request, tenantName string) e
 // stored returns the bytes that q's tenant has stored; they are not known where nobody
 // has counted them, and there are some.
 func (a *api) stored(ctx context.Context, q tenant.Quota) (bytes int64, known bool, err error) {
-	if a.config.Limits.Bytes == 0 || q.Counted() {
-		return q.Stored(), q.Counted(), nil
+	if limited := a.config.Limits.Bytes > 0; !limited || q.Counted() {
+		return q.Stored(), limited, nil
 	}
 	files, _, err := a.Files.Files(ctx, q.Tenant, batch.FileQuery{Limit: 1})
 	if err != nil {
@@ -105,8 +106,12 @@ func (a *api) shapeLimits() tenantLimitShape {
 	return out
 }
 
-func shapeKey(k tenant.Key) keyShape {
-	return keyShape{Name: k.Name, CreatedAt: k.CreatedAt.Unix()}
+func (a *api) shapeKey(k tenant.Key) keyShape {
+	out := keyShape{Name: k.Name, ReadOnly: k.ReadOnly, CreatedAt: k.CreatedAt.Unix(), ExpiresAt: unix(k.ExpiresAt)}
+	if day := a.keys.lastUse(k.Hash); !day.IsZero() {
+		out.LastUsed = new(day.Format(time.DateOnly))
+	}
+	return out
 }
 
 // limited returns a limit; nil where there is none.

@@ -26,7 +26,7 @@ func TestUsage(t *testing.T) {
 		c.MaxInputBytes, c.MaxLineBytes, c.MaxRequests = 900, 80, 30
 	})
 	r := w.get("/v1/usage").want(200)
-	want := map[string]any{"name": "test", "read_only": false, "created_at": float64(w.clock().Unix()), "expires_at": nil, "last_used": nil}
+	want := map[string]any{"name": "test", "read_only": false, "created_at": float64(w.clock().Unix()), "expires_at": nil, "last_used": "2026-03-04"}
 	if diff := cmp.Diff(want, r.json["key"]); diff != "" || r.text("tenant") != "alice" || r.text("object") != "usage" {
 		t.Errorf("of %s (-want +got):\n%s", r.text("tenant"), diff)
 	}

@@ -16,6 +16,8 @@ const (
 	attrTenant    = "tenant"
 	attrHint      = "hint"
 	attrRevokedAt = "revoked_at"
+	attrReadOnly  = "read_only"
+	attrDay       = "day" // of a key's last use
 )
 
 // Key returns the key of a hash. It returns tenant.ErrUnknownKey if there is
@@ -96,6 +98,8 @@ func encodeKey(k tenant.Key) item {
 	it.setString(attrHint, k.Hint)
 	it.setTime(attrCreatedAt, k.CreatedAt)
 	it.setTime(attrRevokedAt, k.RevokedAt)
+	it.setTime(attrExpiresAt, k.ExpiresAt)
+	it.setBool(attrReadOnly, k.ReadOnly)
 	return it
 }
 
@@ -105,6 +109,45 @@ func decodeKey(it item) (tenant.Key, error) {
 	k := tenant.Key{
 		Hash: idOf(prefixKey, r.string(attrPK)), Tenant: r.string(attrTenant), Name: r.string(attrName),
 		Hint: r.string(attrHint), CreatedAt: r.time(attrCreatedAt), RevokedAt: r.time(attrRevokedAt),
+		ExpiresAt: r.time(attrExpiresAt), ReadOnly: r.bool(attrReadOnly),
 	}
 	return k, r.err
+}
+
+// NoteKeyUse records that a key was used on u's day, in the table that functions
+// write. It is idempotent, and leaves a later day as it is.
+func (s *Store) NoteKeyUse(ctx context.Context, u tenant.KeyUse) error {
+	u.Day = tenant.Day(u.Day)
+	it := useKey(u.Tenant, u.Hash).item()
+	it.setTime(attrDay, u.Day)
+	it.setExpiry(u.Day.Add(tenant.KeyUseLife))
+	err := s.put(ctx, it, isBefore(u.Day))
+	if _, lost := errors.AsType[*lostError](err); lost {
+		return nil
+	}
+	return err
+}
+
+// KeyUses returns on which day each key of a tenant's was last used, in the order of
+// their hashes: of those that were used within tenant.KeyUseLife.
+func (s *Store) KeyUses(ctx context.Context, tenantName string) ([]tenant.KeyUse, error) {
+	var uses []tenant.KeyUse
+	for after, more := "", true; more; {
+		items, on, err := s.list(ctx, listing{
+			pk: ownedBy(tenantName), prefix: prefixUse, after: after, limit: filteredPage, forward: true,
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, it := range items {
+			r := &reader{item: it}
+			u := tenant.KeyUse{Tenant: tenantName, Hash: idOf(prefixUse, r.string(attrSK)), Day: r.time(attrDay)}
+			if r.err != nil {
+				return nil, r.err
+			}
+			uses, after = append(uses, u), u.Hash
+		}
+		more = on
+	}
+	return uses, nil
 }

@@ -72,6 +72,15 @@ func isAbsentOrOver(now time.Time) condition {
 	}
 }
 
+// isBefore holds where there is nothing, or what was on an earlier day.
+func isBefore(day time.Time) condition {
+	return condition{
+		expression: "attribute_not_exists(#d) OR #d < :d",
+		names:      map[string]string{"#d": attrDay},
+		values:     map[string]types.AttributeValue{":d": number(day.UnixMilli())},
+	}
+}
+
 // countsAtMost holds where there is no counter shard, or one of which no
 // component is larger than c's. A component of 0 has no attribute.
 func countsAtMost(c batch.Counts) condition {

@@ -23,6 +23,7 @@ import (
 //	tenant#TENANT       upload#UPLOAD  a file that comes in parts
 //	tenant#TENANT       receipt#KEY    which batch an order became
 //	tenant#TENANT       quota          a tenant's unfinished batches, and what it has stored
+//	tenant#TENANT       use#HASH       on which day an API key was last used
 //	running             batch#BATCH    that a batch may be unfinished, and which of its flows was started last
 //	running             expiring#SECOND#TENANT#ID  that the life of a file or an upload ends then
 //	running             allowance      how the messages that may be in flight are shared
@@ -60,6 +61,7 @@ const (
 	prefixFile    = "file#"
 	prefixUpload  = "upload#"
 	prefixReceipt = "receipt#"
+	prefixUse     = "use#"
 	prefixKey     = "key#"
 	prefixModel   = "model#"
 	prefixLimit   = "limit#"
@@ -103,6 +105,7 @@ func fileKey(tenant, id string) key        { return key{ownedBy(tenant), prefixF
 func uploadKey(tenant, id string) key      { return key{ownedBy(tenant), prefixUpload + id} }
 func receiptKey(tenant, k string) key      { return key{ownedBy(tenant), prefixReceipt + k} }
 func quotaKey(tenant string) key           { return key{ownedBy(tenant), skQuota} }
+func useKey(tenant, hash string) key       { return key{ownedBy(tenant), prefixUse + hash} }
 func runningKey(batchID string) key        { return key{pkRunning, prefixBatch + batchID} }
 func allowanceKey() key                    { return key{pkRunning, skAllowance} }
 func limitKey(id string) key               { return key{prefixLimit + id, skLimit} }

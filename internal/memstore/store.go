@@ -26,6 +26,7 @@ type Store struct {
 	counters map[string]map[string]batch.CounterShard // by batch and counter shard
 	journals map[string][]batch.Entry                 // by batch, in their order
 	keys     map[string]tenant.Key
+	uses     map[string]tenant.KeyUse // by tenant and hash
 	receipts map[receiptKey]batch.Receipt
 	running  map[string]batch.Running // by batch
 	expiring []batch.Expiring         // the first to end first
@@ -47,6 +48,7 @@ func NewStore() *Store {
 		counters: map[string]map[string]batch.CounterShard{},
 		journals: map[string][]batch.Entry{},
 		keys:     map[string]tenant.Key{},
+		uses:     map[string]tenant.KeyUse{},
 		receipts: map[receiptKey]batch.Receipt{},
 		running:  map[string]batch.Running{},
 		models:   map[string]route.Model{},
@@ -276,7 +278,7 @@ func (s *Store) PutKey(ctx context.Context, k tenant.Key) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k.CreatedAt, k.RevokedAt = stamp(k.CreatedAt), stamp(k.RevokedAt)
+	k.CreatedAt, k.RevokedAt, k.ExpiresAt = stamp(k.CreatedAt), stamp(k.RevokedAt), stamp(k.ExpiresAt)
 	s.keys[k.Hash] = k
 	return nil
 }
@@ -299,6 +301,39 @@ func (s *Store) Keys(ctx context.Context, tenantName string) ([]tenant.Key, erro
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.Hash, b.Hash))
 	})
 	return keys, nil
+}
+
+// NoteKeyUse records that a key was used on u's day. It is idempotent, and leaves a
+// later day as it is.
+func (s *Store) NoteKeyUse(ctx context.Context, u tenant.KeyUse) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("memstore: note a key's use: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u.Day = tenant.Day(u.Day)
+	if was, known := s.uses[u.Tenant+"#"+u.Hash]; !known || was.Day.Before(u.Day) {
+		s.uses[u.Tenant+"#"+u.Hash] = u
+	}
+	return nil
+}
+
+// KeyUses returns on which day each key of a tenant's was last used, in the order of
+// their hashes.
+func (s *Store) KeyUses(ctx context.Context, tenantName string) ([]tenant.KeyUse, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("memstore: key uses: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var uses []tenant.KeyUse
+	for _, u := range s.uses {
+		if u.Tenant == tenantName {
+			uses = append(uses, u)
+		}
+	}
+	slices.SortFunc(uses, func(a, b tenant.KeyUse) int { return cmp.Compare(a.Hash, b.Hash) })
+	return uses, nil
 }
 
 // own returns a copy of list, as stores keep what may be empty: then it is nil.

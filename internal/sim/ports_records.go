@@ -232,6 +232,12 @@ func (p ports) PutReceipt(ctx context.Context, r batch.Receipt) error {
 	return p.call(ctx, o, func(ctx context.Context) error { return p.world.store.PutReceipt(ctx, r) })
 }
 
+// NoteKeyUse notes that an API key is used. It takes no time and never fails: nothing
+// hangs on it.
+func (p ports) NoteKeyUse(ctx context.Context, u tenant.KeyUse) error {
+	return p.world.store.NoteKeyUse(ctx, u)
+}
+
 // Key reads an API key.
 func (p ports) Key(ctx context.Context, hash string) (k tenant.Key, err error) {
 	err = p.call(ctx, operation{name: "Key", key: strconv.Itoa(len(hash))}, func(ctx context.Context) error {

@@ -143,6 +143,8 @@ type Keys interface {
 	Key(ctx context.Context, hash string) (tenant.Key, error)
 	PutKey(ctx context.Context, k tenant.Key) error
 	Keys(ctx context.Context, tenantName string) ([]tenant.Key, error)
+	NoteKeyUse(ctx context.Context, u tenant.KeyUse) error
+	KeyUses(ctx context.Context, tenantName string) ([]tenant.KeyUse, error)
 }
 
 // Models keeps what an operator says of models.

@@ -330,6 +330,10 @@ func looksAtOwner(owner string) []look {
 			return s.UpdateQuota(ctx, owner, noChange)
 		}),
 	}
+	all = append(all, newLook("key uses of "+owner, func(ctx context.Context, s Store) (page[tenant.KeyUse], error) {
+		uses, err := s.KeyUses(ctx, owner)
+		return paged(uses, false, err)
+	}))
 	for _, id := range uploadIDs() {
 		all = append(all, newLook(id+" of "+owner, func(ctx context.Context, s Store) (batch.Upload, error) {
 			u, err := s.Upload(ctx, owner, id)

@@ -99,7 +99,7 @@ func (p *pair) operations() map[string]func(*rapid.T) {
 		"ClaimReceipt": p.claimReceipt, "PutReceipt": p.putReceipt,
 		"UpdateQuota": p.updateQuota, "UpdateAllowance": p.updateAllowance,
 		"Limit": p.limit, "UpdateLimit": p.updateLimit,
-		"Key": p.key, "PutKey": p.putKey, "Keys": p.keys,
+		"Key": p.key, "PutKey": p.putKey, "Keys": p.keys, "NoteKeyUse": p.noteKeyUse, "KeyUses": p.keyUses,
 		"Models": p.models, "PutModel": p.putModel, "DeleteModel": p.deleteModel,
 	}
 }
@@ -568,6 +568,20 @@ func (p *pair) putKey(rt *rapid.T) {
 		k.RevokedAt = time.Time{}
 	}
 	write(rt, p, "PutKey", func(ctx context.Context, s Store) error { return s.PutKey(ctx, k) })
+}
+
+func (p *pair) noteKeyUse(rt *rapid.T) {
+	u := drawn[tenant.KeyUse](rt, "use")
+	u.Tenant, u.Hash = anOwner(rt), one(rt, "hash", "h1", "h2")
+	write(rt, p, "NoteKeyUse", func(ctx context.Context, s Store) error { return s.NoteKeyUse(ctx, u) })
+}
+
+func (p *pair) keyUses(rt *rapid.T) {
+	owner := anOwner(rt)
+	both(rt, p, "KeyUses", func(ctx context.Context, s Store) (page[tenant.KeyUse], error) {
+		uses, err := s.KeyUses(ctx, owner)
+		return paged(uses, false, err)
+	})
 }
 
 func (p *pair) keys(rt *rapid.T) {

@@ -166,6 +166,9 @@ func keyTrials() []trial[Store] {
 		{"Key/revoked", keyRevoked},
 		{"Key/tenants", keyTenants},
 		{"Key/everyone's", keyEveryone},
+		{"Key/comes back as it was", keyRoundTrips},
+		{"KeyUse/the latest day", keyUseLatest},
+		{"KeyUse/race", keyUseRace},
 	}
 }
 
@@ -243,4 +246,48 @@ func keyEveryone(t *testing.T, s Store) {
 		}
 	}
 	same(t, "keys", ours, []tenant.Key{mine, other})
+}
+
+// keyRoundTrips fills every field, so that none is forgotten; a key in force is none
+// that was revoked.
+func keyRoundTrips(t *testing.T, s Store) {
+	k := Filled[tenant.Key]()
+	k.Hash, k.Tenant, k.RevokedAt = tenant.Hash(unique("sk-")), unique("t-"), time.Time{}
+	ok(t, s.PutKey(t.Context(), k))
+	got, err := s.Key(t.Context(), k.Hash)
+	ok(t, err)
+	same(t, "key", got, k)
+	all, err := s.Keys(t.Context(), k.Tenant)
+	ok(t, err)
+	same(t, "keys", all, []tenant.Key{k})
+}
+
+func keyUseLatest(t *testing.T, s Store) {
+	owner, day := unique("t-"), tenant.Day(noon())
+	none, err := s.KeyUses(t.Context(), owner)
+	ok(t, err)
+	same(t, "uses of a new tenant", len(none), 0)
+	for _, at := range []time.Time{noon(), noon().Add(25 * time.Hour), noon().Add(24 * time.Hour), noon().Add(-time.Hour)} {
+		ok(t, s.NoteKeyUse(t.Context(), tenant.KeyUse{Tenant: owner, Hash: "h1", Day: at}))
+	}
+	ok(t, s.NoteKeyUse(t.Context(), tenant.KeyUse{Tenant: owner, Hash: "h0", Day: noon()}))
+	ok(t, s.NoteKeyUse(t.Context(), tenant.KeyUse{Tenant: owner + "1", Hash: "h1", Day: noon().Add(99 * time.Hour)}))
+	uses, err := s.KeyUses(t.Context(), owner)
+	ok(t, err)
+	same(t, "uses", uses, []tenant.KeyUse{
+		{Tenant: owner, Hash: "h0", Day: day}, {Tenant: owner, Hash: "h1", Day: day.Add(24 * time.Hour)},
+	})
+}
+
+// keyUseRace has many note a key's use at once: the latest day stays.
+func keyUseRace(t *testing.T, s Store) {
+	owner := unique("t-")
+	for _, err := range atOnce(8, func(i int) error {
+		return s.NoteKeyUse(t.Context(), tenant.KeyUse{Tenant: owner, Hash: "h", Day: noon().Add(time.Duration(i*24) * time.Hour)})
+	}) {
+		ok(t, err)
+	}
+	uses, err := s.KeyUses(t.Context(), owner)
+	ok(t, err)
+	same(t, "uses", uses, []tenant.KeyUse{{Tenant: owner, Hash: "h", Day: tenant.Day(noon().Add(7 * 24 * time.Hour))}})
 }

@@ -35,7 +35,12 @@ type Key struct {
 	Hint      string // the key's last four characters
 	CreatedAt time.Time
 	RevokedAt time.Time // zero: in force
+	ExpiresAt time.Time // from then on it is refused; zero: never
+	ReadOnly  bool      // it may change nothing
 }
+
+// Expired reports whether k's life is over.
+func (k Key) Expired(now time.Time) bool { return !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt) }
 
 // NewKey makes an API key of a tenant from 32 random bytes. It returns the
 // key itself, to be shown once, and what may be stored of it, and ErrName if
