@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 	"github.com/spf13/cobra"
 
@@ -51,6 +52,14 @@ type keyStore interface {
 type adminStore interface {
 	keyStore
 	modelStore
+	actStore
+}
+
+// An actStore keeps what owners of the deployment did.
+type actStore interface {
+	PutAct(ctx context.Context, act tenant.Act) error
+	// Acts returns a page, newest first, and whether there are more.
+	Acts(ctx context.Context, before time.Time, limit int) ([]tenant.Act, bool, error)
 }
 
 // A modelStore keeps models.
@@ -69,6 +78,7 @@ type admin struct {
 	table  string // MUSKETRY_ADMIN_TABLE, or --table
 	main   string // MUSKETRY_TABLE, or --main-table; may be empty
 	open   func(ctx context.Context, table, main string) (adminStore, error)
+	who    func(ctx context.Context) (string, error) // the caller's ARN
 	now    func() time.Time
 	random io.Reader
 }
@@ -119,11 +129,12 @@ func (a *admin) createCommand() *cobra.Command {
 				return fmt.Errorf("--expires: %w", err)
 			}
 			return a.with(cmd.Context(), func(ctx context.Context, store adminStore) error {
-				if err := store.PutKey(ctx, key); err != nil {
+				err := a.do(ctx, cmd, store, keyAct("keys create", key), func() error { return store.PutKey(ctx, key) })
+				if err != nil {
 					return fmt.Errorf("keep the key: %w", err)
 				}
 				cmd.PrintErrf("A key of tenant %s, hash %.*s…%s. It is shown only now:\n", key.Tenant, shownHash, key.Hash, terms(key))
-				_, err := fmt.Fprintln(cmd.OutOrStdout(), secret)
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), secret)
 				return err
 			})
 		},
@@ -188,7 +199,8 @@ func (a *admin) revokeCommand() *cobra.Command {
 					return err
 				}
 				key.RevokedAt = a.now()
-				if err := store.PutKey(ctx, key); err != nil {
+				err = a.do(ctx, cmd, store, keyAct("keys revoke", key), func() error { return store.PutKey(ctx, key) })
+				if err != nil {
 					return fmt.Errorf("revoke the key: %w", err)
 				}
 				_, err = fmt.Fprintf(cmd.OutOrStdout(), "Revoked key %.*s… (…%s) of tenant %s. It is refused within 60 seconds.\n",
@@ -361,6 +373,22 @@ func openStore(now func() time.Time) func(ctx context.Context, table, main strin
 		}
 		return store, nil
 	}
+}
+
+// callerARN returns whose the environment's AWS credentials are. No policy can forbid
+// the question (https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html).
+func callerARN(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, credentialsPatience)
+	defer cancel()
+	cfg, err := operator(ctx)
+	if err != nil {
+		return "", err
+	}
+	who, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return "", fmt.Errorf("ask AWS whose the credentials are (sts:GetCallerIdentity): %w", err)
+	}
+	return aws.ToString(who.Arn), nil
 }
 
 func signedIn(ctx context.Context, cfg aws.Config) error {

@@ -21,6 +21,17 @@ type desk struct {
 	t     *testing.T
 	store *memstore.Store
 	main  string // the other table's name
+
+	nobody bool       // AWS does not say who asks
+	broken *brokenLog // if any: what is written to
+}
+
+// who is nobody for whom AWS does not say.
+func (d desk) who(context.Context) (string, error) {
+	if d.nobody {
+		return "", errors.New("AWS does not answer")
+	}
+	return "arn:aws:iam::1:user/ann", nil
 }
 
 func (d desk) keys(args ...string) (stdout, stderr string, err error) {
@@ -32,8 +43,13 @@ func (d desk) keys(args ...string) (stdout, stderr string, err error) {
 func (d desk) run(command func(*admin) *cobra.Command, in string, args ...string) (stdout, stderr string, err error) {
 	d.t.Helper()
 	a := &admin{
-		table: "t-1", main: d.main, now: func() time.Time { return time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC) }, random: rand.Reader,
-		open: func(context.Context, string, string) (adminStore, error) { return d.store, nil },
+		table: "t-1", main: d.main, who: d.who, now: func() time.Time { return time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC) }, random: rand.Reader,
+		open: func(context.Context, string, string) (adminStore, error) {
+			if d.broken != nil {
+				return d.broken, nil
+			}
+			return d.store, nil
+		},
 	}
 	var out, told bytes.Buffer
 	cmd := command(a)

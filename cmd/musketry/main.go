@@ -23,7 +23,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first Ctrl-C asks, the second one kills.
 	context.AfterFunc(ctx, stop)
-	deployment := &admin{table: os.Getenv(boot.EnvAdminTable), main: os.Getenv(boot.EnvTable), open: openStore(time.Now), now: time.Now, random: rand.Reader}
+	deployment := &admin{table: os.Getenv(boot.EnvAdminTable), main: os.Getenv(boot.EnvTable), open: openStore(time.Now), who: callerARN, now: time.Now, random: rand.Reader}
 	env := cli.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Terminal: term.IsTerminal(int(os.Stderr.Fd())),
@@ -36,7 +36,7 @@ func main() {
 		Version:  version(),
 	}
 	check := &doctorCommand{stack: os.Getenv(boot.EnvStack), env: env, open: openDeployed(time.Now)}
-	os.Exit(cli.Run(ctx, env, os.Args[1:], deployment.keysCommand(), deployment.modelsCommand(), check.command()))
+	os.Exit(cli.Run(ctx, env, os.Args[1:], deployment.keysCommand(), deployment.modelsCommand(), deployment.logCommand(), check.command()))
 }
 
 func version() string {

@@ -74,7 +74,7 @@ func (a *admin) setModelCommand() *cobra.Command {
 				return err
 			}
 			return a.with(cmd.Context(), func(ctx context.Context, store adminStore) error {
-				if err := c.set(ctx, cmd, store, whole); err != nil {
+				if err := a.setModel(ctx, cmd, &c, store, whole); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is set. Workers have it within 5 seconds.\n", whole.Pattern)
@@ -86,9 +86,9 @@ func (a *admin) setModelCommand() *cobra.Command {
 	return cmd
 }
 
-// set stores a model: all of whole if it comes from a file, else what is stored
+// setModel stores a model: all of whole if it comes from a file, else what is stored
 // with what cmd's flags change of it.
-func (c *modelChange) set(ctx context.Context, cmd *cobra.Command, store adminStore, whole route.Model) error {
+func (a *admin) setModel(ctx context.Context, cmd *cobra.Command, c *modelChange, store adminStore, whole route.Model) error {
 	stored, err := modelOf(ctx, store, whole.Pattern)
 	if errors.Is(err, route.ErrNotFound) {
 		err = hasRoom(ctx, store)
@@ -100,7 +100,11 @@ func (c *modelChange) set(ctx context.Context, cmd *cobra.Command, store adminSt
 		whole = c.over(cmd, whole.Pattern, stored)
 	}
 	whole.Revision = stored.Revision
-	return changed(store.PutModel(ctx, whole), whole.Pattern)
+	if err := whole.Validate(); err != nil { // before it is logged, as it may say what is no one's to read
+		return err
+	}
+	err = a.do(ctx, cmd, store, modelAct("models set", whole, cmd.Flags()), func() error { return store.PutModel(ctx, whole) })
+	return changed(err, whole.Pattern)
 }
 
 // flags has cmd read c.
@@ -297,7 +301,7 @@ func (a *admin) removeModelCommand() *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd.Context(), func(ctx context.Context, store adminStore) error {
-				what, err := remove(ctx, store, args[0], name)
+				what, err := a.removeModel(ctx, cmd, store, args[0], name)
 				if err != nil {
 					return err
 				}
@@ -310,19 +314,23 @@ func (a *admin) removeModelCommand() *cobra.Command {
 	return cmd
 }
 
-// remove removes a model, or the route of that name, and returns what was removed.
-func remove(ctx context.Context, store adminStore, pattern, name string) (string, error) {
+// removeModel removes a model, or the route of that name, and returns what was removed.
+func (a *admin) removeModel(ctx context.Context, cmd *cobra.Command, store adminStore, pattern, name string) (string, error) {
 	m, err := modelOf(ctx, store, pattern)
 	if err != nil {
 		return "", err
 	}
 	if name == "" {
-		return pattern, changed(store.DeleteModel(ctx, pattern, m.Revision), pattern)
+		err := a.do(ctx, cmd, store, modelAct("models remove", m, cmd.Flags()), func() error { return store.DeleteModel(ctx, pattern, m.Revision) })
+		return pattern, changed(err, pattern)
 	}
 	if m, err = without(m, name); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("The route %s of %s", name, pattern), changed(store.PutModel(ctx, m), pattern)
+	act := modelAct("models remove route", m, cmd.Flags())
+	act.With = "route=" + name + " " + act.With
+	err = a.do(ctx, cmd, store, act, func() error { return store.PutModel(ctx, m) })
+	return fmt.Sprintf("The route %s of %s", name, pattern), changed(err, pattern)
 }
 
 // without returns m without one of its routes.

@@ -254,7 +254,7 @@ func onWhat(value any) string {
 // the local cloud would let pass, is granted or left out on purpose.
 func TestFunctionsWriteNoKeys(t *testing.T) {
 	t.Parallel()
-	want := strings.Fields("key# keys models") // what only musketry admin writes, with the credentials of whoever runs it
+	want := strings.Fields("audit key# keys models") // what only musketry admin writes, with the credentials of whoever runs it
 	for _, role := range functionRoles() {
 		for _, g := range sharedSynth(t).grantsOf(t, role) {
 			if strings.HasSuffix(g.on, "Table") && g.action != "dynamodb:GetItem" && g.action != "dynamodb:Query" {

@@ -54,15 +54,23 @@ func TestKeysAndModelsLieInTheAdminTable(t *testing.T) {
 		_, _ = s.Key(t.Context(), "hash") // there is none
 		_, keys := s.Keys(t.Context(), "")
 		_, models := s.Models(t.Context())
+		_, _, acts := s.Acts(t.Context(), noon(), 1)
 		for _, err := range []error{
-			s.PutKey(t.Context(), tenant.Key{Hash: "hash", Tenant: "acme"}), keys, models, s.PutModel(t.Context(), model), s.DeleteModel(t.Context(), "m", 1),
+			s.PutKey(t.Context(), tenant.Key{Hash: "hash", Tenant: "acme"}), keys, models, acts, s.PutAct(t.Context(), tenant.Act{What: "keys create"}), s.PutModel(t.Context(), model), s.DeleteModel(t.Context(), "m", 1),
 		} {
 			if err != nil {
 				t.Error(err)
 			}
 		}
+		if _, err := s.KeyUses(t.Context(), "acme"); err != nil {
+			t.Error(err)
+		}
+		if err := s.NoteKeyUse(t.Context(), tenant.KeyUse{Tenant: "acme", Hash: "hash"}); err != nil {
+			t.Error(err)
+		}
 		_, _ = s.Batch(t.Context(), batch.Ref{Tenant: "acme", ID: "batch_1"}) // there is none
-		text := strings.ReplaceAll("get X,query X,query X,put X,put X,put X,delete X", "X", want) + ",get everything"
+		text := strings.ReplaceAll("get X,query X,query X,query X,put X,put X,put X,put X,delete X", "X", want) +
+			",query everything,put everything,get everything"
 		if diff := cmp.Diff(strings.Split(text, ","), asked); diff != "" {
 			t.Errorf("with the admin table %q (-want +got):\n%s", admin, diff)
 		}

@@ -34,6 +34,7 @@ import (
 //	keys                key#TENANT#HASH  that the tenant has this key, and nothing else of it
 //	key#HASH            key            an API key
 //	models              model#PATTERN  what an operator says of the models of a pattern
+//	audit               act#MILLISECOND#HASH  what an operator did to keys or models
 const (
 	attrPK  = "pk"
 	attrSK  = "sk"
@@ -56,6 +57,7 @@ const (
 	// All models are read at once, every few seconds and by every worker: a page of
 	// 1 MB is a call, and a partition takes 3,000 reads of 4 KB a second.
 	pkModels = "models"
+	pkAudit  = "audit" // one partition has all acts: a few a day
 
 	prefixBatch   = "batch#"
 	prefixFile    = "file#"
@@ -64,6 +66,7 @@ const (
 	prefixUse     = "use#"
 	prefixKey     = "key#"
 	prefixModel   = "model#"
+	prefixAct     = "act#"
 	prefixLimit   = "limit#"
 
 	prefixExpiring = "expiring#"
@@ -112,6 +115,7 @@ func limitKey(id string) key               { return key{prefixLimit + id, skLimi
 func keyKey(hash string) key               { return key{prefixKey + hash, skKey} }
 func keyMark(tenant, hash string) key      { return key{pkKeys, keysOf(tenant) + hash} }
 func modelKey(pattern string) key          { return key{pkModels, prefixModel + pattern} }
+func actKey(id string) key                 { return key{pkAudit, prefixAct + id} }
 func idOf(prefix, sk string) string        { return strings.TrimPrefix(sk, prefix) }
 func tenantOf(pk string) string            { return strings.TrimPrefix(pk, "tenant#") }
 

@@ -31,6 +31,7 @@ type Store struct {
 	running  map[string]batch.Running // by batch
 	expiring []batch.Expiring         // the first to end first
 	models   map[string]route.Model   // by pattern
+	acts     map[string]tenant.Act    // by id
 
 	batches   *records[batch.Batch]
 	files     *records[batch.File]
@@ -52,6 +53,7 @@ func NewStore() *Store {
 		receipts: map[receiptKey]batch.Receipt{},
 		running:  map[string]batch.Running{},
 		models:   map[string]route.Model{},
+		acts:     map[string]tenant.Act{},
 
 		batches: newBatches(), files: newFileRecords(), uploads: newUploads(),
 		quotas: newQuotas(), allowance: newAllowance(), limits: newLimits(),

@@ -31,6 +31,7 @@ type Store interface {
 type Admin interface {
 	Keys
 	Models
+	Acts
 }
 
 // Fleet keeps what workers share.
@@ -145,6 +146,12 @@ type Keys interface {
 	Keys(ctx context.Context, tenantName string) ([]tenant.Key, error)
 	NoteKeyUse(ctx context.Context, u tenant.KeyUse) error
 	KeyUses(ctx context.Context, tenantName string) ([]tenant.KeyUse, error)
+}
+
+// Acts keeps what operators did.
+type Acts interface {
+	PutAct(ctx context.Context, a tenant.Act) error
+	Acts(ctx context.Context, before time.Time, limit int) ([]tenant.Act, bool, error)
 }
 
 // Models keeps what an operator says of models.

@@ -281,6 +281,9 @@ func (p *pair) looks() []look {
 			return paged(s.Runnings(ctx, "", most))
 		}),
 		newLook("models", func(ctx context.Context, s Store) ([]route.Model, error) { return s.Models(ctx) }),
+		newLook("acts", func(ctx context.Context, s Store) (page[tenant.Act], error) {
+			return paged(s.Acts(ctx, time.Time{}, most))
+		}),
 		newLook("keys", func(ctx context.Context, s Store) ([]tenant.Key, error) { return s.Keys(ctx, "") }),
 	}
 	for _, id := range batchIDs() {

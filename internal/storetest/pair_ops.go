@@ -100,6 +100,7 @@ func (p *pair) operations() map[string]func(*rapid.T) {
 		"UpdateQuota": p.updateQuota, "UpdateAllowance": p.updateAllowance,
 		"Limit": p.limit, "UpdateLimit": p.updateLimit,
 		"Key": p.key, "PutKey": p.putKey, "Keys": p.keys, "NoteKeyUse": p.noteKeyUse, "KeyUses": p.keyUses,
+		"PutAct": p.putAct, "Acts": p.acts,
 		"Models": p.models, "PutModel": p.putModel, "DeleteModel": p.deleteModel,
 	}
 }
@@ -581,6 +582,18 @@ func (p *pair) keyUses(rt *rapid.T) {
 	both(rt, p, "KeyUses", func(ctx context.Context, s Store) (page[tenant.KeyUse], error) {
 		uses, err := s.KeyUses(ctx, owner)
 		return paged(uses, false, err)
+	})
+}
+
+func (p *pair) putAct(rt *rapid.T) {
+	a := drawn[tenant.Act](rt, "act")
+	write(rt, p, "PutAct", func(ctx context.Context, s Store) error { return s.PutAct(ctx, a) })
+}
+
+func (p *pair) acts(rt *rapid.T) {
+	before, limit := one(rt, "before", time.Time{}, noon(), noon().Add(time.Hour)), upTo(rt, "limit", 0, 3)
+	both(rt, p, "Acts", func(ctx context.Context, s Store) (page[tenant.Act], error) {
+		return paged(s.Acts(ctx, before, limit))
 	})
 }
 

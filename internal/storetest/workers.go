@@ -169,6 +169,8 @@ func keyTrials() []trial[Store] {
 		{"Key/comes back as it was", keyRoundTrips},
 		{"KeyUse/the latest day", keyUseLatest},
 		{"KeyUse/race", keyUseRace},
+		{"Act/comes back as it was, newest first", actsNewestFirst},
+		{"Act/page of none", actsBounds},
 	}
 }
 

@@ -173,7 +173,7 @@ func (a account) destroy(ctx context.Context) error {
 
 // newKey makes a key of a tenant and shows it, once: what is kept is its hash.
 func (a account) newKey(ctx context.Context, name string) error {
-	cfg, _, err := a.identify(ctx)
+	cfg, who, err := a.identify(ctx)
 	if err != nil {
 		return err
 	}
@@ -189,6 +189,13 @@ func (a account) newKey(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	act := tenant.Act{
+		At: a.now(), Who: aws.ToString(who.Arn), What: "keys create", On: key.Tenant, With: fmt.Sprintf("key=%.12s name=%q", key.Hash, key.Name),
+	}
+	if err := store.PutAct(ctx, act); err != nil {
+		return fmt.Errorf("log the act, without which it is not done: %w", err)
+	}
+	fmt.Fprintln(a.err, act)
 	if err := store.PutKey(ctx, key); err != nil {
 		return fmt.Errorf("keep the key: %w", err)
 	}
