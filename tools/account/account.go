@@ -102,6 +102,9 @@ func (a account) deploy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := a.carry(ctx, cfg, out, aws.ToString(who.Arn)); err != nil {
+		return err
+	}
 	if a.key != "" && a.key != noneSaid {
 		_, err := parameters.PutParameter(ctx, &ssm.PutParameterInput{
 			Name: aws.String(out[outputs.UpstreamKey]), Value: &a.key,
@@ -168,6 +171,33 @@ func (a account) destroy(ctx context.Context) error {
 	fmt.Fprintln(a.out, "the tables and the bucket stay, protected from deletion, unless it was deployed with CDK_CONTEXT=removal=destroy;")
 	fmt.Fprintf(a.out, "a new stack takes them over with CDK_CONTEXT='existingTable=%s existingAdminTable=%s existingBucket=%s'\n",
 		cmp.Or(out[outputs.Table], "NAME"), cmp.Or(out[outputs.AdminTable], "NAME"), cmp.Or(out[outputs.Bucket], "NAME"))
+	return nil
+}
+
+// carry fills the table of keys and models of a deployment that had both in its main table.
+func (a account) carry(ctx context.Context, cfg aws.Config, out map[string]string, who string) error {
+	store := func(output string) (*dynamostore.Store, error) {
+		return dynamostore.New(dynamodb.NewFromConfig(cfg), dynamostore.Config{Table: out[output], Now: a.now})
+	}
+	from, err := store(outputs.Table)
+	if err != nil {
+		return err
+	}
+	to, err := store(outputs.AdminTable)
+	if err != nil {
+		return err
+	}
+	keys, models, err := carryOver(ctx, from, to, who, a.now())
+	if errors.Is(err, errUnread) {
+		fmt.Fprintf(a.err, "whether keys and models lie in the main table, as they did before they had one of their own, was not looked at: %v\n", err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("fill the table of keys and models: %w", err)
+	}
+	if keys+models > 0 {
+		fmt.Fprintf(a.out, "copied %d keys and %d models into the table of their own\n", keys, models)
+	}
 	return nil
 }
 
