@@ -27,6 +27,8 @@ func main() {
 	env := cli.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Terminal: term.IsTerminal(int(os.Stderr.Fd())),
+		Width:    width,
+		Asks:     term.IsTerminal(int(os.Stdin.Fd())),
 		BaseURL:  os.Getenv("OPENAI_BASE_URL"),
 		Key:      os.Getenv("OPENAI_API_KEY"),
 		HTTP:     &http.Client{},
@@ -37,6 +39,15 @@ func main() {
 	}
 	check := &doctorCommand{stack: os.Getenv(boot.EnvStack), env: env, open: openDeployed(time.Now)}
 	os.Exit(cli.Run(ctx, env, os.Args[1:], deployment.keysCommand(), deployment.modelsCommand(), deployment.logCommand(), check.command()))
+}
+
+// width returns the columns of the terminal that standard error is, 0 if it is none.
+func width() int {
+	columns, _, err := term.GetSize(int(os.Stderr.Fd()))
+	if err != nil {
+		return 0
+	}
+	return columns
 }
 
 func version() string {

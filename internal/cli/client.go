@@ -30,6 +30,7 @@ const (
 type client struct {
 	base    *url.URL
 	key     string
+	own     openai.Client // for what is Musketry's own, which the SDK has no service for
 	batches openai.BatchService
 	files   openai.FileService
 	uploads openai.UploadService
@@ -58,6 +59,7 @@ func (a *app) client() (*client, error) {
 	return &client{
 		base:    base,
 		key:     key,
+		own:     openai.Client{Options: opts},
 		batches: openai.NewBatchService(opts...),
 		files:   openai.NewFileService(opts...),
 		uploads: openai.NewUploadService(opts...),

@@ -27,6 +27,7 @@ func TestStatus(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := newServer(t)
+				tt.run.retrying = 4
 				s.addBatch("batch_a", tt.run).metadata = map[string]string{"team": "search", "run": "7"}
 				time.Sleep(tt.age) // of the bubble's time
 				client := s.start()
@@ -92,5 +93,94 @@ func TestListPages(t *testing.T) {
 				t.Fatalf("line %d is %s, want %s", i, line, want)
 			}
 		}
+	})
+}
+
+func TestListFilters(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		s.addBatch("batch_old", batchRun{total: 10, perSecond: 1}).metadata = map[string]string{"team": "search"}
+		time.Sleep(2 * time.Hour) // of the bubble's time
+		s.addBatch("batch_other", batchRun{total: 10, perSecond: 1}).metadata = map[string]string{"team": "ads"}
+		s.addBatch("batch_new", batchRun{total: 10}).metadata = map[string]string{"team": "search"}
+		time.Sleep(time.Minute) // of the bubble's time
+		client := s.start()
+		for name, tt := range map[string]struct {
+			args []string
+			want string // the batches
+		}{
+			"status":       {[]string{"--status", "completed"}, "batch_other batch_old"},
+			"two statuses": {[]string{"--status", "completed,in_progress"}, "batch_new batch_other batch_old"},
+			"metadata":     {[]string{"--metadata", "team=search"}, "batch_new batch_old"},
+			"since":        {[]string{"--since", "1h"}, "batch_new batch_other"},
+			"search":       {[]string{"--search", "ADS"}, "batch_other"},
+			"all of them":  {[]string{"--metadata", "team=search", "--since", "1d", "--status", "completed"}, "batch_old"},
+			"limit":        {[]string{"--metadata", "team=search", "--limit", "1"}, "batch_new"},
+			"nothing":      {[]string{"--metadata", "team=nobody"}, ""},
+		} {
+			r := call{args: append([]string{"list"}, tt.args...), http: client}.run(t.Context(), t)
+			var got []string
+			for _, line := range strings.Split(r.stdout, "\n")[min(1, strings.Count(r.stdout, "\n")):] {
+				if id, _, _ := strings.Cut(line, " "); id != "" {
+					got = append(got, id)
+				}
+			}
+			if strings.Join(got, " ") != tt.want || r.code != cli.ExitOK {
+				t.Errorf("%s: %q\n%s", name, got, r.session())
+			}
+		}
+	})
+}
+
+func TestCancelSeveral(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		s.addBatch("batch_done", batchRun{total: 1, perSecond: 1})
+		time.Sleep(time.Minute) // of the bubble's time
+		s.addBatch("batch_a", batchRun{total: 100})
+		s.addBatch("batch_b", batchRun{total: 100})
+		client := s.start()
+		golden(t, "cancel/several", call{args: []string{"cancel", "batch_done", "batch_a", "batch_none"}, http: client}.run(t.Context(), t).session())
+		golden(t, "cancel/all-unasked", call{args: []string{"cancel", "--all"}, http: client}.run(t.Context(), t).session())
+		golden(t, "cancel/all-no", call{
+			args: []string{"cancel", "--all"}, asks: true, stdin: strings.NewReader("n\n"), http: client,
+		}.run(t.Context(), t).session())
+		golden(t, "cancel/all-yes", call{
+			args: []string{"cancel", "--all"}, asks: true, stdin: strings.NewReader("Yes\n"), http: client,
+		}.run(t.Context(), t).session())
+		golden(t, "cancel/all-none", call{args: []string{"cancel", "--all", "--yes", "--json"}, http: client}.run(t.Context(), t).session())
+	})
+}
+
+func TestFiles(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		for i := range 3 {
+			id := fmt.Sprintf("file-%d", i)
+			s.files[id], s.names[id] = make([]byte, 1_200*i), "in\x1b[2J.jsonl"
+		}
+		client := s.start()
+		golden(t, "files/list", call{args: []string{"files", "list"}, http: client}.run(t.Context(), t).session())
+		golden(t, "files/limit", call{args: []string{"files", "list", "--limit", "1"}, http: client}.run(t.Context(), t).session())
+		golden(t, "files/after", call{args: []string{"files", "list", "--after", "file-1", "--json"}, http: client}.run(t.Context(), t).session())
+		golden(t, "files/other", call{args: []string{"files", "list", "--purpose", "batch_output"}, http: client}.run(t.Context(), t).session())
+		golden(t, "files/delete", call{args: []string{"files", "delete", "file-9", "file-1"}, http: client}.run(t.Context(), t).session())
+	})
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		s.limits["key"].(map[string]any)["expires_at"] = 946684800 + 3*24*3600
+		s.limits["key"].(map[string]any)["read_only"] = true
+		client := s.start()
+		golden(t, "limits/text", call{args: []string{"usage"}, http: client}.run(t.Context(), t).session())
+		golden(t, "limits/json", call{args: []string{"usage", "--json"}, http: client}.run(t.Context(), t).session())
+		s.foreign = true
+		golden(t, "limits/foreign", call{args: []string{"usage"}, http: client}.run(t.Context(), t).session())
 	})
 }

@@ -12,7 +12,12 @@ import (
 )
 
 const (
-	barWidth = 30
+	// barFloor and barCeiling bound a bar's columns, barRest is what it has besides
+	// in front of the words, and guess the columns of a terminal that does not tell.
+	barFloor   = 10
+	barCeiling = 30
+	barRest    = 12
+	guess      = 80
 	// lineEvery and lineAtLeast bound how often plain lines tell of progress:
 	// no sooner than 10 s while things move, and every minute while they do not.
 	lineEvery   = 10 * time.Second
@@ -35,6 +40,7 @@ type progress struct {
 	at        time.Time
 	status    batch.Status
 	counts    batch.Counts
+	retrying  int           // requests that failed and are tried again; 0: none, or unknown
 	rate      float64       // requests a second; 0: unknown
 	remaining time.Duration // 0: unknown
 }
@@ -45,6 +51,9 @@ func (p progress) detail() string {
 		return ""
 	}
 	parts := append([]string{fmt.Sprintf("%d/%d done", p.counts.Done(), p.counts.Total)}, bad(p.counts)...)
+	if p.retrying > 0 {
+		parts = append(parts, fmt.Sprintf("%d retrying", p.retrying))
+	}
 	if p.status == batch.StatusInProgress && p.counts.Done() < p.counts.Total {
 		if p.rate > 0 {
 			parts = append(parts, speed(p.rate))
@@ -66,6 +75,25 @@ func (p progress) detail() string {
 // words returns the progress in words.
 func (p progress) words() string {
 	return strings.TrimSpace(string(p.status) + " " + p.detail())
+}
+
+// barWords returns the progress in words behind a bar, in so many columns: while
+// requests are done, that the batch is in progress goes without saying.
+func (p progress) barWords(columns int) string {
+	words := p.words()
+	if p.status == batch.StatusInProgress && p.counts.Total > 0 {
+		words = p.detail()
+	}
+	return clip(words, columns)
+}
+
+// clip returns a text in so many columns at most, each of its runes in one.
+func clip(text string, columns int) string {
+	runes := []rune(text)
+	if len(runes) <= columns {
+		return text
+	}
+	return string(runes[:max(columns-1, 0)]) + "…"
 }
 
 // told is what was said of why a batch's requests wait.
@@ -105,29 +133,50 @@ func (a *app) display() display {
 	case a.json:
 		return &jsonDisplay{out: a.env.Stdout, err: a.env.Stderr}
 	case a.env.Terminal:
-		return newBarDisplay(a.env.Stderr)
+		return newBarDisplay(a.env.Stderr, a.env.Width)
 	}
 	return &lineDisplay{w: a.env.Stderr, now: a.env.Now, told: told{}}
 }
 
 // A barDisplay draws a bar on a terminal, over and over on the same line.
 type barDisplay struct {
-	w    io.Writer
-	bar  *progressbar.ProgressBar
-	told told
+	w     io.Writer
+	width func() int // of the terminal, 0 if unknown
+	cells int        // of the bar
+	bar   *progressbar.ProgressBar
+	told  told
 }
 
-func newBarDisplay(w io.Writer) *barDisplay {
-	return &barDisplay{w: w, bar: newBar(w, 1), told: told{}}
+func newBarDisplay(w io.Writer, width func() int) *barDisplay {
+	cells := barCells(width())
+	return &barDisplay{w: w, width: width, cells: cells, bar: newBar(w, 1, cells), told: told{}}
 }
 
-// newBar returns a bar of so many steps. Rate and time to go are not the
-// library's: it would count what was done before the watch as done at once.
-func newBar(w io.Writer, steps int) *progressbar.ProgressBar {
+// barCells returns how many columns a bar has on a terminal.
+func barCells(columns int) int {
+	if columns <= 0 {
+		columns = guess
+	}
+	return min(max((columns-60)/2, barFloor), barCeiling)
+}
+
+// room returns the columns that are left for words. Who resizes the terminal has
+// them cut, since a line that wraps could not be drawn over.
+func (d *barDisplay) room() int {
+	columns := d.width()
+	if columns <= 0 {
+		columns = guess
+	}
+	return columns - d.cells - barRest
+}
+
+// newBar returns a bar of so many steps and cells. Rate and time to go are not
+// the library's: it would count what was done before the watch as done at once.
+func newBar(w io.Writer, steps, cells int) *progressbar.ProgressBar {
 	return progressbar.NewOptions(
 		steps,
 		progressbar.OptionSetWriter(w),
-		progressbar.OptionSetWidth(barWidth),
+		progressbar.OptionSetWidth(cells),
 		progressbar.OptionUseANSICodes(true),
 		progressbar.OptionSetPredictTime(false),
 		progressbar.OptionShowDescriptionAtLineEnd(),
@@ -147,7 +196,7 @@ func (d *barDisplay) show(p progress) error {
 			return fmt.Errorf("standard error: %w", err)
 		}
 	}
-	d.bar.Describe(p.words())
+	d.bar.Describe(p.barWords(d.room()))
 	full := d.bar.GetMax()
 	if !p.status.Terminal() {
 		// A full bar is drawn no more, but the batch still has its files to write.
@@ -160,7 +209,7 @@ func (d *barDisplay) show(p progress) error {
 }
 
 func (d *barDisplay) trouble(err error) {
-	d.bar.Describe("no answer, trying again: " + firstLine(err.Error()))
+	d.bar.Describe(clip("no answer, trying again: "+firstLine(err.Error()), d.room()))
 }
 
 func (d *barDisplay) close() {

@@ -84,7 +84,7 @@ func (s *sink) check(want []byte) error {
 func (a *app) download(ctx context.Context, c *client, fileID string, w io.Writer) (int64, error) {
 	out := &sink{w: w, sum: sha256.New()}
 	for {
-		p, err := a.chunk(ctx, c, fileID, out.n)
+		p, err := a.chunk(ctx, c, fileID, out.n, pieceBytes)
 		if err != nil {
 			return out.n, out.after(err)
 		}
@@ -138,10 +138,10 @@ func (p chunk) copyTo(out *sink) error {
 	return nil
 }
 
-// chunk returns the stretch of a file that begins at offset.
-func (a *app) chunk(ctx context.Context, c *client, fileID string, offset int64) (chunk, error) {
+// chunk returns the stretch of a file that begins at offset, of so many bytes at most.
+func (a *app) chunk(ctx context.Context, c *client, fileID string, offset, most int64) (chunk, error) {
 	for try := 1; ; try++ {
-		p, err := c.chunk(ctx, fileID, offset)
+		p, err := c.chunk(ctx, fileID, offset, most)
 		if err == nil || try == downloadTries || ctx.Err() != nil || !errors.Is(err, io.ErrUnexpectedEOF) {
 			return p, err
 		}
@@ -151,9 +151,9 @@ func (a *app) chunk(ctx context.Context, c *client, fileID string, offset int64)
 	}
 }
 
-func (c *client) chunk(ctx context.Context, fileID string, offset int64) (chunk, error) {
+func (c *client) chunk(ctx context.Context, fileID string, offset, most int64) (chunk, error) {
 	res, err := c.files.Content(ctx, fileID,
-		option.WithHeader("Range", fmt.Sprintf("bytes=%d-%d", offset, offset+pieceBytes-1)))
+		option.WithHeader("Range", fmt.Sprintf("bytes=%d-%d", offset, offset+most-1)))
 	var refused *openai.Error
 	if errors.As(err, &refused) && refused.StatusCode == http.StatusRequestedRangeNotSatisfiable && offset == 0 {
 		return chunk{}, nil // an empty file has no first byte
@@ -168,7 +168,7 @@ func (c *client) chunk(ctx context.Context, fileID string, offset int64) (chunk,
 	if res.StatusCode != http.StatusPartialContent {
 		return chunk{}, fmt.Errorf("at byte %d: the server answered %d to a request for a range", offset, res.StatusCode)
 	}
-	length, total, err := contentRange(res.Header.Get("Content-Range"), offset)
+	length, total, err := contentRange(res.Header.Get("Content-Range"), offset, most)
 	if err != nil {
 		return chunk{}, err
 	}
@@ -203,7 +203,7 @@ func reprDigest(h http.Header) []byte {
 
 // contentRange reads a Content-Range of an answer to a request for a chunk
 // that begins at offset (RFC 9110, 14.4).
-func contentRange(header string, offset int64) (length, total int64, err error) {
+func contentRange(header string, offset, most int64) (length, total int64, err error) {
 	wrong := fmt.Errorf("at byte %d: the server answered with the range %.64q", offset, header)
 	span, size, ok := strings.Cut(strings.TrimPrefix(header, "bytes "), "/")
 	first, last, ok2 := strings.Cut(span, "-")
@@ -213,7 +213,7 @@ func contentRange(header string, offset int64) (length, total int64, err error) 
 	a, err1 := strconv.ParseInt(first, 10, 64)
 	b, err2 := strconv.ParseInt(last, 10, 64)
 	total, err3 := strconv.ParseInt(size, 10, 64)
-	if errors.Join(err1, err2, err3) != nil || a != offset || b < a || b >= total || b-a >= pieceBytes {
+	if errors.Join(err1, err2, err3) != nil || a != offset || b < a || b >= total || b-a >= most {
 		return 0, 0, wrong
 	}
 	return b - a + 1, total, nil

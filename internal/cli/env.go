@@ -13,6 +13,11 @@ type Env struct {
 	// Terminal reports whether Stderr is one, so that progress may be drawn;
 	// it is told in plain lines otherwise.
 	Terminal bool
+	// Width returns the columns of that terminal, 0 if they are not known. A bar
+	// that is wider than its line could not be drawn over.
+	Width func() int
+	// Asks reports whether somebody at a terminal can answer on Stdin.
+	Asks bool
 	// BaseURL is where the API is, ending in /v1; empty if --base-url must say.
 	BaseURL string
 	// Key is the API key; empty if --key-file must name one. It is sent to the

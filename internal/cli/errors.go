@@ -6,9 +6,29 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/openai/openai-go/v3"
 )
+
+// foreign reports whether err is the answer of a server that does not know what
+// it was asked for, or has not what was named.
+func foreign(err error) bool {
+	var answer *openai.Error
+	if !errors.As(err, &answer) {
+		return false
+	}
+	switch answer.StatusCode {
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return true
+	}
+	return false
+}
+
+// unknown says that the server does not know what only Musketry's does.
+func unknown(what string) error {
+	return fmt.Errorf("this server does not tell %s: that is Musketry's own, and OpenAI's API has no such route", what)
+}
 
 // explain returns err in words that say what went wrong, where, and what to do.
 func explain(err error) string {
@@ -38,7 +58,7 @@ func hintAnswer(answer *openai.Error) string {
 		if answer.Message == "" {
 			return "\nIs the address right? It ends in /v1."
 		}
-		return "\n\"musketry list\" shows the batches of your key."
+		return "\n" + hintNotFound(answer)
 	case http.StatusTooManyRequests:
 		return "\nThe server asks for patience: try again in a while."
 	}
@@ -46,6 +66,21 @@ func hintAnswer(answer *openai.Error) string {
 		return "\nThe server's fault, not yours: try again in a while."
 	}
 	return ""
+}
+
+// hintNotFound says what shows the names of what was not found.
+func hintNotFound(answer *openai.Error) string {
+	path := ""
+	if answer.Request != nil && answer.Request.URL != nil {
+		path = answer.Request.URL.Path
+	}
+	switch {
+	case strings.Contains(path, "/files/"):
+		return `"musketry files list" shows the files of your key.`
+	case strings.Contains(path, "/requests/"):
+		return `"musketry requests BATCH" shows the requests of a batch.`
+	}
+	return `"musketry list" shows the batches of your key.`
 }
 
 func hintOffline(err error) string {

@@ -23,6 +23,7 @@ type call struct {
 	args     []string
 	stdin    io.Reader
 	terminal bool
+	asks     bool
 	http     *http.Client
 	noEnv    bool // no address and no key in the environment
 	baseURL  string
@@ -39,7 +40,8 @@ func (c call) run(ctx context.Context, t *testing.T) result {
 	var stdout, stderr bytes.Buffer
 	ids := 0
 	env := cli.Env{
-		Stdin: c.stdin, Stdout: &stdout, Stderr: &stderr, Terminal: c.terminal,
+		Stdin: c.stdin, Stdout: &stdout, Stderr: &stderr, Terminal: c.terminal, Asks: c.asks,
+		Width:   func() int { return 120 },
 		BaseURL: "http://musketry.test/v1", Key: testKey, HTTP: c.http,
 		Now: time.Now, Random: func() float64 { return 0.5 },
 		NewID:   func() string { ids++; return fmt.Sprintf("id-%d", ids) },

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,10 @@ import (
 // maxInputBytes is the largest file that can be sent, the Uploads API's limit
 // (https://platform.openai.com/docs/api-reference/uploads/create).
 const maxInputBytes = 8 << 30
+
+// gzipStart is how a file begins that gzip has compressed
+// (https://www.rfc-editor.org/rfc/rfc1952).
+const gzipStart = "\x1f\x8b"
 
 // An input is a file of requests, ready to be sent. It must be closed.
 type input struct {
@@ -93,7 +98,10 @@ func spool(r io.Reader) (*os.File, error) {
 // endpoint returns the path that the file's first request names.
 func (in *input) endpoint() (string, error) {
 	// Reads at offsets leave the file where it is for the upload.
-	r := bufio.NewReader(io.NewSectionReader(in.file, 0, in.bytes))
+	r, err := in.lines()
+	if err != nil {
+		return "", err
+	}
 	for n := 1; ; n++ {
 		line, err := readLine(r)
 		if len(bytes.TrimSpace(line)) > 0 {
@@ -113,6 +121,19 @@ func (in *input) endpoint() (string, error) {
 			return "", fmt.Errorf("reading %s: %w", in.name, err)
 		}
 	}
+}
+
+// lines returns a reader of the file's lines, unpacked if gzip compressed it.
+func (in *input) lines() (*bufio.Reader, error) {
+	r := bufio.NewReaderSize(io.NewSectionReader(in.file, 0, in.bytes), 256<<10)
+	if start, _ := r.Peek(len(gzipStart)); string(start) != gzipStart {
+		return r, nil // and so is what went wrong in peeking
+	}
+	unpacked, err := gzip.NewReader(r)
+	if err != nil {
+		return nil, fmt.Errorf("%s begins as a gzip file does, but cannot be unpacked: %w", in.name, err)
+	}
+	return bufio.NewReaderSize(unpacked, 256<<10), nil
 }
 
 func (in *input) refuse(line int, err error) error {

@@ -20,6 +20,10 @@ type fetched struct {
 	Status string  `json:"status"`
 	Output *target `json:"output"`
 	Errors *target `json:"errors"`
+	// Of lines in the order in which they came: where to go on, and whether the
+	// batch has ended and these were the rest.
+	Cursor   string `json:"cursor,omitempty"`
+	Complete *bool  `json:"complete,omitempty"`
 }
 
 // A target is a file that was written.
@@ -28,60 +32,115 @@ type target struct {
 	Bytes int64  `json:"bytes"`
 }
 
+// resultFlags are what results is told besides the batch.
+type resultFlags struct {
+	output, failures string
+	failed           bool   // only the requests without an answer, to output
+	follow           bool   // until the end, as they come
+	after            string // a cursor
+}
+
+// words returns the flags that say where lines go, as a shell reads them.
+func (f *resultFlags) words() string {
+	text := ""
+	if f.failed {
+		text += " --failed"
+	}
+	if f.output != "-" {
+		text += " -o " + shellWord(f.output)
+	}
+	if f.failures != "" {
+		text += " --errors " + shellWord(f.failures)
+	}
+	return text
+}
+
 func (a *app) resultsCommand() *cobra.Command {
-	output, failures := "", ""
+	var f resultFlags
 	cmd := &cobra.Command{
 		Use:   "results BATCH",
-		Short: "Fetch the answers of a batch that has ended",
-		Long: `Fetch the answers of a batch that has ended, one a line, in the order of its
-requests. With --errors, fetch too why the others have none: requests that
-failed, expired or were cancelled.
+		Short: "Fetch a batch's answers, also before its end",
+		Long: `Fetch the answers of a batch, one a line. With --errors, fetch too why others have
+none: requests that failed, expired or were cancelled. With --failed, fetch only
+those.
 
-A file that is named is written whole or not at all; one that has no lines is
-written empty. A batch whose file was refused has no results, and nothing is
-written.`,
+Of a batch that has ended they are in the order of its requests. A file that is
+named is written whole or not at all; one that has no lines is written empty. A
+batch whose file was refused has no results, and nothing is written.
+
+Before the end, what there is comes in the order in which it was answered, and the
+exit code is 5. --follow goes on until the end, and writes each line as it comes;
+--after goes on where an earlier call stopped, and appends. A server that is not
+Musketry's gives results at the end only: --follow waits for it.`,
 		Example: `  musketry results batch_01… > answers.jsonl
   musketry results batch_01… -o answers.jsonl --errors failures.jsonl
-  musketry results batch_01… | jq -r .response.body.choices[0].message.content`,
-		Args: oneBatch,
+  musketry results batch_01… --failed | jq -r '.custom_id + " " + .error.message'
+  musketry results batch_01… --follow | jq -r .response.body.choices[0].message.content`,
+		Args:              oneBatch,
+		ValidArgsFunction: a.completeBatch,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if a.json && (output == "-" || failures == "-") {
-				return usageError(cmd, errors.New("--json describes files: name them with -o FILE and --errors FILE"))
+			if f.failed && f.failures != "" {
+				return usageError(cmd, errors.New("--failed writes the requests without an answer to -o: leave --errors out"))
 			}
-			if output == "-" && failures == "-" || output == failures {
-				return usageError(cmd, errors.New("-o and --errors name the same file"))
+			if err := checkTargets(cmd, a.json, f.output, f.failures); err != nil {
+				return err
 			}
 			c, err := a.client()
 			if err != nil {
 				return err
 			}
-			return a.results(cmd.Context(), c, args[0], output, failures)
+			return a.results(cmd.Context(), c, args[0], f)
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "-", "file to write the answers to; - is standard output")
-	cmd.Flags().StringVar(&failures, "errors", "", "file to write the requests without an answer to")
+	flags := cmd.Flags()
+	flags.StringVarP(&f.output, "output", "o", "-", "file to write the answers to; - is standard output")
+	flags.StringVar(&f.failures, "errors", "", "file to write the requests without an answer to")
+	flags.BoolVar(&f.failed, "failed", false, "only the requests without an answer")
+	flags.BoolVar(&f.follow, "follow", false, "go on until the batch has ended, each line as it comes")
+	flags.StringVar(&f.after, "after", "", "go on after this cursor, which an earlier call told")
 	return cmd
 }
 
-func (a *app) results(ctx context.Context, c *client, id, output, failures string) error {
+func (a *app) results(ctx context.Context, c *client, id string, f resultFlags) error {
 	v, err := c.batch(ctx, id)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case v.status().Terminal() && f.after == "":
+		return a.wholeFiles(ctx, c, v, f)
+	case f.follow:
+		return a.followResults(ctx, c, v, f)
 	}
-	if !v.status().Terminal() {
-		return fmt.Errorf("%s has not ended: it is %s, %s; its results are there when it has: musketry watch %s",
-			id, v.Status, requestsOr(v, "no request done"), id)
+	return a.partial(ctx, c, v, f)
+}
+
+// wholeFiles fetches an ended batch's files.
+func (a *app) wholeFiles(ctx context.Context, c *client, v *view, f resultFlags) error {
+	if f.failed {
+		return a.bring(ctx, c, v, "", f.output)
 	}
-	for _, p := range v.problems() {
-		a.note("  %s", p)
-	}
+	return a.bring(ctx, c, v, f.output, f.failures)
+}
+
+// bring fetches an ended batch's answers and failures, each unless its path is
+// empty, and returns how the batch ended.
+func (a *app) bring(ctx context.Context, c *client, v *view, output, failures string) error {
+	a.noteProblems(v)
 	if v.status() == batch.StatusFailed && v.OutputFileID == "" && v.ErrorFileID == "" {
+		if a.json {
+			if err := printValue(a.env.Stdout, fetched{Batch: v.ID, Status: string(v.Status)}); err != nil {
+				return err
+			}
+		}
 		a.note("%s; there are no results.", v.summary())
 		return v.outcome()
 	}
 	f := fetched{Batch: v.ID, Status: string(v.Status)}
-	if f.Output, err = a.fetch(ctx, c, v.OutputFileID, output); err != nil {
-		return err
+	var err error
+	if output != "" {
+		if f.Output, err = a.fetch(ctx, c, v.OutputFileID, output); err != nil {
+			return err
+		}
 	}
 	if failures != "" {
 		if f.Errors, err = a.fetch(ctx, c, v.ErrorFileID, failures); err != nil {
@@ -101,13 +160,18 @@ func requestsOr(v *view, otherwise string) string {
 	return otherwise
 }
 
+// printValue writes v as JSON, on one line.
+func printValue(w io.Writer, v any) error {
+	line, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("the result as JSON: %w", err)
+	}
+	return write(w, string(line)+"\n")
+}
+
 func (a *app) tellResults(v *view, f fetched) error {
 	if a.json {
-		line, err := json.Marshal(f)
-		if err != nil {
-			return fmt.Errorf("the result as JSON: %w", err)
-		}
-		return write(a.env.Stdout, string(line)+"\n")
+		return printValue(a.env.Stdout, f)
 	}
 	for _, t := range []*target{f.Output, f.Errors} {
 		if t != nil && t.Path != "-" {
@@ -117,8 +181,10 @@ func (a *app) tellResults(v *view, f fetched) error {
 	a.note("%s", v.summary())
 	if v.ErrorFileID != "" && f.Errors == nil {
 		c := v.counts()
-		a.note("%s without an answer; see why with: musketry results %s --errors failures.jsonl -o answers.jsonl",
-			number(c.Total-c.Completed, "request"), v.ID)
+		a.note("%s without an answer; see why with: musketry results %s --failed", number(c.Total-c.Completed, "request"), v.ID)
+	}
+	if c := v.counts(); c.Completed < c.Total && v.ours() {
+		a.note("Try them again with: musketry retry %s --watch", v.ID)
 	}
 	return nil
 }

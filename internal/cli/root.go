@@ -18,8 +18,10 @@ A batch is a JSONL file, one request a line:
 
 const rootExample = `  export OPENAI_BASE_URL=https://….execute-api.eu-central-1.amazonaws.com/prod/v1
   export OPENAI_API_KEY=sk-musketry-…
+  musketry run requests.jsonl -o answers.jsonl --errors failures.jsonl
   musketry submit requests.jsonl --watch
-  musketry results batch_01… -o answers.jsonl --errors failures.jsonl`
+  musketry requests batch_01… --status failed
+  musketry retry batch_01… --watch`
 
 const rootTail = `
 Environment:
@@ -32,6 +34,7 @@ Exit codes:
   2    the batch failed, expired or was cancelled
   3    the batch completed, and some of its requests failed
   4    doctor found a failure
+  5    results were fetched of a batch that has not ended: there will be more
   130  interrupted; a batch that was submitted goes on
 `
 
@@ -72,15 +75,25 @@ func newRoot(env Env, admin []*cobra.Command) *cobra.Command {
 	flags.Lookup("base-url").DefValue = ""
 	flags.StringVar(&a.keyFile, "key-file", "", "file that holds the API key (default: $OPENAI_API_KEY)")
 	flags.BoolVar(&a.json, "json", false, "print JSON objects, one a line")
-	root.AddGroup(&cobra.Group{ID: "batches", Title: "Batches:"})
-	for _, cmd := range []*cobra.Command{
-		a.submitCommand(), a.watchCommand(), a.statusCommand(), a.listCommand(), a.resultsCommand(), a.cancelCommand(),
-	} {
-		cmd.GroupID = "batches"
-		root.AddCommand(cmd)
-	}
+	addGroup(
+		root, "batches", "Batches:",
+		a.runCommand(), a.submitCommand(), a.watchCommand(), a.statusCommand(), a.listCommand(), a.resultsCommand(),
+		a.requestsCommand(), a.retryCommand(), a.cancelCommand(),
+	)
+	addGroup(root, "tenant", "Your files and limits:", a.filesCommand(), a.usageCommand())
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(completionCommand())
 	addAdmin(root, admin)
 	return root
+}
+
+// addGroup adds commands under a title.
+func addGroup(root *cobra.Command, id, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: id, Title: title})
+	for _, cmd := range commands {
+		cmd.GroupID = id
+		root.AddCommand(cmd)
+	}
 }
 
 // addAdmin puts the commands of a deployment's owner into a group of their own.
@@ -133,13 +146,26 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 
 // oneBatch accepts exactly one argument, a batch's id.
 func oneBatch(cmd *cobra.Command, args []string) error {
-	switch {
-	case len(args) == 0:
-		return usageError(cmd, errors.New(`which batch? "musketry list" shows them`))
-	case len(args) > 1:
+	if len(args) > 1 {
 		return usageError(cmd, fmt.Errorf("one batch at a time: %d were given", len(args)))
-	case args[0] == "" || strings.ContainsAny(args[0], "/?#%"):
-		return usageError(cmd, fmt.Errorf("%.64q is no batch's id", args[0]))
+	}
+	return someBatches(cmd, args)
+}
+
+// someBatches accepts batches' ids, one at least.
+func someBatches(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usageError(cmd, errors.New(`which batch? "musketry list" shows them`))
+	}
+	return plainIDs(cmd, args, "batch")
+}
+
+// plainIDs refuses what would be something else in a path.
+func plainIDs(cmd *cobra.Command, args []string, of string) error {
+	for _, id := range args {
+		if id == "" || strings.ContainsAny(id, "/?#%") {
+			return usageError(cmd, fmt.Errorf("%.64q is no %s's id", id, of))
+		}
 	}
 	return nil
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// The exit codes. Commands that see a batch's end (submit --watch, watch and
-// results) say with them how it ended.
+// The exit codes. Commands that see a batch's end (run, submit and retry with --watch,
+// --wait or -o, watch and results) say with them how it ended.
 const (
 	// ExitOK says that the command did its work, and that no request of the
 	// batch, if its end was seen, failed.
@@ -23,6 +23,9 @@ const (
 	ExitFailures = 3
 	// ExitUnhealthy says that doctor found a failure. Warnings are none.
 	ExitUnhealthy = 4
+	// ExitUnfinished says that results were fetched of a batch that has not ended:
+	// there will be more of them.
+	ExitUnfinished = 5
 	// ExitInterrupted says that the command was interrupted; a batch that it
 	// had submitted or watched goes on. Shells use the same number for Ctrl-C.
 	ExitInterrupted = 130

@@ -32,6 +32,7 @@ type batchRun struct {
 	end       string
 	errors    []map[string]any // for a batch that fails
 	waiting   []map[string]any // what it waits for, for the first minute
+	retrying  any              // how many requests are tried again
 	endAfter  time.Duration    // for a batch that fails or expires
 	output    []byte
 	failures  []byte
@@ -56,6 +57,13 @@ type server struct {
 	// intercept, if set, may answer a request itself and then returns true.
 	intercept func(w http.ResponseWriter, r *http.Request, nth int) bool
 	noRanges  bool
+	// foreign, if set, has the server know OpenAI's routes only.
+	foreign   bool
+	limits    map[string]any // of usage
+	slowParts time.Duration  // how long a part takes
+	mostParts int            // on their way at once
+	parts     int
+	pageLines int // most lines of an answer with results
 
 	mu       sync.Mutex
 	files    map[string][]byte
@@ -74,7 +82,7 @@ func newServer(t *testing.T) *server {
 	t.Helper()
 	return &server{
 		t: t, files: map[string][]byte{}, names: map[string]string{}, uploads: map[string]map[string][]byte{},
-		sizes: map[string]int64{}, seen: map[string]int{},
+		sizes: map[string]int64{}, seen: map[string]int{}, limits: limited(nil), pageLines: 1000,
 	}
 }
 
@@ -130,6 +138,11 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	mux.HandleFunc("GET /v1/batches", s.listBatches)
 	mux.HandleFunc("GET /v1/batches/{id}", s.getBatch)
 	mux.HandleFunc("POST /v1/batches/{id}/cancel", s.cancelBatch)
+	mux.HandleFunc("GET /v1/files", s.listFiles)
+	mux.HandleFunc("DELETE /v1/files/{id}", s.deleteFile)
+	if !s.foreign {
+		s.ours(mux)
+	}
 	mux.ServeHTTP(w, r)
 }
 
@@ -216,6 +229,14 @@ func (s *server) addPart(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, err.Error())
 		return
 	}
+	s.mu.Lock()
+	s.parts++
+	s.mostParts = max(s.mostParts, s.parts)
+	s.mu.Unlock()
+	time.Sleep(s.slowParts) // of the bubble's time
+	s.mu.Lock()
+	s.parts--
+	s.mu.Unlock()
 	body, err := io.ReadAll(f)
 	if err != nil || len(body) > lambdaLimit {
 		fail(w, http.StatusRequestEntityTooLarge, "Part is too large.")
@@ -273,6 +294,7 @@ func (s *server) createBatch(w http.ResponseWriter, r *http.Request) {
 		metadata: in.Metadata, inputFile: in.InputFileID,
 	}
 	s.batches = append(s.batches, b)
+	s.files["file-out-"+b.id], s.files["file-err-"+b.id] = b.run.output, b.run.failures
 	s.mu.Unlock()
 	answer(w, b.object())
 }

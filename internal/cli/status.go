@@ -14,9 +14,12 @@ func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status BATCH",
 		Short: "Show what is known of a batch now",
+		Long: `Show what is known of a batch now: how far it is, why requests failed, what keeps
+others waiting, its deadline and its files.`,
 		Example: `  musketry status batch_01…
   musketry status batch_01… --json | jq -r .status`,
-		Args: oneBatch,
+		Args:              oneBatch,
+		ValidArgsFunction: a.completeBatch,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
 			if err != nil {
@@ -29,13 +32,17 @@ func (a *app) statusCommand() *cobra.Command {
 			if a.json {
 				return v.printJSON(a.env.Stdout)
 			}
-			return write(a.env.Stdout, report(v, a.env.Now()))
+			h, err := c.history(cmd.Context(), v.ID)
+			if err != nil {
+				h = history{} // the rest is worth telling without it
+			}
+			return write(a.env.Stdout, report(v, &h, a.env.Now()))
 		},
 	}
 }
 
 // report returns what a person wants to know of a batch.
-func report(v *view, now time.Time) string {
+func report(v *view, h *history, now time.Time) string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	row := func(name, value string) {
@@ -47,6 +54,10 @@ func report(v *view, now time.Time) string {
 	row("batch", v.ID)
 	row("status", string(v.Status))
 	row("requests", requests(v))
+	if n := h.retrying(now); n > 0 && !v.status().Terminal() {
+		row("retrying", number(n, "request"))
+	}
+	row("failures", h.reasons())
 	for _, r := range v.reasons() {
 		row("waits", r.words())
 	}
@@ -59,7 +70,7 @@ func report(v *view, now time.Time) string {
 	row("input", v.InputFileID)
 	row("output", v.OutputFileID)
 	row("errors", v.ErrorFileID)
-	row("metadata", pairs(v.Metadata))
+	row("metadata", printable(pairs(v.Metadata)))
 	_ = w.Flush()
 	for _, p := range v.problems() {
 		text.WriteString("  " + p + "\n")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/openai/openai-go/v3"
@@ -90,40 +92,60 @@ func (a *app) sendParts(ctx context.Context, c *client, in *input, uploadID stri
 }
 
 // An uploadProgress shows how much of a file was sent: a bar on a terminal, a
-// line at the start otherwise. Its methods may be called at the same time.
+// line now and then otherwise. Its methods may be called at the same time.
 type uploadProgress struct {
-	w   io.Writer
-	bar *progressbar.ProgressBar // nil: none
+	a   *app
+	in  *input
+	bar *progressbar.ProgressBar // nil: lines
+
+	mu          sync.Mutex
+	begin, last time.Time
+	sent        int64
 }
 
 func (a *app) uploadProgress(in *input, parts int) *uploadProgress {
+	p := &uploadProgress{a: a, in: in, begin: a.env.Now()}
+	p.last = p.begin
 	if !a.env.Terminal || a.json {
 		a.note("Sending %s: %s in %s", in.name, size(in.bytes), number(parts, "part"))
-		return &uploadProgress{}
+		return p
 	}
-	return &uploadProgress{w: a.env.Stderr, bar: progressbar.NewOptions64(
+	p.bar = progressbar.NewOptions64(
 		in.bytes,
 		progressbar.OptionSetWriter(a.env.Stderr),
-		progressbar.OptionSetWidth(barWidth),
+		progressbar.OptionSetWidth(barCells(a.env.Width())),
 		progressbar.OptionUseANSICodes(true),
 		progressbar.OptionShowBytes(true),
 		progressbar.OptionShowCount(),
 		progressbar.OptionSetTheme(progressbar.ThemeDefault),
-		progressbar.OptionSetDescription("Sending "+in.name),
+		progressbar.OptionSetDescription("Sending "+clip(printable(filepath.Base(in.name)), barCeiling)),
 		progressbar.OptionSetRenderBlankState(true),
-	)}
+	)
+	return p
 }
 
 func (p *uploadProgress) add(n int64) {
 	if p.bar != nil {
 		// A bar that cannot be drawn is no reason to stop sending.
 		_ = p.bar.Add64(n)
+		return
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sent += n
+	now := p.a.env.Now()
+	if now.Sub(p.last) < lineEvery || p.sent == p.in.bytes {
+		return
+	}
+	p.last = now
+	perSecond := float64(p.sent) / now.Sub(p.begin).Seconds()
+	left := time.Duration(float64(p.in.bytes-p.sent) / perSecond * float64(time.Second))
+	p.a.note("%s sent %s of %s, %s/s, %s to go", stamp(now.Unix()), size(p.sent), size(p.in.bytes), size(int64(perSecond)), span(left))
 }
 
 func (p *uploadProgress) close() {
 	if p.bar != nil {
 		_ = p.bar.Exit()
-		_, _ = fmt.Fprintln(p.w)
+		_, _ = fmt.Fprintln(p.a.env.Stderr)
 	}
 }

@@ -37,6 +37,13 @@ func (v *view) counts() batch.Counts {
 	}
 }
 
+// ours reports whether a server of Musketry's showed the batch: it tells more
+// than OpenAI's.
+func (v *view) ours() bool {
+	_, ok := v.JSON.ExtraFields["waiting"]
+	return ok
+}
+
 // endedAt returns when the batch got its last status, the zero time if it has not yet.
 func (v *view) endedAt() time.Time {
 	at := int64(0)
@@ -171,11 +178,13 @@ func bad(c batch.Counts) []string {
 	return parts
 }
 
-func number(n int, what string) string {
+func number(n int, what string) string { return numberOf(n, what, what+"s") }
+
+func numberOf(n int, one, many string) string {
 	if n == 1 {
-		return "1 " + what
+		return "1 " + one
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // span returns d in at most two units.
@@ -199,8 +208,10 @@ func size(n int64) string {
 		return fmt.Sprintf("%d B", n)
 	case n < unit*unit:
 		return fmt.Sprintf("%.1f kB", float64(n)/unit)
+	case n < unit*unit*unit:
+		return fmt.Sprintf("%.1f MB", float64(n)/unit/unit)
 	}
-	return fmt.Sprintf("%.1f MB", float64(n)/unit/unit)
+	return fmt.Sprintf("%.2f GB", float64(n)/unit/unit/unit)
 }
 
 func stamp(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC3339) }

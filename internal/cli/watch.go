@@ -21,52 +21,40 @@ func (a *app) watchCommand() *cobra.Command {
 		Long: `Show a batch's progress until it has ended: a bar on a terminal, plain lines
 otherwise, one JSON object a change with --json.
 
+It shows how many requests are done, how many failed and are tried again, how fast
+it goes and how long it takes still, and what keeps requests waiting.
+
 Ctrl-C ends the watch and leaves the batch running.`,
 		Example: `  musketry watch batch_01…
   musketry watch batch_01… --json | jq .request_counts`,
-		Args: oneBatch,
+		Args:              oneBatch,
+		ValidArgsFunction: a.completeBatch,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client()
 			if err != nil {
 				return err
 			}
-			return a.watch(cmd.Context(), c, args[0], false)
+			return a.watch(cmd.Context(), c, args[0])
 		},
 	}
 }
 
 // watch shows a batch's progress until it has ended and returns what the
 // command ends with: an *outcomeError, errInterrupted, or why it cannot go on.
-// Seen says that the server has shown the batch already, so that its silence
-// is worth waiting out; else the address may simply be wrong.
-func (a *app) watch(ctx context.Context, c *client, id string, seen bool) error {
-	d := a.display()
-	v, err := a.follow(ctx, c, id, seen, d)
-	d.close()
-	if ctx.Err() != nil && err != nil {
-		a.note("%s goes on without you.\n  come back:  musketry watch %s\n  stop it:    musketry cancel %s", id, id, id)
-		return errInterrupted
-	}
+func (a *app) watch(ctx context.Context, c *client, id string) error {
+	v, err := a.see(ctx, c, id, false, a.display(), "")
 	if err != nil {
 		return err
 	}
-	if !a.json {
-		if err := write(a.env.Stdout, v.summary()+"\n"); err != nil {
-			return err
-		}
-	}
-	for _, p := range v.problems() {
-		a.note("  %s", p)
-	}
-	if !a.json {
-		a.noteResults(v)
-	}
-	return v.outcome()
+	return a.conclude(v, false)
 }
 
 // follow looks at a batch until it has ended.
 func (a *app) follow(ctx context.Context, c *client, id string, seen bool, d display) (*view, error) {
-	var m meter
+	var (
+		m meter
+		l lookout
+	)
 	begin := a.env.Now()
 	good, failures := begin, 0
 	for {
@@ -77,6 +65,7 @@ func (a *app) follow(ctx context.Context, c *client, id string, seen bool, d dis
 		case err == nil:
 			seen, good, failures = true, now, 0
 			p := measure(&m, v, now)
+			p.retrying = l.retrying(ctx, c, v, now)
 			if err := d.show(p); err != nil {
 				return nil, err
 			}

@@ -39,6 +39,7 @@ func TestWatch(t *testing.T) {
 		"completed":     {batchRun{total: 300, perSecond: 12}, cli.ExitOK},
 		"with-failures": {batchRun{total: 60, perSecond: 20, failEvery: 25}, cli.ExitFailures},
 		"refused":       {refused(), cli.ExitEnded},
+		"retrying":      {batchRun{total: 60, perSecond: 2, failEvery: 20, retrying: 7}, cli.ExitFailures},
 		"waiting":       {batchRun{total: 90, perSecond: 1, waiting: waiting()}, cli.ExitOK},
 		"expired":       {batchRun{total: 100, perSecond: 2, end: "expired", endAfter: 20 * time.Second}, cli.ExitEnded},
 	} {
@@ -147,12 +148,24 @@ func TestWatchIsPaced(t *testing.T) {
 		if r.code != cli.ExitOK {
 			t.Fatal(r.session())
 		}
-		if n := len(s.calls); n > 24*60*6+200 {
-			t.Errorf("%d calls", n)
+		var looks []time.Time
+		asked := 0
+		for i, c := range s.calls {
+			if c == "GET /batches/batch_a" {
+				looks = append(looks, s.callTime[i])
+			} else {
+				asked++
+			}
 		}
-		for i := 1; i < len(s.callTime); i++ {
-			if gap := s.callTime[i].Sub(s.callTime[i-1]); gap < 400*time.Millisecond || gap > 12*time.Second {
-				t.Fatalf("call %d came %s after the one before", i, gap)
+		if n := len(looks); n > 24*60*6+200 {
+			t.Errorf("%d looks", n)
+		}
+		if asked > 24*60*4+2 {
+			t.Errorf("it asked %d times how the batch went", asked)
+		}
+		for i := 1; i < len(looks); i++ {
+			if gap := looks[i].Sub(looks[i-1]); gap < 400*time.Millisecond || gap > 12*time.Second {
+				t.Fatalf("look %d came %s after the one before", i, gap)
 			}
 		}
 		if n := strings.Count(r.stderr, "\n"); n < 24*60-2 || n > 24*60*6+2 {
