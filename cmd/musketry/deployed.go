@@ -32,8 +32,9 @@ type deployed struct {
 	aws       aws.Config
 	outputs   map[string]string
 	functions []doctor.Function
-	problem   error       // of reading the functions
-	execute   boot.Config // what execute was given; zero if it could not be read
+	problem   error        // of reading the functions
+	execute   boot.Config  // what execute was given; zero if it could not be read
+	submit    *boot.Config // what submit was given; nil if it could not be read
 	store     *dynamostore.Store
 }
 
@@ -102,7 +103,7 @@ func (d *deployed) readFunctions(ctx context.Context, formation *cloudformation.
 	return nil
 }
 
-// readFunction reads one function. Execute is the one that was told where keys lie.
+// readFunction reads one function.
 func (d *deployed) readFunction(ctx context.Context, api *lambda.Client, name string) error {
 	out, err := api.GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: &name})
 	if err != nil {
@@ -114,15 +115,34 @@ func (d *deployed) readFunction(ctx context.Context, api *lambda.Client, name st
 	}
 	if c := out.Configuration; c != nil {
 		f.State, f.Update = string(c.State), string(c.LastUpdateStatus)
-		if c.Environment != nil && c.Environment.Variables[boot.EnvKeyPrefix] != "" {
-			given := c.Environment.Variables
-			d.execute, err = boot.Read(func(name string) (string, bool) { v, ok := given[name]; return v, ok })
-			if err != nil {
+		if c.Environment != nil {
+			if err := d.readGiven(c.Environment.Variables); err != nil {
 				return fmt.Errorf("what %s was given: %w", name, err)
 			}
 		}
 	}
 	d.functions = append(d.functions, f)
+	return nil
+}
+
+// readGiven reads what a function was given. Execute is the one that was told where
+// keys lie; submit starts flows, and sends no messages.
+func (d *deployed) readGiven(given map[string]string) error {
+	read := func() (boot.Config, error) {
+		return boot.Read(func(name string) (string, bool) { v, ok := given[name]; return v, ok })
+	}
+	switch {
+	case given[boot.EnvKeyPrefix] != "":
+		var err error
+		d.execute, err = read()
+		return err
+	case given[boot.EnvFlowARN] != "" && given[boot.EnvQueueURL] == "":
+		cfg, err := read()
+		if err != nil {
+			return err
+		}
+		d.submit = &cfg
+	}
 	return nil
 }
 

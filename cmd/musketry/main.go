@@ -38,7 +38,10 @@ func main() {
 		Version:  version(),
 	}
 	check := &doctorCommand{stack: os.Getenv(boot.EnvStack), env: env, open: openDeployed(time.Now)}
-	os.Exit(cli.Run(ctx, env, os.Args[1:], deployment.keysCommand(), deployment.modelsCommand(), deployment.logCommand(), check.command()))
+	all := &tenants{stack: os.Getenv(boot.EnvStack), open: openTenants(openDeployed(time.Now)), now: time.Now}
+	os.Exit(cli.Run(
+		ctx, env, os.Args[1:], deployment.keysCommand(), deployment.modelsCommand(), all.command(), deployment.logCommand(), check.command(),
+	))
 }
 
 // width returns the columns of the terminal that standard error is, 0 if it is none.

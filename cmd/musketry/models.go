@@ -261,9 +261,12 @@ func (a *admin) listModelsCommand() *cobra.Command {
 				if err != nil {
 					return fmt.Errorf("list models: %w", err)
 				}
-				if len(models) == 0 {
+				if asJSON, _ := cmd.Flags().GetBool("json"); len(models) == 0 && !asJSON {
 					cmd.PrintErrln("There are no models: all requests go by the deployment's own route, if it has one.")
 					return nil
+				}
+				if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
+					return printLines(cmd.OutOrStdout(), route.NewTable(models...).Models())
 				}
 				return printModels(cmd.OutOrStdout(), route.NewTable(models...).Models())
 			})
