@@ -48,26 +48,22 @@ func (d demo) run(ctx context.Context) error {
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return err
 	}
-	input, output := filepath.Join(d.dir, "input.jsonl"), filepath.Join(d.dir, "answers.jsonl")
+	input, output, failures := filepath.Join(d.dir, "input.jsonl"), filepath.Join(d.dir, "answers.jsonl"), filepath.Join(d.dir, "failures.jsonl")
 	if _, err := d.program(ctx, "godoc", "-internal", "-model", d.model, "-o", input); err != nil {
 		return err
 	}
 	before := countCalls(ctx, d.engine)
 	begun := d.now()
-	told, err := d.program(ctx, "musketry", "submit", input, "--watch")
+	fmt.Fprintf(d.progress, "$ musketry run %s -o %s --errors %s\n", input, output, failures)
+	told, err := d.program(ctx, "musketry", "run", input, "-o", output, "--errors", failures)
 	if err != nil {
 		return err
 	}
 	took := d.now().Sub(begun)
 	after := countCalls(ctx, d.engine)
-	// The first line is the batch's id, so that a script can read it; what became of it follows.
-	id, _, _ := strings.Cut(strings.TrimSpace(told), "\n")
+	id := strings.TrimSpace(told)
 	ended, err := d.status(ctx, id)
 	if err != nil {
-		return err
-	}
-	if _, err := d.program(ctx, "musketry", "results", id, "-o", output,
-		"--errors", filepath.Join(d.dir, "failures.jsonl")); err != nil {
 		return err
 	}
 	if err := d.show(ended, output, took); err != nil {
@@ -77,7 +73,23 @@ func (d demo) run(ctx context.Context) error {
 	if c := ended.RequestCounts; c.Completed != c.Total || c.Total == 0 {
 		return fmt.Errorf("%w: %d of %d", errUnanswered, c.Completed, c.Total)
 	}
+	d.showNext(id)
 	return nil
+}
+
+// showNext tells what there is to look at, since the cloud stays up.
+func (d demo) showNext(id string) {
+	fmt.Fprintf(d.out, `
+The cloud stays up. Look around:
+
+  eval "$(make -s env)"
+  %[1]s/musketry requests %[2]s --limit 5
+  %[1]s/musketry requests %[2]s %[3]s_1
+  %[1]s/musketry usage
+  %[1]s/musketry --help
+
+"make down" ends it.
+`, d.bin, id, "batch_req_"+strings.TrimPrefix(id, "batch_"))
 }
 
 // status asks the CLI for the batch as the API tells it.
