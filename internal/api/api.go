@@ -113,7 +113,8 @@ type Acceptor interface {
 
 // A Presigner makes addresses under which anyone may read an object for a while.
 type Presigner interface {
-	Presign(ctx context.Context, key, filename string, life time.Duration) (string, error)
+	// Presign returns an address that has a browser save the object as d says.
+	Presign(ctx context.Context, key string, d batch.Download, life time.Duration) (string, error)
 }
 
 // Metrics counts events. Labels are names and values in turn.
@@ -217,6 +218,7 @@ func (a *api) routes() {
 	a.route("GET /files/{id}", a.retrieveFile)
 	a.route("DELETE /files/{id}", a.deleteFile)
 	a.route("GET /files/{id}/content", a.fileContent)
+	a.route("POST /files/{id}/link", a.fileLink)
 	a.route("POST /uploads", a.createUpload)
 	a.route("POST /uploads/{id}/parts", a.addPart)
 	a.route("POST /uploads/{id}/complete", a.completeUpload)

@@ -225,7 +225,7 @@ func (a *api) elsewhere(w http.ResponseWriter, r *http.Request, f batch.File) er
 				"'Range: bytes=0-', and go on after the last byte that Content-Range names.", f.Bytes),
 		}
 	}
-	address, err := a.Presigner.Presign(r.Context(), f.ObjectKey(), f.Name, presignedLife)
+	address, err := a.Presigner.Presign(r.Context(), f.ObjectKey(), batch.Download{Name: safeName(f), Type: contentType(f)}, presignedLife)
 	if err != nil {
 		return fmt.Errorf("api: presign: %w", err)
 	}

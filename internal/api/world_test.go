@@ -377,6 +377,6 @@ func (w *world) chunked(a ask) reply {
 // A presigner makes addresses of a host that is not there.
 type presigner struct{}
 
-func (presigner) Presign(_ context.Context, key, filename string, life time.Duration) (string, error) {
-	return fmt.Sprintf("https://objects.test/%s?name=%s&for=%s", key, filename, life), nil
+func (presigner) Presign(_ context.Context, key string, d batch.Download, life time.Duration) (string, error) {
+	return fmt.Sprintf("https://objects.test/%s?name=%s&for=%s", key, d.Name, life), nil
 }

@@ -59,6 +59,12 @@ func (f *File) Unpin(batchID string) {
 	}
 }
 
+// A Download is how a browser saves an object.
+type Download struct {
+	Name string // of the file
+	Type string // its Content-Type
+}
+
 // ObjectKey returns the name under which f's bytes are stored.
 func (f *File) ObjectKey() string { return FileKey(f.Tenant, f.ID) }
 

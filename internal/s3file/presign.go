@@ -8,6 +8,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/musketry/musketry/internal/batch"
 )
 
 // A Presigner makes addresses under which anyone may read an object for a
@@ -25,11 +27,12 @@ func NewPresigner(client *s3.Client, bucket string) *Presigner {
 // Presign returns an address that works for life, at most 7 days and no longer
 // than the credentials that sign it
 // (https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html).
-// The object is saved as filename.
-func (p *Presigner) Presign(ctx context.Context, key, filename string, life time.Duration) (string, error) {
-	disposition := mime.FormatMediaType("attachment", map[string]string{"filename": filename})
+// The object is saved as d says, and never shown.
+func (p *Presigner) Presign(ctx context.Context, key string, d batch.Download, life time.Duration) (string, error) {
+	disposition := mime.FormatMediaType("attachment", map[string]string{"filename": d.Name})
 	signed, err := p.client.PresignGetObject(ctx, &s3.GetObjectInput{
-		Bucket: &p.name, Key: &key, ResponseContentDisposition: aws.String(disposition),
+		Bucket: &p.name, Key: &key, ResponseContentDisposition: &disposition, ResponseContentType: &d.Type,
+		ResponseCacheControl: aws.String("no-store"),
 	}, s3.WithPresignExpires(life))
 	if err != nil {
 		return "", fmt.Errorf("s3file: presign: %w", err)

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/s3file"
 )
 
@@ -20,7 +21,7 @@ func TestPresign(t *testing.T) {
 		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
 	}
 	p := s3file.NewPresigner(s3file.NewClient(cfg), "bucket")
-	address, err := p.Presign(t.Context(), "tenants/alice/files/file-1", `out "1".jsonl`, 15*time.Minute)
+	address, err := p.Presign(t.Context(), "tenants/alice/files/file-1", batch.Download{Name: `out "1".jsonl`, Type: "application/jsonl"}, 15*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,10 +32,12 @@ func TestPresign(t *testing.T) {
 	got := map[string]string{
 		"path": u.Host + u.Path, "life": u.Query().Get("X-Amz-Expires"),
 		"name": u.Query().Get("response-content-disposition"), "headers": u.Query().Get("X-Amz-SignedHeaders"),
+		"type": u.Query().Get("response-content-type"), "cache": u.Query().Get("response-cache-control"),
 	}
 	want := map[string]string{
 		"path": "127.0.0.1:4566/bucket/tenants/alice/files/file-1", "life": "900",
 		"name": `attachment; filename="out \"1\".jsonl"`, "headers": "host",
+		"type": "application/jsonl", "cache": "no-store",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

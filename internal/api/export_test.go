@@ -1,0 +1,4 @@
+package api
+
+// SafeName is for tests.
+var SafeName = safeName
