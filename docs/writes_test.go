@@ -19,7 +19,7 @@ const internal = "github.com/musketry/musketry/internal/"
 
 // reads are the methods of ports that leave everything as it is, for whoever comes after a crash.
 var reads = map[string]bool{
-	"Batch": true, "Batches": true, "Counters": true, "Expiring": true, "File": true, "Files": true, "Journal": true, "Key": true,
+	"Batch": true, "Batches": true, "Counters": true, "Expiring": true, "File": true, "Files": true, "History": true, "Journal": true, "Key": true,
 	"Holds": true, "Limit": true, "List": true, "Models": true, "Open": true, "Progress": true, "Read": true, "Request": true, "Requests": true, "Running": true,
 	"Runnings": true, "Size": true, "State": true, "Upload": true, "Worker": true,
 	"Count": true, "Observe": true, // an event or a value, of which a crash may lose some

@@ -44,6 +44,8 @@ type BatchStore interface {
 	Batch(ctx context.Context, ref batch.Ref) (batch.Batch, error)
 	// Batches returns a page, newest first, and whether there are more.
 	Batches(ctx context.Context, tenant, after string, limit int) ([]batch.Batch, bool, error)
+	// History returns how a batch went; an empty one where nothing was kept.
+	History(ctx context.Context, ref batch.Ref) (batch.History, error)
 	// Progress returns the sum of a running batch's counter shards, its Total
 	// 0.
 	Progress(ctx context.Context, batchID string) (batch.Counts, error)
@@ -227,6 +229,7 @@ func (a *api) routes() {
 	a.route("GET /batches", a.listBatches, "after", "limit")
 	a.route("GET /batches/{id}", a.retrieveBatch)
 	a.route("POST /batches/{id}/cancel", a.cancelBatch)
+	a.route("GET /batches/{id}/progress", a.batchProgress)
 	a.route("GET /batches/{id}/results", a.batchResults, "after", "limit")
 	a.route("POST /batches/{id}/retry", a.retryBatch)
 	a.route("GET /batches/{id}/requests", a.listRequests, "status", "after", "limit", "custom_id")

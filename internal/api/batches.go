@@ -207,16 +207,7 @@ func (a *api) counts(ctx context.Context, b batch.Batch) (batch.Counts, error) {
 	if err != nil {
 		return batch.Counts{}, fmt.Errorf("api: read progress: %w", err)
 	}
-	left := b.Counts.Total
-	take := func(n int) int {
-		n = min(n, left)
-		left -= n
-		return n
-	}
-	return batch.Counts{
-		Total: b.Counts.Total, Completed: take(sum.Completed), Failed: take(sum.Failed),
-		Expired: take(sum.Expired), Canceled: take(sum.Canceled),
-	}, nil
+	return sum.Within(b.Counts.Total), nil
 }
 
 // collect reads pages until p's limit is reached, since some of what a page

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/state"
 )
 
@@ -19,6 +20,7 @@ import (
 //	journal#BATCH#last  last           how many numbers of its journal were given out
 //	worker#WORKER       worker         a worker's heartbeat
 //	tenant#TENANT       batch#BATCH    a batch; its id sorts by time
+//	tenant#TENANT       history#BATCH  how it went
 //	tenant#TENANT       file#FILE      a file; its id sorts by time
 //	tenant#TENANT       upload#UPLOAD  a file that comes in parts
 //	tenant#TENANT       receipt#KEY    which batch an order became
@@ -60,6 +62,7 @@ const (
 	pkAudit  = "audit" // one partition has all acts: a few a day
 
 	prefixBatch   = "batch#"
+	prefixHistory = "history#"
 	prefixFile    = "file#"
 	prefixUpload  = "upload#"
 	prefixReceipt = "receipt#"
@@ -104,6 +107,7 @@ func counterKey(batchID, shard string) key { return key{countersOf(batchID), sha
 func numbersKey(batchID string) key        { return key{numbersOf(batchID), skLast} }
 func workerKey(id string) key              { return key{"worker#" + id, skWorker} }
 func batchKey(tenant, id string) key       { return key{ownedBy(tenant), prefixBatch + id} }
+func historyKey(r batch.Ref) key           { return key{ownedBy(r.Tenant), prefixHistory + r.ID} }
 func fileKey(tenant, id string) key        { return key{ownedBy(tenant), prefixFile + id} }
 func uploadKey(tenant, id string) key      { return key{ownedBy(tenant), prefixUpload + id} }
 func receiptKey(tenant, k string) key      { return key{ownedBy(tenant), prefixReceipt + k} }

@@ -144,9 +144,13 @@ type turn struct {
 	*Finalizer
 
 	ended []state.Record // its requests as the seal has left them, by line; empty if they are to be read
+
+	seen     batch.Counts // what the counter shards added up to, when they were read last
+	retrying int          // requests that wait for another attempt, as the last recount found
+	sampled  bool         // the batch's history has heard of it
 }
 
-func (f *Finalizer) turn() *turn { return &turn{Finalizer: f} }
+func (f *Finalizer) turn() *turn { return &turn{Finalizer: f, retrying: batch.RetryingUnknown} }
 
 func (t *turn) advance(ctx context.Context, ref batch.Ref) (Next, error) {
 	b, err := t.Batches.Batch(ctx, ref)

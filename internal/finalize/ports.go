@@ -52,8 +52,11 @@ type Batches interface {
 	Unfinished
 }
 
-// An Unfinished keeps what is not known to have ended.
+// An Unfinished keeps what is not known to have ended, and how it goes.
 type Unfinished interface {
+	// UpdateHistory is to a batch's history, which is empty at first, what
+	// UpdateBatch is to a batch.
+	UpdateHistory(ctx context.Context, ref batch.Ref, change func(*batch.History) error) (batch.History, error)
 	// UpdateQuota is to a tenant's quota what UpdateBatch is to a batch; a tenant
 	// without a stored one has an empty one.
 	UpdateQuota(ctx context.Context, tenantName string, change func(*tenant.Quota) error) (tenant.Quota, error)

@@ -17,6 +17,7 @@ func (t *turn) reconcile(ctx context.Context, b batch.Batch) (batch.Batch, Next,
 		return b, "", err
 	}
 	if b.AskDue(done, t.Clock()) {
+		t.sample(ctx, b)
 		b, err = t.enqueue(ctx, b, done)
 		return b, "", err
 	}
@@ -28,6 +29,7 @@ func (t *turn) reconcile(ctx context.Context, b batch.Batch) (batch.Batch, Next,
 			return b, "", err
 		}
 	}
+	t.sample(ctx, b)
 	r, err := t.giveBack(ctx, b, done)
 	if err != nil {
 		return b, "", err
@@ -79,5 +81,6 @@ func (t *turn) done(ctx context.Context, b batch.Batch) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read counters: %w", err)
 	}
-	return batch.Sum(counters).Done(), nil
+	t.seen = batch.Sum(counters)
+	return t.seen.Done(), nil
 }

@@ -29,15 +29,16 @@ func (t *turn) recount(ctx context.Context, b batch.Batch) (batch.Batch, int, er
 	if err != nil {
 		return b, 0, err
 	}
-	c := actual{now: begun, counts: batch.Counts{Total: b.Counts.Total}, counters: map[string]batch.Counts{}, late: map[string]batch.Counts{}}
+	c := actual{review: reviewOf(b, begun), now: begun, counts: batch.Counts{Total: b.Counts.Total}, counters: map[string]batch.Counts{}, late: map[string]batch.Counts{}}
 	for rec, err := range t.walk(ctx, b, 0) {
 		if err != nil || t.short(ctx) {
 			return b, 0, err
 		}
 		c.add(rec)
 	}
+	t.retrying = c.retrying
 	if c.counts.Done() == c.counts.Total {
-		b, err = t.seal(ctx, b, c.counts, c.tokens)
+		b, err = t.seal(ctx, b, c.counts, c.tokens, c.review)
 		return b, 0, err
 	}
 	lag, err := t.repairCounters(ctx, b, c)
@@ -92,13 +93,19 @@ type actual struct {
 	tokens   state.Tokens
 	counters map[string]batch.Counts // what is true of each
 	late     map[string]batch.Counts // of that, what must be in the counter shards
+	review   *batch.Review
+	retrying int // of those that have none, how many failed once at least
 }
 
 func (c *actual) add(rec state.Record) {
 	if !rec.Phase.Status().Terminal() {
+		if batch.Retrying(rec.Phase) {
+			c.retrying++
+		}
 		return
 	}
 	c.counts, c.tokens = c.counts.Add(rec.Phase), c.tokens.Plus(tokensOf(rec.Phase))
+	c.review.Add(rec.Phase)
 	id := batch.CounterShardOf(rec)
 	c.counters[id] = c.counters[id].Add(rec.Phase)
 	if c.now.Sub(state.EndedAt(rec.Phase)) >= counterLag {

@@ -17,7 +17,7 @@ import (
 func TestOutcomesThatAreNotCountedForLong(t *testing.T) {
 	t.Parallel()
 	now := minutes(60)
-	c := actual{now: now, counters: map[string]batch.Counts{}, late: map[string]batch.Counts{}}
+	c := actual{review: batch.NewReview(minutes(0), now), now: now, counters: map[string]batch.Counts{}, late: map[string]batch.Counts{}}
 	for i, p := range []state.Phase{
 		state.Pending{},
 		state.Processing{},

@@ -31,7 +31,7 @@ const maxKept = 50_000
 // ended stays so: after a crash, or when time ran short, another walk finds the
 // less to do.
 func (t *turn) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) {
-	tally := newTally(b)
+	tally := newTally(b, t.Clock())
 	commits := t.newCommits(b)
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(t.Config.Writers)
@@ -59,7 +59,7 @@ func (t *turn) sealAll(ctx context.Context, b batch.Batch) (batch.Batch, error) 
 		return b, nil // time ran short
 	}
 	t.ended = tally.kept
-	return t.seal(ctx, b, tally.counts, tally.tokens)
+	return t.seal(ctx, b, tally.counts, tally.tokens, tally.review)
 }
 
 // endDeferred gives the requests that were deferred their last state, once
@@ -87,11 +87,12 @@ type tally struct {
 	mu     sync.Mutex
 	counts batch.Counts
 	tokens state.Tokens
+	review *batch.Review
 	kept   []state.Record // in the order of lines; nil if they are more than maxKept
 }
 
-func newTally(b batch.Batch) *tally {
-	t := &tally{counts: batch.Counts{Total: b.Counts.Total}}
+func newTally(b batch.Batch, now time.Time) *tally {
+	t := &tally{counts: batch.Counts{Total: b.Counts.Total}, review: reviewOf(b, now)}
 	if b.Counts.Total <= maxKept {
 		t.kept = make([]state.Record, b.Counts.Total)
 	}
@@ -103,6 +104,7 @@ func (t *tally) add(rec state.Record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.counts, t.tokens = t.counts.Add(rec.Phase), t.tokens.Plus(tokensOf(rec.Phase))
+	t.review.Add(rec.Phase)
 	if t.kept != nil {
 		t.kept[rec.Spec.Key.Line-1] = rec
 	}
@@ -180,9 +182,11 @@ func endingOf[S state.Active](b batch.Batch, r state.Request[S], deaths int, now
 	return state.Expire(r, now).Change()
 }
 
-// seal freezes b's counts and tokens and chooses the ids of its result files.
+// seal settles b's history, freezes its counts and tokens and chooses the ids of
+// its result files. The history comes first: whoever finds it settled and b not
+// sealed counts the same.
 func (t *turn) seal(
-	ctx context.Context, b batch.Batch, counts batch.Counts, tokens state.Tokens,
+	ctx context.Context, b batch.Batch, counts batch.Counts, tokens state.Tokens, review *batch.Review,
 ) (batch.Batch, error) {
 	now := t.Clock()
 	outputID, err := t.NewFileID(now)
@@ -192,6 +196,9 @@ func (t *turn) seal(
 	errorID, err := t.NewFileID(now)
 	if err != nil {
 		return batch.Batch{}, fmt.Errorf("id of the error file: %w", err)
+	}
+	if err := t.settle(ctx, b, review); err != nil {
+		return batch.Batch{}, err
 	}
 	b, err = t.update(ctx, b.Ref, func(b *batch.Batch) error {
 		if b.Sealed {

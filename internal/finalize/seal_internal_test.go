@@ -2,6 +2,7 @@ package finalize
 
 import (
 	"testing"
+	"time"
 
 	"github.com/musketry/musketry/internal/batch"
 )
@@ -12,7 +13,7 @@ func TestKeptOfTheLargestBatch(t *testing.T) {
 	t.Parallel()
 	for total, kept := range map[int]bool{1: true, 50_000: true, 50_001: false} {
 		b := running(func(b *batch.Batch) { b.Counts.Total = total })
-		if got := newTally(b).kept; (got != nil) != kept {
+		if got := newTally(b, time.Time{}).kept; (got != nil) != kept {
 			t.Errorf("of %d requests %d are kept", total, len(got))
 		}
 	}

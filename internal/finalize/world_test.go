@@ -364,6 +364,7 @@ func (w *world) check(status batch.Status, wantOutput, wantErrs []byte) {
 	if tokens := w.tokens(b); b.Tokens != tokens || (b.Tokens == state.Tokens{}) != (b.Counts.Completed == 0) {
 		w.t.Errorf("tokens are %+v, want %+v", b.Tokens, tokens)
 	}
+	w.checkHistory(b)
 	f, err := w.store.File(w.t.Context(), "acme", "file-in")
 	w.must(err)
 	if !slices.Equal(f.PinnedBy, []string{"batch_0"}) {
@@ -384,6 +385,38 @@ func (w *world) check(status batch.Status, wantOutput, wantErrs []byte) {
 	}
 	if got, want := u.Stored(), int64(len(wantOutput)+len(wantErrs)); got != want {
 		w.t.Errorf("the results count %d bytes, want %d", got, want)
+	}
+}
+
+// checkHistory demands that a sealed batch's history ends with its counts, never goes
+// back, and tells why its requests failed.
+func (w *world) checkHistory(b batch.Batch) {
+	w.t.Helper()
+	h, err := w.store.History(w.t.Context(), b.Ref)
+	w.must(err)
+	if !b.Sealed || b.Counts.Total == 0 {
+		return
+	}
+	for i := 1; i < len(h.Samples); i++ {
+		if was, is := h.Samples[i-1], h.Samples[i]; !is.At.After(was.At) || is.Counts.Most(was.Counts) != is.Counts {
+			w.t.Errorf("%+v follows %+v", is, was)
+		}
+	}
+	if n := len(h.Samples); n == 0 || n > batch.MaxSamples || h.Samples[n-1].Counts.Within(b.Counts.Total) != b.Counts {
+		w.t.Errorf("the history has %d samples of a batch with %+v: %+v", n, b.Counts, h.Samples)
+	}
+	want, got := map[string]int{}, map[string]int{}
+	for rec, err := range w.store.Requests(w.t.Context(), b.ID, b.Shards, 0) {
+		w.must(err)
+		if reason := batch.ReasonOf(rec.Phase); reason != "" {
+			want[reason]++
+		}
+	}
+	for _, f := range h.Failures {
+		got[f.Reason] = f.Requests
+	}
+	if !h.Settled || !maps.Equal(got, want) {
+		w.t.Errorf("the history says %v, want %v; it is settled: %t", got, want, h.Settled)
 	}
 }
 
@@ -433,8 +466,10 @@ type faults struct {
 
 	mu       sync.Mutex
 	calls    int
-	sent     int // messages
-	counters int // that were written
+	sent     int  // messages
+	counters int  // that were written
+	samples  int  // writes of a history
+	lost     bool // one of them failed, which fails no turn
 }
 
 func (f *faults) do(call func() error) error {
@@ -454,8 +489,14 @@ func (f *faults) do(call func() error) error {
 
 // op is do of an operation of the store or the flow.
 func (f *faults) op(op string, call func() error) error {
-	if op == "PutCounter" {
+	switch op {
+	case "PutCounter":
 		f.note(&f.counters, 1)
+	case "UpdateHistory":
+		f.note(&f.samples, 1)
+		err := f.do(call)
+		f.lost = f.lost || err != nil
+		return err
 	}
 	return f.do(call)
 }

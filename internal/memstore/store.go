@@ -36,6 +36,7 @@ type Store struct {
 	batches   *records[batch.Batch]
 	files     *records[batch.File]
 	uploads   *records[batch.Upload]
+	histories *records[batch.History]
 	quotas    *records[tenant.Quota]
 	allowance *records[batch.Allowance]
 	limits    *records[limit.Record]
@@ -56,7 +57,7 @@ func NewStore() *Store {
 		acts:     map[string]tenant.Act{},
 
 		batches: newBatches(), files: newFileRecords(), uploads: newUploads(),
-		quotas: newQuotas(), allowance: newAllowance(), limits: newLimits(),
+		histories: newHistories(), quotas: newQuotas(), allowance: newAllowance(), limits: newLimits(),
 	}
 }
 

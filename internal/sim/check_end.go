@@ -30,6 +30,7 @@ func (c *checker) ended(j *job) {
 		c.files(j, b)
 	}
 	c.status(j, b)
+	c.history(j, b)
 	if j.read && whole && len(j.shadow.early) != b.Counts.Total {
 		c.wrong("%s has %d lines, and %d were read as early results", j.nick, b.Counts.Total, len(j.shadow.early))
 	}

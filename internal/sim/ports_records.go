@@ -149,6 +149,32 @@ func (p ports) Batches(ctx context.Context, name, after string, limit int) (page
 	return page, more, err
 }
 
+func (p ports) historyRecord(ref batch.Ref) record[batch.History] {
+	w := p.world
+	return record[batch.History]{
+		name: "History", key: w.nick(ref.ID), rev: func(h *batch.History) *int64 { return &h.Rev },
+		read: func(ctx context.Context) (batch.History, error) { return w.store.History(ctx, ref) },
+		write: func(ctx context.Context, change func(*batch.History) error) (batch.History, error) {
+			before, _ := w.store.History(ctx, ref) // an error comes back from the write
+			after, err := w.store.UpdateHistory(ctx, ref, change)
+			if err == nil {
+				w.check.historyWritten(before, after)
+			}
+			return after, err
+		},
+	}
+}
+
+// History reads how a batch went.
+func (p ports) History(ctx context.Context, ref batch.Ref) (batch.History, error) {
+	return read(ctx, p, p.historyRecord(ref))
+}
+
+// UpdateHistory changes how a batch went.
+func (p ports) UpdateHistory(ctx context.Context, ref batch.Ref, change func(*batch.History) error) (batch.History, error) {
+	return update(ctx, p, p.historyRecord(ref), change)
+}
+
 func (p ports) fileRecord(name, id string) record[batch.File] {
 	w := p.world
 	return record[batch.File]{

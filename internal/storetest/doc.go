@@ -43,6 +43,7 @@ type Fleet interface {
 // Records keeps what tenants have.
 type Records interface {
 	Batches
+	Histories
 	Contents
 	Receipts
 	Quotas
@@ -83,6 +84,12 @@ type Limits interface {
 type Journals interface {
 	AppendJournal(ctx context.Context, batchID string, e batch.Entry) (int, error)
 	Journal(ctx context.Context, batchID string, after, limit int) ([]batch.Entry, error)
+}
+
+// Histories keeps how batches went.
+type Histories interface {
+	History(ctx context.Context, ref batch.Ref) (batch.History, error)
+	UpdateHistory(ctx context.Context, ref batch.Ref, change func(*batch.History) error) (batch.History, error)
 }
 
 // Batches keeps batches, and which of them run.
@@ -172,7 +179,7 @@ type trial[S any] struct {
 func Run(t *testing.T, open func(*testing.T) Store) {
 	t.Helper()
 	runAll(t, open, requestTrials(), raceTrials(), walkTrials(), workerTrials(), limitTrials(), journalTrials(),
-		batchTrials(), fileTrials(), listingTrials(), uploadTrials(), keyTrials(), routeTrials(), quotaTrials(), runningTrials(),
+		batchTrials(), fileTrials(), listingTrials(), uploadTrials(), keyTrials(), routeTrials(), quotaTrials(), runningTrials(), historyTrials(),
 		modelTrials())
 }
 

@@ -108,6 +108,18 @@ func (s FaultyStore) UpdateQuota(
 	})
 }
 
+// History goes by Do.
+func (s FaultyStore) History(ctx context.Context, ref batch.Ref) (batch.History, error) {
+	return faulty(s.Do, "History", func() (batch.History, error) { return s.Store.History(ctx, ref) })
+}
+
+// UpdateHistory goes by Do.
+func (s FaultyStore) UpdateHistory(
+	ctx context.Context, ref batch.Ref, change func(*batch.History) error,
+) (batch.History, error) {
+	return faulty(s.Do, "UpdateHistory", func() (batch.History, error) { return s.Store.UpdateHistory(ctx, ref, change) })
+}
+
 // UpdateAllowance goes by Do.
 func (s FaultyStore) UpdateAllowance(
 	ctx context.Context, change func(*batch.Allowance) error,

@@ -329,6 +329,17 @@ func looksAtOwner(owner string) []look {
 		newLook("files of "+owner, func(ctx context.Context, s Store) (page[batch.File], error) {
 			return paged(s.Files(ctx, owner, batch.FileQuery{Limit: most}))
 		}),
+		newLook("history of "+owner+"'s", func(ctx context.Context, s Store) ([]batch.History, error) {
+			var all []batch.History
+			for _, id := range batchIDs() {
+				h, err := s.History(ctx, batch.Ref{Tenant: owner, ID: id})
+				if err != nil {
+					return nil, err
+				}
+				all = append(all, h)
+			}
+			return all, nil
+		}),
 		newLook("quota of "+owner, func(ctx context.Context, s Store) (tenant.Quota, error) {
 			return s.UpdateQuota(ctx, owner, noChange)
 		}),

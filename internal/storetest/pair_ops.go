@@ -93,6 +93,7 @@ func (p *pair) operations() map[string]func(*rapid.T) {
 		"NextFlow": p.nextFlow, "RemoveRunning": p.removeRunning,
 		"Expiring": p.listExpiring, "Postpone": p.postpone, "RemoveExpiring": p.removeExpiring,
 		"CreateBatch": p.createBatch, "Batch": p.batch, "UpdateBatch": p.updateBatch, "Batches": p.batches,
+		"History": p.history, "UpdateHistory": p.updateHistory,
 		"CreateFile": p.createFile, "File": p.file, "UpdateFile": p.updateFile, "DeleteFile": p.deleteFile,
 		"Files":        p.listFiles,
 		"CreateUpload": p.createUpload, "Upload": p.upload, "UpdateUpload": p.updateUpload,
@@ -505,6 +506,23 @@ func (p *pair) putReceipt(rt *rapid.T) {
 	if write(rt, p, "PutReceipt", func(ctx context.Context, s Store) error { return s.PutReceipt(ctx, r) }) {
 		p.noteReceipt(r)
 	}
+}
+
+func (p *pair) history(rt *rapid.T) {
+	ref := aRef(rt)
+	both(rt, p, "History", func(ctx context.Context, s Store) (batch.History, error) { return s.History(ctx, ref) })
+}
+
+func (p *pair) updateHistory(rt *rapid.T) {
+	ref, at := aRef(rt), anyTime(rt)
+	change := one(rt, "change",
+		noChange, stopped, whole(drawn[batch.History](rt, "history")),
+		func(h *batch.History) error { h.Add(batch.Sample{At: at, Counts: batch.Counts{Failed: 3}}); return nil },
+		func(h *batch.History) error { h.Settle(batch.NewReview(noon(), at), at); return nil },
+	)
+	update(rt, p, "UpdateHistory", func(ctx context.Context, s Store) (batch.History, error) {
+		return s.UpdateHistory(ctx, ref, change)
+	})
 }
 
 func (p *pair) updateQuota(rt *rapid.T) {
