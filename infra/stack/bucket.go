@@ -37,7 +37,8 @@ const uploadDays = 2
 // BucketProps say what becomes of the bucket when the stack is deleted, or which one another stack left.
 type BucketProps struct {
 	Removal  awscdk.RemovalPolicy
-	Existing string // Name of a bucket that is taken over; empty: it is made.
+	Existing string   // Name of a bucket that is taken over; empty: it is made.
+	Networks []string // What links to objects may be followed from, in CIDR notation; empty: from anywhere.
 }
 
 // A Bucket holds input and output files under tenants/, the segments of answers under batches/ and the parts of files that
@@ -83,7 +84,26 @@ func NewBucket(scope constructs.Construct, id string, props *BucketProps) *Bucke
 	if props.Removal == awscdk.RemovalPolicy_RETAIN {
 		protect(bucket)
 	}
+	if len(props.Networks) > 0 {
+		bindLinks(bucket, props.Networks)
+	}
 	return &Bucket{bucket}
+}
+
+// bindLinks has the bucket refuse an address that submit has signed to whoever follows it from elsewhere. What functions call
+// themselves is signed in a header.
+// https://docs.aws.amazon.com/AmazonS3/latest/API/bucket-policy-s3-sigv4-conditions.html
+func bindLinks(bucket awss3.Bucket, networks []string) {
+	bucket.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Effect:     awsiam.Effect_DENY,
+		Principals: &[]awsiam.IPrincipal{awsiam.NewAnyPrincipal()},
+		Actions:    jsii.Strings("s3:GetObject"),
+		Resources:  &[]*string{bucket.ArnForObjects(jsii.String("*"))},
+		Conditions: &map[string]any{
+			"StringEquals": map[string]any{"s3:authType": "REST-QUERY-STRING"},
+			"NotIpAddress": map[string]any{"aws:SourceIp": networks},
+		},
+	}))
 }
 
 // protect keeps bucket from being deleted, empty too, which S3 has no other means for.

@@ -126,6 +126,31 @@ func TestOnlySomeNetworksMayCall(t *testing.T) {
 	}
 }
 
+// TestLinksAreBoundToNetworks demands that the bucket refuses a signed address to whoever follows it from elsewhere, and what
+// functions call themselves to nobody.
+func TestLinksAreBoundToNetworks(t *testing.T) {
+	t.Parallel()
+	bound := func(s *synth) (found []any) {
+		policy, _ := s.only(t, "AWS::S3::BucketPolicy", "").Properties["PolicyDocument"].(map[string]any)
+		for _, each := range list(policy["Statement"]) {
+			if statement, _ := each.(map[string]any); statement["Action"] == "s3:GetObject" {
+				found = append(found, []any{statement["Effect"], statement["Condition"]})
+			}
+		}
+		return found
+	}
+	want := []any{[]any{"Deny", map[string]any{
+		"StringEquals": map[string]any{"s3:authType": "REST-QUERY-STRING"},
+		"NotIpAddress": map[string]any{"aws:SourceIp": []any{"192.0.2.0/24", "2001:db8::/32"}},
+	}}}
+	if diff := cmp.Diff(want, bound(synthWith(t, map[string]any{"allowedNetworks": "192.0.2.0/24,2001:db8::/32"}))); diff != "" {
+		t.Error(diff)
+	}
+	if unasked := bound(sharedSynth(t)); unasked != nil {
+		t.Errorf("the bucket refuses %v unasked", unasked)
+	}
+}
+
 // TestFirewallStandsBeforeBothStages demands an association of each stage, a bound of an address, and no rule that reads bodies.
 func TestFirewallStandsBeforeBothStages(t *testing.T) {
 	t.Parallel()

@@ -21,7 +21,7 @@ func NewMusketry(scope constructs.Construct, id string, props *Props) awscdk.Sta
 	removal := removalPolicy(props.Removal)
 	table := NewTable(stack, "Table", &TableProps{Removal: removal, Existing: props.ExistingTable, WarmWrites: props.WarmWrites})
 	operators := NewAdminTable(stack, "AdminTable", &TableProps{Removal: removal, Existing: props.ExistingAdminTable})
-	bucket := NewBucket(stack, "Bucket", &BucketProps{Removal: removal, Existing: props.ExistingBucket})
+	bucket := NewBucket(stack, "Bucket", &BucketProps{Removal: removal, Existing: props.ExistingBucket, Networks: props.AllowedNetworks})
 	queue := NewQueue(stack, "Queue", &QueueProps{})
 	keys := NewUpstreamKeys(stack, props)
 	flowName := NewFlowName(stack, props.Name+"-batch")
