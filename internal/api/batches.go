@@ -124,13 +124,13 @@ func (a *api) listBatches(w http.ResponseWriter, r *http.Request, tenant string)
 	if err != nil {
 		return err
 	}
-	found, more, err := collect(r.Context(), p,
-		func(ctx context.Context, after string, limit int) ([]batch.Batch, bool, error) {
-			return a.Batches.Batches(ctx, tenant, after, limit)
-		},
-		func(b batch.Batch) (string, bool) { return b.ID, a.shown(b) })
+	f, err := readBatchFilter(q)
 	if err != nil {
-		return fmt.Errorf("api: list batches: %w", err)
+		return err
+	}
+	found, last, more, err := a.pageOfBatches(r.Context(), tenant, p, f)
+	if err != nil {
+		return err
 	}
 	shapes := make([]batchShape, len(found))
 	group, ctx := errgroup.WithContext(r.Context())
@@ -145,8 +145,31 @@ func (a *api) listBatches(w http.ResponseWriter, r *http.Request, tenant string)
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, shapeList(shapes, more, func(b batchShape) string { return b.ID }))
+	list := shapeList(shapes, more, func(b batchShape) string { return b.ID })
+	if last != "" { // it may lie behind the last batch that the filter let pass
+		list.LastID = &last
+	}
+	writeJSON(w, http.StatusOK, list)
 	return nil
+}
+
+// pageOfBatches returns the page of the batches that p and f ask for, and where a
+// filter lets only some pass the id of the last one that was looked at.
+func (a *api) pageOfBatches(
+	ctx context.Context, tenant string, p page, f batchFilter,
+) (found []batch.Batch, last string, more bool, err error) {
+	if f != (batchFilter{}) {
+		return a.findBatches(ctx, tenant, p, f)
+	}
+	found, more, err = collect(ctx, p,
+		func(ctx context.Context, after string, limit int) ([]batch.Batch, bool, error) {
+			return a.Batches.Batches(ctx, tenant, after, limit)
+		},
+		func(b batch.Batch) (string, bool) { return b.ID, a.shown(b) })
+	if err != nil {
+		return nil, "", false, fmt.Errorf("api: list batches: %w", err)
+	}
+	return found, "", more, nil
 }
 
 func (a *api) writeBatch(w http.ResponseWriter, r *http.Request, b batch.Batch) error {

@@ -80,13 +80,13 @@ func (a *api) requests(
 		return batch.RequestPage{}, nil
 	case err != nil:
 		return batch.RequestPage{}, fmt.Errorf("api: find request: %w", err)
-	case line <= q.After || q.Outcome != "" && q.Outcome != batch.OutcomeOf(rec.Phase):
+	case line <= q.After || !q.Wants(rec):
 		return batch.RequestPage{}, nil
 	}
 	return batch.RequestPage{Requests: []state.Record{rec}, Last: line}, nil
 }
 
-// requestQuery reads status, after and limit.
+// requestQuery reads status, reason, search, after and limit.
 func requestQuery(values url.Values, b batch.Batch) (batch.RequestQuery, error) {
 	q := batch.RequestQuery{Outcome: batch.Outcome(values.Get("status"))}
 	if outcomes := batch.Outcomes(); q.Outcome != "" && !slices.Contains(outcomes, q.Outcome) {
@@ -96,6 +96,14 @@ func requestQuery(values url.Values, b batch.Batch) (batch.RequestQuery, error) 
 		}
 		return q, badRequest("status", batch.CodeInvalidValue,
 			"Invalid value: '%s'. Supported values are: %s.", clip(string(q.Outcome)), quoted(known))
+	}
+	if q.Reason = values.Get("reason"); q.Reason != "" && !batch.KnownReason(q.Reason) {
+		return q, badRequest("reason", batch.CodeInvalidValue, "Invalid value: '%s'. Supported values are: %s, and http_ with a status, such as 'http_429'.",
+			clip(q.Reason), quoted(batch.Reasons()))
+	}
+	var err error
+	if q.Search, err = search(values); err != nil {
+		return q, err
 	}
 	if after := values.Get("after"); after != "" {
 		var ok bool

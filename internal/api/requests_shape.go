@@ -21,6 +21,7 @@ type requestShape struct {
 	Reclaims    *int    `json:"reclaims"`
 	LastFailure *string `json:"last_failure"`
 	FailureKind *string `json:"failure_kind"`
+	Reason      *string `json:"reason"`
 	RetryDenied *string `json:"retry_denied"`
 	StatusCode  *int    `json:"status_code"`
 	Model       *string `json:"model"`
@@ -34,7 +35,7 @@ type requestShape struct {
 func shapeRequest(b batch.Batch, rec state.Record) requestShape {
 	s := requestShape{
 		ID: batch.RequestID(rec.Spec.Key), Object: "batch.request", BatchID: b.ID, CustomID: rec.Spec.CustomID,
-		Line: rec.Spec.Key.Line, Status: string(batch.OutcomeOf(rec.Phase)), CreatedAt: b.CreatedAt.Unix(),
+		Line: rec.Spec.Key.Line, Status: string(batch.OutcomeOf(rec.Phase)), Reason: orNull(batch.ReasonOf(rec.Phase)), CreatedAt: b.CreatedAt.Unix(),
 	}
 	switch p := rec.Phase.(type) {
 	case state.Pending:

@@ -145,7 +145,7 @@ func TestRequestsAreSeen(t *testing.T) {
 		m := map[string]any{
 			"id": fmt.Sprintf("batch_req_%s_%d", strings.TrimPrefix(id, "batch_"), line), "object": "batch.request",
 			"batch_id": id, "custom_id": customID, "line": float64(line), "status": status, "attempts": 0.0,
-			"reclaims": 0.0, "last_failure": nil, "failure_kind": nil, "retry_denied": nil, "status_code": nil,
+			"reclaims": 0.0, "last_failure": nil, "failure_kind": nil, "reason": nil, "retry_denied": nil, "status_code": nil,
 			"model": nil, "created_at": now, "next_try_at": nil, "claimed_at": nil, "started_at": nil, "finished_at": nil,
 		}
 		for k, v := range more {
@@ -160,7 +160,7 @@ func TestRequestsAreSeen(t *testing.T) {
 		}),
 		want(2, "b", "failed", map[string]any{
 			"attempts": 1.0, "status_code": 400.0, "model": "m", "claimed_at": now, "started_at": now + 1,
-			"finished_at": now + 3, "failure_kind": "non_retryable_http_status",
+			"finished_at": now + 3, "failure_kind": "non_retryable_http_status", "reason": "http_400",
 			"last_failure": "the upstream answered with status 400",
 		}),
 		want(3, "c", "pending", map[string]any{

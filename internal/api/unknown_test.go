@@ -174,7 +174,7 @@ func TestUnknownParametersNameTheNearest(t *testing.T) {
 	w.ask(ask{method: "POST", path: "/v1/files", key: w.alice, kind: kind, body: body}).
 		refused(400, "expires_after.second", "unknown_parameter", "Did you mean 'expires_after.seconds'?")
 	w.get("/v1/files?limits=2").refused(400, "limits", "unknown_parameter", "Did you mean 'limit'?")
-	w.get("/v1/batches?before=batch_1").refused(400, "before", "unknown_parameter", "Known here: 'after', 'limit'")
+	w.get("/v1/batches?before=batch_1").refused(400, "before", "unknown_parameter", "Known here: 'status', 'search', 'after', 'limit'")
 	w.get("/v1/batches?order=asc").refused(400, "order", "unknown_parameter", "'order'")
 	w.get("/v1/files/"+file+"?a=1&b=2").refused(400, "a", "unknown_parameter", "None is known here.")
 	w.get("/v1/files/"+file+"?a=%zz").refused(400, "", "invalid_query", "cannot be read")

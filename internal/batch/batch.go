@@ -24,6 +24,13 @@ const (
 	StatusCanceled   Status = "cancelled"
 )
 
+// Statuses returns all statuses, in the order of a batch's life.
+func Statuses() []Status {
+	return []Status{
+		StatusValidating, StatusInProgress, StatusFinalizing, StatusCompleted, StatusFailed, StatusExpired, StatusCanceling, StatusCanceled,
+	}
+}
+
 // Terminal reports whether nothing leaves s.
 func (s Status) Terminal() bool {
 	switch s {

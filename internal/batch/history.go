@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/musketry/musketry/internal/state"
@@ -207,6 +208,21 @@ func ReasonOf(p state.Phase) string {
 	case state.Pending, state.Claimed, state.Processing, state.Completed:
 	}
 	return ""
+}
+
+// KnownReason reports whether a request may fail for reason.
+func KnownReason(reason string) bool {
+	status, isStatus := strings.CutPrefix(reason, "http_")
+	return slices.Contains(Reasons(), reason) || isStatus && len(status) == 3 && strings.Trim(status, "0123456789") == ""
+}
+
+// Reasons returns why requests fail, but for those where an answer's status
+// tells, such as http_429.
+func Reasons() []string {
+	return []string{
+		CodeExpired, CodeCanceled, CodeTimeout, CodeNetwork, CodeTerminated, CodeResponseTooLarge, CodeErrorInBody,
+		CodeInvalidAnswer, CodeUnsendable, CodeRetryTooLate,
+	}
 }
 
 // Retrying reports whether a request has no outcome and waits for another

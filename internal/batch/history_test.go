@@ -181,13 +181,18 @@ func TestReasonIsTheErrorLines(t *testing.T) {
 		state.NonRetryableHTTPStatus{Status: 404},
 	} {
 		line := batch.AppendFailure(nil, state.Key{}, "a", batch.Failing{Reason: reason})
-		if got := batch.ReasonOf(state.Failed{Reason: reason}); !strings.Contains(string(line), fmt.Sprintf(`"code":%q`, got)) {
+		if got := batch.ReasonOf(state.Failed{Reason: reason}); !batch.KnownReason(got) || !strings.Contains(string(line), fmt.Sprintf(`"code":%q`, got)) {
 			t.Errorf("%T is %q, and on the line %s", reason, got, line)
 		}
 	}
 	line := batch.AppendCanceled(nil, state.Key{}, "a", state.Canceled{}, true)
 	if got := batch.ReasonOf(state.Canceled{}); !strings.Contains(string(line), fmt.Sprintf(`"code":%q`, got)) {
 		t.Errorf("canceled is %q, and on the line %s", got, line)
+	}
+	for _, other := range []string{"", batch.ReasonOther, "http_", "http_4x4", "http_4040", "insufficient_quota"} {
+		if batch.KnownReason(other) {
+			t.Errorf("%q is a reason", other)
+		}
 	}
 	if got := batch.ReasonOf(state.Completed{}); got != "" {
 		t.Errorf("completed is %q", got)

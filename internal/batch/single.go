@@ -90,8 +90,25 @@ func OutcomeOf(p state.Phase) Outcome {
 // A RequestQuery selects a page of a batch's requests, in the order of lines.
 type RequestQuery struct {
 	Outcome Outcome // empty: every one
+	Reason  string  // as ReasonOf says; empty: whatever it failed for, or did not
+	Search  string  // what the custom_id has in it, in upper or lower case; empty: any
 	After   int     // the line that the page before ended with; 0: from the start
 	Limit   int     // at most so many; at least 1
+}
+
+// Filters reports whether q leaves requests out.
+func (q RequestQuery) Filters() bool { return q.Outcome != "" || q.Reason != "" || q.Search != "" }
+
+// Wants reports whether q asks for rec, wherever it stands.
+func (q RequestQuery) Wants(rec state.Record) bool {
+	return (q.Outcome == "" || OutcomeOf(rec.Phase) == q.Outcome) &&
+		(q.Reason == "" || ReasonOf(rec.Phase) == q.Reason) &&
+		Mentions(rec.Spec.CustomID, q.Search)
+}
+
+// Mentions reports whether text has search in it, in upper or lower case.
+func Mentions(text, search string) bool {
+	return search == "" || strings.Contains(strings.ToLower(text), strings.ToLower(search))
 }
 
 // A RequestPage is a page of a batch's requests.

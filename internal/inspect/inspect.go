@@ -30,7 +30,7 @@ type Inspector struct{ Deps }
 func New(deps Deps) *Inspector { return &Inspector{deps} }
 
 // List returns a page of b's requests in the order of their lines; none until
-// all are stored. Of the requests that the page's outcome leaves out it looks
+// all are stored. Of requests that q leaves out it looks
 // through batch.MaxScan at most, so a page may be short, or empty, with more
 // behind it.
 func (i *Inspector) List(ctx context.Context, b batch.Batch, q batch.RequestQuery) (batch.RequestPage, error) {
@@ -44,7 +44,7 @@ func (i *Inspector) List(ctx context.Context, b batch.Batch, q batch.RequestQuer
 			return batch.RequestPage{}, fmt.Errorf("inspect: requests of %s: %w", b.ID, err)
 		}
 		page.Last = rec.Spec.Key.Line
-		if q.Outcome == "" || batch.OutcomeOf(rec.Phase) == q.Outcome {
+		if q.Wants(rec) {
 			page.Requests = append(page.Requests, rec)
 		}
 		if scanned++; len(page.Requests) >= q.Limit || scanned >= batch.MaxScan {

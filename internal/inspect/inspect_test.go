@@ -1,9 +1,11 @@
 package inspect_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -232,6 +234,60 @@ func TestListLooksThroughSoMany(t *testing.T) {
 	all, pages := w.walk(batch.RequestQuery{Outcome: batch.OutcomeCompleted, Limit: 10})
 	if !slices.Equal(all, []int{total}) || pages != 3 {
 		t.Errorf("found %v in %d pages", all, pages)
+	}
+}
+
+// aMillion has a million requests that are made as they are read, of which each 100,000th has failed.
+type aMillion struct {
+	*memstore.Store
+
+	b    batch.Batch
+	read *int
+}
+
+const million = 1_000_000
+
+func (m aMillion) Requests(_ context.Context, _ string, _, after int) iter.Seq2[state.Record, error] {
+	return func(yield func(state.Record, error) bool) {
+		for line := after + 1; line <= million; line++ {
+			*m.read++
+			rec := state.Record{Spec: state.Spec{Key: m.b.Key(line), CustomID: customID(line)}, Phase: state.Completed{}}
+			if line%100_000 == 0 {
+				rec.Phase = state.Failed{Reason: state.Timeout{}}
+			}
+			if !yield(rec, nil) {
+				return
+			}
+		}
+	}
+}
+
+// TestFiltersOfAMillion demands that no page of a filtered list reads more than it may, and that the pages miss none.
+func TestFiltersOfAMillion(t *testing.T) {
+	t.Parallel()
+	read := 0
+	b := batch.Batch{
+		Ref: batch.Ref{Tenant: "acme", ID: "batch_01a"}, Shards: 1, Status: batch.StatusInProgress,
+		Load: batch.LoadCursor{Validated: true, Line: million}, Counts: batch.Counts{Total: million},
+	}
+	i := inspect.New(inspect.Deps{Requests: aMillion{b: b, read: &read}})
+	for q, want := range map[batch.RequestQuery]int{
+		{Outcome: batch.OutcomeFailed, Limit: 3}: 10,
+		{Reason: "request_timeout", Limit: 100}:  10,
+		{Search: "D/9", Limit: 100}:              111_111,
+	} {
+		found, pages := 0, 0
+		for more := true; more; pages++ {
+			read = 0
+			page, err := i.List(t.Context(), b, q)
+			if err != nil || read > batch.MaxScan || page.Last < q.After || page.More && page.Last == q.After {
+				t.Fatalf("%+v: a page reads %d requests up to %d, %v", q, read, page.Last, err)
+			}
+			found, more, q.After = found+len(page.Requests), page.More, page.Last
+		}
+		if q.After = 0; found != want {
+			t.Errorf("%+v: found %d in %d pages, want %d", q, found, pages, want)
+		}
 	}
 }
 
