@@ -95,6 +95,13 @@ func thinned(samples []Sample, rest time.Duration) []Sample {
 	return append(kept, samples[len(samples)-1])
 }
 
+// Count has h tell why requests failed so far, as r has counted, unless h is settled.
+func (h *History) Count(r *Review) {
+	if !h.Settled {
+		h.Failures = r.Failures()
+	}
+}
+
 // Settle makes h what r has counted, by now. What was known of retries stays.
 func (h *History) Settle(r *Review, now time.Time) {
 	if h.Settled {
@@ -132,7 +139,7 @@ func (h History) Kept() History {
 	return h
 }
 
-// A Review counts the requests of a batch once all have their outcome.
+// A Review counts the requests of a batch that have their outcome.
 type Review struct {
 	from    time.Time
 	width   time.Duration

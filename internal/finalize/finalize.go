@@ -145,9 +145,10 @@ type turn struct {
 
 	ended []state.Record // its requests as the seal has left them, by line; empty if they are to be read
 
-	seen     batch.Counts // what the counter shards added up to, when they were read last
-	retrying int          // requests that wait for another attempt, as the last recount found
-	sampled  bool         // the batch's history has heard of it
+	seen     batch.Counts  // what the counter shards added up to, when they were read last
+	retrying int           // requests that wait for another attempt, as the last recount found
+	review   *batch.Review // of those that have their outcome, by that recount; nil if there was none
+	sampled  bool          // the batch's history has heard of it
 }
 
 func (f *Finalizer) turn() *turn { return &turn{Finalizer: f, retrying: batch.RetryingUnknown} }

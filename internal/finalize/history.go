@@ -19,6 +19,9 @@ func (t *turn) sample(ctx context.Context, b batch.Batch) {
 	s := batch.Sample{At: t.Clock(), Counts: t.seen.Within(b.Counts.Total), Retrying: t.retrying}
 	_, err := t.Batches.UpdateHistory(ctx, b.Ref, func(h *batch.History) error {
 		h.Add(s)
+		if t.review != nil {
+			h.Count(t.review)
+		}
 		return nil
 	})
 	if err != nil {

@@ -42,6 +42,11 @@ func TestHistory(t *testing.T) {
 		if diff := cmp.Diff([]string{"0s 0 0 -1", "10m0s 2 1 -1", "20m0s 2 1 1"}, w.samples(began)); diff != "" {
 			t.Error(diff)
 		}
+		h, err := w.store.History(t.Context(), w.ref)
+		w.must(err)
+		if diff := cmp.Diff([]batch.ReasonCount{{Reason: "http_400", Requests: 1}}, h.Failures); diff != "" || h.Settled {
+			t.Error(diff)
+		}
 		time.Sleep(10 * time.Minute)
 		w.count("w1", w.call("w1", 4, 5, 6, 7, 8, 9, 10)...)
 		if next := turn(); next != finalize.NextEnd {

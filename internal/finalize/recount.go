@@ -36,7 +36,7 @@ func (t *turn) recount(ctx context.Context, b batch.Batch) (batch.Batch, int, er
 		}
 		c.add(rec)
 	}
-	t.retrying = c.retrying
+	t.retrying, t.review = c.retrying, c.review
 	if c.counts.Done() == c.counts.Total {
 		b, err = t.seal(ctx, b, c.counts, c.tokens, c.review)
 		return b, 0, err
