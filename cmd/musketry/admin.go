@@ -155,6 +155,8 @@ func (a *admin) listCommand() *cobra.Command {
 		Long: "List keys: never themselves, but their last characters. On which day each was last used\n" +
 			"(USED, in UTC; - is not within the last 400 days) stands in the deployment's main table:\n" +
 			"without --main-table it is not known.",
+		Example: `  musketry admin keys list --tenant acme
+  musketry admin keys list --json | jq -r 'select(.revoked_at == null).hint'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(cmd.Context(), func(ctx context.Context, store adminStore) error {
@@ -162,17 +164,7 @@ func (a *admin) listCommand() *cobra.Command {
 				if err != nil {
 					return fmt.Errorf("list keys: %w", err)
 				}
-				if len(keys) == 0 {
-					cmd.PrintErrln("There are no keys.")
-					return nil
-				}
-				var days map[string]time.Time
-				if a.main == "" {
-					cmd.PrintErrf("When keys were last used stands in the deployment's main table: name it with --main-table or %s.\n", boot.EnvTable)
-				} else if days, err = lastUses(ctx, store, keys); err != nil {
-					return fmt.Errorf("read when keys were last used, from the table %s (--main-table): %w", a.main, err)
-				}
-				return printKeys(cmd.OutOrStdout(), keys, days)
+				return a.showKeys(ctx, cmd, store, keys)
 			})
 		},
 	}
@@ -182,12 +174,37 @@ func (a *admin) listCommand() *cobra.Command {
 	return cmd
 }
 
+// showKeys lists keys, with the days on which they were last used where those are known.
+func (a *admin) showKeys(ctx context.Context, cmd *cobra.Command, store adminStore, keys []tenant.Key) error {
+	asJSON, _ := cmd.Flags().GetBool("json")
+	if len(keys) == 0 {
+		if !asJSON {
+			cmd.PrintErrln("There are no keys.")
+		}
+		return nil
+	}
+	var days map[string]time.Time
+	if a.main == "" {
+		cmd.PrintErrf("When keys were last used stands in the deployment's main table: name it with --main-table or %s.\n", boot.EnvTable)
+	} else {
+		var err error
+		if days, err = lastUses(ctx, store, keys); err != nil {
+			return fmt.Errorf("read when keys were last used, from the table %s (--main-table): %w", a.main, err)
+		}
+	}
+	if asJSON {
+		return printLines(cmd.OutOrStdout(), keyRows(keys, days))
+	}
+	return printKeys(cmd.OutOrStdout(), keys, days)
+}
+
 func (a *admin) revokeCommand() *cobra.Command {
 	var owner string
 	cmd := &cobra.Command{
-		Use:   "revoke HASH|HINT",
-		Short: "Revoke a key, named by its hash's beginning or by its last four characters",
-		Args:  cobra.ExactArgs(1),
+		Use:     "revoke HASH|HINT",
+		Example: "  musketry admin keys revoke Jx3k\n  musketry admin keys revoke 5f0c1d2e --tenant acme",
+		Short:   "Revoke a key, named by its hash's beginning or by its last four characters",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd.Context(), func(ctx context.Context, store adminStore) error {
 				keys, err := store.Keys(ctx, owner)
@@ -274,6 +291,40 @@ func lastUses(ctx context.Context, store adminStore, keys []tenant.Key) (map[str
 }
 
 // printKeys prints keys, and the days of their last uses; nil: nobody knows.
+// A keyRow is what the list has of a key.
+type keyRow struct {
+	Tenant    string     `json:"tenant"`
+	Name      string     `json:"name"`
+	Hash      string     `json:"hash"` // its beginning, by which it can be revoked
+	Hint      string     `json:"hint"`
+	ReadOnly  bool       `json:"read_only"`
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt *time.Time `json:"expires_at"`
+	RevokedAt *time.Time `json:"revoked_at"`
+	LastUsed  *string    `json:"last_used"` // a day; null: not lately, or not known
+}
+
+// keyRows returns what the list has of keys, of which some were used on days.
+func keyRows(keys []tenant.Key, days map[string]time.Time) []keyRow {
+	orNull := func(at time.Time) *time.Time {
+		if at.IsZero() {
+			return nil
+		}
+		return new(at.UTC())
+	}
+	rows := make([]keyRow, len(keys))
+	for i, k := range keys {
+		rows[i] = keyRow{
+			Tenant: k.Tenant, Name: k.Name, Hash: k.Hash[:min(shownHash, len(k.Hash))], Hint: k.Hint, ReadOnly: k.ReadOnly,
+			CreatedAt: k.CreatedAt.UTC(), ExpiresAt: orNull(k.ExpiresAt), RevokedAt: orNull(k.RevokedAt),
+		}
+		if day, ok := days[k.Hash]; ok {
+			rows[i].LastUsed = new(day.Format(time.DateOnly))
+		}
+	}
+	return rows
+}
+
 func printKeys(out io.Writer, keys []tenant.Key, days map[string]time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "TENANT\tNAME\tHASH\tHINT\tACCESS\tCREATED\tEXPIRES\tUSED\tREVOKED") // Flush tells

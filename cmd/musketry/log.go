@@ -107,10 +107,27 @@ func (a *admin) logCommand() *cobra.Command {
 	return cmd
 }
 
+// An actRow is what the log has of an act.
+type actRow struct {
+	At   time.Time `json:"at"`
+	Who  string    `json:"who"` // empty: nobody knows
+	What string    `json:"what"`
+	On   string    `json:"on"`
+	With string    `json:"with"`
+}
+
 func printActs(ctx context.Context, cmd *cobra.Command, store actStore, before time.Time, limit int) error {
 	acts, more, err := store.Acts(ctx, before, limit)
 	if err != nil {
 		return fmt.Errorf("read the log: %w", err)
+	}
+	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
+		rows := make([]actRow, len(acts))
+		for i, act := range acts {
+			rows[i] = actRow(act)
+			rows[i].At = act.At.UTC()
+		}
+		return printLines(cmd.OutOrStdout(), rows)
 	}
 	if len(acts) == 0 {
 		cmd.PrintErrln("Nothing was done to keys and models.")

@@ -64,6 +64,8 @@ func (a *admin) setModelCommand() *cobra.Command {
 		Short: "Make a model, or change what is named of it",
 		Long: "Make a model, or change it: what no flag names stays as it is. Each --route of a model is set by\n" +
 			"itself; --file sets the whole of it, in the form that \"show\" prints.",
+		Example: `  musketry admin models set 'gpt-4o*' --base-url https://api.openai.com/v1 --auth bearer --key ssm:openai --rpm 500
+  musketry admin models set --file model.json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 && c.file == "" {
@@ -252,9 +254,10 @@ func (c *modelChange) escalation(given func(string) bool, stored *route.Escalati
 
 func (a *admin) listModelsCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "list",
-		Short: "List models and their routes, the one that wins first",
-		Args:  cobra.NoArgs,
+		Use:     "list",
+		Example: "  musketry admin models list\n  musketry admin models list --json | jq -r .pattern",
+		Short:   "List models and their routes, the one that wins first",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(cmd.Context(), func(ctx context.Context, store adminStore) error {
 				models, err := store.Models(ctx)
@@ -276,9 +279,10 @@ func (a *admin) listModelsCommand() *cobra.Command {
 
 func (a *admin) showModelCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "show PATTERN",
-		Short: "Show a model as JSON, in the form that \"set --file\" reads",
-		Args:  cobra.ExactArgs(1),
+		Use:     "show PATTERN",
+		Example: "  musketry admin models show 'gpt-4o*' > model.json",
+		Short:   "Show a model as JSON, in the form that \"set --file\" reads",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd.Context(), func(ctx context.Context, store adminStore) error {
 				m, err := modelOf(ctx, store, args[0])
@@ -299,9 +303,10 @@ func (a *admin) showModelCommand() *cobra.Command {
 func (a *admin) removeModelCommand() *cobra.Command {
 	var name string
 	cmd := &cobra.Command{
-		Use:   "remove PATTERN",
-		Short: "Remove a model, or one of its routes",
-		Args:  cobra.ExactArgs(1),
+		Use:     "remove PATTERN",
+		Example: "  musketry admin models remove 'gpt-4o*'\n  musketry admin models remove 'gpt-4o*' --route second",
+		Short:   "Remove a model, or one of its routes",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.with(cmd.Context(), func(ctx context.Context, store adminStore) error {
 				what, err := a.removeModel(ctx, cmd, store, args[0], name)
