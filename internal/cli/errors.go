@@ -25,6 +25,13 @@ func foreign(err error) bool {
 	return false
 }
 
+// refused reports whether err is the answer of a server that does not take what
+// it was asked.
+func refused(err error) bool {
+	var answer *openai.Error
+	return errors.As(err, &answer) && answer.StatusCode == http.StatusBadRequest
+}
+
 // unknown says that the server does not know what only Musketry's does.
 func unknown(what string) error {
 	return fmt.Errorf("this server does not tell %s: that is Musketry's own, and OpenAI's API has no such route", what)

@@ -136,6 +136,10 @@ func (s *server) listRequests(w http.ResponseWriter, r *http.Request) {
 	}
 	q := r.URL.Query()
 	limit, err := strconv.Atoi(q.Get("limit"))
+	if s.old && q.Has("search") {
+		fail(w, http.StatusBadRequest, "Unknown parameter: 'search'.")
+		return
+	}
 	if q.Get("custom_id") != "" {
 		limit, err = b.run.total, nil
 	}
@@ -151,7 +155,8 @@ func (s *server) listRequests(w http.ResponseWriter, r *http.Request) {
 	for line := after + 1; line <= b.run.total && len(data) < limit && (line <= after+200 || q.Get("custom_id") != ""); line++ {
 		last = line
 		o := b.request(line)
-		if (q.Get("status") == "" || q.Get("status") == o["status"]) && (q.Get("custom_id") == "" || q.Get("custom_id") == o["custom_id"]) {
+		if (q.Get("status") == "" || q.Get("status") == o["status"]) && (q.Get("custom_id") == "" || q.Get("custom_id") == o["custom_id"]) &&
+			strings.Contains(o["custom_id"].(string), strings.ToLower(q.Get("search"))) {
 			data = append(data, o)
 		}
 	}

@@ -20,7 +20,7 @@ import (
 )
 
 // mostPages is how many pages one list of requests asks for: a million requests
-// of one status, or 50,000 by search.
+// that the server filters, or 50,000 that it does not.
 const mostPages = 500
 
 // A request is how one request of a batch stands.
@@ -53,8 +53,8 @@ type requestPage struct {
 
 // requestFlags say which requests of a batch are meant.
 type requestFlags struct {
-	status, search, customID, after string
-	limit                           int
+	status, search, reason, customID, after string
+	limit                                   int
 }
 
 func requestStatuses() []string {
@@ -71,14 +71,15 @@ func (a *app) requestsCommand() *cobra.Command {
 		Use:   "requests BATCH [REQUEST]",
 		Short: "List a batch's requests, or tell one request's story",
 		Long: `List the requests of a batch in the order of its file: how each stands, how often it
-was called, why its last call failed. --search looks for a text in their custom_ids,
-through 50,000 of them at most, beyond which --after goes on.
+was called, why its last call failed. --search looks for a text in their custom_ids;
+of a million requests at most, beyond which --after goes on.
 
 With a request's id, or its custom_id, tell that request's story: its attempts, its
 last failure, when it is tried next, and its answer if it has one.
 
 Only Musketry's server tells of single requests.`,
 		Example: `  musketry requests batch_01… --status failed
+  musketry requests batch_01… --reason http_429
   musketry requests batch_01… --search invoice- --limit 100
   musketry requests batch_01… batch_req_01…_7
   musketry requests batch_01… --custom-id invoice-4711
@@ -119,6 +120,7 @@ Only Musketry's server tells of single requests.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.status, "status", "", "only with this status: "+strings.Join(requestStatuses(), ", "))
 	flags.StringVar(&f.search, "search", "", "only with this text in the custom_id")
+	flags.StringVar(&f.reason, "reason", "", "only those that failed for this reason, as \"musketry status\" tells them")
 	flags.IntVar(&f.limit, "limit", listDefault, "how many to show at most")
 	flags.StringVar(&f.after, "after", "", "go on after this request")
 	flags.StringVar(&f.customID, "custom-id", "", "tell the story of the request with this custom_id")
@@ -133,7 +135,8 @@ func (f *requestFlags) check() error {
 	return checkLimit(f.limit)
 }
 
-// requests returns a page of a batch's requests.
+// requests returns a page of a batch's requests. From a server that cannot search
+// it asks for them all, and leaves that out of query from then on.
 func (c *client) requests(ctx context.Context, id string, query map[string]string) (requestPage, error) {
 	var opts []option.RequestOption
 	for name, value := range query {
@@ -143,8 +146,12 @@ func (c *client) requests(ctx context.Context, id string, query map[string]strin
 	}
 	var p requestPage
 	err := c.own.Execute(ctx, http.MethodGet, "batches/"+url.PathEscape(id)+"/requests", nil, &p, opts...)
-	if foreign(err) {
+	switch {
+	case foreign(err):
 		return p, unknown("single requests")
+	case refused(err) && query["search"] != "":
+		delete(query, "search")
+		return c.requests(ctx, id, query)
 	}
 	return p, err
 }
@@ -176,7 +183,9 @@ func (t *requestTable) gather(ctx context.Context, c *client, id string, f reque
 	if f.search != "" {
 		perPage = pageMax
 	}
-	query := map[string]string{"status": f.status, "after": f.after, "limit": strconv.Itoa(perPage)}
+	query := map[string]string{
+		"status": f.status, "search": f.search, "reason": f.reason, "after": f.after, "limit": strconv.Itoa(perPage),
+	}
 	for range mostPages {
 		p, err := c.requests(ctx, id, query)
 		if err != nil {
@@ -205,6 +214,9 @@ func (f *requestFlags) words(after string) string {
 	}
 	if f.search != "" {
 		text += " --search " + shellWord(f.search)
+	}
+	if f.reason != "" {
+		text += " --reason " + shellWord(f.reason)
 	}
 	if f.limit != listDefault {
 		text += " --limit " + strconv.Itoa(f.limit)

@@ -37,6 +37,11 @@ func TestRequests(t *testing.T) {
 			r := call{args: append([]string{"requests", "batch_a"}, args...), http: client}.run(t.Context(), t)
 			golden(t, "requests/"+name, r.session())
 		}
+		s.old = true
+		for name, args := range map[string][]string{"search": {"--search", "R14", "--limit", "30"}, "far": {"--search", "r899"}} {
+			r := call{args: append([]string{"requests", "batch_a"}, args...), http: client}.run(t.Context(), t)
+			golden(t, "requests/"+name, r.session())
+		}
 		s.foreign = true
 		for name, args := range map[string][]string{
 			"foreign": nil, "foreign-one": {"batch_req_a_1"},

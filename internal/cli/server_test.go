@@ -59,6 +59,7 @@ type server struct {
 	noRanges  bool
 	// foreign, if set, has the server know OpenAI's routes only.
 	foreign   bool
+	old       bool           // it knows no search of requests
 	limits    map[string]any // of usage
 	slowParts time.Duration  // how long a part takes
 	mostParts int            // on their way at once
