@@ -15,7 +15,7 @@ MODEL ?= standin:latency=300ms..2s
 # (localstack/clients) those that are installed soon; ALL_CLIENTS are all of them.
 LIGHT_CLIENTS := go-openai vercel openai-batch autobatcher instructor
 ALL_CLIENTS   := $(LIGHT_CLIENTS) litellm any-llm batchwizard langasync openai-java async-openai azure litellm-proxy inspect-ai distilabel curator
-CLIENTS := .tools/openai/.installed .tools/openai-1/.installed .tools/e2e-node/.installed .tools/schemathesis/.installed \
+CLIENTS := .tools/openai/.installed .tools/openai-1/.installed .tools/e2e-node/.installed .tools/chromium/.installed .tools/schemathesis/.installed \
 	$(LIGHT_CLIENTS:%=.tools/clients/%/.installed)
 
 BIN   := .tools/bin
@@ -61,6 +61,7 @@ CHECK = $(BUILD) -o $(BIN)/check ./tools/check && exec env \
 	MUSKETRY_E2E_PYTHON="$(CURDIR)/.tools/openai/bin/python" \
 	MUSKETRY_E2E_PYTHON_1="$(CURDIR)/.tools/openai-1/bin/python" \
 	MUSKETRY_E2E_NODE_MODULES="$(CURDIR)/.tools/e2e-node/node_modules" \
+	MUSKETRY_E2E_CHROMIUM="$(CURDIR)/.tools/chromium/chromium" \
 	MUSKETRY_E2E_SCHEMATHESIS="$(CURDIR)/.tools/schemathesis/bin/schemathesis" \
 	MUSKETRY_E2E_CLIENTS="$(CURDIR)/.tools/clients" \
 	$(BIN)/check -cloud $(CLOUD)
@@ -208,6 +209,11 @@ $(PYTHON_CLIENTS:%=.tools/clients/%/.installed): .tools/clients/%/.installed: lo
 	@mkdir -p .tools/e2e-node
 	@cp localstack/e2e/node/package.json localstack/e2e/node/package-lock.json localstack/e2e/node/.npmrc .tools/e2e-node/
 	@cd .tools/e2e-node && npm ci --ignore-scripts --loglevel=error
+	@touch $@
+
+.tools/chromium/.installed: .tools/e2e-node/.installed localstack/e2e/node/chromium.mjs
+	@node localstack/e2e/node/chromium.mjs .tools/e2e-node/node_modules .tools/chromium
+	@mkdir -p .tools/chromium
 	@touch $@
 
 .tools/clients/vercel/.installed: localstack/clients/vercel/package-lock.json localstack/clients/vercel/package.json

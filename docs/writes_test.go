@@ -23,7 +23,7 @@ var reads = map[string]bool{
 	"Holds": true, "Limit": true, "List": true, "Models": true, "Open": true, "Progress": true, "Read": true, "Request": true, "Requests": true, "Running": true,
 	"Runnings": true, "Size": true, "State": true, "Upload": true, "Worker": true,
 	"Count": true, "Observe": true, // an event or a value, of which a crash may lose some
-	"Find": true, "MaxStream": true, "Presign": true, "Unwrap": true,
+	"Find": true, "Get": true, "MaxStream": true, "Presign": true, "Unwrap": true,
 	"Receive": true, // hides for minutes what is shown again by itself
 }
 

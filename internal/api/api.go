@@ -11,6 +11,7 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/route"
 	"github.com/musketry/musketry/internal/tenant"
+	"github.com/musketry/musketry/internal/ui"
 )
 
 // A KeyStore finds API keys, and keeps when they were used.
@@ -234,9 +235,14 @@ func (a *api) routes() {
 	a.route("POST /batches/{id}/retry", a.retryBatch)
 	a.route("GET /batches/{id}/requests", a.listRequests, "status", "reason", "search", "after", "limit", "custom_id")
 	a.route("GET /batches/{id}/requests/{request_id}", a.retrieveRequest)
+	a.route("GET /batches/{id}/requests/{request_id}/line", a.requestLine)
+	a.route("GET /batches/{id}/requests/{request_id}/answer", a.requestAnswer)
 	a.route("POST /batches/{id}/requests/{request_id}/cancel", a.cancelRequest)
 	a.route("GET /usage", a.usage)
 	a.route("GET /models", a.listModels)
 	a.route("GET /models/{id...}", a.retrieveModel)
 	a.mux.HandleFunc("GET /openapi.json", a.describe)
+	page := ui.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { writeError(w, noRoute(r)) }))
+	a.mux.Handle("GET /ui", page)
+	a.mux.Handle("GET /ui/{file...}", page)
 }

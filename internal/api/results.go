@@ -200,15 +200,20 @@ func (a *api) readPieces(ctx context.Context, b batch.Batch, pieces []piece) ([]
 	}
 	switch err := group.Wait(); {
 	case errors.Is(err, batch.ErrNoObject):
-		return nil, &refusalError{
-			status: http.StatusGone, code: "results_expired",
-			message: "The results of this batch are not kept in the order of recording any more. " +
-				"Read the files that its output_file_id and error_file_id name.",
-		}
+		return nil, resultsExpired()
 	case err != nil:
 		return nil, fmt.Errorf("api: read results: %w", err)
 	}
 	return body, nil
+}
+
+// resultsExpired is a 410: a batch's segments are erased before its files are.
+func resultsExpired() error {
+	return &refusalError{
+		status: http.StatusGone, code: "results_expired",
+		message: "The results of this batch are not kept in the order of recording any more. " +
+			"Read the files that its output_file_id and error_file_id name.",
+	}
 }
 
 // wholeLines returns as many of body's first lines as limit and one answer

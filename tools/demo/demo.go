@@ -28,6 +28,7 @@ type demo struct {
 	bin, dir string
 	model    string
 	engine   string // The engine's address, which may count calls.
+	api      string // The API's address, beside which the status page is.
 	out      io.Writer
 	progress io.Writer
 	now      func() time.Time
@@ -70,6 +71,7 @@ func (d demo) run(ctx context.Context) error {
 		return err
 	}
 	after.without(before).show(d.out, ended.RequestCounts.Total)
+	fmt.Fprintf(d.out, "\nthe status page: %s/ui/\n  sign in with the OPENAI_API_KEY that `make -s env` prints; `make down` ends it all\n", d.api)
 	if c := ended.RequestCounts; c.Completed != c.Total || c.Total == 0 {
 		return fmt.Errorf("%w: %d of %d", errUnanswered, c.Completed, c.Total)
 	}

@@ -20,7 +20,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	d := demo{
-		bin: *bin, dir: *dir, model: *model, engine: os.Getenv("AWS_ENDPOINT_URL"),
+		bin: *bin, dir: *dir, model: *model, engine: os.Getenv("AWS_ENDPOINT_URL"), api: os.Getenv("OPENAI_BASE_URL"),
 		out: os.Stdout, progress: os.Stderr, now: time.Now,
 	}
 	if err := d.run(ctx); err != nil {
