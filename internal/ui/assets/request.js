@@ -57,6 +57,7 @@ export function oneRequest({ root, signal, readOnly }, batch, id) {
       fact("Id", el("span", { class: "mono" }, r.id)), fact("Attempts", count(r.attempts)),
       r.status_code ? fact("HTTP status", String(r.status_code)) : null,
       r.model ? fact("Model", el("bdi", {}, clip(r.model, 200))) : null,
+      r.reason ? fact("Reason", el("bdi", {}, clip(r.reason, 160))) : null,
       r.failure_kind ? fact("Kind of failure", r.failure_kind.replaceAll("_", " ")) : null,
       r.reclaims ? fact("Workers lost", count(r.reclaims)) : null));
     facts.hidden = false;

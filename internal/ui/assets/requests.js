@@ -19,7 +19,7 @@ export function requestList({ batch, query, signal, go }) {
     el("caption", { class: "unseen" }, "Requests, in the order of their lines"),
     el("thead", {}, el("tr", {}, ...["Line", "custom_id", "Status", "Attempts", "Last failure"].map((t) => el("th", { scope: "col" }, t)))), body);
   const more = el("button", { type: "button", hidden: true, click: () => read(true) }, "More");
-  const search = el("input", { id: "request-search", type: "search", value: query.search ?? "", maxlength: 512, autocomplete: "off", spellcheck: "false", placeholder: "custom_id" });
+  const search = el("input", { id: "request-search", type: "search", value: query.search ?? "", maxlength: 256, autocomplete: "off", spellcheck: "false", placeholder: "custom_id" });
   const form = el("form", {
     class: "filters", role: "search", "aria-label": "Requests",
     submit: (event) => { event.preventDefault(); go({ search: search.value }); },
@@ -43,12 +43,13 @@ export function requestList({ batch, query, signal, go }) {
     busy = true;
     more.disabled = true;
     try {
-      let found = on ? [...shown] : [];
+      const found = on ? [...shown] : await exact(batch, query, signal);
+      const ids = new Set(found.map((r) => r.id));
       let after = on ? last : "";
       const wanted = on ? shown.length + page : Math.max(shown.length, page);
       for (let n = 0; n < looks && found.length < wanted; n++) {
         const answer = await list(batch, { ...query, after, limit: Math.min(100, wanted - found.length) }, signal);
-        found.push(...answer.data);
+        found.push(...answer.data.filter((r) => !ids.has(r.id)));
         after = answer.last_id ?? after;
         behind = answer.has_more;
         if (!behind) break;
@@ -79,6 +80,13 @@ export function requestList({ batch, query, signal, go }) {
   const node = el("section", { class: "panel", "aria-labelledby": "requests-title" },
     el("h2", { id: "requests-title" }, "Requests"), form, told, table, more);
   return { node, refresh: () => read(false) };
+}
+
+// exact is the request whose custom_id a search has in full: among a million it is found at once, and a search is not.
+async function exact(batch, { search, reason, status: wanted }, signal) {
+  if (!search) return [];
+  const answer = await json("GET", `batches/${encodeURIComponent(batch)}/requests`, { query: { custom_id: search, status: wanted }, signal });
+  return answer.data.filter((r) => !reason || r.reason === reason);
 }
 
 // list reads a page. A server that does not search finds a custom_id that is named in full.

@@ -129,6 +129,17 @@ await step("search a failed request, and read its story", async () => {
   assert.match(await page.locator("#line-title + pre").textContent(), /"custom_id": "refused-1"/);
 });
 
+if (!lacks.includes("progress")) {
+  await step("what failed, by its reason", async () => {
+    await page.goto(batch);
+    await page.locator(".reasons").getByRole("link", { name: "http_400" }).click();
+    await page.waitForURL(/reason=http_400/);
+    await page.waitForFunction(() => document.querySelectorAll(".requests tbody tr").length === 3);
+    await page.getByRole("button", { name: "Drop the filter by reason" }).click();
+    await page.waitForFunction(() => document.querySelectorAll(".requests tbody tr").length > 3);
+  });
+}
+
 await step("hostile names and answers are text", async () => {
   await page.goto(batch);
   for (const id of hostile.ids) {
