@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// partBytes is how much of a file is in memory at a time, and the size of
+	// partBytes is how much of a file is in memory at a time, what is looked at of its start, and the size of
 	// S3's parts: at least 5 MiB, and 10,000 of them at most
 	// (https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html).
-	partBytes = 8 << 20
+	partBytes = batch.StartBytes
 	// abortFor bounds the tidying up after a write that failed.
 	abortFor = 10 * time.Second
 )
@@ -95,12 +95,12 @@ func (a *api) keep(
 ) error {
 	limit, check := a.config.MaxFileBytes, func([]byte) error { return nil }
 	if f.Purpose == batch.PurposeBatch {
-		limit, check = a.config.MaxInputBytes, checkJSONL
-		plain, packed := plainName(f.Name)
-		if err := checkName(plain, "file"); err != nil {
+		limit, check = a.config.MaxInputBytes, batch.CheckStart
+		plain, packed := batch.PlainName(f.Name)
+		if err := batch.CheckName(plain, "file"); err != nil {
 			return err
 		}
-		f.Name, content = plain, unpack(content, packed)
+		f.Name, content = plain, batch.Unpack(content, packed)
 	}
 	if life == 0 {
 		life = a.config.FileLife
@@ -139,7 +139,7 @@ func (a *api) write(
 	case err != nil:
 		return 0, err
 	case int64(len(head)) > limit:
-		return 0, fileTooLarge(limit)
+		return 0, batch.FileTooLarge(limit)
 	}
 	if len(head) < partBytes {
 		if err := commit(int64(len(head))); err != nil {
@@ -171,7 +171,7 @@ func (a *api) writeParts(
 	var sums []string
 	for len(part) > 0 {
 		if size += int64(len(part)); size > limit {
-			return 0, fileTooLarge(limit)
+			return 0, batch.FileTooLarge(limit)
 		}
 		sum, err := a.Parts.PutPart(ctx, key, upload, len(sums)+1, part)
 		if err != nil {

@@ -83,6 +83,7 @@ func writeError(w http.ResponseWriter, err error) {
 func refusal(err error) *refusalError {
 	var (
 		told  *refusalError
+		file  *batch.FileError
 		order *batch.OrderError
 		state *batch.StatusError
 		limit *tenant.LimitError
@@ -93,6 +94,8 @@ func refusal(err error) *refusalError {
 		return told
 	case upload != nil:
 		return upload
+	case errors.As(err, &file):
+		return &refusalError{status: http.StatusBadRequest, param: file.Param, code: file.Code, message: file.Message}
 	case errors.As(err, &order):
 		return &refusalError{
 			status: http.StatusBadRequest, param: order.Param, code: order.Code, message: order.Message,

@@ -2,7 +2,6 @@ package api
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -183,11 +182,4 @@ func checkPurpose(value string) (batch.Purpose, error) {
 	}
 	return "", badRequest("purpose", batch.CodeInvalidValue,
 		"Invalid value: '%s'. Supported values are: %s.", clip(value), quoted(uploadPurposes()))
-}
-
-func fileTooLarge(limit int64) error {
-	return &refusalError{
-		status: http.StatusBadRequest, param: "file", code: "file_too_large",
-		message: fmt.Sprintf("File is too large. A file of this purpose has at most %d bytes.", limit),
-	}
 }

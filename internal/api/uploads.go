@@ -74,8 +74,8 @@ func (a *api) readUpload(f fields) (batch.Upload, error) {
 	limit := a.config.MaxFileBytes
 	if u.Purpose == batch.PurposeBatch {
 		limit = a.config.MaxInputBytes
-		plain, _ := plainName(u.Name)
-		if err := checkName(plain, "filename"); err != nil {
+		plain, _ := batch.PlainName(u.Name)
+		if err := batch.CheckName(plain, "filename"); err != nil {
 			return u, err
 		}
 	}

@@ -3,7 +3,9 @@
 //
 //	a batch's life, its statuses and counts      batch.go
 //	what a user asks for, and what may be        order.go, window.go, endpoint.go, retried.go
-//	the lines that go in, and their index        input.go, embeddings.go, index.go
+//	a file that comes in: is it JSONL, packed?   format.go, unpack.go
+//	the lines that go in, and whether all may    lines.go, input.go, malformed.go, verdict.go
+//	how many inputs they have, and their index   embeddings.go, index.go
 //	the lines that come out, and their journal   output.go, written.go, journal.go
 //	files, pins, and uploads                     file.go, upload.go, digest.go, coalesce.go
 //	messages to workers, and write shards        message.go, shard.go

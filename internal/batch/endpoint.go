@@ -1,6 +1,10 @@
 package batch
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // EndpointEmbeddings is the endpoint whose requests may have many inputs each
 // (https://platform.openai.com/docs/api-reference/embeddings/create).
@@ -41,4 +45,31 @@ func FullEndpoint(name string, endpoints []string) string {
 		return full
 	}
 	return name
+}
+
+// KnownEndpoints returns those that batches may be for: OpenAI's, and what a
+// deployment takes besides.
+func KnownEndpoints(extra []string) []string { return slices.Concat(Endpoints(), extra) }
+
+// CheckEndpoint returns an *OrderError unless batches may be for name, one of
+// KnownEndpoints.
+func CheckEndpoint(name string, known []string) error {
+	switch {
+	case name == EndpointVideos:
+		return &OrderError{Param: "endpoint", Code: CodeInvalidValue, Message: fmt.Sprintf("Invalid value: '%s'. It answers with a "+
+			"job that is not done yet, which batches here do not ask for. Call it without a batch.", EndpointVideos)}
+	case !slices.Contains(known, name):
+		return &OrderError{Param: "endpoint", Code: CodeInvalidValue, Message: fmt.Sprintf(
+			"Invalid value: '%s'. Supported values are: '%s'.", Clip(name), strings.Join(known, "', '"))}
+	}
+	return nil
+}
+
+// Clip bounds what an error quotes of the user's own words, to 64 bytes.
+func Clip(s string) string {
+	const longest = 64
+	if len(s) <= longest {
+		return s
+	}
+	return strings.ToValidUTF8(s[:longest], "") + "…"
 }

@@ -32,6 +32,10 @@ func (s *ModelSet) Add(name string) {
 	s.names = append(s.names, strings.Clone(name)) // not the line that it came from
 }
 
+// Names returns the models in the order in which they came, and false if there
+// are more than are kept: then it returns none.
+func (s *ModelSet) Names() (names []string, all bool) { return slices.Clone(s.names), !s.mixed }
+
 // Has reports whether name was added, and is kept.
 func (s *ModelSet) Has(name string) bool { return slices.Contains(s.names, name) }
 

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -295,23 +294,19 @@ func (a *Acceptor) usable(now time.Time) func(*batch.File) error {
 
 // endpoints returns those that batches may be for.
 func (a *Acceptor) endpoints() []string {
-	return slices.Concat(batch.Endpoints(), a.config.ExtraEndpoints)
+	return batch.KnownEndpoints(a.config.ExtraEndpoints)
 }
 
 // check returns the order's window in time, or a *batch.OrderError.
 func (a *Acceptor) check(o batch.Order) (time.Duration, error) {
 	window, err := batch.ParseWindow(o.Window)
-	endpoints := a.endpoints()
+	if err := batch.CheckEndpoint(o.Endpoint, a.endpoints()); err != nil {
+		return 0, err
+	}
 	switch {
-	case o.Endpoint == batch.EndpointVideos:
-		return 0, invalid("endpoint", fmt.Sprintf("Invalid value: '%s'. It answers with a job that is not done yet, which batches here "+
-			"do not ask for. Call it without a batch.", batch.EndpointVideos))
-	case !slices.Contains(endpoints, o.Endpoint):
-		return 0, invalid("endpoint", fmt.Sprintf(
-			"Invalid value: '%s'. Supported values are: '%s'.", clip(o.Endpoint), strings.Join(endpoints, "', '")))
 	case err != nil:
 		return 0, invalid("completion_window", fmt.Sprintf(
-			"Invalid value: '%s'. 'completion_window' is a duration from 10s to 7d, such as 30m, 24h or 7d.", clip(o.Window)))
+			"Invalid value: '%s'. 'completion_window' is a duration from 10s to 7d, such as 30m, 24h or 7d.", batch.Clip(o.Window)))
 	case o.OutputExpiresAfter != 0 && (o.OutputExpiresAfter < batch.MinFileLife || o.OutputExpiresAfter > batch.MaxFileLife):
 		return 0, invalid("output_expires_after.seconds", fmt.Sprintf(
 			"Invalid 'output_expires_after.seconds': expected %d to %d.",
@@ -343,13 +338,4 @@ func checkMetadata(metadata map[string]string) error {
 
 func invalid(param, message string) *batch.OrderError {
 	return &batch.OrderError{Param: param, Code: batch.CodeInvalidValue, Message: message}
-}
-
-// clip bounds what an error quotes of the user's own words.
-func clip(s string) string {
-	const longest = 64
-	if len(s) <= longest {
-		return s
-	}
-	return strings.ToValidUTF8(s[:longest], "") + "…"
 }

@@ -117,7 +117,7 @@ type LoadConfig struct {
 
 func (c LoadConfig) withDefaults() LoadConfig {
 	c.MaxRequests = cmp.Or(c.MaxRequests, batch.MaxRequests)
-	c.MaxEmbeddingInputs = cmp.Or(c.MaxEmbeddingInputs, 50_000)
+	c.MaxEmbeddingInputs = cmp.Or(c.MaxEmbeddingInputs, batch.MaxEmbeddingInputs)
 	c.MaxLineBytes = cmp.Or(c.MaxLineBytes, batch.MaxLineBytes)
 	c.Group = cmp.Or(c.Group, 1_000)
 	c.Cursor = cmp.Or(c.Cursor, 5_000)
@@ -280,12 +280,12 @@ func (l *Loader) unpin(ctx context.Context, b batch.Batch, id string) error {
 }
 
 // open reads b's input file from offset on.
-func (l *Loader) open(ctx context.Context, b batch.Batch, offset int64) (*lineReader, error) {
+func (l *Loader) open(ctx context.Context, b batch.Batch, offset int64) (io.ReadCloser, error) {
 	body, err := l.Inputs.Open(ctx, batch.FileKey(b.Tenant, b.InputFileID), offset)
 	if err != nil {
 		return nil, fmt.Errorf("open input file: %w", err)
 	}
-	return newLineReader(body, offset, l.config.MaxLineBytes), nil
+	return body, nil
 }
 
 // short reports whether ctx's deadline is nearer than the margin.

@@ -15,12 +15,13 @@ import (
 // runs short. A group is created before the cursor passes it, so a crash
 // between the two repeats the group, whose requests are then left alone.
 func (l *Loader) fill(ctx context.Context, b batch.Batch) (batch.Batch, error) {
-	in, err := l.open(ctx, b, b.Load.Offset)
+	body, err := l.open(ctx, b, b.Load.Offset)
 	if err != nil {
 		return batch.Batch{}, err
 	}
-	defer func() { _ = in.Close() }() // read only
+	defer func() { _ = body.Close() }() // read only
 
+	in := batch.NewLineReader(body, b.Load.Offset, l.config.MaxLineBytes)
 	done := b.Load.Line
 	for {
 		group, err := l.group(in, b, done)
@@ -35,7 +36,7 @@ func (l *Loader) fill(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 		if !stop && done-b.Load.Line < l.config.Cursor {
 			continue
 		}
-		b, err = l.update(ctx, b.Ref, func(b *batch.Batch) error { return b.Loaded(done, in.offset, l.Clock()) })
+		b, err = l.update(ctx, b.Ref, func(b *batch.Batch) error { return b.Loaded(done, in.Offset(), l.Clock()) })
 		if err != nil || stop || !loading(b) {
 			return b, err
 		}
@@ -45,22 +46,22 @@ func (l *Loader) fill(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 // group returns the changes that create the requests after the first done
 // ones, as many as go together. It returns ErrInput if the file ends before
 // b's total, or has a line that is no request.
-func (l *Loader) group(in *lineReader, b batch.Batch, done int) ([]state.Change, error) {
+func (l *Loader) group(in *batch.LineReader, b batch.Batch, done int) ([]state.Change, error) {
 	size := min(l.config.Group, b.Counts.Total-done)
 	group := make([]state.Change, 0, size)
 	for len(group) < size {
-		ln, err := in.next()
+		ln, err := in.Next()
 		if errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("%w: it has %d requests, not %d", ErrInput, done+len(group), b.Counts.Total)
 		}
 		if err != nil {
 			return nil, err
 		}
-		input, err := batch.DecodeInput(ln.text)
+		input, err := batch.DecodeInput(ln.Text)
 		if err != nil {
 			return nil, fmt.Errorf("%w: request %d: %w", ErrInput, done+len(group)+1, err)
 		}
-		body := state.Span{Offset: ln.offset, Length: int64(len(ln.text))}
+		body := state.Span{Offset: ln.Offset, Length: int64(len(ln.Text))}
 		change, err := born(b.Spec(done+len(group)+1, input, body), b, l.Clock())
 		if err != nil {
 			return nil, err

@@ -2,10 +2,8 @@ package submit
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"time"
 
@@ -18,7 +16,7 @@ import (
 // Nothing is written before.
 func (l *Loader) validate(ctx context.Context, b batch.Batch) (batch.Batch, error) {
 	polled := l.Clock()
-	in, err := l.open(ctx, b, 0)
+	body, err := l.open(ctx, b, 0)
 	if errors.Is(err, batch.ErrNoObject) {
 		return l.refuse(ctx, b, []batch.LineError{{
 			Code: batch.CodeInvalidRequest, Param: "file_id",
@@ -28,34 +26,35 @@ func (l *Loader) validate(ctx context.Context, b batch.Batch) (batch.Batch, erro
 	if err != nil {
 		return batch.Batch{}, err
 	}
-	defer func() { _ = in.Close() }() // read only
+	defer func() { _ = body.Close() }() // read only
 
-	v := verdict{
-		endpoint: b.Endpoint, limit: l.config.MaxRequests, inputLimit: l.config.MaxEmbeddingInputs, lineLimit: l.config.MaxLineBytes,
-		seen: map[digest]uint32{},
-	}
-	if v.routed, err = l.routed(ctx); err != nil {
+	routed, err := l.routed(ctx)
+	if err != nil {
 		return batch.Batch{}, err
 	}
+	in := batch.NewLineReader(body, 0, l.config.MaxLineBytes)
+	v := batch.NewVerdict(batch.Rules{
+		Endpoint: b.Endpoint, MaxRequests: l.config.MaxRequests, MaxEmbeddingInputs: l.config.MaxEmbeddingInputs,
+		MaxLineBytes: l.config.MaxLineBytes, Routed: routed,
+	})
 	for more := true; more; {
 		var over bool
 		if b, over, err = l.overtaken(ctx, b, &polled); err != nil || over {
 			return b, err
 		}
-		if more, err = v.read(in); err != nil {
+		if more, err = v.Read(in); err != nil {
 			return batch.Batch{}, err
 		}
 	}
-	if errs := v.errors(); len(errs) > 0 {
+	if errs := v.Errors(); len(errs) > 0 {
 		return l.refuse(ctx, b, errs)
 	}
-	v.seen = nil // its memory may serve the index
-	if err := l.Inputs.Put(ctx, batch.IndexKey(b.ID), v.index.Bytes()); err != nil {
+	if err := l.Inputs.Put(ctx, batch.IndexKey(b.ID), v.Index()); err != nil {
 		return batch.Batch{}, fmt.Errorf("put index: %w", err)
 	}
 	return l.update(ctx, b.Ref, func(b *batch.Batch) error {
-		b.NameModels(v.models)
-		return b.Validated(v.total)
+		b.NameModels(v.Models())
+		return b.Validated(v.Total())
 	})
 }
 
@@ -118,109 +117,4 @@ func (l *Loader) refuse(ctx context.Context, b batch.Batch, errs []batch.LineErr
 		}
 		return b.Fail(batch.FailInput, errs, l.Clock())
 	})
-}
-
-// A digest stands for a custom_id: the first 128 bits of its SHA-256. Two
-// different ids of a million share one with a probability below 10^-26, so a
-// good file is never refused for it; ids at full length could take 256 MB.
-type digest [16]byte
-
-// A verdict on an input file grows line by line.
-type verdict struct {
-	endpoint string
-	limit    int // requests
-	total    int // requests so far
-
-	inputLimit int // of requests for embeddings
-	inputs     int // so far
-	lineLimit  int // bytes of a line
-	seen       map[digest]uint32
-	index      batch.Index
-	routed     func(model string) bool
-	models     batch.ModelSet
-	errs       []batch.LineError
-}
-
-// read judges the next line. It reports whether there may be more to judge:
-// not at the file's end, nor when what comes could add nothing to the verdict.
-func (v *verdict) read(in *lineReader) (more bool, err error) {
-	ln, err := in.next()
-	if errors.Is(err, io.EOF) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	v.total++
-	if v.total > v.limit {
-		v.add(batch.LineError{
-			Code:    batch.CodeTooManyRequests,
-			Message: fmt.Sprintf("The file has more than %d requests. Split it into several batches.", v.limit),
-		})
-		return false, nil
-	}
-	v.judge(ln)
-	if v.inputs > v.inputLimit {
-		v.add(batch.LineError{
-			Code: batch.CodeTooManyInputs, Line: ln.number, Param: "body.input",
-			Message: fmt.Sprintf("The file has more than %d embedding inputs up to this line. Split it into several batches.",
-				v.inputLimit),
-		})
-		return false, nil
-	}
-	return len(v.errs) < batch.MaxErrors, nil
-}
-
-func (v *verdict) judge(ln line) {
-	if ln.tooLong {
-		v.add(batch.LineError{
-			Code: batch.CodeLineTooLong, Line: ln.number,
-			Message: fmt.Sprintf("Line %d is longer than %d bytes, the most that this deployment takes (maxLineBytes). Shorten it, for "+
-				"instance by an image's address in place of its data.", ln.number, v.lineLimit),
-		})
-		return
-	}
-	input, err := batch.ParseInput(ln.text, v.endpoint)
-	var bad *batch.LineError
-	if errors.As(err, &bad) {
-		named := *bad
-		named.Line = ln.number
-		v.add(named)
-		return
-	}
-	if !v.models.Has(input.Model) && !v.routed(input.Model) {
-		v.add(batch.LineError{
-			Code: batch.CodeModelNotFound, Line: ln.number, Param: "body.model",
-			Message: "This line's model is none that this deployment calls. Name one of those that GET /v1/models lists, " +
-				"or ask who runs it to add yours.",
-		})
-		return
-	}
-	v.models.Add(input.Model)
-	if v.endpoint == batch.EndpointEmbeddings {
-		v.inputs += batch.EmbeddingInputs(input.Body)
-	}
-	sum := sha256.Sum256([]byte(input.CustomID))
-	id := digest(sum[:len(digest{})])
-	if first, ok := v.seen[id]; ok {
-		v.add(batch.LineError{
-			Code: batch.CodeDuplicateCustomID, Line: ln.number, Param: "custom_id",
-			Message: fmt.Sprintf("The custom_id of this line is line %d's already. Each must be unique in its file.", first),
-		})
-		return
-	}
-	v.seen[id] = uint32(ln.number) //nolint:gosec // wraps in a message about a file of 4 billion lines
-	v.index.Add(sum, v.total)
-}
-
-func (v *verdict) add(e batch.LineError) { v.errs = append(v.errs, e) }
-
-// errors returns why the file is refused; none if it is good.
-func (v *verdict) errors() []batch.LineError {
-	if v.total == 0 {
-		v.add(batch.LineError{
-			Code: batch.CodeEmptyFile, Message: "The input file is empty. Write one request on each line.",
-		})
-	}
-	return v.errs
 }

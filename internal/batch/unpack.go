@@ -1,15 +1,17 @@
-package api
+package batch
 
 import (
 	"bufio"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 )
 
-// unpack returns what content is once it is unpacked: content itself unless it
-// is to be, or begins as gzip does.
-func unpack(content io.Reader, always bool) io.Reader {
+// Unpack returns what content is once it is unpacked: content itself unless it
+// is to be, as PlainName says, or begins as gzip does. Reading returns a *FileError
+// where it cannot be unpacked.
+func Unpack(content io.Reader, always bool) io.Reader {
 	read := bufio.NewReaderSize(content, unpackAhead)
 	if start, _ := read.Peek(len(gzipStart)); !always && string(start) != gzipStart {
 		return read // and so is what went wrong in peeking
@@ -21,7 +23,7 @@ func unpack(content io.Reader, always bool) io.Reader {
 const unpackAhead = 64 << 10
 
 // An unpacked reads a gzip stream (https://www.rfc-editor.org/rfc/rfc1952). It
-// returns a 400 if the stream is none, or broken.
+// returns a *FileError if the stream is none, or broken.
 type unpacked struct {
 	from *tracked
 	gzip *gzip.Reader // nil before the first byte
@@ -63,7 +65,9 @@ func (u *unpacked) judge(err error) error {
 	if u.named {
 		claim = "has a name that ends in .gz"
 	}
-	return badRequest("file", "invalid_file_format", "The file %s, but gunzip cannot unpack it: %s.", claim, why)
+	return &FileError{
+		Param: "file", Code: codeFileFormat, Message: fmt.Sprintf("The file %s, but gunzip cannot unpack it: %s.", claim, why),
+	}
 }
 
 // A tracked remembers the error that ended a reader, unless that was its end.

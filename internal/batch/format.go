@@ -1,13 +1,35 @@
-package api
+package batch
 
 import (
 	"bytes"
 	"fmt"
 	"path"
 	"strings"
-
-	"github.com/musketry/musketry/internal/batch"
 )
+
+// StartBytes is how much of a file CheckStart is shown: its start, or all of a
+// shorter one.
+const StartBytes = 8 << 20
+
+const codeFileFormat = "invalid_file_format"
+
+// A FileError says why a file was refused before its lines are judged, and how to
+// mend it.
+type FileError struct {
+	Param   string // the field at fault
+	Code    string
+	Message string // quotes nothing of the file
+}
+
+func (e *FileError) Error() string { return fmt.Sprintf("batch: file: %s: %s", e.Code, e.Message) }
+
+// FileTooLarge is the refusal of a file of more bytes than the limit.
+func FileTooLarge(limit int64) error {
+	return &FileError{
+		Param: "file", Code: "file_too_large",
+		Message: fmt.Sprintf("File is too large. A file of this purpose has at most %d bytes.", limit),
+	}
+}
 
 // A file for batches is JSONL by its content. What it is called decides nothing, since clients that send bytes name them
 // "upload", "3" or "unknown_file", unless the name says that it is something else.
@@ -24,8 +46,9 @@ func contradicts(name string) string {
 	return ""
 }
 
-// checkName returns a 400 about param if name says that a file for batches is none.
-func checkName(name, param string) error {
+// CheckName returns a *FileError about param if name, as PlainName returns it, says
+// that a file for batches is none.
+func CheckName(name, param string) error {
 	ending := contradicts(name)
 	if ending == "" {
 		return nil
@@ -34,8 +57,8 @@ func checkName(name, param string) error {
 		ending)
 }
 
-// plainName returns a file's name once it is unpacked, and whether it must be.
-func plainName(name string) (string, bool) {
+// PlainName returns a file's name once it is unpacked, and whether it must be.
+func PlainName(name string) (string, bool) {
 	if n := len(name) - len(".gz"); n > 0 && strings.EqualFold(name[n:], ".gz") {
 		return name[:n], true
 	}
@@ -45,9 +68,9 @@ func plainName(name string) (string, bool) {
 // gzipStart begins each file of gzip (https://www.rfc-editor.org/rfc/rfc1952#section-2.3.1).
 const gzipStart = "\x1f\x8b"
 
-// checkJSONL returns a 400 if the first line of head, which is the start of a file, is not JSON. A line that head does not
-// hold whole is left to the batch's validation, and so is what else a line must have.
-func checkJSONL(head []byte) error {
+// CheckStart returns a *FileError if the first line of head, StartBytes of a file at its start, is not JSON. A line that head
+// does not hold whole is left to the batch's validation, and so is what else a line must have.
+func CheckStart(head []byte) error {
 	if what := foreign(head); what != "" {
 		return badFormat("file", "it looks like %s. Send JSONL: one JSON object on each line, in UTF-8.", what)
 	}
@@ -58,10 +81,10 @@ func checkJSONL(head []byte) error {
 			rest = after
 			continue
 		}
-		if !ended && len(head) >= partBytes {
+		if !ended && len(head) >= StartBytes {
 			return nil
 		}
-		if why := batch.Malformed(line); why != "" {
+		if why := Malformed(line); why != "" {
 			return badFormat("file", "line %d is not parseable as valid JSON. %s", number, why)
 		}
 		return nil
@@ -74,7 +97,7 @@ func checkJSONL(head []byte) error {
 
 // foreign says what a file is that begins as no text in UTF-8 does; empty of any other.
 func foreign(head []byte) string {
-	if wide := batch.WideEncoding(head); wide != "" {
+	if wide := WideEncoding(head); wide != "" {
 		return "text in " + wide + ", which is not UTF-8"
 	}
 	for _, known := range [...]struct{ start, what string }{
@@ -96,5 +119,7 @@ func foreign(head []byte) string {
 
 // badFormat is OpenAI's own refusal of a file that is no JSONL, and why.
 func badFormat(param, why string, args ...any) error {
-	return badRequest(param, "invalid_file_format", "Invalid file format for Batch API: %s", fmt.Sprintf(why, args...))
+	return &FileError{
+		Param: param, Code: codeFileFormat, Message: "Invalid file format for Batch API: " + fmt.Sprintf(why, args...),
+	}
 }
