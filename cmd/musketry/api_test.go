@@ -33,7 +33,15 @@ type deployment struct {
 	files *memstore.Files
 	url   string
 	key   string
+
+	handler http.Handler
+	dir     string // of its own
 }
+
+// uncounted counts nothing.
+type uncounted struct{}
+
+func (uncounted) Count(string, int, ...string) {}
 
 func deploy(t *testing.T) *deployment {
 	t.Helper()
@@ -48,12 +56,13 @@ func deploy(t *testing.T) *deployment {
 	acceptor := submit.NewAcceptor(submit.AcceptDeps{
 		Store: store, Flow: memstore.NewFlow(), Receipts: store, Clock: time.Now, Random: rand.Reader, Log: slog.New(slog.DiscardHandler),
 	}, submit.AcceptConfig{Policy: retry.Default()})
-	srv := httptest.NewServer(api.New(api.Deps{
+	handler := api.New(api.Deps{
 		Keys: store, Files: store, Batches: store, Objects: files, Contents: files, Parts: files, Uploads: store,
-		Acceptor: acceptor, Logger: slog.New(slog.DiscardHandler), Clock: time.Now, Random: rand.Reader,
-	}, api.Config{}))
+		Acceptor: acceptor, Logger: slog.New(slog.DiscardHandler), Metrics: uncounted{}, Clock: time.Now, Random: rand.Reader,
+	}, api.Config{})
+	srv := httptest.NewServer(handler)
 	t.Cleanup(srv.Close)
-	return &deployment{t: t, store: store, files: files, url: srv.URL + "/v1", key: secret}
+	return &deployment{t: t, store: store, files: files, url: srv.URL + "/v1", key: secret, handler: handler, dir: t.TempDir()}
 }
 
 // musketry runs the command and returns its standard output.
