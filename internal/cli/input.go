@@ -33,6 +33,8 @@ type input struct {
 	temp  bool
 
 	purpose openai.FilePurpose
+	media   string // the type that the server is told; empty: that of JSONL
+	life    int64  // seconds after which the server deletes it; 0: not said
 }
 
 // openInput opens a file of requests. The name "-" means standard input, which

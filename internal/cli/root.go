@@ -80,7 +80,7 @@ func newRoot(env Env, admin []*cobra.Command) *cobra.Command {
 		a.runCommand(), a.submitCommand(), a.watchCommand(), a.statusCommand(), a.listCommand(), a.resultsCommand(),
 		a.requestsCommand(), a.retryCommand(), a.cancelCommand(),
 	)
-	addGroup(root, groupFiles, "Files of requests:", a.makeBatchCommand(), a.validateCommand(), a.estimateCommand())
+	addGroup(root, groupFiles, "Files of requests:", a.makeBatchCommand(), a.validateCommand(), a.estimateCommand(), a.proxyCommand())
 	addGroup(root, "tenant", "Your files and limits:", a.filesCommand(), a.usageCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(completionCommand())

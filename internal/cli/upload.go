@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -26,10 +27,14 @@ func (a *app) upload(ctx context.Context, c *client, in *input) (string, error) 
 	if in.bytes > pieceBytes {
 		return a.uploadParts(ctx, c, in)
 	}
-	f, err := c.files.New(ctx, openai.FileNewParams{
-		File:    openai.File(io.NewSectionReader(in.file, 0, in.bytes), in.label, mediaType),
+	params := openai.FileNewParams{
+		File:    openai.File(io.NewSectionReader(in.file, 0, in.bytes), in.label, cmp.Or(in.media, mediaType)),
 		Purpose: in.purpose,
-	})
+	}
+	if in.life > 0 {
+		params.ExpiresAfter = openai.FileNewParamsExpiresAfter{Seconds: in.life}
+	}
+	f, err := c.files.New(ctx, params)
 	if err != nil {
 		return "", fmt.Errorf("sending %s: %w", in.name, err)
 	}
@@ -39,9 +44,13 @@ func (a *app) upload(ctx context.Context, c *client, in *input) (string, error) 
 // uploadParts sends a file in parts, several at a time. What was sent is given
 // up if it cannot be sent whole.
 func (a *app) uploadParts(ctx context.Context, c *client, in *input) (string, error) {
-	up, err := c.uploads.New(ctx, openai.UploadNewParams{
-		Bytes: in.bytes, Filename: in.label, MimeType: mediaType, Purpose: in.purpose,
-	})
+	params := openai.UploadNewParams{
+		Bytes: in.bytes, Filename: in.label, MimeType: cmp.Or(in.media, mediaType), Purpose: in.purpose,
+	}
+	if in.life > 0 {
+		params.ExpiresAfter = openai.UploadNewParamsExpiresAfter{Seconds: in.life}
+	}
+	up, err := c.uploads.New(ctx, params)
 	if err != nil {
 		return "", fmt.Errorf("sending %s: %w", in.name, err)
 	}
