@@ -15,7 +15,7 @@ client = OpenAI(max_retries=0)
 
 lines, size = [], 0
 while size < 50_000_000:
-    body = {"model": "standin", "user": marker, "messages": [{"role": "user", "content": "x" * 25_000}]}
+    body = {"model": "standin", "user": marker, "messages": [{"role": "user", "content": "x" * 1_000_000}]}
     line = json.dumps({"custom_id": f"r{len(lines)}", "method": "POST", "url": "/v1/chat/completions", "body": body})
     lines.append(line)
     size += len(line) + 1
