@@ -30,7 +30,7 @@ Environment:
 
 Exit codes:
   0    done; if the batch's end was seen, no request failed
-  1    called wrongly, or a file, the network or the API failed
+  1    called wrongly, a file is bad, or a file, the network or the API failed
   2    the batch failed, expired or was cancelled
   3    the batch completed, and some of its requests failed
   4    doctor found a failure

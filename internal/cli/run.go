@@ -15,7 +15,8 @@ const (
 	// batch, if its end was seen, failed.
 	ExitOK = 0
 	// ExitError says that the command could not do its work: it was called
-	// wrongly, or a file, the network or the API failed.
+	// wrongly, or a file, the network or the API failed. It is validate's too for
+	// a file that a server would refuse.
 	ExitError = 1
 	// ExitEnded says that the batch failed, expired or was cancelled.
 	ExitEnded = 2
