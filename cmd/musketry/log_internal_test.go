@@ -3,13 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/spf13/cobra"
 
 	"github.com/musketry/musketry/internal/memstore"
 	"github.com/musketry/musketry/internal/route"
@@ -183,37 +180,6 @@ func TestLogPages(t *testing.T) {
 	for _, args := range [][]string{{"--limit", "0"}, {"--limit", "1001"}, {"--before", "yesterday"}} {
 		if _, _, err := d.log(args...); err == nil || !strings.Contains(err.Error(), args[0]+": ") {
 			t.Errorf("%v: %v", args, err)
-		}
-	}
-}
-
-// TestAdminHelp holds what the commands say of themselves; UPDATE_GOLDEN keeps it anew.
-func TestAdminHelp(t *testing.T) {
-	t.Parallel()
-	d := desk{t: t, store: memstore.NewStore()}
-	for name, c := range map[string]struct {
-		command func(*admin) *cobra.Command
-		args    []string
-	}{
-		"keys": {(*admin).keysCommand, nil}, "keys-create": {(*admin).keysCommand, []string{"create"}},
-		"keys-list": {(*admin).keysCommand, []string{"list"}}, "keys-revoke": {(*admin).keysCommand, []string{"revoke"}},
-		"models": {(*admin).modelsCommand, nil}, "models-set": {(*admin).modelsCommand, []string{"set"}},
-		"models-list": {(*admin).modelsCommand, []string{"list"}}, "models-show": {(*admin).modelsCommand, []string{"show"}},
-		"models-remove": {(*admin).modelsCommand, []string{"remove"}}, "log": {(*admin).logCommand, nil},
-	} {
-		out, told, err := d.run(c.command, "", append(c.args, "--help")...)
-		if err != nil || told != "" {
-			t.Errorf("%s: %q, %v", name, told, err)
-		}
-		path := filepath.Join("testdata", "help", "admin-"+name+".golden")
-		if os.Getenv("UPDATE_GOLDEN") != "" {
-			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(out), 0o600)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if diff := cmp.Diff(string(want), out); diff != "" || err != nil {
-			t.Errorf("%v, %s (-want +got):\n%s", err, path, diff)
 		}
 	}
 }
