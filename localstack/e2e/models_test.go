@@ -158,8 +158,8 @@ func toStandin(t *testing.T, name, model string) route.Route {
 	}
 }
 
-// putModel stores a model, which workers do not have at once.
-func putModel(t *testing.T, m route.Model) {
+// adminStore returns the table of keys and models, as its owner has it.
+func adminStore(t *testing.T) *dynamostore.Store {
 	t.Helper()
 	cfg, err := boot.AWS(t.Context())
 	if err != nil {
@@ -169,7 +169,13 @@ func putModel(t *testing.T, m route.Model) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.PutModel(t.Context(), m); err != nil && !errors.Is(err, route.ErrConflict) { // another test has
+	return store
+}
+
+// putModel stores a model, which workers do not have at once.
+func putModel(t *testing.T, m route.Model) {
+	t.Helper()
+	if err := adminStore(t).PutModel(t.Context(), m); err != nil && !errors.Is(err, route.ErrConflict) { // another test has
 		t.Fatal(err)
 	}
 }

@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 // pagePatience bounds the drive through the page, which takes half a minute on a machine that has time.
@@ -64,7 +67,7 @@ func TestPage(t *testing.T) {
 	}
 	what, err := json.Marshal(map[string]string{
 		"modules": variable(t, "MUSKETRY_E2E_NODE_MODULES"), "browser": chromium(t), "page": variable(t, "OPENAI_BASE_URL") + "/ui/",
-		"key": variable(t, "OPENAI_API_KEY"), "files": folder, "pictures": pictures,
+		"key": variable(t, "OPENAI_API_KEY"), "reader": readOnlyKey(t), "files": folder, "pictures": pictures,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -86,6 +89,20 @@ func hostileChat(id, marker string) line {
 	l := chat(id, "standin", marker)
 	l.Body.(map[string]any)["messages"] = []map[string]string{{"role": "user", "content": id}}
 	return l
+}
+
+// readOnlyKey returns a new key of the first tenant that may look, and change nothing.
+func readOnlyKey(t *testing.T) string {
+	t.Helper()
+	secret, key, err := tenant.NewKey("first", "looks on", rand.Reader, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key.ReadOnly = true
+	if err := adminStore(t).PutKey(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	return secret
 }
 
 func keep(t *testing.T, folder, name, text string) {

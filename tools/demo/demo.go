@@ -71,7 +71,6 @@ func (d demo) run(ctx context.Context) error {
 		return err
 	}
 	after.without(before).show(d.out, ended.RequestCounts.Total)
-	fmt.Fprintf(d.out, "\nthe status page: %s/ui/\n  sign in with the OPENAI_API_KEY that `make -s env` prints; `make down` ends it all\n", d.api)
 	if c := ended.RequestCounts; c.Completed != c.Total || c.Total == 0 {
 		return fmt.Errorf("%w: %d of %d", errUnanswered, c.Completed, c.Total)
 	}
@@ -90,8 +89,12 @@ The cloud stays up. Look around:
   %[1]s/musketry usage
   %[1]s/musketry --help
 
+or in a browser, with the OPENAI_API_KEY that "make -s env" prints:
+
+  %[4]s/ui/
+
 "make down" ends it.
-`, d.bin, id, "batch_req_"+strings.TrimPrefix(id, "batch_"))
+`, d.bin, id, "batch_req_"+strings.TrimPrefix(id, "batch_"), d.api)
 }
 
 // status asks the CLI for the batch as the API tells it.
