@@ -112,7 +112,7 @@ func TestTerminal(t *testing.T) {
 	m := marker(t)
 	lines := make([]any, requests)
 	for i := range lines {
-		lines[i] = chat(fmt.Sprintf("r%d", i), "standin:latency=1s..3s", m)
+		lines[i] = chat(fmt.Sprintf("r%d", i), "standin:latency=300ms..1s", m)
 	}
 	if err := os.WriteFile(input, []byte(jsonl(t, lines...)), 0o600); err != nil {
 		t.Fatal(err)
