@@ -69,10 +69,10 @@ func safeName(f batch.File) string {
 		}
 		return r
 	}, name)
-	name = strings.TrimLeft(name, ". ")
 	if len(name) > longestName {
 		name = strings.ToValidUTF8(name[len(name)-longestName:], "")
 	}
+	name = strings.TrimLeft(name, ". ")
 	if strings.Trim(name, "_/") == "" {
 		return f.ID
 	}

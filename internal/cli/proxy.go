@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,7 @@ const (
 type proxyFlags struct {
 	listen string
 	remote bool
+	names  []string
 	key    bool
 }
 
@@ -50,7 +52,9 @@ answer when the server has all of it: a client that is to send gigabytes needs a
 longer timeout.
 
 Only programs on this machine reach the proxy, and no page in a browser does.
---allow-remote lets others in; whoever reaches it then may use its key.`,
+--allow-remote lets others in; whoever reaches it then may use its key. They reach it
+by its IP address, or by a name that --host says: any other name could be a page's.
+On a machine that you share, start it without a key.`,
 		Example: `  musketry proxy
   OPENAI_BASE_URL=http://127.0.0.1:8080/v1 python submit.py
   musketry proxy --listen 127.0.0.1:0 --own-key`,
@@ -60,6 +64,7 @@ Only programs on this machine reach the proxy, and no page in a browser does.
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", defaultListen, "address and port to listen at; port 0 is any that is free")
 	flags.BoolVar(&f.remote, "allow-remote", false, "let --listen be an address that other machines reach")
+	flags.StringArrayVar(&f.names, "host", nil, "a `name` by which others reach it, with --allow-remote; may be given more than once")
 	flags.BoolVar(&f.key, "own-key", false, "send this command's key with every request, whatever the client sends")
 	return cmd
 }
@@ -87,7 +92,7 @@ func (a *app) proxy(ctx context.Context, f proxyFlags) error {
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	p := &proxy{app: a, target: base, key: key, always: f.key, remote: f.remote, sending: make(chan struct{}, proxyUploads)}
+	p := &proxy{app: a, target: base, key: key, always: f.key, remote: f.remote, names: f.names, sending: make(chan struct{}, proxyUploads)}
 	srv := &http.Server{
 		Handler: p.handler(), ReadHeaderTimeout: proxyHeaderTimeout, IdleTimeout: proxyIdle,
 		// What a library has to say of a connection may quote a header.
@@ -119,7 +124,7 @@ func (a *app) noteProxy(p *proxy, local string) {
 	if p.remote {
 		a.note("--allow-remote: whoever reaches this address may use it, and the key.")
 	} else {
-		a.note("Only this machine reaches it. Ctrl-C ends it.")
+		a.note("Only this machine reaches it, with all its users. Ctrl-C ends it.")
 	}
 }
 
@@ -150,7 +155,21 @@ func checkListen(f proxyFlags) error {
 	if !f.remote && !loopback(host) {
 		return fmt.Errorf("--listen: other machines may reach %.64q; listen at 127.0.0.1, or say --allow-remote", host)
 	}
+	if len(f.names) > 0 && !f.remote {
+		return errors.New("--host names the proxy for other machines: say --allow-remote too")
+	}
 	return nil
+}
+
+// answersTo reports whether a request may name host. A page in a browser reaches
+// the proxy by a name alone, which it can have lead anywhere.
+func (p *proxy) answersTo(host string) bool {
+	if loopback(host) {
+		return true
+	}
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	named := func(name string) bool { return strings.EqualFold(name, host) }
+	return p.remote && (err == nil || slices.ContainsFunc(p.names, named))
 }
 
 // loopback reports whether a host is this machine, as only it itself sees it.
@@ -168,7 +187,8 @@ type proxy struct {
 	target *url.URL // ends in /v1
 	key    string   // empty: none
 	always bool     // the key is sent whatever the client sends
-	remote bool     // others may reach it
+	remote bool     // others may reach it, by its address
+	names  []string // or by these
 
 	sending chan struct{} // has room for those that hold a file in memory
 }
@@ -239,9 +259,9 @@ func (p *proxy) admit(w http.ResponseWriter, r *http.Request) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	if !p.remote && !loopback(host) {
-		refuse(w, http.StatusForbidden, "", "proxy_host",
-			"The proxy answers requests to localhost, 127.0.0.1 and [::1] alone. Start it with --allow-remote to have it answer to other names.")
+	if !p.answersTo(host) {
+		refuse(w, http.StatusForbidden, "", "proxy_host", "The proxy answers requests to localhost, 127.0.0.1 and [::1] alone. "+
+			"Start it with --allow-remote to have it answer to other addresses, and with --host to a name.")
 		return false
 	}
 	if r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" {

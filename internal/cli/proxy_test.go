@@ -229,6 +229,26 @@ func TestProxyRefusesBrowsers(t *testing.T) {
 	}
 }
 
+// A page that has its own name lead to the proxy has it no further where others are let in.
+func TestProxyKnowsItsNames(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(srv.Close)
+	p := startProxy(t, srv.URL+"/v1", testKey, "--allow-remote", "--host", "batches.example")
+	for host, want := range map[string]int{
+		"evil.test:8080": http.StatusForbidden, "192.0.2.7.evil.test": http.StatusForbidden, "Batches.example:8080": http.StatusOK,
+		"192.0.2.7:8080": http.StatusOK, "[2001:db8::1]:8080": http.StatusOK, "localhost": http.StatusOK,
+	} {
+		if res, text := do(t, http.MethodGet, p.base+"/batches", nil, http.Header{"Host": {host}}); res.status != want {
+			t.Errorf("%s: %d %s, want %d", host, res.status, text, want)
+		}
+	}
+	r := call{args: []string{"proxy", "--host", "batches.example"}}.run(t.Context(), t)
+	if r.code != cli.ExitError || !strings.Contains(r.stderr, "--allow-remote") {
+		t.Error(r.session())
+	}
+}
+
 // An answer arrives as it is written, and so does what is asked.
 func TestProxyStreams(t *testing.T) {
 	t.Parallel()
