@@ -121,6 +121,7 @@ func answered(line []byte) bool {
 type stretch struct {
 	cursor   string // where to go on: the beginning of a line
 	complete bool
+	torn     bool // of the lines behind the cursor some were written
 }
 
 // readOn gives s the finished lines from a cursor on: those that are there, or
@@ -134,6 +135,7 @@ func (a *app) readOn(ctx context.Context, c *client, id, after string, waits boo
 			return out, err
 		}
 		if err := s.add(p.lines); err != nil {
+			out.torn = true
 			return out, err
 		}
 		if at = p.next; !p.cut && len(s.begun) == 0 {
@@ -177,7 +179,11 @@ func expired(err error) bool {
 func (a *app) partial(ctx context.Context, c *client, v *view, f resultFlags) error {
 	s := &sorter{}
 	var read stretch
-	targets, err := a.fill(f, s, writeFile, func() (err error) {
+	open := writeFile
+	if f.after != "" {
+		open = extendFile
+	}
+	targets, err := a.fill(f, s, open, func() (err error) {
 		read, err = a.readOn(ctx, c, v.ID, f.after, false, s)
 		return err
 	})
@@ -253,10 +259,12 @@ func (a *app) followResults(ctx context.Context, c *client, v *view, f resultFla
 		return errInterrupted
 	}
 	if err != nil {
+		a.noteBroken(v, f, s, read)
 		return err
 	}
 	ended, err := a.follow(ctx, c, v.ID, true, &silentDisplay{err: a.env.Stderr})
 	if err != nil {
+		a.note("All lines of %s are written; how it ended tells: musketry status %s", v.ID, v.ID)
 		return err
 	}
 	if a.json {
@@ -269,6 +277,18 @@ func (a *app) followResults(ctx context.Context, c *client, v *view, f resultFla
 		a.note("%s", ended.summary())
 	}
 	return ended.outcome()
+}
+
+// noteBroken says how to go on after an error, unless the same call does.
+func (a *app) noteBroken(v *view, f resultFlags, s *sorter, read stretch) {
+	if read.cursor == f.after && !read.torn {
+		return
+	}
+	a.note("%s, %d failed until then.\n  the next:  musketry results %s --follow%s%s",
+		number(s.nAnswers, "answer"), s.nFailures, v.ID, f.words(), cursorFlag(read.cursor))
+	if read.torn {
+		a.note("  Of the lines that come then the first may be written already, one of them in part.")
+	}
 }
 
 // fill opens what lines go to, gives it to s, and has read fill it.
@@ -318,6 +338,20 @@ func streamFile(path string, fill func(io.Writer) error) error {
 // appendFile is streamFile behind what the file has.
 func appendFile(path string, fill func(io.Writer) error) error {
 	return fillFile(path, os.O_APPEND, fill)
+}
+
+// extendFile lets fill write behind what a file has: the file is as it was if
+// that fails. One that is not there comes to be when it is whole.
+func extendFile(path string, fill func(io.Writer) error) error {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return writeFile(path, fill)
+	}
+	err = appendFile(path, fill)
+	if err != nil {
+		return errors.Join(err, os.Truncate(path, info.Size()))
+	}
+	return nil
 }
 
 func fillFile(path string, how int, fill func(io.Writer) error) error {

@@ -132,3 +132,93 @@ func TestResultsBeforeTheEndFail(t *testing.T) {
 		}
 	})
 }
+
+// What is fetched from a cursor on is appended, whole or not at all.
+func TestResultsAfter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		s.pageLines = 4
+		s.addBatch("batch_a", batchRun{total: 20, perSecond: 1, failEvery: 4})
+		client := s.start()
+		dir := t.TempDir()
+		answers, failures := filepath.Join(dir, "A"), filepath.Join(dir, "F")
+		fetch := func(code int, after string) {
+			t.Helper()
+			args := []string{"results", "batch_a", "-o", answers, "--errors", failures}
+			if after != "" {
+				args = append(args, "--after", after)
+			}
+			if r := (call{args: args, http: client}).run(t.Context(), t); r.code != code {
+				t.Error(r.session())
+			}
+		}
+		has := func(wantAnswers, wantFailures int) {
+			t.Helper()
+			a, f := strings.Count(read(t, answers), "\n"), strings.Count(read(t, failures), "\n")
+			if a != wantAnswers || f != wantFailures {
+				t.Errorf("%d answers and %d failures, want %d and %d", a, f, wantAnswers, wantFailures)
+			}
+		}
+		time.Sleep(10 * time.Second) // of the bubble's time
+		fetch(cli.ExitUnfinished, "")
+		has(8, 2)
+		time.Sleep(8 * time.Second) // of the bubble's time
+		s.intercept = func(w http.ResponseWriter, r *http.Request, _ int) bool {
+			if r.URL.Query().Get("after") != "c14" {
+				return false
+			}
+			fail(w, http.StatusGone, "The results of this batch are not kept in the order of recording any more.")
+			return true
+		}
+		fetch(cli.ExitError, "c10") // in the second page
+		has(8, 2)
+		s.intercept = nil
+		fetch(cli.ExitUnfinished, "c10")
+		has(14, 4)
+		time.Sleep(time.Minute) // of the bubble's time
+		fetch(cli.ExitFailures, "c18")
+		has(15, 5)
+		if err := os.Remove(answers); err != nil {
+			t.Fatal(err)
+		}
+		fetch(cli.ExitFailures, "c18") // into a file that is not there
+		has(1, 6)
+	})
+}
+
+// A following that ends by an error says where to go on, and that does.
+func TestResultsFollowFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		s.pageLines = 4
+		s.addBatch("batch_a", batchRun{total: 20, perSecond: 1, failEvery: 4})
+		s.intercept = func(w http.ResponseWriter, r *http.Request, _ int) bool {
+			if r.URL.Query().Get("after") != "c8" {
+				return false
+			}
+			fail(w, http.StatusBadRequest, "Invalid 'after'.")
+			return true
+		}
+		client := s.start()
+		time.Sleep(10 * time.Second) // of the bubble's time
+		path := filepath.Join(t.TempDir(), "answers.jsonl")
+		args := []string{"results", "batch_a", "--follow", "-o", path}
+		golden(t, "partial/follow-fails", strings.ReplaceAll(call{args: args, http: client}.run(t.Context(), t).session(), path, "FILE"))
+		if full := "/dev/full"; exists(full) {
+			args := []string{"results", "batch_a", "--follow", "-o", full}
+			golden(t, "partial/follow-full", call{args: args, http: client}.run(t.Context(), t).session())
+		}
+		s.intercept = nil
+		r := call{args: append(args, "--after", "c8"), http: client}.run(t.Context(), t)
+		if n := strings.Count(read(t, path), "\n"); n != 15 || r.code != cli.ExitFailures {
+			t.Errorf("%d answers are there, want 15\n%s", n, r.session())
+		}
+	})
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -70,7 +70,8 @@ batch whose file was refused has no results, and nothing is written.
 
 Before the end, what there is comes in the order in which it was answered, and the
 exit code is 5. --follow goes on until the end, and writes each line as it comes;
---after goes on where an earlier call stopped, and appends. A server that is not
+--after goes on where an earlier call stopped, and appends: all that is new or, if
+that fails, nothing. --follow says where to go on if it fails. A server that is not
 Musketry's gives results at the end only: --follow waits for it.`,
 		Example: `  musketry results batch_01… > answers.jsonl
   musketry results batch_01… -o answers.jsonl --errors failures.jsonl
