@@ -55,6 +55,12 @@ func explain(err error) string {
 }
 
 func hintAnswer(answer *openai.Error) string {
+	switch answer.Code {
+	case "read_only_api_key":
+		return "\n" + `"musketry usage" shows which key is used; put another one into OPENAI_API_KEY or the file of --key-file.`
+	case "expired_api_key":
+		return "\nPut the new one into OPENAI_API_KEY or the file of --key-file."
+	}
 	switch answer.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		if answer.Message == "" {

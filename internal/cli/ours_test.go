@@ -29,7 +29,8 @@ func (s *server) usage(w http.ResponseWriter, _ *http.Request) {
 // limited returns limits, of which those that are named differ.
 func limited(change map[string]any) map[string]any {
 	limits := map[string]any{
-		"batches": 100, "requests": 2_000_000, "stored_bytes": nil, "file_bytes": 500_000_000, "line_bytes": 1_000_000, "lines": 50_000,
+		"batches": 100, "requests": 2_000_000, "stored_bytes": nil, "open_uploads": 1_000, "creates_per_minute": 600,
+		"file_bytes": 500_000_000, "line_bytes": 1_000_000, "lines": 50_000,
 	}
 	for name, value := range change {
 		limits[name] = value
@@ -37,7 +38,7 @@ func limited(change map[string]any) map[string]any {
 	return map[string]any{
 		"object": "usage", "tenant": "acme", "limits": limits,
 		"key":    map[string]any{"name": "ci", "read_only": false, "expires_at": nil, "created_at": 946684800},
-		"in_use": map[string]any{"batches": 3, "requests": 1200, "stored_bytes": 2_500_000},
+		"in_use": map[string]any{"batches": 3, "requests": 1200, "stored_bytes": 2_500_000, "open_uploads": 2},
 	}
 }
 

@@ -30,6 +30,8 @@ type usage struct {
 		Batches     *int64 `json:"batches"`
 		Requests    *int64 `json:"requests"`
 		StoredBytes *int64 `json:"stored_bytes"`
+		OpenUploads *int64 `json:"open_uploads"`
+		Creates     *int64 `json:"creates_per_minute"`
 		FileBytes   *int64 `json:"file_bytes"`
 		LineBytes   *int64 `json:"line_bytes"`
 		Lines       *int64 `json:"lines"`
@@ -38,6 +40,7 @@ type usage struct {
 		Batches     *int64 `json:"batches"`
 		Requests    *int64 `json:"requests"`
 		StoredBytes *int64 `json:"stored_bytes"`
+		OpenUploads *int64 `json:"open_uploads"`
 	} `json:"in_use"`
 }
 
@@ -46,7 +49,8 @@ func (a *app) usageCommand() *cobra.Command {
 		Use:   "usage",
 		Short: "Show the limits of your tenant, and what of them is in use",
 		Long: `Show the limits of your tenant, and what of them is in use: unfinished batches and
-their requests, bytes stored, and how large a file and its lines may be. It says
+their requests, bytes stored, uploads not yet complete, how many files, uploads and
+batches may be made in a minute, and how large a file and its lines may be. It says
 too which key is used.`,
 		Example: `  musketry usage
   musketry usage --json | jq .limits.file_bytes`,
@@ -97,6 +101,8 @@ func (u *usage) report(now time.Time) string {
 	row("unfinished batches", u.InUse.Batches, u.Limits.Batches, count)
 	row("their requests", u.InUse.Requests, u.Limits.Requests, count)
 	row("stored", u.InUse.StoredBytes, u.Limits.StoredBytes, size)
+	row("open uploads", u.InUse.OpenUploads, u.Limits.OpenUploads, count)
+	row("created a minute", nil, u.Limits.Creates, count)
 	row("a file", nil, u.Limits.FileBytes, size)
 	row("lines of a file", nil, u.Limits.Lines, count)
 	row("a line", nil, u.Limits.LineBytes, size)

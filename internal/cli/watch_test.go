@@ -223,6 +223,8 @@ func TestAPIErrors(t *testing.T) {
 		body   string
 	}{
 		"unauthorized": {http.StatusUnauthorized, `{"error":{"message":"Incorrect API key provided."}}`},
+		"read-only":    {http.StatusForbidden, `{"error":{"message":"This API key is read-only, and this call changes something. Use a key that is not.","code":"read_only_api_key"}}`},
+		"expired":      {http.StatusUnauthorized, `{"error":{"message":"This API key has expired. Ask whoever runs this deployment for a new one.","code":"expired_api_key"}}`},
 		"gateway":      {http.StatusForbidden, `{"message":"Missing Authentication Token"}`},
 		"not-found":    {http.StatusNotFound, `{"error":{"message":"No batch found with id 'batch_a'."}}`},
 		"wrong-path":   {http.StatusNotFound, `404 page not found`},
