@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -96,39 +97,89 @@ func TestListPages(t *testing.T) {
 	})
 }
 
+// A list has the same batches whether the server filters, does not know filters,
+// or takes no notice of them; names of files only the server's own search knows.
 func TestListFilters(t *testing.T) {
+	t.Parallel()
+	for name, tune := range map[string]func(*server){
+		"ours":   func(s *server) { s.looks = 1 }, // most pages are empty
+		"old":    func(s *server) { s.old = true },
+		"others": func(s *server) { s.foreign = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { testListFilters(t, name, tune) })
+		})
+	}
+}
+
+func testListFilters(t *testing.T, kind string, tune func(*server)) {
+	t.Helper()
+	s := newServer(t)
+	tune(s)
+	run := batchRun{total: 10, perSecond: 1}
+	if kind != "others" {
+		run.waiting = []map[string]any{}
+	}
+	s.addBatch("batch_old", run).metadata = map[string]string{"team": "search"}
+	time.Sleep(2 * time.Hour) // of the bubble's time
+	other := s.addBatch("batch_other", run)
+	other.metadata, other.inputFile = map[string]string{"team": "ads"}, "file-other"
+	s.names["file-other"] = "Nightly.jsonl"
+	run.perSecond = 0
+	s.addBatch("batch_new", run).metadata = map[string]string{"team": "search"}
+	time.Sleep(time.Minute) // of the bubble's time
+	client := s.start()
+	named := map[string]string{"ours": "batch_other"}[kind]
+	for name, tt := range map[string]struct {
+		args []string
+		want string // the batches
+	}{
+		"status":       {[]string{"--status", "completed"}, "batch_other batch_old"},
+		"two statuses": {[]string{"--status", "completed,in_progress"}, "batch_new batch_other batch_old"},
+		"metadata":     {[]string{"--metadata", "team=search"}, "batch_new batch_old"},
+		"since":        {[]string{"--since", "1h"}, "batch_new batch_other"},
+		"search":       {[]string{"--search", "ADS"}, "batch_other"},
+		"search id":    {[]string{"--search", "_OLD"}, "batch_old"},
+		"search name":  {[]string{"--search", "nightly"}, named},
+		"endpoint":     {[]string{"--search", "completions"}, ""},
+		"all of them":  {[]string{"--metadata", "team=search", "--since", "1d", "--status", "completed"}, "batch_old"},
+		"both":         {[]string{"--search", "search", "--status", "completed"}, "batch_old"},
+		"limit":        {[]string{"--metadata", "team=search", "--limit", "1"}, "batch_new"},
+		"nothing":      {[]string{"--metadata", "team=nobody"}, ""},
+	} {
+		r := call{args: append([]string{"list"}, tt.args...), http: client}.run(t.Context(), t)
+		var got []string
+		for _, line := range strings.Split(r.stdout, "\n")[min(1, strings.Count(r.stdout, "\n")):] {
+			if id, _, _ := strings.Cut(line, " "); id != "" {
+				got = append(got, id)
+			}
+		}
+		if strings.Join(got, " ") != tt.want || r.code != cli.ExitOK {
+			t.Errorf("%s: %q\n%s", name, got, r.session())
+		}
+		if unlooked := strings.Contains(r.stderr, "names"); unlooked != (kind != "ours" && slices.Contains(tt.args, "--search")) {
+			t.Errorf("%s: that names were not looked at is said: %t", name, unlooked)
+		}
+	}
+	golden(t, "list/none-matches", call{args: []string{"list", "--status", "failed"}, http: client}.run(t.Context(), t).session())
+	args := []string{"list", "--status", "completed", "--since", "1d", "--metadata", "team=ads", "--limit", "1"}
+	golden(t, "list/next", call{args: args, http: client}.run(t.Context(), t).session())
+}
+
+// What ends a list is the number of its calls too.
+func TestListBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
-		s.addBatch("batch_old", batchRun{total: 10, perSecond: 1}).metadata = map[string]string{"team": "search"}
-		time.Sleep(2 * time.Hour) // of the bubble's time
-		s.addBatch("batch_other", batchRun{total: 10, perSecond: 1}).metadata = map[string]string{"team": "ads"}
-		s.addBatch("batch_new", batchRun{total: 10}).metadata = map[string]string{"team": "search"}
-		time.Sleep(time.Minute) // of the bubble's time
+		s.looks = 1
+		for i := range 120 {
+			s.addBatch(fmt.Sprintf("batch_%03d", i), batchRun{total: 1})
+		}
 		client := s.start()
-		for name, tt := range map[string]struct {
-			args []string
-			want string // the batches
-		}{
-			"status":       {[]string{"--status", "completed"}, "batch_other batch_old"},
-			"two statuses": {[]string{"--status", "completed,in_progress"}, "batch_new batch_other batch_old"},
-			"metadata":     {[]string{"--metadata", "team=search"}, "batch_new batch_old"},
-			"since":        {[]string{"--since", "1h"}, "batch_new batch_other"},
-			"search":       {[]string{"--search", "ADS"}, "batch_other"},
-			"all of them":  {[]string{"--metadata", "team=search", "--since", "1d", "--status", "completed"}, "batch_old"},
-			"limit":        {[]string{"--metadata", "team=search", "--limit", "1"}, "batch_new"},
-			"nothing":      {[]string{"--metadata", "team=nobody"}, ""},
-		} {
-			r := call{args: append([]string{"list"}, tt.args...), http: client}.run(t.Context(), t)
-			var got []string
-			for _, line := range strings.Split(r.stdout, "\n")[min(1, strings.Count(r.stdout, "\n")):] {
-				if id, _, _ := strings.Cut(line, " "); id != "" {
-					got = append(got, id)
-				}
-			}
-			if strings.Join(got, " ") != tt.want || r.code != cli.ExitOK {
-				t.Errorf("%s: %q\n%s", name, got, r.session())
-			}
+		golden(t, "list/bounded", call{args: []string{"list", "--search", "batch_00"}, http: client}.run(t.Context(), t).session())
+		if n := len(s.called("GET /batches")); n != 100 {
+			t.Errorf("%d calls", n)
 		}
 	})
 }

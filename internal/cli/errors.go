@@ -25,11 +25,12 @@ func foreign(err error) bool {
 	return false
 }
 
-// refused reports whether err is the answer of a server that does not take what
-// it was asked.
+// refused reports whether err is the answer of a server that does not know a
+// parameter, or does not say what it is that it refuses, as ours always does.
 func refused(err error) bool {
 	var answer *openai.Error
-	return errors.As(err, &answer) && answer.StatusCode == http.StatusBadRequest
+	return errors.As(err, &answer) && answer.StatusCode == http.StatusBadRequest &&
+		(answer.Code == "unknown_parameter" || answer.Code == "")
 }
 
 // unknown says that the server does not know what only Musketry's does.

@@ -110,7 +110,7 @@ func (s *server) progress(w http.ResponseWriter, r *http.Request) {
 func (b *serverBatch) request(line int) map[string]any {
 	o := map[string]any{
 		"id": b.requestID(line), "object": "batch.request", "batch_id": b.id, "custom_id": fmt.Sprintf("r%d", line-1), "line": line,
-		"status": "pending", "attempts": 0, "reclaims": 0, "last_failure": nil, "failure_kind": nil, "retry_denied": nil,
+		"status": "pending", "reason": nil, "attempts": 0, "reclaims": 0, "last_failure": nil, "failure_kind": nil, "retry_denied": nil,
 		"status_code": nil, "model": nil, "created_at": b.created.Unix(), "next_try_at": nil, "claimed_at": nil, "started_at": nil,
 		"finished_at": nil,
 	}
@@ -119,7 +119,7 @@ func (b *serverBatch) request(line int) map[string]any {
 		o["attempts"], o["last_failure"], o["next_try_at"] = 1, "HTTP 503", time.Now().Unix()+30
 	case line > done:
 	case b.fails(line):
-		o["status"], o["attempts"], o["reclaims"] = "failed", 5, 1
+		o["status"], o["reason"], o["attempts"], o["reclaims"] = "failed", "http_429", 5, 1
 		o["last_failure"], o["failure_kind"], o["retry_denied"], o["status_code"] = "HTTP 429", "retryable_http_status", "max_retries", 429
 	default:
 		o["status"], o["attempts"], o["status_code"], o["model"] = "completed", 1, 200, "m-\x1b[2J"
@@ -137,8 +137,14 @@ func (s *server) listRequests(w http.ResponseWriter, r *http.Request) {
 	}
 	q := r.URL.Query()
 	limit, err := strconv.Atoi(q.Get("limit"))
-	if s.old && q.Has("search") {
-		fail(w, http.StatusBadRequest, "Unknown parameter: 'search'.")
+	for _, name := range []string{"search", "reason"} {
+		if s.old && q.Has(name) {
+			failParam(w, name, "unknown_parameter", "Unknown parameter: '"+name+"'.")
+			return
+		}
+	}
+	if len(q.Get("search")) > 256 {
+		failParam(w, "search", "string_above_max_length", "Invalid 'search': expected at most 256 characters.")
 		return
 	}
 	if q.Get("custom_id") != "" {
@@ -157,7 +163,11 @@ func (s *server) listRequests(w http.ResponseWriter, r *http.Request) {
 		last = line
 		o := b.request(line)
 		if (q.Get("status") == "" || q.Get("status") == o["status"]) && (q.Get("custom_id") == "" || q.Get("custom_id") == o["custom_id"]) &&
+			(q.Get("reason") == "" || q.Get("reason") == o["reason"]) &&
 			strings.Contains(o["custom_id"].(string), strings.ToLower(q.Get("search"))) {
+			if s.old {
+				delete(o, "reason")
+			}
 			data = append(data, o)
 		}
 	}

@@ -30,6 +30,7 @@ type request struct {
 	CustomID    string `json:"custom_id"`
 	Line        int    `json:"line"`
 	Status      string `json:"status"`
+	Reason      string `json:"reason"`
 	Attempts    int    `json:"attempts"`
 	Reclaims    int    `json:"reclaims"`
 	LastFailure string `json:"last_failure"`
@@ -135,8 +136,8 @@ func (f *requestFlags) check() error {
 	return checkLimit(f.limit)
 }
 
-// requests returns a page of a batch's requests. From a server that cannot search
-// it asks for them all, and leaves that out of query from then on.
+// requests returns a page of a batch's requests. A server that knows no search
+// or no reasons is asked for them all, and query lacks both from then on.
 func (c *client) requests(ctx context.Context, id string, query map[string]string) (requestPage, error) {
 	var opts []option.RequestOption
 	for name, value := range query {
@@ -149,15 +150,16 @@ func (c *client) requests(ctx context.Context, id string, query map[string]strin
 	switch {
 	case foreign(err):
 		return p, unknown("single requests")
-	case refused(err) && query["search"] != "":
+	case refused(err) && query["search"]+query["reason"] != "":
 		delete(query, "search")
+		delete(query, "reason")
 		return c.requests(ctx, id, query)
 	}
 	return p, err
 }
 
 func (a *app) listRequests(ctx context.Context, c *client, v *view, f requestFlags) error {
-	t := &requestTable{a: a, limit: f.limit, search: strings.ToLower(f.search)}
+	t := &requestTable{a: a, limit: f.limit, search: f.search, reason: f.reason}
 	after, more, err := t.gather(ctx, c, v.ID, f)
 	if err != nil {
 		return err
@@ -180,7 +182,7 @@ func (a *app) listRequests(ctx context.Context, c *client, v *view, f requestFla
 // more, and returns where to go on, and whether there is more.
 func (t *requestTable) gather(ctx context.Context, c *client, id string, f requestFlags) (after string, more bool, err error) {
 	perPage := min(f.limit, pageMax)
-	if f.search != "" {
+	if f.search != "" || f.reason != "" {
 		perPage = pageMax
 	}
 	query := map[string]string{
@@ -228,7 +230,8 @@ func (f *requestFlags) words(after string) string {
 type requestTable struct {
 	a      *app
 	limit  int
-	search string // what custom_ids must have, in lower case
+	search string // what custom_ids must have, in upper or lower case
+	reason string // what requests must have failed for; empty: whatever they did
 	shown  int
 	last   string
 	rows   [][]string
@@ -236,13 +239,14 @@ type requestTable struct {
 
 func (t *requestTable) full() bool { return t.shown == t.limit }
 
-// add takes a request, unless its custom_id lacks what is looked for.
+// add takes a request, unless it is none of those that are looked for: not every
+// server leaves those out.
 func (t *requestTable) add(raw json.RawMessage) error {
 	var r request
 	if err := json.Unmarshal(raw, &r); err != nil {
 		return fmt.Errorf("the server's request is no JSON: %w", err)
 	}
-	if !strings.Contains(strings.ToLower(r.CustomID), t.search) {
+	if !batch.Mentions(r.CustomID, t.search) || t.reason != "" && r.reason() != t.reason {
 		return nil
 	}
 	t.shown++
@@ -269,6 +273,30 @@ func (t *requestTable) show() error {
 	}
 	_ = w.Flush()
 	return write(t.a.env.Stdout, text.String())
+}
+
+// reason returns why a request failed, expired or was cancelled, as batch.ReasonOf
+// does, also where a server does not tell it; empty of any other.
+func (r *request) reason() string {
+	switch {
+	case r.Reason != "":
+		return r.Reason
+	case batch.Outcome(r.Status) == batch.OutcomeCanceled:
+		return batch.CodeCanceled
+	case batch.Outcome(r.Status) != batch.OutcomeFailed && batch.Outcome(r.Status) != batch.OutcomeExpired:
+		return ""
+	}
+	switch r.FailureKind {
+	case "retryable_http_status", "non_retryable_http_status":
+		return fmt.Sprintf("http_%d", r.StatusCode)
+	case "expired":
+		return batch.CodeExpired
+	case "timeout":
+		return batch.CodeTimeout
+	case "request_builder_error":
+		return batch.CodeUnsendable
+	}
+	return r.FailureKind // which is the reason of all others
 }
 
 func dash(text string) string {

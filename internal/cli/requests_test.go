@@ -24,6 +24,9 @@ func TestRequests(t *testing.T) {
 			"failed":   {"--status", "failed", "--limit", "2"},
 			"search":   {"--search", "R14", "--limit", "30"},
 			"far":      {"--search", "r899"},
+			"reason":   {"--reason", "http_429", "--search", "r1", "--limit", "2"},
+			"other":    {"--reason", "http_503"},
+			"long":     {"--search", strings.Repeat("r", 257)},
 			"nothing":  {"--search", "nobody"},
 			"json":     {"--limit", "1", "--json"},
 			"waiting":  {"batch_req_a_900"},
@@ -38,7 +41,12 @@ func TestRequests(t *testing.T) {
 			golden(t, "requests/"+name, r.session())
 		}
 		s.old = true
-		for name, args := range map[string][]string{"search": {"--search", "R14", "--limit", "30"}, "far": {"--search", "r899"}} {
+		for name, args := range map[string][]string{
+			"search": {"--search", "R14", "--limit", "30"},
+			"far":    {"--search", "r899"},
+			"reason": {"--reason", "http_429", "--search", "r1", "--limit", "2"},
+			"other":  {"--reason", "http_503"},
+		} {
 			r := call{args: append([]string{"requests", "batch_a"}, args...), http: client}.run(t.Context(), t)
 			golden(t, "requests/"+name, r.session())
 		}

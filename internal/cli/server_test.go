@@ -11,12 +11,15 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/musketry/musketry/internal/batch"
 )
 
 const testKey = "sk-test-do-not-show"
@@ -59,7 +62,8 @@ type server struct {
 	noRanges  bool
 	// foreign, if set, has the server know OpenAI's routes only.
 	foreign   bool
-	old       bool           // it knows no search of requests
+	old       bool           // it knows no search, no reasons of requests and no filters of batches
+	looks     int            // at how many batches a call with a filter looks
 	limits    map[string]any // of usage
 	slowParts time.Duration  // how long a part takes
 	mostParts int            // on their way at once
@@ -83,7 +87,7 @@ func newServer(t *testing.T) *server {
 	t.Helper()
 	return &server{
 		t: t, files: map[string][]byte{}, names: map[string]string{}, uploads: map[string]map[string][]byte{},
-		sizes: map[string]int64{}, seen: map[string]int{}, limits: limited(nil), pageLines: 1000,
+		sizes: map[string]int64{}, seen: map[string]int{}, limits: limited(nil), pageLines: 1000, looks: 200,
 	}
 }
 
@@ -346,12 +350,38 @@ func (s *server) listBatches(w http.ResponseWriter, r *http.Request) {
 		at := slices.IndexFunc(all, func(b *serverBatch) bool { return b.id == after })
 		all = all[at+1:]
 	}
+	q := r.URL.Query()
+	filters := q.Has("status") || q.Has("search")
+	if s.old && filters {
+		failParam(w, map[bool]string{true: "status", false: "search"}[q.Has("status")], "unknown_parameter", "Unknown parameter.")
+		return
+	}
+	if filters && !s.foreign {
+		s.filtered(w, all, q, limit)
+		return
+	}
 	page := all[:min(limit, len(all))]
 	data := []any{}
 	for _, b := range page {
 		data = append(data, b.object())
 	}
 	answer(w, map[string]any{"object": "list", "data": data, "has_more": len(all) > len(page)})
+}
+
+// filtered answers with those of some batches that a query wants, as ours does.
+func (s *server) filtered(w http.ResponseWriter, all []*serverBatch, q url.Values, limit int) {
+	data, last, n := []any{}, q.Get("after"), 0
+	for ; n < min(s.looks, len(all)) && len(data) < limit; n++ {
+		b := all[n]
+		o := b.object()
+		s.mu.Lock()
+		text := fmt.Sprint(b.id, b.metadata, s.names[b.inputFile])
+		s.mu.Unlock()
+		if last = b.id; (q.Get("status") == "" || o["status"] == q.Get("status")) && batch.Mentions(text, q.Get("search")) {
+			data = append(data, o)
+		}
+	}
+	answer(w, map[string]any{"object": "list", "data": data, "last_id": last, "has_more": n < len(all)})
 }
 
 func (s *server) content(w http.ResponseWriter, r *http.Request) {
@@ -446,6 +476,15 @@ func (b *serverBatch) object() map[string]any {
 func answer(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(v)
+}
+
+// failParam refuses a parameter.
+func failParam(w http.ResponseWriter, param, code, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusBadRequest)
+	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{
+		"message": message, "type": "invalid_request_error", "param": param, "code": code,
+	}})
 }
 
 func fail(w http.ResponseWriter, status int, message string) {
