@@ -30,7 +30,7 @@ func get(t *testing.T, path, known string) *httptest.ResponseRecorder {
 func TestFilesAreServed(t *testing.T) {
 	t.Parallel()
 	for path, kind := range map[string]string{
-		"/v1/ui/": "text/html; charset=utf-8", "/v1/ui/?x=1": "text/html; charset=utf-8", "/v1/ui/app.js": "text/javascript; charset=utf-8",
+		"/v1/ui/": "text/html; charset=utf-8", "/v1/ui/?x=1": "text/html; charset=utf-8", "/v1/ui/index.html": "text/html; charset=utf-8", "/v1/ui/app.js": "text/javascript; charset=utf-8",
 		"/v1/ui/style.css": "text/css; charset=utf-8", "/v1/ui/icon.svg": "image/svg+xml",
 	} {
 		w := get(t, path, "")
@@ -100,7 +100,7 @@ func TestFilesNameOnlyEachOther(t *testing.T) {
 	}
 	refers := regexp.MustCompile(`(?:from |href=|src=|url\()"([^"#]+)"`)
 	elsewhere := regexp.MustCompile(`https?://[^\s"'` + "`" + `]+`)
-	dangerous := regexp.MustCompile(`innerHTML =|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|setTimeout\("|localStorage|document\.cookie|createContextualFragment|parseFromString|setHTML`)
+	dangerous := regexp.MustCompile(`innerHTML\s*\+?=|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|setTimeout\("|localStorage|document\.cookie|createContextualFragment|parseFromString|setHTML`)
 	for _, name := range names {
 		text, err := os.ReadFile(name)
 		if err != nil {

@@ -135,7 +135,7 @@ func chromium(t *testing.T) string {
 // and the way to it for who leaves out the slash.
 func TestPageIsServed(t *testing.T) {
 	t.Parallel()
-	for path, kind := range map[string]string{"/ui/": "text/html", "/ui/app.js": "text/javascript", "/ui/style.css": "text/css", "/ui/icon.svg": "image/svg+xml"} {
+	for path, kind := range map[string]string{"/ui/": "text/html", "/ui/index.html": "text/html", "/ui/app.js": "text/javascript", "/ui/style.css": "text/css", "/ui/icon.svg": "image/svg+xml"} {
 		status, h, body := fetch(t, path)
 		want, err := os.ReadFile(filepath.Join("../../internal/ui/assets", cmp.Or(strings.TrimPrefix(path, "/ui/"), "index.html")))
 		if err != nil {

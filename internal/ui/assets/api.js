@@ -25,10 +25,10 @@ export class Refusal extends Error {
 const patience = 30_000; // milliseconds
 
 // send makes one call, and returns its response once that is not a refusal. body is an object, sent as JSON, or a form.
-export async function send(method, path, { query = {}, body, signal, within = patience } = {}) {
+export async function send(method, path, { query = {}, headers: others = {}, body, signal, within = patience } = {}) {
   const url = new URL(path, base);
   for (const [name, value] of Object.entries(query)) if (value || value === 0) url.searchParams.set(name, value);
-  const headers = { authorization: `Bearer ${key()}` };
+  const headers = { ...others, authorization: `Bearer ${key()}` };
   if (body && !(body instanceof FormData)) {
     headers["content-type"] = "application/json";
     body = JSON.stringify(body);
@@ -82,6 +82,20 @@ export async function optional(method, path, options) {
     throw error;
   }
 }
+
+const orders = new Map(); // keys of orders that no answer has come to, by what is ordered
+
+// order makes a call that orders, and costs. Where its answer was lost, the same order once more is told the batch that the
+// first has made, if it has: the server knows it by its key.
+export async function order(path, { body, signal } = {}) {
+  const what = JSON.stringify([path, body]);
+  if (!orders.has(what)) orders.set(what, random());
+  const made = await json("POST", path, { headers: { "idempotency-key": orders.get(what) }, body, signal });
+  orders.delete(what);
+  return made;
+}
+
+const random = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 
 // pause waits some milliseconds, or until the signal, whose reason it throws.
 export function pause(ms, signal) {

@@ -40,8 +40,14 @@ async function show({ focus = true } = {}) {
       who = await identify(signal);
     } catch (error) {
       if (signal.aborted) return;
+      if (error instanceof Refusal && error.status === 401) {
+        leaveFor(`Signed out: ${error.message}`);
+        return;
+      }
       put(main, el("div", { class: "notice bad", role: "alert" }, error.message),
-        el("button", { type: "button", click: () => show() }, "Try again"));
+        el("div", { class: "actions" },
+          el("button", { type: "button", click: () => show() }, "Try again"),
+          el("button", { type: "button", click: () => leaveFor() }, "Sign out")));
       return;
     }
     if (signal.aborted) return;

@@ -1,7 +1,7 @@
 // One batch: how far it is, how it went, why it waits, what failed, and its requests.
 
 import { el, put, link, address, notice, copy, ask, say } from "./dom.js";
-import { json, optional } from "./api.js";
+import { json, optional, order } from "./api.js";
 import { poll } from "./poll.js";
 import { bytes, clip, count, duration, ended, inOrAgo, many, plain, rate, time, word } from "./format.js";
 import { bar, status } from "./batches.js";
@@ -156,7 +156,7 @@ export function oneBatch({ root, signal, query, readOnly }, id) {
     };
     if (ended(b.status) && failed) {
       out.push(act(`Retry ${many(failed, "request")}`, "primary", async () => {
-        const made = await json("POST", `${path}/retry`, { signal });
+        const made = await order(`${path}/retry`, { signal });
         location.hash = address(["batches", made.id]);
       }));
     }
@@ -176,7 +176,7 @@ export function oneBatch({ root, signal, query, readOnly }, id) {
     const total = failures.reduce((n, f) => n + f.requests, 0);
     put(reasons, el("h2", { id: "reasons-title" }, "Why requests failed"),
       el("ul", { class: "reasons" }, ...failures.map((f) => el("li", {},
-        link(["batches", id], { reason: f.reason }, el("bdi", {}, clip(f.reason, 160))),
+        f.reason === "other" ? el("span", {}, "other") : link(["batches", id], { reason: f.reason }, el("bdi", {}, clip(f.reason, 160))), // of the rest no list is kept
         el("span", { class: "number" }, count(f.requests)), bar([["bad", f.requests]], total)))));
   }
 

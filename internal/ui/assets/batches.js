@@ -49,9 +49,10 @@ export function batchList({ root, signal, query, readOnly }) {
     put(told);
     const ids = new Set(answer.data.map((b) => b.id));
     const before = JSON.stringify(shown.slice(0, page));
-    const behind = shown.filter((b) => !ids.has(b.id) && (!answer.data.length || b.id < answer.data.at(-1).id));
+    const beyond = answer.has_more && last !== null && last < answer.last_id; // More has looked behind this page
+    const behind = beyond ? shown.filter((b) => !ids.has(b.id) && b.id < answer.last_id) : [];
     shown = [...answer.data, ...behind];
-    if (!behind.length) {
+    if (!beyond) {
       last = answer.last_id;
       more.hidden = !answer.has_more;
     }

@@ -19,6 +19,7 @@ export function requestList({ batch, query, signal, go }) {
     el("caption", { class: "unseen" }, "Requests, in the order of their lines"),
     el("thead", {}, el("tr", {}, ...["Line", "custom_id", "Status", "Attempts", "Last failure"].map((t) => el("th", { scope: "col" }, t)))), body);
   const more = el("button", { type: "button", hidden: true, click: () => read(true) }, "More");
+  const again = el("button", { type: "button", hidden: true, click: () => read(false) }, "Look again");
   const search = el("input", { id: "request-search", type: "search", value: query.search ?? "", maxlength: 256, autocomplete: "off", spellcheck: "false", placeholder: "custom_id" });
   const form = el("form", {
     class: "filters", role: "search", "aria-label": "Requests",
@@ -36,12 +37,14 @@ export function requestList({ batch, query, signal, go }) {
   let last = "";
   let behind = false;
   let busy = false;
+  let looked = false;
+  const filtered = Boolean(query.status || query.search || query.reason);
 
   // read asks for the page after what is shown, or for as much as is shown anew.
   async function read(on) {
     if (busy) return;
     busy = true;
-    more.disabled = true;
+    more.disabled = again.disabled = true;
     try {
       const found = on ? [...shown] : await exact(batch, query, signal);
       const ids = new Set(found.map((r) => r.id));
@@ -56,13 +59,14 @@ export function requestList({ batch, query, signal, go }) {
       }
       shown = found;
       last = after;
+      looked = true;
       draw();
       if (on) say(`${count(shown.length)} requests are shown.`);
     } catch (error) {
       if (!signal.aborted) put(told, notice("bad", error.message));
     } finally {
       busy = false;
-      more.disabled = false;
+      more.disabled = again.disabled = false;
     }
   }
 
@@ -70,7 +74,7 @@ export function requestList({ batch, query, signal, go }) {
     rows.show(shown);
     table.hidden = !shown.length;
     more.hidden = !behind;
-    const filtered = query.status || query.search || query.reason;
+    again.hidden = !filtered;
     if (shown.length) put(told);
     else if (behind) put(told, el("p", { class: "soft" }, "None so far. There are more to look through."));
     else put(told, el("p", { class: "soft" }, filtered ? "No request is like that." : "Its requests are seen here once the file has been read."));
@@ -78,8 +82,9 @@ export function requestList({ batch, query, signal, go }) {
 
   table.hidden = true;
   const node = el("section", { class: "panel", "aria-labelledby": "requests-title" },
-    el("h2", { id: "requests-title" }, "Requests"), form, told, table, more);
-  return { node, refresh: () => read(false) };
+    el("h2", { id: "requests-title" }, "Requests"), form, told, table, more, again);
+  // Through a filter one page may cost thousands of reads: what is shown stays until somebody asks.
+  return { node, refresh: async () => { if (!filtered || !looked) await read(false); } };
 }
 
 // exact is the request whose custom_id a search has in full: among a million it is found at once, and a search is not.

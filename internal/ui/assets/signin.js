@@ -34,7 +34,7 @@ export function signIn(root, enter) {
     },
     el("label", { for: "key" }, "API key"), field,
     el("p", { id: "key-help", class: "soft" },
-      "The key stays in this tab until you sign out or close it, and is sent to this server only. A read-only key is enough to look."),
+      "The key stays in this tab until you sign out or close it, and is sent to this server only. A read-only key is enough to look. Sign out on a shared computer: a browser may open a closed tab again."),
     told, button)));
   field.focus();
 }

@@ -1,7 +1,7 @@
 // A new batch: a file of any size, sent in parts, and the order.
 
-import { el, put, address, notice } from "./dom.js";
-import { json, Refusal } from "./api.js";
+import { el, put, link, address, notice } from "./dom.js";
+import { order, Refusal } from "./api.js";
 import { upload } from "./upload.js";
 import { held } from "./lines.js";
 import { bytes, duration } from "./format.js";
@@ -66,25 +66,32 @@ export function newBatch({ root, signal, readOnly, usage }) {
       const ending = AbortSignal.any([signal, stop.signal]);
       for (const field of [input, endpoint, within, name, send]) field.disabled = true;
       going.hidden = false;
+      let ordered = false, amiss = null;
       const keepOpen = (leaving) => leaving.preventDefault(); // the browser asks before it leaves
       addEventListener("beforeunload", keepOpen);
       try {
         const id = await arrive(file, ending, meter, how);
         put(how, "Making the batch …");
-        const order = { input_file_id: id, endpoint: endpoint.value, completion_window: within.value.trim() };
-        if (name.value.trim()) order.metadata = { name: name.value.trim() };
-        const made = await json("POST", "batches", { body: order, signal: ending });
+        const body = { input_file_id: id, endpoint: endpoint.value, completion_window: within.value.trim() };
+        if (name.value.trim()) body.metadata = { name: name.value.trim() };
+        ordered = true;
+        const made = await order("batches", { body, signal: ending });
         location.hash = address(["batches", made.id]);
       } catch (error) {
         if (signal.aborted) return;
-        put(told, notice("bad", stop.signal.aborted ? "Stopped. Nothing was ordered." : error.message));
-        if (error instanceof Refusal) field(error.param)?.focus();
+        const stopped = stop.signal.aborted;
+        const unsure = ordered && (stopped || error.passing); // whether the order arrived
+        put(told, notice("bad", stopped ? "Stopped." : error.message, " ", unsure
+          ? ["The batch may have been ordered: ", link(["batches"], {}, "the list"), " shows it then. Send without a change orders it no second time."]
+          : stopped ? "Nothing was ordered." : null));
+        if (error instanceof Refusal) amiss = field(error.param);
       } finally {
         removeEventListener("beforeunload", keepOpen);
         stop = null;
         going.hidden = true;
         for (const field of [input, endpoint, within, name, send]) field.disabled = false;
       }
+      amiss?.focus(); // which nothing that is disabled takes
     },
   },
   drop,

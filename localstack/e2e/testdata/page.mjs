@@ -17,7 +17,7 @@ const hostile = JSON.parse(readFileSync(join(files, "hostile.json"), "utf8"));
 mkdirSync(pictures, { recursive: true });
 const browser = await chromium.launch({ executablePath: program, args: ["--no-sandbox", "--disable-gpu"], timeout: patience });
 const wrong = []; // what the browser complains of
-const hosts = new Set();
+const hosts = new Set(), objects = new Set(); // that were asked, and those that keep files
 
 async function open(options) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true, ...options });
@@ -48,12 +48,16 @@ const press = (name) => page.getByRole("button", { name }).click();
 const heading = (name) => page.getByRole("heading", { name, exact: true }).waitFor();
 const ended = (status) => page.locator(".title .status", { hasText: status }).waitFor();
 
-async function send(file, name) {
+async function fill(file, name) {
   await page.getByRole("navigation", { name: "Views" }).getByRole("link", { name: "New batch" }).click();
   await heading("New batch");
   await at("File of requests").setInputFiles(join(files, file));
   await at("Completion window").fill("1h");
   await at("Name (optional)").fill(name);
+}
+
+async function send(file, name) {
+  await fill(file, name);
   await press("Send");
   await page.waitForURL(/#\/batches\/batch_/);
 }
@@ -78,9 +82,69 @@ await step("sign in by keyboard", async () => {
   assert.ok(!page.url().includes(key) && !(await page.content()).includes(key), "the key is in the page");
 });
 
+const said = (status, message) => ({ status, json: { error: { message, type: "invalid_request_error", code: null, param: null } } });
+
+await step("a key that ended while nobody looked leads to the sign-in, and a server's failure to both ways", async () => {
+  const usage = /\/v1\/usage$/;
+  await page.route(usage, (route) => route.fulfill(said(503, "Out of order.")));
+  await page.reload();
+  await page.getByRole("alert").getByText("Out of order.").waitFor();
+  await page.getByRole("button", { name: "Try again" }).waitFor();
+  await press("Sign out");
+  await heading("Sign in");
+  await page.unroute(usage);
+  await at("API key").fill(key);
+  await page.keyboard.press("Enter");
+  await heading("Batches");
+  await page.route(usage, (route) => route.fulfill(said(401, "It ended.")));
+  await page.reload();
+  await heading("Sign in");
+  await page.getByRole("alert").getByText("Signed out: It ended.").waitFor();
+  assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+  await page.unroute(usage);
+  await at("API key").fill(key);
+  await page.keyboard.press("Enter");
+  await heading("Batches");
+  wrong.splice(0); // the browser reports the 503 and the 401
+});
+
+await step("an order that was stopped on its way is made once", async () => {
+  await fill("bad.jsonl", "bad file");
+  let arrived;
+  const first = new Promise((resolve) => { arrived = resolve; });
+  await page.route(/\/v1\/batches$/, async (route) => {
+    const made = await (await route.fetch()).json();
+    arrived({ id: made.id, key: route.request().headers()["idempotency-key"] }); // and no answer
+  }, { times: 1 });
+  await press("Send");
+  const { id, key: orders } = await first;
+  assert.match(orders, /^[0-9a-f]{32}$/);
+  await press("Stop");
+  await page.getByText("Stopped. The batch may have been ordered").waitFor();
+  const asked = page.waitForRequest((r) => r.method() === "POST" && r.url().endsWith("/v1/batches"));
+  await press("Send");
+  assert.equal((await asked).headers()["idempotency-key"], orders);
+  await page.waitForURL(/#\/batches\/batch_/);
+  assert.ok(page.url().endsWith(id), "it was ordered twice");
+});
+
 await step("a bad file's errors stand at their lines", async () => {
-  await send("bad.jsonl", "bad file");
   await ended("Failed");
+  await atLines();
+  // Another tab has not the file: it is read in as many pieces as the server makes of it.
+  let pieces = 0;
+  await page.route(/\/v1\/files\/[^/]+\/content$/, async (route) => {
+    const from = Number(/^bytes=(\d+)-$/.exec(route.request().headers().range)[1]);
+    pieces++;
+    await route.fulfill({ response: await route.fetch({ headers: { ...route.request().headers(), range: `bytes=${from}-${from + 99}` } }) });
+  });
+  await page.reload();
+  await atLines();
+  await page.unrouteAll();
+  assert.ok(pieces > 1, `${pieces} pieces`);
+});
+
+async function atLines() {
   const errors = page.locator(".errors > li");
   await errors.first().locator("pre").waitFor();
   const lines = readFileSync(join(files, "bad.jsonl"), "utf8").split("\n");
@@ -89,7 +153,7 @@ await step("a bad file's errors stand at their lines", async () => {
     assert.equal(await errors.nth(i).locator("strong").textContent(), `Line ${n}`);
     assert.equal(await errors.nth(i).locator("pre").textContent(), lines[n - 1]);
   }
-});
+}
 
 let batch;
 await step("submit, and watch to the end", async () => {
@@ -127,6 +191,37 @@ await step("what failed, by its reason", async () => {
   await page.waitForFunction(() => document.querySelectorAll(".requests tbody tr").length === 3);
   await page.getByRole("button", { name: "Drop the filter by reason" }).click();
   await page.waitForFunction(() => document.querySelectorAll(".requests tbody tr").length > 3);
+  await page.route(/\/progress$/, async (route) => {
+    const response = await route.fetch();
+    const told = await response.json();
+    told.failures.push({ reason: "other", requests: 1 });
+    await route.fulfill({ response, json: told });
+  });
+  await page.reload();
+  await page.locator(".reasons li", { hasText: "other" }).waitFor();
+  assert.equal(await page.locator(".reasons a").count(), 1, "the rest, which has no list, leads to one");
+  await page.unrouteAll();
+});
+
+await step("a filter costs reads when somebody asks, and not at each look", async () => {
+  const id = new URL(batch).hash.split("/").at(-1);
+  let looks = 0, reads = 0;
+  await page.route((url) => url.pathname.endsWith(`/v1/batches/${id}`), async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...await response.json(), status: "in_progress", metadata: { look: String(++looks) } } });
+  });
+  await page.route((url) => url.pathname.endsWith(`/${id}/requests`), async (route) => { reads++; await route.continue(); });
+  await page.goto(`${batch}?status=failed`);
+  await page.waitForFunction(() => document.querySelectorAll(".requests tbody tr").length === 3);
+  await page.locator(".facts").getByText("3", { exact: true }).waitFor(); // the third look
+  assert.equal(reads, 1);
+  const asked = page.waitForResponse((r) => r.url().includes(`/${id}/requests`));
+  await press("Look again");
+  await asked;
+  assert.equal(reads, 2);
+  await page.goto(new URL("#/new", address).href); // so that nobody looks on
+  await heading("New batch");
+  await page.unrouteAll({ behavior: "ignoreErrors" });
 });
 
 await step("hostile names and answers are text", async () => {
@@ -147,14 +242,19 @@ await step("hostile names and answers are text", async () => {
 });
 
 await step("download", async () => {
+  await page.goto(batch);
   const waits = page.waitForEvent("download");
   await press("Download answers");
-  const saved = readFileSync(await (await waits).path(), "utf8").trimEnd().split("\n").map((l) => JSON.parse(l));
+  const got = await waits;
+  objects.add(new URL(got.url()).host);
+  const saved = readFileSync(await got.path(), "utf8").trimEnd().split("\n").map((l) => JSON.parse(l));
   assert.equal(saved.length, 57);
 });
 
 await step("retry what failed", async () => {
+  const asked = page.waitForRequest(/\/retry$/);
   await press("Retry 3 requests");
+  assert.match((await asked).headers()["idempotency-key"], /^[0-9a-f]{32}$/);
   await page.waitForURL((url) => url.href !== batch && /#\/batches\/batch_[^/?]+$/.test(url.hash));
   await page.getByText("Retry of").waitFor();
   await ended("Completed");
@@ -178,6 +278,21 @@ await step("filters of the list", async () => {
   });
   await at("Status").selectOption("completed");
   await page.getByText("No batch is like that.").waitFor();
+  // A batch that the filter's first page has no more is not of the list.
+  let looks = 0;
+  await page.route((url) => url.searchParams.get("status") === "in_progress", async (route) => {
+    const all = new URL(route.request().url());
+    all.search = "?limit=1";
+    const response = await route.fetch({ url: all.href });
+    const told = await response.json();
+    await route.fulfill({ response, json: { ...told, has_more: false, ...(looks++ ? { data: [], last_id: null } : {}) } });
+  });
+  await page.goto(new URL("#/batches?status=in_progress", address).href);
+  await page.locator(".batches tbody tr").first().waitFor();
+  await page.getByText("No batch is like that.").waitFor();
+  assert.equal(await page.locator(".batches tbody tr").count(), 0);
+  await page.goto(new URL("#/batches", address).href);
+  await page.unrouteAll({ behavior: "ignoreErrors" });
 });
 
 // The views in all forms: none scrolls sideways or has a serious problem, and each is kept as a picture.
@@ -232,5 +347,5 @@ await step("a read-only key looks on", async () => {
 
 assert.deepEqual(wrong, [], "the browser complained");
 hosts.delete(new URL(address).host);
-console.log(`other hosts: ${[...hosts].join(", ") || "none"}`);
+assert.deepEqual([...hosts].filter((h) => !objects.has(h)), [], "others than the API and where files are kept were asked");
 await browser.close();
