@@ -207,22 +207,10 @@ func (f *batchFilter) walk(ctx context.Context, c *client, after string, perPage
 		if err != nil {
 			return at, err
 		}
-		for _, b := range p.Data {
-			v := &view{Batch: b}
-			if f.tooOld(time.Unix(v.CreatedAt, 0), now) {
-				return at, nil // and so are all that follow
-			}
-			at.last = v.ID
-			searched := query["search"] != "" && v.ours()
-			at.nameless = at.nameless || f.search != "" && !searched
-			if !f.passes(v, searched) {
-				continue
-			}
-			if err := show(v); errors.Is(err, errEnough) {
-				return at, nil
-			} else if err != nil {
-				return at, err
-			}
+		if err := f.take(p.Data, query["search"] != "", now, &at, show); errors.Is(err, errEnough) {
+			return at, nil
+		} else if err != nil {
+			return at, err
 		}
 		next := p.next()
 		if next == "" || next == query["after"] {
@@ -235,6 +223,27 @@ func (f *batchFilter) walk(ctx context.Context, c *client, after string, perPage
 	}
 	at.more = true
 	return at, nil
+}
+
+// take calls show with those of some batches that f lets pass, and returns
+// errEnough where none of those that follow is meant.
+func (f *batchFilter) take(batches []openai.Batch, searches bool, now time.Time, at *walked, show func(*view) error) error {
+	for _, b := range batches {
+		v := &view{Batch: b}
+		if f.tooOld(time.Unix(v.CreatedAt, 0), now) {
+			return errEnough // and so are all that follow
+		}
+		at.last = v.ID
+		searched := searches && v.ours()
+		at.nameless = at.nameless || f.search != "" && !searched
+		if !f.passes(v, searched) {
+			continue
+		}
+		if err := show(v); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tooOld reports whether a batch of a time is older than what is meant.
@@ -273,6 +282,12 @@ func (a *app) list(ctx context.Context, c *client, after string, limit int, f ba
 			return err
 		}
 	}
+	a.noteMore(shown, limit, f, at)
+	return nil
+}
+
+// noteMore says what a list of batches leaves out, or why it is empty.
+func (a *app) noteMore(shown, limit int, f batchFilter, at walked) {
 	if at.nameless {
 		a.note("This server cannot search: the names of input files were not looked at.")
 	}
@@ -284,7 +299,6 @@ func (a *app) list(ctx context.Context, c *client, after string, limit int, f ba
 	case shown == 0 && !a.json:
 		a.note("There are no batches.")
 	}
-	return nil
 }
 
 // words returns the flags that go on after a batch, as a shell reads them.

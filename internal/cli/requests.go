@@ -178,15 +178,20 @@ func (a *app) listRequests(ctx context.Context, c *client, v *view, f requestFla
 	return nil
 }
 
+// perPage returns how many requests are asked for at once: as many as may be
+// where the server may leave it to us to look for those that are meant.
+func (f *requestFlags) perPage() int {
+	if f.search != "" || f.reason != "" {
+		return pageMax
+	}
+	return min(f.limit, pageMax)
+}
+
 // gather asks for pages of a batch's requests until t is full or there are no
 // more, and returns where to go on, and whether there is more.
 func (t *requestTable) gather(ctx context.Context, c *client, id string, f requestFlags) (after string, more bool, err error) {
-	perPage := min(f.limit, pageMax)
-	if f.search != "" || f.reason != "" {
-		perPage = pageMax
-	}
 	query := map[string]string{
-		"status": f.status, "search": f.search, "reason": f.reason, "after": f.after, "limit": strconv.Itoa(perPage),
+		"status": f.status, "search": f.search, "reason": f.reason, "after": f.after, "limit": strconv.Itoa(f.perPage()),
 	}
 	for range mostPages {
 		p, err := c.requests(ctx, id, query)
