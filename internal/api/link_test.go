@@ -59,7 +59,7 @@ func TestLinkNames(t *testing.T) {
 		"answers.jsonl": "answers.jsonl", "../../etc/passwd": "passwd", `C:\boot.ini`: "boot.ini", ".bashrc": "bashrc",
 		"a\r\nSet-Cookie: x": "a__Set-Cookie_ x", "Grüße 你好.jsonl": "Grüße 你好.jsonl", "txt.\u202egpj.exe": "txt._gpj.exe",
 		"..": "file-link", "/": "file-link", `<img src="x">`: "_img src=_x__",
-		"a." + strings.Repeat("b", 254): strings.Repeat("b", 254),
+		"a." + strings.Repeat("b", 254):     strings.Repeat("b", 254),
 		strings.Repeat("é", 300) + ".jsonl": strings.Repeat("é", 124) + ".jsonl",
 	} {
 		f := batch.File{

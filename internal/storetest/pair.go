@@ -28,7 +28,7 @@ const (
 	rounds = 4
 	// stretch is how many of rapid's sequences, of 30 steps on average, make one of
 	// ours: as long as it takes to do everything.
-	stretch = 4
+	stretch = 10
 
 	pairShards = 2
 	pairLines  = 3

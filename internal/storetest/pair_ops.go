@@ -171,6 +171,9 @@ func (p *pair) request(rt *rapid.T) {
 		Batch: aBatch(rt), Line: upTo(rt, "line", 1, pairLines),
 		Shard: upTo(rt, "shard", 0, pairShards-1),
 	}
+	if len(p.read) > 0 && rapid.Bool().Draw(rt, "known") {
+		k = one(rt, "reading", p.read...).Spec.Key
+	}
 	rec, done := both(rt, p, "Request", func(ctx context.Context, s Store) (state.Record, error) { return s.Request(ctx, k) })
 	if done {
 		p.read = append(p.read, rec)
