@@ -113,6 +113,12 @@ bench: need-go ## Measures, a JSON object a line: make bench BENCH=budget; witho
 	@$(BUILD) -o $(BIN)/bench ./tools/bench
 	@$(BIN)/bench $(BENCH)
 
+.PHONY: pictures
+pictures: need-cloud .tools/e2e-node/.installed .tools/chromium/.installed ## Takes the README's pictures anew, from the running local cloud.
+	@$(MAKE) up
+	@$(BUILD) -o $(BIN)/ ./cmd/musketry ./tools/pictures
+	@eval "$$($(CLOUD) env)" && $(BIN)/pictures -bin $(BIN) -browser "$(CURDIR)/.tools/chromium/chromium" -modules .tools/e2e-node/node_modules
+
 .PHONY: lint
 lint: need-go $(BIN)/golangci-lint-$(GOLANGCI_LINT) ## Runs the linters.
 	@$(BIN)/golangci-lint-$(GOLANGCI_LINT) run ./...
