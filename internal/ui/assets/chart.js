@@ -3,7 +3,7 @@
 import { el, svg } from "./dom.js";
 import { count, duration, rate, time } from "./format.js";
 
-const wide = 720, high = 200, left = 52, right = 8, up = 10, low = 24; // units of the drawing
+const wide = 720, high = 200, left = 66, right = 8, up = 10, low = 24; // units of the drawing
 const steps = 120; // columns at most
 
 // lost is what failed, expired or was cancelled.
