@@ -82,7 +82,8 @@ func (s surgery) look(t *testing.T, args ...string) []doctor.Finding {
 // TestDoctorSmoke has doctor send its batches through the stack: every step shows what it is there for.
 func TestDoctorSmoke(t *testing.T) {
 	t.Parallel()
-	found := newSurgery(t).look(t, "--smoke", "--model", "standin", "--slow-model", "standin:latency=60s")
+	// The address that the stack names is of AWS.
+	found := newSurgery(t).look(t, "--smoke", "--base-url", variable(t, "OPENAI_BASE_URL"), "--model", "standin", "--slow-model", "standin:latency=60s")
 	steps := []string{"smoke/answer", "smoke/names", "smoke/large", "smoke/cut", "smoke/cancel", "smoke/expiry", "smoke/early"}
 	for _, f := range found {
 		if !strings.HasPrefix(f.Check, "smoke/") {
