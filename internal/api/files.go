@@ -16,9 +16,6 @@ const (
 	// roomForPage bounds a page of files, whose names may be long: an answer has
 	// at most 6 MB.
 	roomForPage = 4_000_000
-	// pinGrace is how long a file's pin may be without its batch: acceptance
-	// takes seconds, and a pin that is older was left by a crash.
-	pinGrace = 10 * time.Minute
 )
 
 // uploadPurposes are those that a user may upload files for
@@ -87,16 +84,19 @@ func (a *api) deleteFile(w http.ResponseWriter, r *http.Request, tenant string) 
 	if err != nil {
 		return fmt.Errorf("api: read file: %w", err)
 	}
-	orphans, err := a.orphans(ctx, f)
-	if err == nil {
-		err = a.written(ctx, f)
-	}
+	orphans, err := f.Orphans(a.Clock(), a.find(ctx))
 	if err != nil {
 		return err
 	}
+	switch unfinished, err := f.Unfinished(a.find(ctx)); {
+	case err != nil:
+		return err
+	case unfinished:
+		return inUse(f.ID, f.Batch)
+	}
 	end := f.ExpiresAt
 	f, err = a.Files.UpdateFile(ctx, tenant, id, func(f *batch.File) error {
-		release(f, orphans)
+		f.Unpin(orphans...)
 		if len(f.PinnedBy) > 0 {
 			return inUse(f.ID, f.PinnedBy[0])
 		}
@@ -143,24 +143,6 @@ func (a *api) erase(ctx context.Context, f batch.File, end time.Time) error {
 	return nil
 }
 
-// written refuses a result of a batch that has not ended: its other result may be
-// written still, of segments that are erased with this one.
-func (a *api) written(ctx context.Context, f batch.File) error {
-	if f.Batch == "" {
-		return nil
-	}
-	b, err := a.Batches.Batch(ctx, batch.Ref{Tenant: f.Tenant, ID: f.Batch})
-	switch {
-	case errors.Is(err, batch.ErrNotFound):
-		return nil
-	case err != nil:
-		return fmt.Errorf("api: read a result's batch: %w", err)
-	case !b.Status.Terminal():
-		return inUse(f.ID, f.Batch)
-	}
-	return nil
-}
-
 func inUse(file, batch string) error {
 	return &refusalError{
 		status: http.StatusConflict, code: "file_in_use", param: "id",
@@ -184,11 +166,11 @@ func (a *api) file(r *http.Request, tenant string) (batch.File, error) {
 	now := a.Clock()
 	if !f.ExpiresAt.IsZero() && !now.Before(f.ExpiresAt) && len(f.PinnedBy) > 0 {
 		// Only a batch that is there prolongs a file's life.
-		orphans, err := a.orphans(r.Context(), f)
+		orphans, err := f.Orphans(now, a.find(r.Context()))
 		if err != nil {
 			return batch.File{}, err
 		}
-		release(&f, orphans)
+		f.Unpin(orphans...)
 	}
 	if f.Expired(now) {
 		return batch.File{}, noFile(id, "id")
@@ -196,30 +178,14 @@ func (a *api) file(r *http.Request, tenant string) (batch.File, error) {
 	return f, nil
 }
 
-// orphans returns the pins of f that no batch needs: of batches that ended,
-// and of ones that never came to be.
-func (a *api) orphans(ctx context.Context, f batch.File) ([]string, error) {
-	var orphans []string
-	for _, user := range f.PinnedBy {
-		b, err := a.Batches.Batch(ctx, batch.Ref{Tenant: f.Tenant, ID: user})
-		switch {
-		case errors.Is(err, batch.ErrNotFound):
-			taken, ok := batch.ParseID(batch.PrefixBatch, user)
-			if !ok || a.Clock().After(taken.Add(pinGrace)) {
-				orphans = append(orphans, user)
-			}
-		case err != nil:
-			return nil, fmt.Errorf("api: read a file's user: %w", err)
-		case b.Status.Terminal():
-			orphans = append(orphans, user)
+// find returns how a batch is found that a file names.
+func (a *api) find(ctx context.Context) batch.Find {
+	return func(ref batch.Ref) (batch.Batch, error) {
+		b, err := a.Batches.Batch(ctx, ref)
+		if err != nil {
+			return b, fmt.Errorf("api: read a file's batch: %w", err)
 		}
-	}
-	return orphans, nil
-}
-
-func release(f *batch.File, users []string) {
-	for _, user := range users {
-		f.Unpin(user)
+		return b, nil
 	}
 }
 

@@ -1,10 +1,15 @@
 package batch
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 )
+
+// pinGrace is how long a file's pin may be without its batch: acceptance takes
+// seconds, and a pin that is older was left by a crash.
+const pinGrace = 10 * time.Minute
 
 // A Purpose is what a file is for, as OpenAI names it
 // (https://platform.openai.com/docs/api-reference/files/object).
@@ -52,11 +57,46 @@ func (f *File) Pin(batchID string) {
 	}
 }
 
-// Unpin takes a batch's pin off f. It is idempotent.
-func (f *File) Unpin(batchID string) {
-	if i := slices.Index(f.PinnedBy, batchID); i >= 0 {
-		f.PinnedBy = slices.Delete(slices.Clone(f.PinnedBy), i, i+1)
+// Unpin takes batches' pins off f. It is idempotent.
+func (f *File) Unpin(batchIDs ...string) {
+	f.PinnedBy = slices.DeleteFunc(slices.Clone(f.PinnedBy), func(id string) bool { return slices.Contains(batchIDs, id) })
+}
+
+// A Find returns a batch, or ErrNotFound if there is none.
+type Find func(ref Ref) (Batch, error)
+
+// Orphans returns the pins of f that no batch needs any more: of batches that have
+// ended, and of ones that never came to be. An error of find is returned as it is.
+func (f *File) Orphans(now time.Time, find Find) ([]string, error) {
+	var orphans []string
+	for _, id := range f.PinnedBy {
+		b, err := find(Ref{Tenant: f.Tenant, ID: id})
+		switch {
+		case errors.Is(err, ErrNotFound):
+			if accepted, ok := ParseID(PrefixBatch, id); !ok || now.Sub(accepted) > pinGrace {
+				orphans = append(orphans, id)
+			}
+		case err != nil:
+			return nil, err
+		case b.Status.Terminal():
+			orphans = append(orphans, id)
+		}
 	}
+	return orphans, nil
+}
+
+// Unfinished reports whether f is a result of a batch that has not ended, whose
+// other result may be written still, of segments that are erased with f. An error
+// of find is returned as it is.
+func (f *File) Unfinished(find Find) (bool, error) {
+	if f.Batch == "" {
+		return false, nil
+	}
+	b, err := find(Ref{Tenant: f.Tenant, ID: f.Batch})
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && !b.Status.Terminal(), err
 }
 
 // A Download is how a browser saves an object.

@@ -311,7 +311,8 @@ func TestFile(t *testing.T) {
 	if diff := cmp.Diff([]string{"batch_a", "batch_b"}, held.PinnedBy); diff != "" {
 		t.Errorf("a copy changed (-want +got):\n%s", diff)
 	}
-	f.Unpin("batch_b")
+	f.Pin("batch_d")
+	f.Unpin("batch_d", "batch_b")
 	if !f.Expired(now) {
 		t.Error("not expired, though nobody holds it")
 	}

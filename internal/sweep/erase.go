@@ -34,8 +34,6 @@ const (
 type EraseConfig struct {
 	// Portion is how many files and uploads one call erases at most; 2,000.
 	Portion int
-	// Grace is how old a pin must be whose batch is not there; 10 min.
-	Grace time.Duration
 	// Margin is how long before its context's deadline a call begins no more; 2 min.
 	Margin time.Duration
 }
@@ -62,7 +60,6 @@ type Eraser struct {
 // NewEraser returns an Eraser.
 func NewEraser(deps EraseDeps, config EraseConfig) *Eraser {
 	config.Portion = cmp.Or(config.Portion, 2_000)
-	config.Grace = cmp.Or(config.Grace, 10*time.Minute)
 	config.Margin = cmp.Or(config.Margin, 2*time.Minute)
 	return &Eraser{EraseDeps: deps, config: config}
 }
@@ -159,7 +156,7 @@ func (e *Eraser) file(ctx context.Context, x batch.Expiring) (later time.Time, e
 	case now.Before(f.ExpiresAt.Add(skew)):
 		return f.ExpiresAt, nil
 	}
-	if writing, err := e.writing(ctx, f); writing || err != nil {
+	if unfinished, err := f.Unfinished(e.find(ctx)); unfinished || err != nil {
 		return now.Add(patience), err
 	}
 	if len(f.PinnedBy) > 0 {
@@ -173,46 +170,25 @@ func (e *Eraser) file(ctx context.Context, x batch.Expiring) (later time.Time, e
 	return time.Time{}, e.wipe(ctx, f)
 }
 
-// writing reports whether a file is a result of a batch that has not ended: one whose
-// other result is written still, of the segments that would be erased with this one.
-func (e *Eraser) writing(ctx context.Context, f batch.File) (bool, error) {
-	if f.Batch == "" {
-		return false, nil
+// find returns how a batch is found that a file names.
+func (e *Eraser) find(ctx context.Context) batch.Find {
+	return func(ref batch.Ref) (batch.Batch, error) {
+		b, err := e.Files.Batch(ctx, ref)
+		if err != nil {
+			return b, fmt.Errorf("sweep: read batch %s: %w", ref.ID, err)
+		}
+		return b, nil
 	}
-	b, err := e.Files.Batch(ctx, batch.Ref{Tenant: f.Tenant, ID: f.Batch})
-	if errors.Is(err, batch.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("sweep: read batch %s: %w", f.Batch, err)
-	}
-	return !b.Status.Terminal(), nil
 }
 
-// unpin takes off pins of batches that have ended, or never came to be.
+// unpin takes off the pins that no batch needs.
 func (e *Eraser) unpin(ctx context.Context, f batch.File) (batch.File, error) {
-	var orphans []string
-	for _, id := range f.PinnedBy {
-		b, err := e.Files.Batch(ctx, batch.Ref{Tenant: f.Tenant, ID: id})
-		taken, ok := batch.ParseID(batch.PrefixBatch, id)
-		switch {
-		case errors.Is(err, batch.ErrNotFound):
-			if !ok || e.Clock().Sub(taken) > e.config.Grace {
-				orphans = append(orphans, id)
-			}
-		case err != nil:
-			return f, fmt.Errorf("sweep: read batch %s: %w", id, err)
-		case b.Status.Terminal():
-			orphans = append(orphans, id)
-		}
+	orphans, err := f.Orphans(e.Clock(), e.find(ctx))
+	if err != nil || len(orphans) == 0 {
+		return f, err
 	}
-	if len(orphans) == 0 {
-		return f, nil
-	}
-	f, err := e.Files.UpdateFile(ctx, f.Tenant, f.ID, func(f *batch.File) error {
-		for _, id := range orphans {
-			f.Unpin(id)
-		}
+	f, err = e.Files.UpdateFile(ctx, f.Tenant, f.ID, func(f *batch.File) error {
+		f.Unpin(orphans...)
 		return nil
 	})
 	if err != nil {
