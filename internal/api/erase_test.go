@@ -1,12 +1,16 @@
 package api_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/musketry/musketry/internal/api"
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/tenant"
 )
 
 // result puts a result file of an ended batch, and a segment of its answers.
@@ -65,6 +69,39 @@ func TestResultsAreErased(t *testing.T) {
 			c.ask.key = w.alice
 			w.ask(c.ask).want(c.want)
 			w.gone(f)
+		})
+	}
+}
+
+// downQuotas are quotas that cannot be had.
+type downQuotas struct{ asked int }
+
+func (q *downQuotas) UpdateQuota(context.Context, string, func(*tenant.Quota) error) (tenant.Quota, error) {
+	q.asked++
+	return tenant.Quota{}, errStore
+}
+
+// TestDeletedWithoutItsQuota has a file deleted where that it counts no more cannot
+// be recorded, which fails nothing, and where nothing counts, which asks nobody.
+func TestDeletedWithoutItsQuota(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		limits tenant.Limits
+		asked  int
+	}{
+		"limits":    {limits: tenant.Limits{Bytes: 1000}, asked: 2},
+		"no limits": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			quotas := &downQuotas{}
+			w := newWorld(t, func(d *api.Deps, config *api.Config) { d.Quotas, config.Limits = quotas, c.limits })
+			f := w.result("file-01jnfh0000000000000000000s", time.Hour)
+			w.ask(ask{method: http.MethodDelete, path: "/v1/files/" + f.ID, key: w.alice}).want(http.StatusOK)
+			w.gone(f)
+			if told := strings.Contains(w.log.String(), "quota left behind"); quotas.asked != c.asked || told != (c.asked > 0) {
+				t.Errorf("the quota was asked %d times, want %d, and its failure told: %t", quotas.asked, c.asked, told)
+			}
 		})
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/musketry/musketry/internal/batch"
-	"github.com/musketry/musketry/internal/tenant"
+	"github.com/musketry/musketry/internal/erase"
 )
 
 const (
@@ -118,27 +118,18 @@ func (a *api) deleteFile(w http.ResponseWriter, r *http.Request, tenant string) 
 	return nil
 }
 
-// erase deletes the bytes of a file that nobody sees any more, and then its
-// record. A result file's bytes lie also in the segments that it was made of,
-// which the batch, being ended, needs no more. If others are faster, the file is
-// theirs to record. One whose life was over, at end, when files were last counted
-// does not count already.
+// erase erases a file that nobody sees any more, whose life was over at end. It is
+// deleted even where it counts still.
 func (a *api) erase(ctx context.Context, f batch.File, end time.Time) error {
-	countedAt := a.countedAt(ctx, f.Tenant)
-	if f.Batch != "" {
-		if err := a.Objects.DeleteAll(ctx, batch.SegmentsKey(f.Batch)); err != nil {
-			return fmt.Errorf("api: delete segments: %w", err)
-		}
+	e := erase.Eraser{Files: a.Files, Objects: a.Objects, Clock: a.Clock}
+	if a.bounded() {
+		e.Quotas = a.Quotas
 	}
-	if err := a.Objects.Delete(ctx, f.ObjectKey()); err != nil {
-		return fmt.Errorf("api: delete content: %w", err)
-	}
-	switch err := a.Files.DeleteFile(ctx, f); {
-	case errors.Is(err, batch.ErrNotFound):
+	switch err := e.Erase(ctx, f, end); {
+	case errors.Is(err, erase.ErrCounts):
+		a.leftBehind(ctx, f.Tenant, err)
 	case err != nil:
-		return fmt.Errorf("api: delete file: %w", err)
-	case end.IsZero() || end.After(countedAt):
-		a.updateQuota(ctx, f.Tenant, func(q *tenant.Quota) { q.RemoveFile(f.ID, f.Bytes, countedAt, a.Clock()) })
+		return fmt.Errorf("api: erase file: %w", err)
 	}
 	return nil
 }

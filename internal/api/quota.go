@@ -191,16 +191,6 @@ func (a *api) tally(ctx context.Context, tenantName string, now time.Time) (map[
 // errLook ends an update that only reads.
 var errLook = errors.New("api: nothing is to be written")
 
-// countedAt returns when a tenant's files were last counted; the zero time if that
-// is not known, and then a deletion counts from the next count on.
-func (a *api) countedAt(ctx context.Context, tenantName string) time.Time {
-	if !a.bounded() {
-		return time.Time{}
-	}
-	q, _ := a.quota(ctx, tenantName)
-	return q.CountedAt
-}
-
 // quota reads a tenant's quota, and writes nothing.
 func (a *api) quota(ctx context.Context, tenantName string) (tenant.Quota, error) {
 	var seen tenant.Quota
@@ -225,9 +215,13 @@ func (a *api) updateQuota(ctx context.Context, tenantName string, change func(*t
 		return nil
 	})
 	if err != nil {
-		a.Logger.LogAttrs(ctx, slog.LevelWarn, "quota left behind",
-			slog.String("tenant", tenantName), slog.String("error", err.Error()))
+		a.leftBehind(ctx, tenantName, err)
 	}
+}
+
+func (a *api) leftBehind(ctx context.Context, tenantName string, err error) {
+	a.Logger.LogAttrs(ctx, slog.LevelWarn, "quota left behind",
+		slog.String("tenant", tenantName), slog.String("error", err.Error()))
 }
 
 // admitBatch admits a batch: its results will be stored, so there must be room,

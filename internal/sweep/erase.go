@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/musketry/musketry/internal/batch"
+	"github.com/musketry/musketry/internal/erase"
 	"github.com/musketry/musketry/internal/tenant"
 )
 
@@ -167,7 +168,11 @@ func (e *Eraser) file(ctx context.Context, x batch.Expiring) (later time.Time, e
 	if len(f.PinnedBy) > 0 {
 		return now.Add(patience), nil
 	}
-	return time.Time{}, e.wipe(ctx, f)
+	files := erase.Eraser{Files: e.Files, Objects: e.Objects, Quotas: e.Quotas, Clock: e.Clock}
+	if err := files.Erase(ctx, f, f.ExpiresAt); err != nil {
+		return time.Time{}, fmt.Errorf("sweep: erase file %s: %w", f.ID, err)
+	}
+	return time.Time{}, nil
 }
 
 // find returns how a batch is found that a file names.
@@ -197,41 +202,6 @@ func (e *Eraser) unpin(ctx context.Context, f batch.File) (batch.File, error) {
 	return f, nil
 }
 
-// wipe deletes a file's bytes, a result's segments among them, and then its
-// record. If others are faster, the file is theirs to record. One that was over
-// when its tenant's files were last counted does not count already.
-func (e *Eraser) wipe(ctx context.Context, f batch.File) error {
-	var countedAt time.Time
-	_, _ = e.Quotas.UpdateQuota(ctx, f.Tenant, func(q *tenant.Quota) error { // reads only; if it fails, the next count finds it
-		countedAt = q.CountedAt
-		return nil
-	})
-	if f.Batch != "" {
-		if err := e.objects(ctx, batch.SegmentsKey(f.Batch)); err != nil {
-			return err
-		}
-	}
-	if err := e.object(ctx, f.ObjectKey()); err != nil {
-		return err
-	}
-	switch err := e.Files.DeleteFile(ctx, f); {
-	case errors.Is(err, batch.ErrNotFound):
-		return nil
-	case err != nil:
-		return fmt.Errorf("sweep: delete file %s: %w", f.ID, err)
-	case !f.ExpiresAt.After(countedAt):
-		return nil
-	}
-	_, err := e.Quotas.UpdateQuota(ctx, f.Tenant, func(q *tenant.Quota) error {
-		q.RemoveFile(f.ID, f.Bytes, countedAt, e.Clock())
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("sweep: quota of file %s: %w", f.ID, err)
-	}
-	return nil
-}
-
 // upload deletes an upload's parts, or returns when to look at it again: one whose
 // completion has begun keeps them while it can go on.
 func (e *Eraser) upload(ctx context.Context, x batch.Expiring) (later time.Time, err error) {
@@ -244,8 +214,8 @@ func (e *Eraser) upload(ctx context.Context, x batch.Expiring) (later time.Time,
 	case u.StatusAt(now) == batch.UploadPending && now.Before(u.CreatedAt.Add(partsLife)):
 		return u.CreatedAt.Add(partsLife), nil
 	}
-	if err := e.objects(ctx, batch.PartsKey(x.Tenant, x.ID)); err != nil {
-		return time.Time{}, err
+	if err := e.Objects.DeleteAll(ctx, batch.PartsKey(x.Tenant, x.ID)); err != nil {
+		return time.Time{}, fmt.Errorf("sweep: delete parts of upload %s: %w", x.ID, err)
 	}
 	_, err = e.Quotas.UpdateQuota(ctx, x.Tenant, func(q *tenant.Quota) error {
 		q.CloseUpload(x.ID)
@@ -260,13 +230,6 @@ func (e *Eraser) upload(ctx context.Context, x batch.Expiring) (later time.Time,
 func (e *Eraser) object(ctx context.Context, key string) error {
 	if err := e.Objects.Delete(ctx, key); err != nil {
 		return fmt.Errorf("sweep: delete content: %w", err)
-	}
-	return nil
-}
-
-func (e *Eraser) objects(ctx context.Context, prefix string) error {
-	if err := e.Objects.DeleteAll(ctx, prefix); err != nil {
-		return fmt.Errorf("sweep: delete segments or parts: %w", err)
 	}
 	return nil
 }
