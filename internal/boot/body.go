@@ -18,23 +18,26 @@ import (
 // answer in it. The SDK then calls again: a message is sent twice, or received
 // and hidden from everybody, a conditional write fails on itself
 // (https://github.com/aws/aws-sdk-go-v2/issues/2737).
+//
+// It comes last of all that prepares a call: what hashes a body before is spared a
+// buffer of 32 KB by the same WriteTo.
 func plainBodies(stack *middleware.Stack) error {
-	plain := middleware.BuildMiddlewareFunc("PlainBodies", func(
-		ctx context.Context, in middleware.BuildInput, next middleware.BuildHandler,
-	) (middleware.BuildOutput, middleware.Metadata, error) {
+	plain := middleware.FinalizeMiddlewareFunc("PlainBodies", func(
+		ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler,
+	) (middleware.FinalizeOutput, middleware.Metadata, error) {
 		req, ok := in.Request.(*smithyhttp.Request)
 		if !ok {
-			return next.HandleBuild(ctx, in)
+			return next.HandleFinalize(ctx, in)
 		}
 		_, writes := req.GetStream().(io.WriterTo)
 		if seeker, ok := req.GetStream().(io.ReadSeeker); ok && writes {
 			plain, err := req.SetStream(struct{ io.ReadSeeker }{seeker})
 			if err != nil {
-				return middleware.BuildOutput{}, middleware.Metadata{}, fmt.Errorf("boot: body: %w", err)
+				return middleware.FinalizeOutput{}, middleware.Metadata{}, fmt.Errorf("boot: body: %w", err)
 			}
 			in.Request = plain
 		}
-		return next.HandleBuild(ctx, in)
+		return next.HandleFinalize(ctx, in)
 	})
-	return stack.Build.Add(plain, middleware.Before)
+	return stack.Finalize.Add(plain, middleware.After)
 }
