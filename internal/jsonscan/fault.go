@@ -40,6 +40,7 @@ func FindFault(text []byte) Fault {
 		return Fault{NotUTF8, len(text) - len(fromInvalid(text))}
 	}
 	d := newDecoder(text)
+	defer d.done()
 	for {
 		_, err := d.ReadToken()
 		begun := d.InputOffset() > 0

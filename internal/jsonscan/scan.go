@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -23,7 +22,8 @@ func Valid(text []byte) bool {
 		return false
 	}
 	d := newDecoder(text)
-	return d.SkipValue() == nil && atEnd(d)
+	defer d.done()
+	return d.SkipValue() == nil && d.atEnd()
 }
 
 // Pick returns the values of the members called names of a JSON object, in the
@@ -52,12 +52,12 @@ func Pick(text []byte, names ...string) ([][]byte, error) {
 // both parts of text. It returns ErrSyntax if text is no object, of which f may
 // have seen some by then, and f's error as it is.
 func Members(text []byte, f func(name, value []byte) error) error {
-	return walk(text, '{', func(d *jsontext.Decoder) error {
-		name, err := next(d, text)
+	return walk(text, '{', func(d *decoder) error {
+		name, err := d.next(text)
 		if err != nil {
 			return err
 		}
-		value, err := next(d, text)
+		value, err := d.next(text)
 		if err != nil {
 			return err
 		}
@@ -67,8 +67,8 @@ func Members(text []byte, f func(name, value []byte) error) error {
 
 // Items calls f with every value of a JSON array in turn, as Members does.
 func Items(text []byte, f func(value []byte) error) error {
-	return walk(text, '[', func(d *jsontext.Decoder) error {
-		value, err := next(d, text)
+	return walk(text, '[', func(d *decoder) error {
+		value, err := d.next(text)
 		if err != nil {
 			return err
 		}
@@ -77,11 +77,12 @@ func Items(text []byte, f func(value []byte) error) error {
 }
 
 // walk reads text, which begins with open, and has one read each part of it.
-func walk(text []byte, open jsontext.Kind, one func(*jsontext.Decoder) error) error {
+func walk(text []byte, open jsontext.Kind, one func(*decoder) error) error {
 	if !utf8.Valid(text) {
 		return ErrSyntax
 	}
 	d := newDecoder(text)
+	defer d.done()
 	if d.PeekKind() != open {
 		return ErrSyntax
 	}
@@ -93,33 +94,10 @@ func walk(text []byte, open jsontext.Kind, one func(*jsontext.Decoder) error) er
 			return err
 		}
 	}
-	if _, err := d.ReadToken(); err != nil || !atEnd(d) {
+	if _, err := d.ReadToken(); err != nil || !d.atEnd() {
 		return ErrSyntax
 	}
 	return nil
-}
-
-// next passes over the next value and returns it, a part of text.
-func next(d *jsontext.Decoder, text []byte) ([]byte, error) {
-	value, err := d.ReadValue()
-	if err != nil {
-		return nil, ErrSyntax
-	}
-	end := int(d.InputOffset())
-	return text[end-len(value) : end : end], nil
-}
-
-// newDecoder reads text where it lies. What encoding/json takes is allowed: two
-// members with one name, which else the decoder would have to remember, and the
-// escape of half a surrogate pair. Callers have looked at the UTF-8.
-func newDecoder(text []byte) *jsontext.Decoder {
-	return jsontext.NewDecoder(bytes.NewBuffer(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-}
-
-// atEnd reports whether nothing follows but space.
-func atEnd(d *jsontext.Decoder) bool {
-	_, err := d.ReadToken()
-	return errors.Is(err, io.EOF)
 }
 
 // longestName is the most bytes of a written name that AppendName reads.
@@ -142,6 +120,12 @@ func AppendName(dst, name []byte) []byte {
 func Text(value []byte, most int) (string, bool) {
 	if len(value) == 0 || value[0] != '"' || len(value) > maxEscaped*most+2 {
 		return "", false
+	}
+	if plain := value[1:max(len(value)-1, 1)]; bytes.IndexByte(plain, '\\') < 0 && utf8.Valid(plain) {
+		if len(plain) > most {
+			return "", false
+		}
+		return string(plain), true
 	}
 	var text string
 	if json.Unmarshal(value, &text) != nil || len(text) > most {

@@ -1,10 +1,6 @@
 package jsonscan
 
-import (
-	"errors"
-
-	"github.com/go-json-experiment/json/jsontext"
-)
+import "errors"
 
 // ErrMany reports an object that has a member more often than its reader takes.
 var ErrMany = errors.New("jsonscan: a member comes too often")
@@ -15,13 +11,13 @@ var ErrMany = errors.New("jsonscan: a member comes too often")
 func Spans(text []byte, name string, most int) ([][2]int, error) {
 	var spans [][2]int
 	var scratch []byte
-	err := walk(text, '{', func(d *jsontext.Decoder) error {
-		written, err := next(d, text)
+	err := walk(text, '{', func(d *decoder) error {
+		written, err := d.next(text)
 		if err != nil {
 			return err
 		}
 		scratch = AppendName(scratch[:0], written)
-		value, err := next(d, text)
+		value, err := d.next(text)
 		if err != nil {
 			return err
 		}
