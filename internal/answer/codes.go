@@ -51,8 +51,26 @@ func Codes() []Code {
 	}
 }
 
+// statuses are the statuses that names of codes mean.
+//
+//nolint:gochecknoglobals // never changed
+var statuses = byName(Codes())
+
+func byName(codes []Code) map[string]int {
+	statuses := make(map[string]int)
+	for _, c := range codes {
+		for _, name := range c.Names {
+			statuses[name] = c.Status
+		}
+	}
+	return statuses
+}
+
 // statusOf returns what an error's code means as a status; 0 if it is not known. A number, also in quotes, is one itself.
 func statusOf(code string) int {
+	if code == "" {
+		return 0
+	}
 	if n, err := strconv.Atoi(strings.TrimSpace(code)); err == nil {
 		if n >= 400 && n <= 599 {
 			return n
@@ -63,15 +81,8 @@ func statusOf(code string) int {
 	for _, end := range []string{"_error", "_exception"} {
 		word = strings.TrimSuffix(word, end)
 	}
-	if word == "" {
-		return 0
-	}
-	for _, c := range Codes() {
-		for _, name := range c.Names {
-			if word == name {
-				return c.Status
-			}
-		}
+	if status, ok := statuses[word]; ok {
+		return status
 	}
 	if strings.HasPrefix(word, "invalid_") || strings.HasPrefix(word, "unsupported_") {
 		return 400

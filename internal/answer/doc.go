@@ -1,7 +1,7 @@
 // Package answer says what a provider's answer is: a result, an error and what that means as a status, or none of both,
 // and why. It puts streams together.
 //
-// A reader begins with [Rules], the one table by which [Judge] decides for all endpoints, streamed or not; docs/answers.md
+// A reader begins with [Rules], the one table by which [Read] decides for all endpoints, streamed or not; docs/answers.md
 // says the same in words, and a test holds them together. The files, from there to what they stand on:
 //
 //	rules.go       the table, and who goes through it

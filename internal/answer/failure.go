@@ -66,7 +66,7 @@ func (m *members) bare() bool {
 	for _, code := range m.codes {
 		says = says || statusOf(codeOf(code)) != 0
 	}
-	return says && m.of.lacks(m) != ""
+	return says && m.lacks() != ""
 }
 
 // brings reports whether one of the members that results come in has something in it.

@@ -132,7 +132,7 @@ func (c *chunks) Read(p []byte) (int, error) {
 func judged(t *testing.T, k answer.Kind, contentType string, body []byte) answer.Verdict {
 	t.Helper()
 	body = bytes.TrimPrefix(body, []byte("\ufeff"))
-	v := answer.Judge(answer.Answer{Kind: k, Status: 200, ContentType: contentType, Body: body})
+	v := answer.Read(answer.Answer{Kind: k, Status: 200, ContentType: contentType, Body: body}).Verdict
 	switch v.Sense {
 	case answer.Refused:
 		if v.Status < 400 || v.Status > 599 {

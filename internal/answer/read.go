@@ -13,10 +13,6 @@ const maxName = 256
 // choicesKey, callsKey and contentKey are the members that a completion's results, and a message's tool calls and text, come in.
 const choicesKey, callsKey, contentKey = "choices", "tool_calls", "content"
 
-// Model returns the name of the model that answered, the body's `model`. It is "" where that is absent, not a string or
-// longer than 256 bytes. The result does not hold on to the body.
-func Model(body []byte) string { return name(member(body, "model")) }
-
 // member returns an object's member, or nil if there is none, or no object.
 func member(raw []byte, name string) []byte {
 	return pickAll(raw, name)[0]

@@ -32,7 +32,7 @@ func TestTokens(t *testing.T) {
 		`["usage"]`:                       {},
 		``:                                {},
 	} {
-		if diff := cmp.Diff(want, answer.Tokens([]byte(body))); diff != "" {
+		if diff := cmp.Diff(want, answer.Read(answer.Answer{Body: []byte(body)}).Tokens); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", body, diff)
 		}
 	}
@@ -56,7 +56,7 @@ func TestModel(t *testing.T) {
 		`{"model":"` + long + `m"}`:              "",
 		`{"model":"` + long + long + long + `"}`: "",
 	} {
-		if got := answer.Model([]byte(body)); got != want {
+		if got := answer.Read(answer.Answer{Body: []byte(body)}).Model; got != want {
 			t.Errorf("model of %.60s is %q, want %q", body, got, want)
 		}
 	}

@@ -3,6 +3,8 @@ package answer
 import (
 	"bytes"
 	"net/http"
+
+	"github.com/musketry/musketry/internal/state"
 )
 
 // An Answer is what came with a status that is no redirect and no refusal, or with any other.
@@ -62,9 +64,29 @@ func Rules() []Rule {
 	}
 }
 
-// Judge returns what an answer is.
-func Judge(a Answer) Verdict {
+// A Reading is what an answer says.
+type Reading struct {
+	Verdict Verdict // by the rules
+	JSON    bool    // the body is one JSON value in valid UTF-8
+
+	// Model is the body's `model`, the name of the model that answered: "" where that is absent, not a string or longer than
+	// 256 bytes.
+	Model string
+
+	// Tokens are those that the answer says it took, the body's `usage` as chat completions, completions and embeddings
+	// (`prompt_tokens`) or responses (`input_tokens`) spell it. What is absent, no whole number, negative or above
+	// 1,000,000,000 counts as 0; a total that is missing is the sum of the two.
+	Tokens state.Tokens
+}
+
+// Read reads an answer. The result does not hold on to its body.
+func Read(a Answer) Reading {
 	m := read(a.Body, a.Kind)
+	return Reading{Verdict: judge(a, m), JSON: m.json, Model: name(m.model), Tokens: tokens(m.usage)}
+}
+
+// judge returns what an answer is.
+func judge(a Answer, m *members) Verdict {
 	for _, r := range Rules() {
 		if v, ok := r.judge(a, m); ok {
 			return v
@@ -118,12 +140,12 @@ func notJSON(body []byte) string {
 func otherText(_ Answer, m *members) (Verdict, bool) { return Verdict{}, !m.json }
 
 func knownError(_ Answer, m *members) (Verdict, bool) {
-	f := m.failure(false)
+	f := m.fails()
 	return Verdict{Sense: Refused, Status: f.status, Code: f.code, Message: f.message}, f.found && f.status != 0
 }
 
 func otherError(_ Answer, m *members) (Verdict, bool) {
-	f := m.failure(false)
+	f := m.fails()
 	v := invalid("it is an error whose code says nothing")
 	v.Code, v.Message = f.code, f.message
 	return v, f.found
@@ -139,15 +161,15 @@ func unfinished(a Answer, m *members) (Verdict, bool) {
 }
 
 func heldBack(a Answer, m *members) (Verdict, bool) {
-	why := a.Kind.lacks(m)
+	why := m.lacks()
 	if why == "" || !filtered(a.Body) {
 		return Verdict{}, false
 	}
 	return Verdict{Sense: Held, Why: why + ", and names a filter"}, true
 }
 
-func empty(a Answer, m *members) (Verdict, bool) {
-	why := a.Kind.lacks(m)
+func empty(_ Answer, m *members) (Verdict, bool) {
+	why := m.lacks()
 	return invalid(why), why != ""
 }
 

@@ -199,7 +199,7 @@ func TestJudge(t *testing.T) {
 			if a.ContentType == "" {
 				a.ContentType = "application/json"
 			}
-			if diff := gocmp.Diff(tc.want, answer.Judge(a)); diff != "" {
+			if diff := gocmp.Diff(tc.want, answer.Read(a).Verdict); diff != "" {
 				t.Errorf("%s: the verdict (-want +got):\n%s", tc.body, diff)
 			}
 		})
@@ -239,7 +239,7 @@ func TestCodesAreUnique(t *testing.T) {
 				t.Errorf("%s means %d and %d", name, other, c.Status)
 			}
 			seen[name] = c.Status
-			if got := answer.Judge(answer.Answer{Kind: answer.Chat, Status: 200, Body: []byte(`{"error":{"code":"` + name + `"}}`)}); got.Status != c.Status {
+			if got := answer.Read(answer.Answer{Kind: answer.Chat, Status: 200, Body: []byte(`{"error":{"code":"` + name + `"}}`)}).Verdict; got.Status != c.Status {
 				t.Errorf("%s means %d, and not %d", name, got.Status, c.Status)
 			}
 		}

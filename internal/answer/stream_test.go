@@ -36,7 +36,7 @@ func assemble(url, body string, limit int64) (streamed, error) {
 	if err != nil {
 		return streamed{}, err
 	}
-	return streamed{whole, answer.Judge(answer.Answer{Kind: kind, Status: 200, ContentType: "application/json", Body: whole})}, nil
+	return streamed{whole, answer.Read(answer.Answer{Kind: kind, Status: 200, ContentType: "application/json", Body: whole}).Verdict}, nil
 }
 
 // unclear returns err's UnclearError.

@@ -1,7 +1,6 @@
 package answer
 
 import (
-	"bytes"
 	"strconv"
 
 	"github.com/musketry/musketry/internal/jsonscan"
@@ -11,17 +10,7 @@ import (
 // maxTokens bounds what one answer may claim of each kind, so that sums over a batch never overflow.
 const maxTokens = 1_000_000_000
 
-// Tokens returns the tokens that an answer says it took, the body's `usage` as chat completions, completions and
-// embeddings (`prompt_tokens`) or responses (`input_tokens`) spell it. What is absent, no whole number, negative or above
-// 1,000,000,000 counts as 0; a total that is missing is the sum of the two. The result does not hold on to the body.
-func Tokens(body []byte) state.Tokens {
-	if !bytes.Contains(body, []byte(`"usage"`)) {
-		return state.Tokens{} // The common case of errors, for the price of a search.
-	}
-	return tokens(member(body, "usage"))
-}
-
-// tokens reads a `usage`.
+// tokens reads a `usage`, as Reading has it.
 func tokens(usage []byte) state.Tokens {
 	u, err := jsonscan.Pick(usage, "prompt_tokens", "input_tokens", "completion_tokens", "output_tokens",
 		"total_tokens", "prompt_tokens_details", "input_tokens_details", "completion_tokens_details", "output_tokens_details")
@@ -41,6 +30,9 @@ func tokens(usage []byte) state.Tokens {
 
 // count reads a number of tokens; any other value reads as 0.
 func count(raw []byte) int64 {
+	if len(raw) == 0 { // the common case, without an error that quotes it
+		return 0
+	}
 	n, err := strconv.ParseInt(string(raw[:min(len(raw), maxDigits)]), 10, 64)
 	if err != nil || n < 0 || n > maxTokens || len(raw) > maxDigits {
 		return 0

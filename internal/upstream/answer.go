@@ -50,8 +50,8 @@ type Response struct {
 
 // inspect fills in what the body says of itself. unclear is why a stream was not put together, nil if it was or was none.
 func (r *Response) inspect(kind answer.Kind, unclear *answer.UnclearError) {
-	r.JSON = jsonscan.Valid(r.Body)
 	if unclear != nil {
+		r.JSON = jsonscan.Valid(r.Body)
 		r.Verdict, r.Tokens = answer.Verdict{Sense: answer.Invalid, Why: unclear.Why}, unclear.Tokens
 		return
 	}
@@ -59,8 +59,8 @@ func (r *Response) inspect(kind answer.Kind, unclear *answer.UnclearError) {
 	if r.Streamed {
 		contentType = "application/json"
 	}
-	r.Verdict = answer.Judge(answer.Answer{Kind: kind, Status: r.Status, ContentType: contentType, Body: r.Body})
-	r.Model, r.Tokens = answer.Model(r.Body), answer.Tokens(r.Body)
+	read := answer.Read(answer.Answer{Kind: kind, Status: r.Status, ContentType: contentType, Body: r.Body})
+	r.JSON, r.Verdict, r.Model, r.Tokens = read.JSON, read.Verdict, read.Model, read.Tokens
 }
 
 // written returns how many bytes the body takes at most in a line of a result file, where what is no JSON becomes a JSON
