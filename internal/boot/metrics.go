@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"io"
 	"maps"
@@ -27,6 +28,8 @@ const (
 	maxLabels = 200
 	// maxGroups bounds how many sets of labels wait for a Flush; more are written at once.
 	maxGroups = 1000
+	// maxAsked is the longest name with labels in bytes that is remembered as it came.
+	maxAsked = 512
 	// maxValues is how many values a metric has in a line
 	// (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html).
 	maxValues = 100
@@ -46,6 +49,8 @@ type Metrics struct {
 
 	mu     sync.Mutex
 	groups map[string]*group          // by their labels
+	asked  map[string]*group          // the same, by a metric's name and its labels as they came
+	key    []byte                     // of asked; kept for the next
 	seen   map[string]map[string]bool // the values of each metric's labels
 }
 
@@ -59,7 +64,8 @@ type group struct {
 // NewMetrics returns a Metrics of the deployment called stack that writes to w.
 func NewMetrics(w io.Writer, clock func() time.Time, stack string) *Metrics {
 	return &Metrics{
-		w: w, clock: clock, stack: clipLabel(stack), groups: make(map[string]*group), seen: make(map[string]map[string]bool),
+		w: w, clock: clock, stack: clipLabel(stack), groups: make(map[string]*group), asked: make(map[string]*group),
+		seen: make(map[string]map[string]bool),
 	}
 }
 
@@ -85,6 +91,23 @@ func (m *Metrics) Observe(name string, value float64, labels ...string) {
 
 // group returns the group of what is called name and has labels; m.mu is held.
 func (m *Metrics) group(name string, labels []string) *group {
+	m.key = append(m.key[:0], name...)
+	for _, label := range labels {
+		m.key = binary.AppendUvarint(m.key, uint64(len(label)))
+		m.key = append(m.key, label...)
+	}
+	if g, ok := m.asked[string(m.key)]; ok {
+		return g
+	}
+	g := m.groupOf(name, labels)
+	if len(m.key) <= maxAsked && len(m.asked) < maxGroups {
+		m.asked[string(m.key)] = g
+	}
+	return g
+}
+
+// groupOf returns the same, and makes it if there is none.
+func (m *Metrics) groupOf(name string, labels []string) *group {
 	labels = slices.Clone(labels[:len(labels)&^1])
 	for i := 1; i < len(labels); i += 2 {
 		labels[i] = m.known(name+"\x00"+labels[i-1], clipLabel(labels[i]))
@@ -143,6 +166,7 @@ func (m *Metrics) flush() {
 		}
 	}
 	clear(m.groups)
+	clear(m.asked)
 }
 
 // line returns g in the embedded metric format, with its newline.
