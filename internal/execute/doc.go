@@ -44,6 +44,7 @@
 //	fate.go        what becomes of a message, and why; pure
 //	shards.go      this process's shards of the batches' counters
 //	kit.go         clock, chance, log, metrics, patience
+//	crew.go        goroutines that are kept for the next function
 //	errors.go      how calls fail
 //	ports.go       what a worker works with
 //

@@ -119,7 +119,7 @@ func (g *gatherer) release() {
 	// What came at one moment goes by what it is, whichever came first.
 	due := slices.SortedStableFunc(slices.Values(g.waiting), (*gathered).compare)[:n]
 	for _, group := range groupsOf(due) {
-		g.calls.Go(func() { g.applyTogether(group) })
+		g.crew.run(&g.calls, func() { g.applyTogether(group) })
 	}
 	g.waiting = slices.DeleteFunc(g.waiting, func(a *gathered) bool { return slices.Contains(due, a) })
 	g.arm(now)

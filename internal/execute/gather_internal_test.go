@@ -63,12 +63,18 @@ func (s *slowStore) ApplyAll(ctx context.Context, cs []state.Change) []error {
 }
 
 // gathering returns a gatherer on s.
-func gathering(ctx context.Context, s *slowStore, full func() bool) *gatherer {
+func gathering(ctx context.Context, t *testing.T, s *slowStore, full func() bool) *gatherer {
+	t.Helper()
 	s.start = time.Now()
-	return &gatherer{
-		kit:   kit{ctx: ctx, clock: time.Now, uniform: func() float64 { return 0 }, log: slog.New(slog.DiscardHandler)},
+	g := &gatherer{
+		kit:   kit{ctx: ctx, clock: time.Now, uniform: func() float64 { return 0 }, log: slog.New(slog.DiscardHandler), crew: newCrew()},
 		store: s, full: full,
 	}
+	t.Cleanup(func() {
+		g.calls.Wait()
+		g.crew.end()
+	})
+	return g
 }
 
 func expiry(t *testing.T, line int) state.Change {
@@ -142,7 +148,7 @@ func TestGroupsGoWhenTheyAreDue(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := &slowStore{}
-				g := gathering(t.Context(), s, func() bool { return tc.full(time.Since(s.start)) })
+				g := gathering(t.Context(), t, s, func() bool { return tc.full(time.Since(s.start)) })
 				var all sync.WaitGroup
 				for _, c := range tc.coming {
 					if c.urgent {
@@ -192,7 +198,7 @@ func TestASlowGroupHoldsUpNobodyElse(t *testing.T) {
 			}
 			return 5 * time.Millisecond
 		}}
-		g := gathering(t.Context(), s, func() bool { return false })
+		g := gathering(t.Context(), t, s, func() bool { return false })
 		var all sync.WaitGroup
 		var slow atomic.Int64
 		for line := range 100 {
@@ -227,7 +233,7 @@ func TestGroupsAreRepeatedInPart(t *testing.T) {
 			}
 			return nil
 		}}
-		g := gathering(t.Context(), s, func() bool { return false })
+		g := gathering(t.Context(), t, s, func() bool { return false })
 		var cs []state.Change
 		for _, line := range span(1, 6) {
 			cs = append(cs, expiry(t, line))
@@ -267,7 +273,7 @@ func TestGroupsEndWithTheirWorker(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		s := &slowStore{takes: func(int) time.Duration { return time.Hour }}
-		g := gathering(ctx, s, func() bool { return true })
+		g := gathering(ctx, t, s, func() bool { return true })
 		var all sync.WaitGroup
 		for line := range 30 {
 			all.Go(func() {

@@ -90,7 +90,7 @@ func begin(ctx context.Context, d Deps, cfg Config, keeps kept) (i *invocation, 
 	calls, abort := context.WithCancelCause(timed)
 	k := kit{
 		ctx: ops, clock: d.Clock, uniform: d.Uniform, models: d.Models, named: cfg.Models, metrics: d.Metrics,
-		log: d.Log.With(slog.String("worker", id)),
+		log: d.Log.With(slog.String("worker", id)), crew: newCrew(),
 	}
 	i = &invocation{
 		kit: k, calls: calls, places: newPlaces(d.Clock, cfg.Places), stale: cfg.Stale, ledger: newLedger(),
@@ -150,6 +150,7 @@ func (i *invocation) stages(d Deps, cfg Config, keeps kept, lease state.Lease, t
 
 // run takes deliveries to their fates, and then the worker to its end.
 func (i *invocation) run(deliveries []batch.Delivery) {
+	defer i.crew.end()
 	received := make([]*job, len(deliveries))
 	for n, d := range deliveries {
 		received[n] = &job{delivery: d}
@@ -188,7 +189,7 @@ func (i *invocation) run(deliveries []batch.Delivery) {
 func (i *invocation) receive(received []*job) []*job {
 	jobs, unreadable := i.intake.receive(received)
 	for _, j := range unreadable {
-		i.jobs.Go(func() { i.settler.settle(j, decide(causeUnreadable, false, 0)) })
+		i.crew.run(&i.jobs, func() { i.settler.settle(j, decide(causeUnreadable, false, 0)) })
 	}
 	return jobs
 }
@@ -220,7 +221,7 @@ func (i *invocation) beside(what ...func(context.Context)) (stop func()) {
 func (i *invocation) take(jobs []*job) {
 	for _, j := range jobs {
 		known := i.isolation.asks(j)
-		i.jobs.Go(func() {
+		i.crew.run(&i.jobs, func() {
 			defer known()
 			defer i.claims.release(j) // whatever becomes of it: others may wait for that
 			err := i.intake.admit(j)

@@ -34,6 +34,7 @@ type kit struct {
 	named   []string // models that metrics name besides patterns
 	metrics Metrics
 	log     *slog.Logger
+	crew    *crew // of what runs beside a stage, and is over before the invocation
 }
 
 // persist repeats what, each time for limit at most, until it succeeds, answers

@@ -60,7 +60,7 @@ func (r *receiver) run() {
 			return
 		}
 		if n > 0 {
-			receives.Go(func() { r.receive(n) })
+			r.crew.run(&receives, func() { r.receive(n) })
 			continue
 		}
 		timer := time.NewTimer(rest)
