@@ -70,28 +70,44 @@ func each[E any](
 		calls  sync.WaitGroup
 		mu     sync.Mutex
 		failed = map[int]error{}
-		places = make(chan struct{}, parallel)
 	)
+	chunks := chunksOf(entries, size)
+	work := make(chan chunk[E], len(chunks))
+	for _, c := range chunks {
+		work <- c
+	}
+	close(work)
+	callAll := func() {
+		for c := range work {
+			lost := persist(ctx, q, c, call, harmless)
+			mu.Lock()
+			maps.Copy(failed, lost)
+			mu.Unlock()
+		}
+	}
+	for range min(len(chunks), parallel) - 1 {
+		calls.Go(callAll)
+	}
+	callAll()
+	calls.Wait()
+	if len(failed) == 0 {
+		return nil
+	}
+	return &EntriesError{Failed: failed, All: len(entries)}
+}
+
+// chunksOf returns entries, as many in each chunk as one call takes.
+func chunksOf[E any](entries []E, size func(E) int) []chunk[E] {
+	var chunks []chunk[E]
 	for from := 0; from < len(entries); {
 		c := chunk[E]{}
 		for range fit(entries[from:], size) {
 			c.entries, c.at = append(c.entries, entries[from]), append(c.at, from)
 			from++
 		}
-		places <- struct{}{}
-		calls.Go(func() {
-			defer func() { <-places }()
-			lost := persist(ctx, q, c, call, harmless)
-			mu.Lock()
-			defer mu.Unlock()
-			maps.Copy(failed, lost)
-		})
+		chunks = append(chunks, c)
 	}
-	calls.Wait()
-	if len(failed) == 0 {
-		return nil
-	}
-	return &EntriesError{Failed: failed, All: len(entries)}
+	return chunks
 }
 
 // fit returns how many of entries one call takes: one at least.
