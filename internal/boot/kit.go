@@ -31,18 +31,21 @@ type Kit struct {
 func counting(metrics *Metrics) func(cost.Call) {
 	return func(c cost.Call) {
 		metrics.Count(metric.AWSCalls, c.Attempts, "service", c.Service, "operation", c.Operation)
-		for unit, n := range map[string]float64{
-			"read": c.Units.Reads, "write": c.Units.Writes, "message": c.Units.Messages, "put": c.Units.Puts, "get": c.Units.Gets,
+		for _, u := range []struct {
+			unit string
+			n    float64
+		}{
+			{"read", c.Units.Reads}, {"write", c.Units.Writes}, {"message", c.Units.Messages}, {"put", c.Units.Puts}, {"get", c.Units.Gets},
 		} {
-			if n > 0 {
-				metrics.Count(metric.AWSUnits, int(math.Ceil(n)), "service", c.Service, "operation", c.Operation, "unit", unit)
+			if u.n > 0 {
+				metrics.Count(metric.AWSUnits, int(math.Ceil(u.n)), "service", c.Service, "operation", c.Operation, "unit", u.unit)
 			}
 		}
 	}
 }
 
 // Start reads the environment, of which the variables in needs must be set,
-// and AWS's configuration, and has Go's heap keep to the function's memory.
+// and AWS's configuration, and has Go keep to the function's processors and memory.
 // Logs and metrics go to out, and what is written with package log as CatchLog
 // says. It returns an error wrapping ErrEnvironment as FromEnv does.
 func Start(ctx context.Context, out io.Writer, clock func() time.Time, needs ...string) (Kit, error) {
@@ -63,6 +66,7 @@ func Start(ctx context.Context, out io.Writer, clock func() time.Time, needs ...
 	awsCfg.APIOptions = append(awsCfg.APIOptions, injected...)
 	logger := NewLogger(out, cfg.LogLevel)
 	CatchLog(logger)
+	limitProcessors()
 	return Kit{Config: cfg, AWS: awsCfg, Log: logger, Metrics: metrics, Clock: clock, Memory: limitMemory()}, nil
 }
 

@@ -3,6 +3,7 @@ package boot
 import (
 	"math"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 )
@@ -10,6 +11,10 @@ import (
 // envMemory is the function's memory in MiB, as Lambda says it
 // (https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html).
 const envMemory = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
+
+// processorMemory are the MiB of memory with which a function has one processor
+// (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
+const processorMemory = 1769
 
 // ballastPart is what part of the function's memory is ballast.
 const ballastPart = 16
@@ -19,6 +24,17 @@ const ballastPart = 16
 // that every few dozen requests. Nobody writes to it, so it takes no memory of the
 // machine's (https://tip.golang.org/doc/gc-guide#GOGC).
 var ballast []byte //nolint:gochecknoglobals // for as long as the process lives
+
+// limitProcessors has Go's code run on as many processors as the function has: with
+// less than one it sees two all the same, and would wake the other thread for what
+// the first does sooner. It does nothing where Lambda names no memory or GOMAXPROCS
+// is set.
+func limitProcessors() {
+	size, err := strconv.Atoi(os.Getenv(envMemory))
+	if err == nil && size > 0 && os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(min((size+processorMemory-1)/processorMemory, runtime.NumCPU()))
+	}
+}
 
 // limitMemory has the garbage collector keep to 85 % of the function's memory,
 // unless Lambda names none or GOMEMLIMIT is set. The rest is for what Go does

@@ -12,6 +12,7 @@ import (
 )
 
 func TestStartLimitsMemory(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)
 	t.Setenv("AWS_REGION", "eu-central-1")
@@ -44,8 +45,39 @@ func TestStartLimitsMemory(t *testing.T) {
 	}
 }
 
+func TestStartLimitsProcessors(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	memory := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(memory)
+	t.Setenv("AWS_REGION", "eu-central-1")
+	most := runtime.NumCPU()
+	for _, tc := range []struct {
+		size, own string
+		want      int
+	}{
+		{"", "", most},
+		{"512", "", 1},
+		{"1769", "", 1},
+		{"1770", "", min(2, most)},
+		{"10240", "", min(6, most)},
+		{"512", "2", most}, // whoever sets Go's own variable knows why
+	} {
+		runtime.GOMAXPROCS(most)
+		t.Setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", tc.size)
+		t.Setenv("GOMAXPROCS", tc.own)
+		if _, err := boot.Start(t.Context(), &bytes.Buffer{}, time.Now); err != nil {
+			t.Fatal(err)
+		}
+		if got := runtime.GOMAXPROCS(0); got != tc.want {
+			t.Errorf("memory %q, GOMAXPROCS %q: %d processors, want %d", tc.size, tc.own, got, tc.want)
+		}
+	}
+}
+
 // TestGarbageIsCollectedSeldom makes much garbage while little is in use: it is collected a few times, and no memory is taken for that.
 func TestGarbageIsCollectedSeldom(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)
 	t.Setenv("AWS_REGION", "eu-central-1")
