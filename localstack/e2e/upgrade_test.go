@@ -24,6 +24,7 @@ import (
 	"github.com/musketry/musketry/internal/batch"
 	"github.com/musketry/musketry/internal/boot"
 	"github.com/musketry/musketry/internal/dynamostore"
+	"github.com/musketry/musketry/localstack/cloud"
 )
 
 // A release is code and a definition that go together.
@@ -35,10 +36,14 @@ type release struct {
 
 // TestUpgrade takes the stack to another version and back, while calls are in flight and flows are parked. The other
 // version's definition has a state more, which its finalize leads to. Each flow goes on by the definition that it was
-// started with; no batch fails, and no call is made twice.
+// started with; no batch fails, and no call is made twice. The stack is its own: it changes the functions of all who use it.
 //
-//nolint:paralleltest // it changes the functions of every test
+//nolint:paralleltest // it leads the environment to its cloud
 func TestUpgrade(t *testing.T) {
+	_, _, env := upCloud(t, cloud.Config{})
+	for name, value := range env {
+		t.Setenv(name, value)
+	}
 	c := newClient(t, "OPENAI_API_KEY")
 	cfg, err := boot.AWS(t.Context())
 	if err != nil {
@@ -49,7 +54,6 @@ func TestUpgrade(t *testing.T) {
 	next := release{tags: "lambda.norpc,upgrade", definition: withLook(t, now.definition)}
 	now.build(t)
 	next.build(t)
-	t.Cleanup(func() { now.deploy(context.WithoutCancel(t.Context()), t, flows) })
 
 	var all []openai.Batch
 	markers := map[string]string{}
@@ -107,6 +111,9 @@ func TestUpgrade(t *testing.T) {
 		if looked := states["Look"] > 0; looked != (i == 1) || states["Unknown"] > 0 || states["Abandon"] > 0 {
 			t.Errorf("batch %d went through %v", i, states)
 		}
+	}
+	if err := checkPermissions(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
