@@ -69,7 +69,7 @@ func Run(ctx context.Context, cfg Config) Sum {
 		r.goTest(ctx, "unit, property, contract and template tests", packages.others, "-short")
 		r.tests(ctx, "long runs in virtual time", append([]string{"-count=1", "-timeout", "20m"}, packages.long...)...)
 		r.goTest(ctx, "faults of AWS", []string{"./internal/boot"}, "-tags", "e2e,faults", "-run", "Faults")
-		r.goTest(ctx, "end-to-end tests", packages.endToEnd, "-timeout", "40m")
+		r.endToEnd(ctx, packages.endToEnd)
 	})
 	r.shortLocalStack(ctx)
 	fmt.Fprintln(cfg.Out)
