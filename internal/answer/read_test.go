@@ -25,12 +25,13 @@ func TestTokens(t *testing.T) {
 		`{"usage":{"prompt_tokens":-8,"completion_tokens":1.5,"total_tokens":1000000001}}`: {},
 		`{"usage":{"prompt_tokens":"8","completion_tokens":2,"prompt_tokens_details":7}}`:  {Output: 2, Total: 2},
 		`{"usage":{"prompt_tokens":99999999999999999999,"completion_tokens":null}}`:        {},
-		`{"usage":null}`:                  {},
-		`{"usage":[1]}`:                   {},
-		`{"choices":[{"usage":{"a":1}}]}`: {},
-		`{"usage":{"prompt_tokens":1}`:    {},
-		`["usage"]`:                       {},
-		``:                                {},
+		`{"u\u0073age":{"prompt_tokens":8}}`:                                               {Input: 8, Total: 8},
+		`{"usage":null}`:                                                                   {},
+		`{"usage":[1]}`:                                                                    {},
+		`{"choices":[{"usage":{"a":1}}]}`:                                                  {},
+		`{"usage":{"prompt_tokens":1}`:                                                     {},
+		`["usage"]`:                                                                        {},
+		``:                                                                                 {},
 	} {
 		if diff := cmp.Diff(want, answer.Read(answer.Answer{Body: []byte(body)}).Tokens); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", body, diff)

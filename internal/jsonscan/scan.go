@@ -21,6 +21,16 @@ func Valid(text []byte) bool {
 	if !utf8.Valid(text) {
 		return false
 	}
+	if isShallow(text) {
+		return validHere(text)
+	}
+	var valid bool
+	apart(func() { valid = validHere(text) })
+	return valid
+}
+
+// validHere is Valid on the caller's stack, of a text in UTF-8.
+func validHere(text []byte) bool {
 	d := newDecoder(text)
 	defer d.done()
 	return d.SkipValue() == nil && d.atEnd()
@@ -81,6 +91,16 @@ func walk(text []byte, open jsontext.Kind, one func(*decoder) error) error {
 	if !utf8.Valid(text) {
 		return ErrSyntax
 	}
+	if isShallow(text) {
+		return walkHere(text, open, one)
+	}
+	var err error
+	apart(func() { err = walkHere(text, open, one) })
+	return err
+}
+
+// walkHere is walk on the caller's stack, of a text in UTF-8.
+func walkHere(text []byte, open jsontext.Kind, one func(*decoder) error) error {
 	d := newDecoder(text)
 	defer d.done()
 	if d.PeekKind() != open {
@@ -118,10 +138,10 @@ func AppendName(dst, name []byte) []byte {
 // Text returns the string that value, of Members or Items, is if it is one of at
 // most so many bytes. The result does not hold on to value.
 func Text(value []byte, most int) (string, bool) {
-	if len(value) == 0 || value[0] != '"' || len(value) > maxEscaped*most+2 {
+	if last := len(value) - 1; last < 1 || value[0] != '"' || value[last] != '"' || last > maxEscaped*most+1 {
 		return "", false
 	}
-	if plain := value[1:max(len(value)-1, 1)]; bytes.IndexByte(plain, '\\') < 0 && utf8.Valid(plain) {
+	if plain := value[1 : len(value)-1]; bytes.IndexByte(plain, '\\') < 0 && utf8.Valid(plain) {
 		if len(plain) > most {
 			return "", false
 		}
