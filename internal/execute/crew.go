@@ -16,7 +16,12 @@ func newCrew() *crew { return &crew{tasks: make(chan func())} }
 func (c *crew) run(group *sync.WaitGroup, f func()) {
 	group.Add(1)
 	task := func() {
-		defer group.Done()
+		defer func() {
+			if v := recover(); v != nil { // as with WaitGroup.Go, who waits must not go on before the process has died of it
+				panic(v)
+			}
+			group.Done()
+		}()
 		f()
 	}
 	select {
