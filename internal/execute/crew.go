@@ -7,10 +7,11 @@ import "sync"
 // SDK takes costs a tenth of a request's time. It has as many as ever ran at once.
 type crew struct {
 	tasks chan func()
+	over  chan struct{} // closed when nobody is kept any more
 	kept  sync.WaitGroup
 }
 
-func newCrew() *crew { return &crew{tasks: make(chan func())} }
+func newCrew() *crew { return &crew{tasks: make(chan func()), over: make(chan struct{})} }
 
 // run has f run, and group wait for it.
 func (c *crew) run(group *sync.WaitGroup, f func()) {
@@ -27,17 +28,24 @@ func (c *crew) run(group *sync.WaitGroup, f func()) {
 	select {
 	case c.tasks <- task:
 	default: // nobody is idle
-		c.kept.Go(func() {
-			task()
-			for task := range c.tasks {
-				task()
-			}
-		})
+		c.kept.Go(func() { c.keep(task) })
 	}
 }
 
-// end waits for all functions and ends the goroutines. Nothing may be run any more.
-func (c *crew) end() {
-	close(c.tasks)
-	c.kept.Wait()
+// keep runs task, and those that come until all is over.
+func (c *crew) keep(task func()) {
+	for {
+		task()
+		select {
+		case task = <-c.tasks:
+		case <-c.over:
+			return
+		}
+	}
 }
+
+// dismiss ends the goroutines, each once it is idle, and waits for none.
+func (c *crew) dismiss() { close(c.over) }
+
+// wait waits for the goroutines, which are dismissed.
+func (c *crew) wait() { c.kept.Wait() }

@@ -38,7 +38,8 @@ func TestCrew(t *testing.T) {
 		wave(3)
 		wave(2)
 		wave(4)
-		c.end()
+		c.dismiss()
+		c.wait()
 		functions := 0
 		for _, n := range ran {
 			functions += n

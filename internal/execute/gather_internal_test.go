@@ -72,7 +72,8 @@ func gathering(ctx context.Context, t *testing.T, s *slowStore, full func() bool
 	}
 	t.Cleanup(func() {
 		g.calls.Wait()
-		g.crew.end()
+		g.crew.dismiss()
+		g.crew.wait()
 	})
 	return g
 }

@@ -150,6 +150,7 @@ func (i *invocation) stages(d Deps, cfg Config, keeps kept, lease state.Lease, t
 
 // run takes deliveries to their fates, and then the worker to its end.
 func (i *invocation) run(deliveries []batch.Delivery) {
+	defer i.crew.dismiss()
 	received := make([]*job, len(deliveries))
 	for n, d := range deliveries {
 		received[n] = &job{delivery: d}
@@ -162,7 +163,6 @@ func (i *invocation) run(deliveries []batch.Delivery) {
 		i.jobs.Wait()
 		i.requeuer.drain()
 		stopExtending()
-		i.crew.end()
 		return
 	}
 	i.visibility.await()
@@ -182,7 +182,6 @@ func (i *invocation) run(deliveries []batch.Delivery) {
 	i.requeuer.drain()
 	i.deleter.drain()
 	stopExtending()
-	i.crew.end() // not deferred: a panic waits for nobody
 	i.end()
 }
 

@@ -33,5 +33,6 @@ func (w *Worker) Run(ctx context.Context, deliveries []batch.Delivery) []string 
 	i, cancel := begin(ctx, w.Deps, w.cfg, w.keeps)
 	defer cancel()
 	i.run(deliveries) //nolint:contextcheck // an invocation has two contexts of ctx: one that aborts calls, one that outlives the abort
+	i.crew.wait()
 	return i.ledger.unacknowledged()
 }

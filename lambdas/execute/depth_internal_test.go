@@ -19,6 +19,9 @@ import (
 // TestDepthTakesNoStacks has 500 calls, up to 250 at once, whose lines and answers nest nearly as deep as may be: who waits, or
 // is kept for the next call, has no stack of such a text.
 func TestDepthTakesNoStacks(t *testing.T) { //nolint:paralleltest // it measures the process
+	if raceTimes > 1 {
+		t.Skip("the race detector has many texts be read beside each other")
+	}
 	const lines, most = 500, 64 << 20
 	deep := strings.Repeat("[", 9_980) + strings.Repeat("]", 9_980)
 	var mu sync.Mutex
