@@ -25,13 +25,21 @@ const ballastPart = 16
 // machine's (https://tip.golang.org/doc/gc-guide#GOGC).
 var ballast []byte //nolint:gochecknoglobals // for as long as the process lives
 
+// functionMemory is the function's memory in MiB; 0: Lambda names none.
+func functionMemory() int {
+	size, err := strconv.ParseInt(os.Getenv(envMemory), 10, 32)
+	if err != nil || size < 0 {
+		return 0
+	}
+	return int(size)
+}
+
 // limitProcessors has Go's code run on as many processors as the function has: with
 // less than one it sees two all the same, and would wake the other thread for what
 // the first does sooner. It does nothing where Lambda names no memory or GOMAXPROCS
 // is set.
 func limitProcessors() {
-	size, err := strconv.Atoi(os.Getenv(envMemory))
-	if err == nil && size > 0 && os.Getenv("GOMAXPROCS") == "" {
+	if size := functionMemory(); size > 0 && os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(min((size+processorMemory-1)/processorMemory, runtime.NumCPU()))
 	}
 }
@@ -42,9 +50,8 @@ func limitProcessors() {
 // Lambda ends a function that has more than its memory. It returns what the
 // collector keeps to for what is really in use, in bytes; 0: nothing.
 func limitMemory() int64 {
-	size, err := strconv.ParseInt(os.Getenv(envMemory), 10, 32)
-	if err == nil && size > 0 && os.Getenv("GOMEMLIMIT") == "" {
-		limit := size << 20 / 100 * 85
+	if size := functionMemory(); size > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		limit := int64(size) << 20 / 100 * 85
 		ballast = make([]byte, size<<20/ballastPart)
 		debug.SetMemoryLimit(limit + int64(len(ballast)))
 		return limit

@@ -4,7 +4,7 @@ import "sync"
 
 // A crew runs functions beside each other, each in a goroutine that it keeps for
 // the next: a new one has a small stack, whose growth to what a call through AWS's
-// SDK takes costs a tenth of a request's time. It has as many as ever ran at once.
+// SDK takes is a twentieth of a request's CPU. It has as many as ever ran at once.
 type crew struct {
 	tasks chan func()
 	over  chan struct{} // closed when nobody is kept any more
