@@ -22,8 +22,7 @@ import (
 	"github.com/musketry/musketry/internal/sfnflow"
 )
 
-// A rig is a state machine on the local cloud that goes with its test: it
-// sends a token to a queue, waits to be woken by it, and ends with its input.
+// A rig is a state machine on the local cloud that goes with its test.
 type rig struct {
 	states  *sfn.Client
 	queues  *sqs.Client
@@ -31,7 +30,8 @@ type rig struct {
 	machine string
 }
 
-func newRig(t *testing.T) rig {
+// newRig returns one with a queue, to which define's definition may send.
+func newRig(t *testing.T, define func(queue, function string) string) rig {
 	t.Helper()
 	if os.Getenv("AWS_ENDPOINT_URL") == "" {
 		t.Fatal("AWS_ENDPOINT_URL names no local cloud")
@@ -53,16 +53,17 @@ func newRig(t *testing.T) rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var flow struct {
+		States struct {
+			Advance struct{ Parameters struct{ FunctionName string } }
+		}
+	}
+	if err := json.Unmarshal([]byte(*deployed.Definition), &flow); err != nil {
+		t.Fatal(err)
+	}
 	machine, err := r.states.CreateStateMachine(ctx, &sfn.CreateStateMachineInput{
 		Name: &name, RoleArn: deployed.RoleArn, // one that exists
-		Definition: aws.String(fmt.Sprintf(`{
-			"StartAt": "Park",
-			"States": {"Park": {
-				"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
-				"Parameters": {"QueueUrl": %q, "MessageBody": {"token.$": "$$.Task.Token"}},
-				"TimeoutSeconds": 60, "ResultPath": "$.woken", "End": true
-			}}
-		}`, r.queue)),
+		Definition: aws.String(define(r.queue, flow.States.Advance.Parameters.FunctionName)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -72,6 +73,35 @@ func newRig(t *testing.T) rig {
 		_, _ = r.states.DeleteStateMachine(ctx, &sfn.DeleteStateMachineInput{StateMachineArn: &r.machine})
 	})
 	return r
+}
+
+// parks sends a token to the queue, waits to be woken by it, and ends with its input.
+func parks(queue, _ string) string {
+	return fmt.Sprintf(`{
+		"StartAt": "Park",
+		"States": {"Park": {
+			"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
+			"Parameters": {"QueueUrl": %q, "MessageBody": {"token.$": "$$.Task.Token"}},
+			"TimeoutSeconds": 60, "ResultPath": "$.woken", "End": true
+		}}
+	}`, queue)
+}
+
+// failsToPark asks for what its function does not know, and ends with the error.
+func failsToPark(_, function string) string {
+	return fmt.Sprintf(`{
+		"StartAt": "Park",
+		"States": {
+			"Park": {
+				"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
+				"Parameters": {"FunctionName": %q, "Payload": {"version": 1, "task": "rest", "token.$": "$$.Task.Token"}},
+				"TimeoutSeconds": 60, "End": true,
+				"Retry": [{"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 1, "MaxAttempts": 1}],
+				"Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.failed", "Next": "Failed"}]
+			},
+			"Failed": {"Type": "Pass", "Parameters": {"error.$": "$.failed.Error"}, "End": true}
+		}
+	}`, function)
 }
 
 // token returns the token with which the execution waits.
@@ -127,7 +157,7 @@ func (r rig) end(t *testing.T) string {
 
 func TestOnTheCloud(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newRig(t, parks)
 	f := sfnflow.New(r.states, r.machine)
 	for range 2 { // the second time it is running already
 		if err := f.Start(t.Context(), record()); err != nil {
@@ -164,5 +194,17 @@ func TestOnTheCloud(t *testing.T) {
 	}
 	if all := r.executions(t); len(all) != 1 {
 		t.Errorf("executions: %+v", all)
+	}
+}
+
+// A park whose function fails is over at once, so that it can be repeated: nobody else has its token.
+func TestAFailedParkFailsItsTask(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, failsToPark)
+	if err := sfnflow.New(r.states, r.machine).Start(t.Context(), record()); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.end(t); strings.Contains(got, "Timeout") || !strings.Contains(got, `"error"`) {
+		t.Errorf("it ended with %s", got)
 	}
 }

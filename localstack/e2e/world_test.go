@@ -17,8 +17,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
+
+	"github.com/musketry/musketry/internal/boot"
 )
 
 // patience is how long a test waits for a batch that has no reason to take
@@ -126,10 +130,39 @@ func await(
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("batch %s not there after %v: last seen %s (error %v)", id, within, describe(last), err)
+			t.Fatalf("batch %s not there after %v: last seen %s (error %v); its flow's last events:%s",
+				id, within, describe(last), err, lastEvents(t, id)) //nolint:contextcheck // ctx is over
 		case <-ticks.C:
 		}
 	}
+}
+
+// lastEvents returns what a batch's first flow did last, an event a line: types, times and names, and no data.
+func lastEvents(t *testing.T, id string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
+	defer cancel()
+	cfg, err := boot.AWS(ctx)
+	if err != nil {
+		return " " + err.Error()
+	}
+	history, err := sfn.NewFromConfig(cfg).GetExecutionHistory(ctx, &sfn.GetExecutionHistoryInput{
+		ExecutionArn: flowARN(t, id, 1), ReverseOrder: true, MaxResults: 20,
+	})
+	if err != nil {
+		return " " + err.Error()
+	}
+	var told strings.Builder
+	for _, e := range slices.Backward(history.Events) {
+		fmt.Fprintf(&told, "\n%s %s", aws.ToTime(e.Timestamp).Format(time.TimeOnly), e.Type)
+		if e.StateEnteredEventDetails != nil {
+			told.WriteString(" " + aws.ToString(e.StateEnteredEventDetails.Name))
+		}
+		if e.TaskFailedEventDetails != nil {
+			told.WriteString(" " + aws.ToString(e.TaskFailedEventDetails.Error))
+		}
+	}
+	return told.String()
 }
 
 func describe(b *openai.Batch) string {

@@ -385,19 +385,36 @@ def add_event_counted(execution, event_type, details=None):
 stepfunctions._add_event = add_event_counted
 
 call_function = stepfunctions._call_lambda
+wait_for_token = stepfunctions._invoke_with_callback
+waiting_token = contextvars.ContextVar("waiting_token", default=None)  # with which the task waits that calls a function
 
 
 def call_function_as_aws(*args):
-    """Names a task's failure for want of concurrency as AWS does; the engine calls it unknown. See docs/aws.md."""
+    """Names a task's failure for want of concurrency as AWS does; the engine calls it unknown. See docs/aws.md.
+
+    A task that waits with a token fails with its function, unless it was woken before; the engine lets it wait."""
     try:
         return call_function(*args)
     except stepfunctions._ExecutionError as error:
         if error.error == "Lambda.Unknown" and '"__type": "TooManyRequestsException"' in error.cause:
-            raise stepfunctions._ExecutionError("Lambda.TooManyRequestsException", error.cause) from None
-        raise
+            error = stepfunctions._ExecutionError("Lambda.TooManyRequestsException", error.cause)
+        waiting = stepfunctions._task_tokens.get(waiting_token.get())
+        if waiting and not waiting["event"].is_set():
+            waiting["error"] = {"Error": error.error, "Cause": error.cause}
+            waiting["event"].set()
+        raise error from None
+
+
+def wait_for_token_as_aws(resource, arguments, token, state):
+    reset = waiting_token.set(token)
+    try:
+        return wait_for_token(resource, arguments, token, state)
+    finally:
+        waiting_token.reset(reset)
 
 
 stepfunctions._call_lambda = call_function_as_aws
+stepfunctions._invoke_with_callback = wait_for_token_as_aws
 
 TARGETS = {"DynamoDB": "dynamodb", "AmazonSQS": "sqs", "AWSStepFunctions": "states", "AmazonSSM": "ssm"}
 
