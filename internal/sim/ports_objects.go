@@ -154,15 +154,18 @@ func (p ports) ReceiveMessages(ctx context.Context, n int, visibility, wait time
 		return got
 	}
 	o := operation{name: "ReceiveMessages", key: strconv.Itoa(n), writes: true}
+	var next time.Duration
+	var comes bool
 	err = p.call(ctx, o, func(ctx context.Context) error {
 		handed := receive()
 		if ctx.Err() == nil {
 			got = handed
 		}
+		next, comes = w.queue.next()
 		return nil
 	})
-	if next, ok := w.queue.next(); err == nil && len(got) == 0 && wait > 0 {
-		if ok {
+	if err == nil && len(got) == 0 && wait > 0 {
+		if comes {
 			wait = min(wait, max(next-w.sched.now(), 0))
 		}
 		if err = w.sched.await(ctx, p.process, p.name+" polls", wait); err == nil {
