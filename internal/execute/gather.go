@@ -73,7 +73,10 @@ func (g *gatherer) arm(now time.Time) {
 	if len(g.waiting) == 0 {
 		return
 	}
-	wait := min(gatherFew, g.waiting[0].since.Add(gatherFull).Sub(now)) // by then all places may be taken no more
+	wait := g.waiting[0].since.Add(gatherFull).Sub(now)
+	if !g.full() {
+		wait = min(wait, gatherFew)
+	}
 	if g.ready() > 0 {
 		wait = gatherSame
 	}
@@ -90,6 +93,13 @@ func (g *gatherer) arm(now time.Time) {
 		defer g.calls.Done()
 		g.release()
 	})
+}
+
+// ease says that places are empty again: what waits does not for long now.
+func (g *gatherer) ease() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.arm(g.clock())
 }
 
 // ready returns how many changes may go whether others come or not: full groups,

@@ -109,40 +109,46 @@ func TestGroupsGoWhenTheyAreDue(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		full   func(since time.Duration) bool
+		eased  time.Duration // when it is told that places are empty again; 0: never
 		coming []coming
 		want   []grouped
 	}{
-		"one": {never, []coming{{0, span(1, 1), false}}, []grouped{{20 * ms, span(1, 1)}}},
+		"one": {never, 0, []coming{{0, span(1, 1), false}}, []grouped{{20 * ms, span(1, 1)}}},
 		"few, as they come": {
-			never,
+			never, 0,
 			[]coming{{0, span(1, 1), false}, {10 * ms, span(2, 2), false}, {25 * ms, span(3, 3), false}},
 			[]grouped{{20 * ms, span(1, 2)}, {45 * ms, span(3, 3)}},
 		},
 		"few, and all places taken": {
-			always, []coming{{0, span(1, 1), false}, {300 * ms, span(2, 2), false}}, []grouped{{1000 * ms, span(1, 2)}},
+			always, 0, []coming{{0, span(1, 1), false}, {300 * ms, span(2, 2), false}}, []grouped{{1000 * ms, span(1, 2)}},
 		},
 		"few, until a place is free": {
-			func(since time.Duration) bool { return since < 110*ms },
+			func(since time.Duration) bool { return since < 110*ms }, 110 * ms,
 			[]coming{{0, span(1, 1), false}},
-			[]grouped{{120 * ms, span(1, 1)}},
+			[]grouped{{130 * ms, span(1, 1)}},
 		},
-		"a full group": {always, []coming{{0, span(1, 25), false}}, []grouped{{ms, span(1, 25)}}},
+		"few, and a place is free for a moment": {
+			func(since time.Duration) bool { return since != 110*ms }, 110 * ms,
+			[]coming{{0, span(1, 1), false}},
+			[]grouped{{1000 * ms, span(1, 1)}},
+		},
+		"a full group": {always, 0, []coming{{0, span(1, 25), false}}, []grouped{{ms, span(1, 25)}}},
 		"two full groups and some": {
-			always, []coming{{0, span(1, 60), false}}, []grouped{{ms, span(1, 25)}, {ms, span(26, 50)}, {1000 * ms, span(51, 60)}},
+			always, 0, []coming{{0, span(1, 60), false}}, []grouped{{ms, span(1, 25)}, {ms, span(26, 50)}, {1000 * ms, span(51, 60)}},
 		},
 		"full by the last": {
-			always,
+			always, 0,
 			[]coming{{0, span(1, 24), false}, {110 * ms, span(25, 26), false}},
 			[]grouped{{111 * ms, span(1, 25)}, {1110 * ms, span(26, 26)}},
 		},
-		"what is urgent": {always, []coming{{0, span(1, 3), true}}, []grouped{{ms, span(1, 3)}}},
+		"what is urgent": {always, 0, []coming{{0, span(1, 3), true}}, []grouped{{ms, span(1, 3)}}},
 		"what is urgent takes along what waits": {
-			always,
+			always, 0,
 			[]coming{{0, span(1, 20), false}, {110 * ms, span(31, 50), true}},
 			[]grouped{{111 * ms, append(span(31, 50), span(1, 5)...)}, {1000 * ms, span(6, 20)}},
 		},
 		"one request twice": {
-			never, []coming{{0, []int{1, 2, 1}, false}}, []grouped{{20 * ms, []int{1, 2}}, {20 * ms, []int{1}}},
+			never, 0, []coming{{0, []int{1, 2, 1}, false}}, []grouped{{20 * ms, []int{1, 2}}, {20 * ms, []int{1}}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -151,6 +157,12 @@ func TestGroupsGoWhenTheyAreDue(t *testing.T) {
 				s := &slowStore{}
 				g := gathering(t.Context(), t, s, func() bool { return tc.full(time.Since(s.start)) })
 				var all sync.WaitGroup
+				if tc.eased > 0 {
+					all.Go(func() {
+						time.Sleep(tc.eased)
+						g.ease()
+					})
+				}
 				for _, c := range tc.coming {
 					if c.urgent {
 						all.Go(func() {

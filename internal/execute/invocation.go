@@ -116,6 +116,7 @@ func begin(ctx context.Context, d Deps, cfg Config, keeps kept) (i *invocation, 
 func (i *invocation) stages(d Deps, cfg Config, keeps kept, lease state.Lease, t times) {
 	s := keeps.shards
 	k, reqs := i.kit, newRequests(i.kit, d.Requests, i.places.full)
+	i.places.eased = reqs.gatherer.ease
 	g := &gate{clock: d.Clock, heartbeat: i.heartbeat, durations: keeps.durations, stopAt: t.stopAt, limit: t.limit}
 	memory := newRoom(cfg.Memory)
 	i.receiver = &receiver{

@@ -122,6 +122,14 @@ func newTurn() turn  { return make(turn, 1) }
 func (t turn) take() { t <- struct{}{} }
 func (t turn) pass() { <-t }
 
+// rouse sees to it that wake, of one place, has one.
+func rouse(wake chan struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}
+
 // each calls f for every item, at most 32 at once, and waits for all.
 func each[T any](items []T, f func(i int, item T)) {
 	var wg sync.WaitGroup

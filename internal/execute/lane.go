@@ -19,7 +19,8 @@ type lane struct {
 	model   string
 	beside  func(*lane) beside
 	outlook *outlook
-	wake    chan struct{} // has one when there may be something to do
+	wake    chan struct{}        // has one when there may be something to do
+	hurries func(time.Time) bool // whether the supply must look now, or sooner than it means to; mu is held
 
 	askedAt atomic.Int64 // when a job came last, in Unix nanoseconds
 	busy    atomic.Int64 // calls in flight or about to leave
@@ -120,13 +121,6 @@ func (l *lane) ask(ctx context.Context, a *ask) (granted, error) {
 	return granted{}, endOf(ctx)
 }
 
-func rouse(wake chan struct{}) {
-	select {
-	case wake <- struct{}{}:
-	default:
-	}
-}
-
 // answer tells a waiting job what came of it, unless it has gone.
 func (l *lane) answer(a *ask, g granted) bool {
 	if !l.forget(a) {
@@ -217,7 +211,9 @@ func (l *lane) over(p *limit.Permit, res limit.Result) {
 	}
 	l.trying = false
 	l.count()
-	rouse(l.wake)
+	if len(l.waiting) > 0 || l.hurries(now) {
+		rouse(l.wake)
+	}
 }
 
 // An outlook is how a process saw routes last: a new worker in it knows which are

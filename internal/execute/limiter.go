@@ -212,7 +212,7 @@ func (l *limiter) lane(r route.Route, spare bool) *lane {
 			known.portion.prove()
 			known.count()
 		}
-		s := &supply{lane: known, limits: l.limits}
+		s := newSupply(known, l.limits)
 		l.loops.Go(func() { s.loop(l.ends) })
 	}
 	l.mu.Unlock()

@@ -3,6 +3,7 @@ package execute
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -26,10 +27,12 @@ const (
 type places struct {
 	clock func() time.Time
 	all   int
-	news  chan struct{} // has one when there may be more room
+	news  chan struct{} // has one when there is room for a receive, or all are empty
+	eased func()        // called when fewer calls than places are in flight again
 
 	mu      sync.Mutex
 	taken   int
+	tellAt  int         // the room of which there is to be news
 	flying  int         // calls in flight
 	ended   []time.Time // when calls did, in order, of the last aheadFor
 	waiting []*turned   // who waits for a place
@@ -44,7 +47,7 @@ type turned struct {
 }
 
 func newPlaces(clock func() time.Time, all int) *places {
-	return &places{clock: clock, all: all, news: make(chan struct{}, 1)}
+	return &places{clock: clock, all: all, news: make(chan struct{}, 1), eased: func() {}}
 }
 
 // take gives j a place, or one of those beyond.
@@ -62,10 +65,11 @@ func (p *places) free(j *job) {
 	if freed {
 		j.placed = false
 		p.taken--
+		freed = p.taken == 0 || p.room() >= p.tellAt
 	}
 	p.mu.Unlock()
 	if freed {
-		p.tell()
+		rouse(p.news)
 	}
 }
 
@@ -79,13 +83,7 @@ func (p *places) call(ctx context.Context, key string, f func()) error {
 		select {
 		case <-w.turn:
 		case <-ctx.Done():
-			p.mu.Lock()
-			at := slices.Index(p.waiting, w)
-			if at >= 0 {
-				p.waiting = slices.Delete(p.waiting, at, at+1)
-			}
-			p.mu.Unlock()
-			if at >= 0 {
+			if p.leave(w) {
 				return ctx.Err()
 			}
 		}
@@ -109,48 +107,73 @@ func (p *places) enter(key string) *turned {
 	return w
 }
 
-// land says that a call is over.
-func (p *places) land() {
+// leave reports whether w still waits, which it then does no more.
+func (p *places) leave(w *turned) bool {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.flying--
-	p.ended = append(p.ended, p.clock())
-	p.arm()
+	at := slices.Index(p.waiting, w)
+	if at >= 0 {
+		p.waiting = slices.Delete(p.waiting, at, at+1)
+	}
+	eases := at >= 0 && p.flying+len(p.waiting) < p.all
+	p.mu.Unlock()
+	if eases {
+		p.eased()
+	}
+	return at >= 0
 }
 
-// arm has places given in a moment, if there are some and somebody waits: by then
-// all have come that come now; p.mu is held.
-func (p *places) arm() {
-	if p.timer == nil && len(p.waiting) > 0 && p.flying < p.all {
-		p.timer = time.AfterFunc(placeSame, p.give)
+// land says that a call is over. Its place goes to who has waited for one.
+func (p *places) land() {
+	p.mu.Lock()
+	now := p.clock()
+	p.flying--
+	p.ended = append(p.ended, now)
+	eases := p.flying+len(p.waiting) < p.all
+	p.give(now)
+	p.arm()
+	p.mu.Unlock()
+	if eases {
+		p.eased()
 	}
 }
 
-// give gives what places there are.
-func (p *places) give() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.timer = nil
+// arm has places given in a moment, if there are some and somebody waits who has
+// just come: by then all have come that come now; p.mu is held.
+func (p *places) arm() {
+	if p.timer == nil && len(p.waiting) > 0 && p.flying < p.all {
+		p.timer = time.AfterFunc(placeSame, func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.timer = nil
+			p.give(p.clock())
+		})
+	}
+}
+
+// give gives what places there are to those that came before now; p.mu is held.
+func (p *places) give(now time.Time) {
 	slices.SortFunc(p.waiting, func(a, b *turned) int { return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.key, b.key)) })
-	for len(p.waiting) > 0 && p.flying < p.all {
+	for len(p.waiting) > 0 && p.flying < p.all && p.waiting[0].since.Before(now) {
 		p.flying++
 		close(p.waiting[0].turn)
 		p.waiting = p.waiting[1:]
 	}
 }
 
-// tell says that there may be more room.
-func (p *places) tell() {
-	select {
-	case p.news <- struct{}{}:
-	default:
-	}
-}
-
-// room returns how many more messages may be taken.
-func (p *places) room() int {
+// look returns how many more messages may be taken, and whether none is in hand.
+// There will be news once there is room for so many as are worth a receive; if
+// there is already, of the end alone until it is looked at again.
+func (p *places) look(worth int) (room int, empty bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if room, p.tellAt = p.room(), worth; room >= worth {
+		p.tellAt = math.MaxInt
+	}
+	return room, p.taken == 0
+}
+
+// room returns how many more messages may be taken; p.mu is held.
+func (p *places) room() int {
 	since := p.clock().Add(-aheadFor)
 	p.ended = slices.DeleteFunc(p.ended, func(at time.Time) bool { return at.Before(since) })
 	return p.all + min(len(p.ended), p.all/aheadMost) - p.taken
@@ -168,11 +191,4 @@ func (p *places) full() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.flying+len(p.waiting) >= p.all
-}
-
-// empty reports whether none is.
-func (p *places) empty() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.taken == 0
 }

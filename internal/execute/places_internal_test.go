@@ -2,6 +2,7 @@ package execute
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,8 +19,8 @@ func TestPlaces(t *testing.T) {
 		p := newPlaces(time.Now, 20)
 		want := func(room int, full, empty bool) {
 			t.Helper()
-			if p.room() != room || p.full() != full || p.empty() != empty {
-				t.Errorf("room for %d, full: %t, empty: %t; want %d, %t, %t", p.room(), p.full(), p.empty(), room, full, empty)
+			if r, e := p.look(2); r != room || p.full() != full || e != empty {
+				t.Errorf("room for %d, full: %t, empty: %t; want %d, %t, %t", r, p.full(), e, room, full, empty)
 			}
 		}
 		call := func() {
@@ -40,7 +41,6 @@ func TestPlaces(t *testing.T) {
 		p.free(jobs[0])
 		p.free(jobs[0]) // it has none any more
 		want(3, false, false)
-		<-p.news
 		for range 10 {
 			call()
 		}
@@ -88,6 +88,82 @@ func TestPlacesBoundCalls(t *testing.T) {
 		}
 		if err := p.call(t.Context(), "", func() {}); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestNewsIsOfARoom that is worth a receive, or of none that is taken: a worker is not woken for each call that ends.
+func TestNewsIsOfARoom(t *testing.T) {
+	t.Parallel()
+	const worth = 10
+	p := newPlaces(time.Now, 100)
+	jobs := make([]*job, 100)
+	for i := range jobs {
+		jobs[i] = &job{}
+		p.take(jobs[i])
+	}
+	p.look(worth)
+	for i, j := range jobs[:99] {
+		p.free(j)
+		if told := len(p.news) == 1; told != (i >= 9) {
+			t.Fatalf("with %d free there is news: %t", i+1, told)
+		}
+		for range len(p.news) {
+			<-p.news
+		}
+	}
+	for _, j := range jobs[:98] {
+		p.take(j)
+	}
+	if p.free(jobs[0]); len(p.news) > 0 {
+		t.Error("there is news of two")
+	}
+	p.look(worth)
+	for _, j := range jobs[1:9] {
+		p.free(j)
+	}
+	if len(p.news) == 0 {
+		t.Error("there is no news of ten")
+	}
+	<-p.news
+	p.look(worth)
+	for _, j := range jobs[9:50] {
+		p.free(j)
+	}
+	if len(p.news) > 0 {
+		t.Error("there is news of what is known")
+	}
+	for _, j := range jobs {
+		p.free(j)
+	}
+	if len(p.news) == 0 {
+		t.Error("there is no news of the end")
+	}
+}
+
+// TestAPlaceGoesOnAtOnce to who has waited for it.
+func TestAPlaceGoesOnAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlaces(time.Now, 1)
+		eased := 0
+		p.eased = func() { eased++ }
+		began := time.Now()
+		var all sync.WaitGroup
+		for n := range 3 {
+			all.Go(func() {
+				_ = p.call(t.Context(), strconv.Itoa(n), func() {
+					if at := time.Since(began); at != time.Duration(n)*time.Second {
+						t.Errorf("call %d begins after %v", n, at)
+					}
+					time.Sleep(time.Second)
+				})
+			})
+			synctest.Wait() // they come one after another
+		}
+		all.Wait()
+		if eased != 1 {
+			t.Errorf("it was told %d times that there are places, want once, at the end", eased)
 		}
 	})
 }

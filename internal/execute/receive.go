@@ -82,11 +82,13 @@ func (r *receiver) next() (n int, rest time.Duration, over bool) {
 	now := r.clock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	room := r.places.room() - r.asked
+	worth := min(receiveMost, max(r.places.all/receiveMost, 1))
+	room, empty := r.places.look(worth + r.asked)
+	room -= r.asked
 	switch {
-	case r.gate.closing(now), r.isolation.isHeld(), r.flying == 0 && (r.dry > 0 || r.isolation.isSpent()) && r.places.empty():
+	case r.gate.closing(now), r.isolation.isHeld(), r.flying == 0 && (r.dry > 0 || r.isolation.isSpent()) && empty:
 		return 0, 0, true
-	case r.flying >= r.lanes, room < min(receiveMost, max(r.places.all/receiveMost, 1)):
+	case r.flying >= r.lanes, room < worth:
 		return 0, receiveLimit, false
 	case r.memory.isShort(): // nobody tells when that is over
 		return 0, dryRest, false
@@ -111,7 +113,7 @@ func (r *receiver) receive(n int) {
 	}
 	r.take(sent, got)
 	r.received(n, len(got))
-	r.places.tell()
+	rouse(r.places.news)
 }
 
 // wait returns how long a receive waits: not at all the first time, so that an

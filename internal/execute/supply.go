@@ -17,6 +17,8 @@ const (
 	// limitLimit bounds an update of a route's record. Slots end 20 s after they were
 	// renewed.
 	limitLimit = 5 * time.Second
+	// idleRest is how long a supply rests that nobody rouses.
+	idleRest = time.Hour
 )
 
 // A supply keeps a lane supplied with permits, from the record that all workers
@@ -25,18 +27,32 @@ type supply struct {
 	*lane
 
 	limits Limits
+	dueAt  time.Time // when it looks again, unless it is roused
+}
+
+// newSupply returns l's.
+func newSupply(l *lane, limits Limits) *supply {
+	s := &supply{lane: l, limits: limits, dueAt: l.clock().Add(idleRest)}
+	l.hurries = func(now time.Time) bool {
+		due := s.due(now)
+		return !due.After(now) || due.Before(s.dueAt)
+	}
+	return s
 }
 
 // loop goes on until ctx ends.
 func (s *supply) loop(ctx context.Context) {
-	defer s.shut()
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(idleRest)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
 		case <-s.wake:
+			if rest, presses := s.rest(); !presses {
+				timer.Reset(rest)
+				continue
+			}
 		}
 		if !s.gather(ctx) {
 			s.close() //nolint:contextcheck // what is told outlives ctx
@@ -49,17 +65,8 @@ func (s *supply) loop(ctx context.Context) {
 		if plan, asks, back := s.turn(); plan != nil {
 			s.update(plan, asks, back) //nolint:contextcheck // an update outlives ctx
 		}
-		timer.Reset(s.due())
-	}
-}
-
-// shut lets those go that wait still: nobody supplies them any more.
-func (s *supply) shut() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	for len(s.waiting) > 0 {
-		s.answer(s.waiting[0], granted{wait: unsure})
+		rest, _ := s.rest()
+		timer.Reset(rest)
 	}
 }
 
@@ -74,31 +81,43 @@ func (s *supply) gather(ctx context.Context) bool {
 	return ctx.Err() == nil
 }
 
-// due returns how long there is nothing to do.
-func (s *supply) due() time.Duration {
+// rest returns how long there is nothing to do, unless it is roused, and whether
+// somebody waits, or an update is due.
+func (s *supply) rest() (rest time.Duration, presses bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock()
-	rest := time.Hour
+	s.dueAt = s.due(now)
+	return max(s.dueAt.Sub(now), time.Millisecond), len(s.waiting) > 0 || !s.dueAt.After(now)
+}
+
+// due returns until when there is nothing to do; s.mu is held.
+func (s *supply) due(now time.Time) time.Time {
+	due := now.Add(idleRest)
+	by := func(at time.Time) {
+		if at.Before(due) {
+			due = at
+		}
+	}
 	if at := s.share.Due(limit.At(now), min(len(s.waiting), s.room())); at > 0 {
-		rest = at.Sub(limit.At(now))
+		by(at.Time())
 	}
 	if ends := s.share.SlotsEnd(); ends > 0 {
-		rest = min(rest, ends.Sub(limit.At(now)))
+		by(ends.Time())
 	}
 	hopes := s.room() == 0 && s.hopes()
 	if hopes && len(s.waiting) > 0 {
-		rest = min(rest, askPatience)
+		by(now.Add(askPatience))
 	}
 	for _, a := range s.waiting {
 		switch {
 		case a.claimed && a.spare:
-			rest = min(rest, a.since.Add(askPatience).Sub(now))
+			by(a.since.Add(askPatience))
 		case !a.claimed && !hopes:
-			rest = min(rest, a.waits(s.placed).Add(s.patience(s.room())).Sub(now))
+			by(a.waits(s.placed).Add(s.patience(s.room())))
 		}
 	}
-	return max(rest, time.Millisecond)
+	return due
 }
 
 // patience returns how long a job waits here, so that there is an update for it: hardly
@@ -231,8 +250,17 @@ func seconds(d time.Duration) time.Duration {
 	return (max(d, 0) + time.Second - 1).Truncate(time.Second)
 }
 
-// close tells what is new, and gives back what the worker has.
+// close tells what is new, gives back what the worker has, and lets those go that
+// wait still: nobody supplies them any more.
 func (s *supply) close() {
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.closed = true
+		for len(s.waiting) > 0 {
+			s.answer(s.waiting[0], granted{wait: unsure})
+		}
+	}()
 	s.mu.Lock()
 	if s.share.Hurry(); s.share.Idle() {
 		s.mu.Unlock()

@@ -17,7 +17,7 @@ func (*refusing) Observe(string, float64, ...string)   {}
 func supplyOf(l *lane) (s *supply, counted *refusing) {
 	counted = &refusing{}
 	l.metrics = counted
-	return &supply{lane: l}, counted
+	return newSupply(l, nil), counted
 }
 
 func (s *supply) take(n int) {
@@ -55,7 +55,7 @@ func TestASupplyGathers(t *testing.T) {
 				t.Errorf("by %v it gathers for %v, want %v", uniform, time.Since(began), want)
 			}
 		}
-		if got := s.due(); got != time.Hour {
+		if got, _ := s.rest(); got != time.Hour {
 			t.Errorf("with nothing to do it rests for %v", got)
 		}
 	})
@@ -161,10 +161,43 @@ func TestHopesAreLookedAt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := supplyOf(laneOf(t.Context(), 20))
 		s.take(12)
-		without := s.due()
+		without, _ := s.rest()
 		s.waits("hopes", time.Minute)
-		if got := s.due(); got != min(without, askPatience) {
+		if got, _ := s.rest(); got != min(without, askPatience) {
 			t.Errorf("with one that hopes it rests for %v, and for %v without", got, without)
+		}
+	})
+}
+
+// TestWhatEndsRousesNobody unless somebody waits, or the supply is to look sooner than it means to.
+func TestWhatEndsRousesNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := supplyOf(laneOf(t.Context(), 20))
+		s.outlook = &outlook{}
+		s.rest()
+		ends := func() (roused bool) {
+			p, _ := s.share.Pass(limit.At(time.Now()), 0)
+			s.over(&p, limit.Result{Kind: limit.Answered})
+			select {
+			case <-s.wake:
+				return true
+			default:
+				return false
+			}
+		}
+		if !ends() {
+			t.Error("there is news of a route, and nobody will tell")
+		}
+		s.rest()
+		for range 3 {
+			if ends() {
+				t.Error("roused although the news is told in time")
+			}
+		}
+		s.waits("", 0)
+		if !ends() {
+			t.Error("somebody waits, and nobody looks")
 		}
 	})
 }

@@ -129,13 +129,21 @@ func engineCalls(t *testing.T) map[string]int {
 	return counted
 }
 
-// TestMeasureCPU runs 10,000 requests of 50 ms, and asks the system what the functions' processes took.
+// TestMeasureCPU runs 10,000 requests of 50 ms, and then as many of 10 s with a spread of 50 %, and asks the system what the
+// functions' processes took.
 func TestMeasureCPU(t *testing.T) { //nolint:paralleltest // alone
-	const n = 10_000
 	runBatch(t, 200, "standin", nil) // what is cold is warm
+	for _, latency := range []string{"50ms", "10s~0.5"} {
+		measureCPU(t, latency)
+	}
+}
+
+func measureCPU(t *testing.T, latency string) {
+	t.Helper()
+	const n = 10_000
 	functions := []string{"Submit", "Execute", "Finalize"}
 	stop := watch(t, functions)
-	r := runBatch(t, n, "standin:latency=50ms", nil)
+	r := runBatch(t, n, "standin:latency="+latency, nil)
 	used := stop()
 	var values []any
 	var all time.Duration
@@ -146,7 +154,7 @@ func TestMeasureCPU(t *testing.T) { //nolint:paralleltest // alone
 		values = append(values, float64(u.cpu.Microseconds())/1000/n, name+"-cpu-ms/req", u.peak>>20, name+"-peak-MiB", u.processes, name+"-processes")
 	}
 	values = append([]any{float64(all.Microseconds()) / 1000 / n, "cpu-ms/req"}, values...)
-	figures("Local/cpu/call=50ms/lines=10000", r.ended.Sub(r.created), values...)
+	figures("Local/cpu/call="+latency+"/lines=10000", r.ended.Sub(r.created), values...)
 }
 
 // A use is what a function's processes took.
