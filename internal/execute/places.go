@@ -28,14 +28,14 @@ type places struct {
 	clock func() time.Time
 	all   int
 	news  chan struct{} // has one when there is room for a receive, or all are empty
-	eased func()        // called when fewer calls than places are in flight again
+	eased func()        // called as calls end, unless all places are taken or spoken for
 
 	mu      sync.Mutex
 	taken   int
 	tellAt  int         // the room of which there is to be news
 	flying  int         // calls in flight
-	ended   []time.Time // when calls did, in order, of the last aheadFor
-	waiting []*turned   // who waits for a place
+	ended   []time.Time // when calls did of late, in order: as many as count
+	waiting []*turned   // who waits for a place, in the order in which they have them
 	timer   *time.Timer // runs while places are to be given; nil otherwise
 }
 
@@ -65,7 +65,9 @@ func (p *places) free(j *job) {
 	if freed {
 		j.placed = false
 		p.taken--
-		freed = p.taken == 0 || p.room() >= p.tellAt
+		if freed = p.taken == 0 || p.room() >= p.tellAt; freed {
+			p.tellAt = math.MaxInt // told is told
+		}
 	}
 	p.mu.Unlock()
 	if freed {
@@ -83,7 +85,13 @@ func (p *places) call(ctx context.Context, key string, f func()) error {
 		select {
 		case <-w.turn:
 		case <-ctx.Done():
-			if p.leave(w) {
+			p.mu.Lock()
+			at := slices.Index(p.waiting, w)
+			if at >= 0 {
+				p.waiting = slices.Delete(p.waiting, at, at+1)
+			}
+			p.mu.Unlock()
+			if at >= 0 {
 				return ctx.Err()
 			}
 		}
@@ -102,24 +110,12 @@ func (p *places) enter(key string) *turned {
 		return nil
 	}
 	w := &turned{key: key, since: p.clock(), turn: make(chan struct{})}
-	p.waiting = append(p.waiting, w)
+	at, _ := slices.BinarySearchFunc(p.waiting, w, func(a, b *turned) int {
+		return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.key, b.key))
+	})
+	p.waiting = slices.Insert(p.waiting, at, w)
 	p.arm()
 	return w
-}
-
-// leave reports whether w still waits, which it then does no more.
-func (p *places) leave(w *turned) bool {
-	p.mu.Lock()
-	at := slices.Index(p.waiting, w)
-	if at >= 0 {
-		p.waiting = slices.Delete(p.waiting, at, at+1)
-	}
-	eases := at >= 0 && p.flying+len(p.waiting) < p.all
-	p.mu.Unlock()
-	if eases {
-		p.eased()
-	}
-	return at >= 0
 }
 
 // land says that a call is over. Its place goes to who has waited for one.
@@ -128,6 +124,7 @@ func (p *places) land() {
 	now := p.clock()
 	p.flying--
 	p.ended = append(p.ended, now)
+	p.ended = p.ended[max(len(p.ended)-p.all/aheadMost, 0):]
 	eases := p.flying+len(p.waiting) < p.all
 	p.give(now)
 	p.arm()
@@ -146,13 +143,13 @@ func (p *places) arm() {
 			defer p.mu.Unlock()
 			p.timer = nil
 			p.give(p.clock())
+			p.arm() // for who came this very moment
 		})
 	}
 }
 
 // give gives what places there are to those that came before now; p.mu is held.
 func (p *places) give(now time.Time) {
-	slices.SortFunc(p.waiting, func(a, b *turned) int { return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.key, b.key)) })
 	for len(p.waiting) > 0 && p.flying < p.all && p.waiting[0].since.Before(now) {
 		p.flying++
 		close(p.waiting[0].turn)
@@ -161,12 +158,13 @@ func (p *places) give(now time.Time) {
 }
 
 // look returns how many more messages may be taken, and whether none is in hand.
-// There will be news once there is room for so many as are worth a receive; if
-// there is already, of the end alone until it is looked at again.
-func (p *places) look(worth int) (room int, empty bool) {
+// There will be news once there is room for so many as are worth a receive. If
+// there is already, there is none but of the end until it is looked at again,
+// unless keen.
+func (p *places) look(worth int, keen bool) (room int, empty bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if room, p.tellAt = p.room(), worth; room >= worth {
+	if room, p.tellAt = p.room(), worth; room >= worth && !keen {
 		p.tellAt = math.MaxInt
 	}
 	return room, p.taken == 0
@@ -175,8 +173,10 @@ func (p *places) look(worth int) (room int, empty bool) {
 // room returns how many more messages may be taken; p.mu is held.
 func (p *places) room() int {
 	since := p.clock().Add(-aheadFor)
-	p.ended = slices.DeleteFunc(p.ended, func(at time.Time) bool { return at.Before(since) })
-	return p.all + min(len(p.ended), p.all/aheadMost) - p.taken
+	for len(p.ended) > 0 && p.ended[0].Before(since) {
+		p.ended = p.ended[1:]
+	}
+	return p.all + len(p.ended) - p.taken
 }
 
 // inFlight returns how many calls are in flight.

@@ -19,7 +19,7 @@ func TestPlaces(t *testing.T) {
 		p := newPlaces(time.Now, 20)
 		want := func(room int, full, empty bool) {
 			t.Helper()
-			if r, e := p.look(2); r != room || p.full() != full || e != empty {
+			if r, e := p.look(2, false); r != room || p.full() != full || e != empty {
 				t.Errorf("room for %d, full: %t, empty: %t; want %d, %t, %t", r, p.full(), e, room, full, empty)
 			}
 		}
@@ -102,10 +102,10 @@ func TestNewsIsOfARoom(t *testing.T) {
 		jobs[i] = &job{}
 		p.take(jobs[i])
 	}
-	p.look(worth)
+	p.look(worth, false)
 	for i, j := range jobs[:99] {
 		p.free(j)
-		if told := len(p.news) == 1; told != (i >= 9) {
+		if told := len(p.news) == 1; told != (i == worth-1) {
 			t.Fatalf("with %d free there is news: %t", i+1, told)
 		}
 		for range len(p.news) {
@@ -115,10 +115,10 @@ func TestNewsIsOfARoom(t *testing.T) {
 	for _, j := range jobs[:98] {
 		p.take(j)
 	}
+	p.look(worth, false)
 	if p.free(jobs[0]); len(p.news) > 0 {
 		t.Error("there is news of two")
 	}
-	p.look(worth)
 	for _, j := range jobs[1:9] {
 		p.free(j)
 	}
@@ -126,13 +126,18 @@ func TestNewsIsOfARoom(t *testing.T) {
 		t.Error("there is no news of ten")
 	}
 	<-p.news
-	p.look(worth)
+	p.look(worth, false)
 	for _, j := range jobs[9:50] {
 		p.free(j)
 	}
 	if len(p.news) > 0 {
 		t.Error("there is news of what is known")
 	}
+	p.look(worth, true)
+	if p.free(jobs[50]); len(p.news) == 0 {
+		t.Error("there is no news of more although it is wanted")
+	}
+	<-p.news
 	for _, j := range jobs {
 		p.free(j)
 	}
@@ -166,4 +171,49 @@ func TestAPlaceGoesOnAtOnce(t *testing.T) {
 			t.Errorf("it was told %d times that there are places, want once, at the end", eased)
 		}
 	})
+}
+
+// TestPlacesForgetNobody that comes as a call ends, or as places are given: who is first at one moment is chance.
+func TestPlacesForgetNobody(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		t.Run("as places are given", func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { comeBeside(t, 0, placeSame) })
+		})
+		t.Run("as calls end", func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { comeBeside(t, 10, 0) })
+		})
+	}
+}
+
+// comeBeside has five calls come, each so long after the other, of which one comes as others end that have all ten
+// places, or none.
+func comeBeside(t *testing.T, others int, each time.Duration) {
+	t.Helper()
+	p := newPlaces(time.Now, 10)
+	for range 11 {
+		p.take(&job{})
+	}
+	p.flying = others
+	var all sync.WaitGroup
+	for n := range 5 {
+		all.Go(func() {
+			time.Sleep(time.Second + time.Duration(n)*each)
+			came := time.Now()
+			_ = p.call(t.Context(), strconv.Itoa(n), func() {
+				if waited := time.Since(came); waited > 2*placeSame {
+					t.Errorf("call %d waited for %v though places were empty", n, waited)
+				}
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+	time.Sleep(time.Second)
+	synctest.Wait()
+	for range others {
+		p.land()
+	}
+	all.Wait()
 }

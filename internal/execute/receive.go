@@ -83,14 +83,15 @@ func (r *receiver) next() (n int, rest time.Duration, over bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	worth := min(receiveMost, max(r.places.all/receiveMost, 1))
-	room, empty := r.places.look(worth + r.asked)
+	short := r.memory.isShort()
+	room, empty := r.places.look(worth+r.asked, short)
 	room -= r.asked
 	switch {
 	case r.gate.closing(now), r.isolation.isHeld(), r.flying == 0 && (r.dry > 0 || r.isolation.isSpent()) && empty:
 		return 0, 0, true
 	case r.flying >= r.lanes, room < worth:
 		return 0, receiveLimit, false
-	case r.memory.isShort(): // nobody tells when that is over
+	case short: // a call that ends may end it
 		return 0, dryRest, false
 	case r.dry > 0 && now.Before(r.restTo):
 		return 0, r.restTo.Sub(now), false

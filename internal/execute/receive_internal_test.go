@@ -105,3 +105,20 @@ func TestTheWaitOfAReceive(t *testing.T) {
 		t.Errorf("they wait %v and %v", first, second)
 	}
 }
+
+// TestNewsWhileMemoryIsShort demands that each call that ends has a receiver look whose worker is short of memory.
+func TestNewsWhileMemoryIsShort(t *testing.T) {
+	t.Parallel()
+	r := receiving(t, 33)
+	jobs := []*job{{}, {}}
+	for _, j := range jobs {
+		r.places.take(j)
+	}
+	r.memory = &room{shared: callMemory, entering: []*waiter{{}}}
+	if n, rest, over := r.next(); n > 0 || over || rest != dryRest {
+		t.Errorf("short of memory it asks for %d, or rests for %v, over: %t", n, rest, over)
+	}
+	if r.places.free(jobs[0]); len(r.places.news) == 0 {
+		t.Error("a call has ended, and nobody looks")
+	}
+}

@@ -434,3 +434,40 @@ func TestNothingLeftEndsAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestAChangeGoesOncePlacesAreFree has a retry wait for others to be written with while all places are taken: once a
+// call ends and nobody takes its place, it waits no longer.
+func TestAChangeGoesOncePlacesAreFree(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const places, lines = 5, 6
+		w := newWorld(t, input(lines))
+		w.up.answer = func(_ context.Context, line, n int) (execute.Reply, error) {
+			switch {
+			case line == 1 && n == 0: // line 6 takes its place
+				time.Sleep(200 * time.Millisecond)
+				return execute.Reply{StatusCode: 503}, nil
+			case line == 2:
+				time.Sleep(400 * time.Millisecond)
+			default:
+				time.Sleep(10 * time.Second)
+			}
+			return ok("{}")
+		}
+		w.sendAll(lines)
+		m := &machine{world: w}
+		var all sync.WaitGroup
+		all.Go(func() { w.invoke(m, w.process(m, execute.Config{Places: places}), w.deliver(lines)) })
+		status := func(want state.Status) {
+			t.Helper()
+			if got := w.record(1).Phase.Status(); got != want {
+				t.Errorf("the request that is tried again is %s, want %s", got, want)
+			}
+		}
+		time.Sleep(400 * time.Millisecond)
+		status(state.StatusProcessing)
+		time.Sleep(100 * time.Millisecond)
+		status(state.StatusPending)
+		all.Wait()
+	})
+}

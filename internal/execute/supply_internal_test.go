@@ -195,8 +195,28 @@ func TestWhatEndsRousesNobody(t *testing.T) {
 				t.Error("roused although the news is told in time")
 			}
 		}
+	})
+}
+
+// TestASlotThatComesFreeIsLookedAt at once while somebody waits for it, of whom the supply knows.
+func TestASlotThatComesFreeIsLookedAt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := supplyOf(laneOf(t.Context(), 20))
+		s.outlook = &outlook{}
+		s.share.Limit(limit.Limits{Concurrency: 1})
+		now := limit.At(time.Now())
+		rec := limit.Record{CallAt: now}
+		plan := s.share.Plan(now, []int64{0}, 0, func() float64 { return 0 })
+		if err := plan.Change(&rec); err != nil {
+			t.Fatal(err)
+		}
+		permits, _ := plan.Done(now, rec)
+		s.leave(&permits[0], func(error) {})
 		s.waits("", 0)
-		if !ends() {
+		s.rest()
+		time.Sleep(10 * time.Millisecond)
+		if s.over(&permits[0], limit.Result{Kind: limit.Answered}); len(s.wake) == 0 {
 			t.Error("somebody waits, and nobody looks")
 		}
 	})
