@@ -67,7 +67,7 @@ func Run(ctx context.Context, cfg Config) Sum {
 		r.command(ctx, "cfn-lint", cfg.CFNLint, "--config-file", "infra/.cfnlintrc.yaml", "--template",
 			filepath.Join(cfg.State, "cdk.out", "Musketry.template.json"))
 		r.goTest(ctx, "unit, property, contract and template tests", packages.others, "-short")
-		r.tests(ctx, "long runs in virtual time", append([]string{"-count=1", "-timeout", "20m"}, packages.long...)...)
+		r.tests(ctx, "long runs, and measures of memory", append([]string{"-count=1", "-timeout", "20m"}, packages.long...)...)
 		r.goTest(ctx, "faults of AWS", []string{"./internal/boot"}, "-tags", "e2e,faults", "-run", "Faults")
 		r.endToEnd(ctx, packages.endToEnd)
 	})
@@ -190,9 +190,9 @@ func (r *runner) showLogs() {
 }
 
 // longRuns are the packages with tests whose long form, hours of virtual time, the race detector makes several times as
-// long: it sees their short form alone.
+// long, or which measure a process's memory, that the race detector multiplies: it sees their short form alone.
 func longRuns() []string {
-	return []string{"/internal/sim", "/internal/finalize", "/internal/limit", "/tools/bench/budget"}
+	return []string{"/internal/sim", "/internal/finalize", "/internal/limit", "/lambdas/execute", "/tools/bench/budget"}
 }
 
 type packageLists struct {
